@@ -1,0 +1,86 @@
+"""What a batch carries when teacher and student do not read the same inputs."""
+
+from typing import Any
+from typing import NamedTuple
+
+import keras
+import tensorflow as tf
+
+
+class DistillationInputs(NamedTuple):
+    """The x of a batch, when both models do not read the same x.
+
+    Fields that are not there are None (or `()`, for a `PyDataset`, which Keras
+    cannot read with None in it).
+
+    Args:
+        student: The student's inputs, as the student takes them.
+        teacher: The teacher's inputs; if not given, the teacher reads the student's.
+        teacher_outputs: The teacher's outputs for this batch, computed beforehand; the
+            teacher then does not run. In the structure that the teacher returns, or a
+            dict from tap path to tensor with the teacher's output under "output".
+
+    Example:
+
+    ```python
+    x = kd.DistillationInputs(student=ids, teacher=texts)
+    x = kd.DistillationInputs(student=ids, teacher_outputs=logits)
+    x = kd.DistillationInputs(student=ids, teacher_outputs={"output": logits, "block_3": hidden})
+    distiller.fit(x, y)
+    ```
+    """
+
+    student: Any
+    teacher: Any = None
+    teacher_outputs: Any = None
+
+
+def pair_inputs(dataset, student=None, teacher=None):
+    """Gives each model its own view of x, inside tf.data.
+
+    Args:
+        dataset: A `tf.data.Dataset` of `x`, `(x, y)` or `(x, y, sample_weight)`,
+            batched or not.
+        student: Function from x to the student's inputs. None: x as it is.
+        teacher: Function from x to the teacher's inputs. None: x as it is.
+
+    Returns:
+        A dataset of `(DistillationInputs, ...)` with y and weights unchanged.
+
+    Example:
+
+    ```python
+    dataset = kd.pair_inputs(dataset, student=vectorization, teacher=preprocessor)
+    ```
+    """
+    for name, function in (("student", student), ("teacher", teacher)):
+        if function is not None and not callable(function):
+            raise ValueError(
+                f"{name} must be a function from x to that model's inputs, or None. "
+                f"Received: {name}={function!r}"
+            )
+
+    def pair(*batch):
+        x, *rest = batch
+        if isinstance(x, DistillationInputs):
+            raise ValueError("dataset already yields DistillationInputs; pair the inputs once.")
+        views = [x if function is None else function(x) for function in (student, teacher)]
+        return (DistillationInputs(*views), *rest)
+
+    return dataset.map(pair, num_parallel_calls=tf.data.AUTOTUNE)
+
+
+def unpack(data):
+    """Splits a batch into DistillationInputs, y and sample_weight (None where missing)."""
+    if isinstance(data, DistillationInputs):
+        # Itself a tuple of three: Keras would take the teacher's inputs for labels.
+        return data, None, None
+    x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+    if not isinstance(x, DistillationInputs):
+        x = DistillationInputs(student=x)
+    return x, y, sample_weight
+
+
+def is_missing(field):
+    """Whether a field of DistillationInputs holds no tensor."""
+    return all(leaf is None for leaf in keras.tree.flatten(field))

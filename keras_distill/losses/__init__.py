@@ -1,0 +1,17 @@
+"""Losses between a teacher (`y_true`) and a student (`y_pred`)."""
+
+from keras_distill.losses.hints import FeatureCosine
+from keras_distill.losses.hints import FeatureMSE
+from keras_distill.losses.soft_targets import BinarySoftTargets
+from keras_distill.losses.soft_targets import LogitsMSE
+from keras_distill.losses.soft_targets import SoftTargetCrossEntropy
+from keras_distill.losses.soft_targets import SoftTargetKL
+
+__all__ = [
+    "BinarySoftTargets",
+    "FeatureCosine",
+    "FeatureMSE",
+    "LogitsMSE",
+    "SoftTargetCrossEntropy",
+    "SoftTargetKL",
+]

@@ -1,0 +1,50 @@
+"""What every loss between a teacher and a student has in common."""
+
+import keras
+
+
+class DistillationLoss(keras.losses.Loss):
+    """A `keras.losses.Loss` between two tensors of one shape, features last.
+
+    Subclasses compute unreduced values of shape `(batch, ...)`; Keras applies masks,
+    sample weights and the reduction. The computation runs in float32 whatever the
+    dtype policy (in float64 when that is Keras's `floatx`), because a squared or
+    exponentiated float16 overflows. No gradient reaches the teacher.
+    """
+
+    # Of the message about shapes that differ.
+    axes = "(batch, ..., features)"
+    remedy = "Give the objective a projector that maps the student to the teacher's shape."
+
+    def __init__(self, name, reduction="sum_over_batch_size", dtype=None):
+        if dtype is None:
+            dtype = "float64" if keras.config.floatx() == "float64" else "float32"
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+
+    def __call__(self, y_true, y_pred, sample_weight=None):
+        teacher = keras.ops.stop_gradient(keras.ops.convert_to_tensor(y_true))
+        self.check_shapes(tuple(teacher.shape), tuple(keras.ops.shape(y_pred)))
+        return super().__call__(teacher, y_pred, sample_weight)
+
+    def check_shapes(self, teacher_shape, student_shape):
+        """Raises `ValueError` for two shapes that the loss cannot compare.
+
+        A mismatch must never broadcast: a width of 1 against 8 would give a number,
+        and a wrong one. `None` stands for a size that is not known yet.
+        """
+        if len(student_shape) < 2 or not shapes_agree(teacher_shape, student_shape):
+            raise ValueError(
+                f"{type(self).__name__} compares a teacher and a student of one shape, "
+                f"{self.axes}, with at least two axes. "
+                f"Received: teacher {teacher_shape}, student {student_shape}. {self.remedy}"
+            )
+
+    def get_config(self):
+        return {**super().get_config(), "dtype": self.dtype}
+
+
+def shapes_agree(shape, other):
+    """Whether two shapes are equal as far as they are known."""
+    return len(shape) == len(other) and all(
+        None in sizes or sizes[0] == sizes[1] for sizes in zip(shape, other)
+    )

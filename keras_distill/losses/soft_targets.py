@@ -1,0 +1,359 @@
+"""Losses between the outputs of a teacher and of a student (soft targets)."""
+
+import keras
+import tensorflow as tf
+from keras import ops
+
+from keras_distill.losses.outputs import OutputLoss
+from keras_distill.losses.outputs import TemperatureLoss
+
+
+class SoftmaxLoss(TemperatureLoss):
+    """A `TemperatureLoss` over classes that exclude each other."""
+
+    activation = "softmax"
+
+    def check_shapes(self, teacher_shape, student_shape):
+        super().check_shapes(teacher_shape, student_shape)
+        if student_shape[-1] == 1:
+            raise ValueError(
+                f"{type(self).__name__} compares distributions over at least two classes. "
+                f"Received: a student output of shape {student_shape}. Use BinarySoftTargets "
+                "for a single logit; a regression output has no soft targets: use an "
+                "Objective or soft_loss=keras.losses.MeanSquaredError()."
+            )
+
+    def logits_of(self, probabilities):
+        return ops.log(_positive(probabilities))
+
+
+@keras.saving.register_keras_serializable(package="keras_distill")
+class SoftTargetKL(SoftmaxLoss):
+    """Divergence of the student's softened distribution from the teacher's.
+
+    ```
+    p = softmax(teacher / T),  q = softmax(student / T)
+    loss = T^2 * sum_classes p * (log p - log q)
+    ```
+
+    Zero exactly where both distributions are equal, else positive. T^2 keeps the size
+    of the gradient, `T * (q - p)`, comparable when T changes, and with that the
+    balance with the hard loss. Values and gradients are exact to float32 rounding for
+    logits of any size, and for a student that almost equals its teacher.
+
+    Args:
+        temperature: T, a positive float, or a `LearningRateSchedule` of the
+            optimizer's step inside a Distiller. Defaults to 4.
+        teacher_from_logits: False says that the teacher gives probabilities (its last
+            layer is a softmax), True that it gives logits. None, the default: a
+            Distiller finds out; outside of one, logits.
+        student_from_logits: The same for the student.
+        reduction: Keras's reduction of the values over the batch. Defaults to
+            `"sum_over_batch_size"`.
+        name: Name of the loss.
+        dtype: Dtype of the computation. Defaults to float32.
+
+    Call arguments:
+        y_true: Teacher logits, `(batch, ..., classes)`.
+        y_pred: Student logits of the same shape. Their Keras mask is applied.
+        sample_weight: Optional weights, `(batch, ...)`.
+
+    Raises:
+        ValueError: If the temperature is not positive and finite, the shapes differ,
+            or there are fewer than two classes.
+
+    Example:
+
+    >>> import numpy as np
+    >>> loss = SoftTargetKL(temperature=2.0)
+    >>> round(float(loss(np.array([[2.0, 0.0]]), np.array([[0.0, 0.0]]))), 4)
+    0.4437
+
+    Reference: Hinton et al. 2015, https://arxiv.org/abs/1503.02531, section 2.
+    Deviation: the paper has the cross-entropy with the soft targets; the divergence
+    differs by the teacher's entropy, a constant, and has the same gradient.
+    """
+
+    def __init__(
+        self,
+        temperature=4.0,
+        teacher_from_logits=None,
+        student_from_logits=None,
+        reduction="sum_over_batch_size",
+        name="soft_target_kl",
+        dtype=None,
+    ):
+        super().__init__(
+            temperature=temperature,
+            teacher_from_logits=teacher_from_logits,
+            student_from_logits=student_from_logits,
+            reduction=reduction,
+            name=name,
+            dtype=dtype,
+        )
+
+    def compare(self, teacher, student):
+        return soft_target_kl(teacher, student, self.temperature)
+
+
+@keras.saving.register_keras_serializable(package="keras_distill")
+class SoftTargetCrossEntropy(SoftmaxLoss):
+    """Cross-entropy of the student's softened distribution under the teacher's.
+
+    ```
+    p = softmax(teacher / T),  q = softmax(student / T)
+    loss = -T^2 * sum_classes p * log q
+         = SoftTargetKL + T^2 * entropy(p)
+    ```
+
+    The gradient is that of `SoftTargetKL`; the value does not reach zero, but the
+    teacher's entropy times T^2.
+
+    Args:
+        temperature: T, a positive float, or a `LearningRateSchedule` of the
+            optimizer's step inside a Distiller. Defaults to 4.
+        teacher_from_logits: False for a teacher that gives probabilities, True for
+            logits, None to let a Distiller find out (outside of one, logits).
+        student_from_logits: The same for the student.
+        reduction: Keras's reduction of the values over the batch. Defaults to
+            `"sum_over_batch_size"`.
+        name: Name of the loss.
+        dtype: Dtype of the computation. Defaults to float32.
+
+    Call arguments:
+        y_true: Teacher logits, `(batch, ..., classes)`.
+        y_pred: Student logits of the same shape. Their Keras mask is applied.
+        sample_weight: Optional weights, `(batch, ...)`.
+
+    Raises:
+        ValueError: If the temperature is not positive and finite, the shapes differ,
+            or there are fewer than two classes.
+
+    Example:
+
+    >>> import numpy as np
+    >>> loss = SoftTargetCrossEntropy(temperature=1.0)
+    >>> round(float(loss(np.array([[0.0, 0.0]]), np.array([[0.0, 0.0]]))), 4)
+    0.6931
+
+    Reference: Hinton et al. 2015, https://arxiv.org/abs/1503.02531, section 2.
+    """
+
+    def __init__(
+        self,
+        temperature=4.0,
+        teacher_from_logits=None,
+        student_from_logits=None,
+        reduction="sum_over_batch_size",
+        name="soft_target_cross_entropy",
+        dtype=None,
+    ):
+        super().__init__(
+            temperature=temperature,
+            teacher_from_logits=teacher_from_logits,
+            student_from_logits=student_from_logits,
+            reduction=reduction,
+            name=name,
+            dtype=dtype,
+        )
+
+    def compare(self, teacher, student):
+        log_p = _log_softmax(teacher, self.temperature)
+        entropy = -ops.sum(ops.exp(log_p) * log_p, axis=-1)
+        squared_temperature = ops.cast(self.temperature, log_p.dtype) ** 2
+        return soft_target_kl(teacher, student, self.temperature) + squared_temperature * entropy
+
+
+@keras.saving.register_keras_serializable(package="keras_distill")
+class BinarySoftTargets(TemperatureLoss):
+    """Divergence of yes/no outputs: several labels at once, or one logit for two classes.
+
+    ```
+    p = sigmoid(teacher / T),  q = sigmoid(student / T)       for each class
+    loss = T^2 * mean_classes [ p * log(p / q) + (1 - p) * log((1 - p) / (1 - q)) ]
+    ```
+
+    The mean over the classes is that of `keras.losses.BinaryCrossentropy`, so that
+    alpha weighs two terms of one scale.
+
+    Args:
+        temperature: T, a positive float, or a `LearningRateSchedule` of the
+            optimizer's step inside a Distiller. Defaults to 4.
+        teacher_from_logits: False for a teacher that gives probabilities (its last
+            layer is a sigmoid), True for logits, None to let a Distiller find out
+            (outside of one, logits).
+        student_from_logits: The same for the student.
+        reduction: Keras's reduction of the values over the batch. Defaults to
+            `"sum_over_batch_size"`.
+        name: Name of the loss.
+        dtype: Dtype of the computation. Defaults to float32.
+
+    Call arguments:
+        y_true: Teacher logits, `(batch, ..., classes)`; one class for a single logit.
+        y_pred: Student logits of the same shape. Their Keras mask is applied.
+        sample_weight: Optional weights, `(batch, ...)`.
+
+    Raises:
+        ValueError: If the temperature is not positive and finite, or the shapes differ.
+
+    Example:
+
+    >>> import numpy as np
+    >>> loss = BinarySoftTargets(temperature=1.0)
+    >>> round(float(loss(np.array([[2.0]]), np.array([[0.0]]))), 4)
+    0.3278
+
+    Reference: Hinton et al. 2015, https://arxiv.org/abs/1503.02531, for each class on
+    its own: a logit z is the pair of logits (z, 0), which the temperature divides.
+    """
+
+    activation = "sigmoid"
+
+    def __init__(
+        self,
+        temperature=4.0,
+        teacher_from_logits=None,
+        student_from_logits=None,
+        reduction="sum_over_batch_size",
+        name="binary_soft_targets",
+        dtype=None,
+    ):
+        super().__init__(
+            temperature=temperature,
+            teacher_from_logits=teacher_from_logits,
+            student_from_logits=student_from_logits,
+            reduction=reduction,
+            name=name,
+            dtype=dtype,
+        )
+
+    def compare(self, teacher, student):
+        divergences = soft_target_kl(_with_zero(teacher), _with_zero(student), self.temperature)
+        return ops.mean(divergences, axis=-1)
+
+    def logits_of(self, probabilities):
+        return ops.log(_positive(probabilities)) - ops.log(_positive(1 - probabilities))
+
+
+@keras.saving.register_keras_serializable(package="keras_distill")
+class LogitsMSE(OutputLoss):
+    """Mean squared difference of the logits.
+
+    ```
+    loss = mean_classes (teacher - student)^2
+    ```
+
+    Stricter than the soft targets: it also fixes the sum of the logits, which no
+    softmax can see. Probabilities have lost that sum, so both models must give logits.
+
+    Args:
+        teacher_from_logits: True says that the teacher gives logits. None, the
+            default: a Distiller finds out; outside of one, logits.
+        student_from_logits: The same for the student.
+        reduction: Keras's reduction of the values over the batch. Defaults to
+            `"sum_over_batch_size"`.
+        name: Name of the loss.
+        dtype: Dtype of the computation. Defaults to float32.
+
+    Call arguments:
+        y_true: Teacher logits, `(batch, ..., classes)`.
+        y_pred: Student logits of the same shape. Their Keras mask is applied.
+        sample_weight: Optional weights, `(batch, ...)`.
+
+    Raises:
+        ValueError: If the shapes differ, or a model gives probabilities.
+
+    Example:
+
+    >>> import numpy as np
+    >>> float(LogitsMSE()(np.array([[1.0, 3.0]]), np.array([[1.0, 1.0]])))
+    2.0
+
+    Reference: Tang et al. 2019, https://arxiv.org/abs/1903.12136, eq. 4.
+    Deviation: the paper writes the squared norm, the sum over the classes; the mean
+    keeps alpha independent of their number.
+    """
+
+    def __init__(
+        self,
+        teacher_from_logits=None,
+        student_from_logits=None,
+        reduction="sum_over_batch_size",
+        name="logits_mse",
+        dtype=None,
+    ):
+        super().__init__(
+            teacher_from_logits=teacher_from_logits,
+            student_from_logits=student_from_logits,
+            reduction=reduction,
+            name=name,
+            dtype=dtype,
+        )
+
+    def compare(self, teacher, student):
+        return ops.mean(ops.square(teacher - student), axis=-1)
+
+
+def soft_target_kl(teacher, student, temperature):
+    """`T^2 * KL(softmax(teacher / T) || softmax(student / T))` over the last axis.
+
+    With d = log p - log q the divergence is the sum of `p * (d + exp(-d) - 1)`: no
+    term is negative, so none cancels another, as the terms of `p * d` do when the
+    student is close to its teacher. The gradient is written out for the same reason.
+    """
+    temperature = ops.cast(temperature, student.dtype)
+    teacher = ops.stop_gradient(teacher)
+
+    @tf.custom_gradient
+    def divergence(student):
+        log_p, log_q = _log_softmax(teacher, temperature), _log_softmax(student, temperature)
+        p, q = ops.exp(log_p), ops.exp(log_q)
+        d = _log_ratio(teacher, student, temperature, log_p, log_q, q)
+        is_close = ops.abs(d) < 0.5
+        near = ops.where(is_close, d, ops.zeros_like(d))
+        values = ops.where(is_close, p * _exp_remainder(near), p * d + (q - p))
+        value = temperature**2 * ops.sum(values, axis=-1)
+
+        def gradient(upstream):
+            difference = ops.where(is_close, p * ops.expm1(-near), q - p)
+            return ops.expand_dims(upstream, -1) * temperature * difference
+
+        return value, gradient
+
+    return divergence(student)
+
+
+def _log_softmax(logits, temperature):
+    # The largest logit is taken off before the division: afterwards its rounding error
+    # would be that of the largest quotient.
+    largest = ops.stop_gradient(ops.max(logits, axis=-1, keepdims=True))
+    return ops.log_softmax((logits - largest) / ops.cast(temperature, logits.dtype), axis=-1)
+
+
+def _log_ratio(teacher, student, temperature, log_p, log_q, q):
+    """log p - log q, to a relative precision also where p and q are almost equal."""
+    u = teacher - student
+    u = (u - ops.mean(u, axis=-1, keepdims=True)) / temperature
+    all_close = ops.max(ops.abs(u), axis=-1, keepdims=True) < 0.5
+    near = ops.where(all_close, u, ops.zeros_like(u))
+    # p is proportional to q * exp(u).
+    normaliser = ops.log1p(ops.sum(q * ops.expm1(near), axis=-1, keepdims=True))
+    return ops.where(all_close, near - normaliser, log_p - log_q)
+
+
+def _exp_remainder(d):
+    """d + exp(-d) - 1 for |d| < 0.5, by its Taylor series, to float32 precision."""
+    series = ops.zeros_like(d)
+    for n in range(10, 1, -1):
+        series = (1 - series) * d / n
+    return series * d
+
+
+def _with_zero(logits):
+    return ops.stack([logits, ops.zeros_like(logits)], axis=-1)
+
+
+def _positive(probabilities):
+    # The smallest normal float: a probability that underflowed to 0 keeps a finite log.
+    smallest = 1.2e-38 if probabilities.dtype == "float32" else 2.3e-308
+    return ops.maximum(probabilities, smallest)

@@ -1,0 +1,160 @@
+"""Objectives: a loss between an activation of the teacher and one of the student."""
+
+import keras
+import tensorflow as tf
+
+from keras_distill.losses.base import shapes_agree
+from keras_distill.schedules import check_number
+from keras_distill.schedules import is_schedule
+from keras_distill.weights import fit_weights
+
+
+@keras.saving.register_keras_serializable(package="keras_distill")
+class Objective(keras.layers.Layer):
+    """A loss between two taps, with an optional projector on the student's side.
+
+    ```
+    weight * loss(teacher activation, projector(student activation))
+    ```
+
+    Both activations are read during the models' own forward passes. The projector
+    and the loss's own variables train with the student and are saved with the
+    Distiller; the exported student never has them.
+
+    Args:
+        loss: A `keras.losses.Loss` with y_true = teacher, y_pred = student, such as
+            `losses.FeatureMSE()`. Both activations must have one shape, unless the
+            loss has an attribute `same_shapes = False` (a loss on relations between
+            examples). Layers and variables that are attributes of the loss train
+            with the student.
+        teacher: Path of the teacher's activation: layer names joined by "/", or a
+            unique suffix of that; "output" or a key of the outputs, with indices
+            ("encoder_outputs[3]"); for teachers that are no Keras model, the outputs
+            only. "mha/attention_scores" for a MultiHeadAttention's probabilities.
+        student: Path of the student's activation, likewise.
+        weight: Factor of this objective in the total loss: a float >= 0, or a
+            `LearningRateSchedule` of the optimizer's step. Defaults to 1.
+        projector: None; "auto" for a Dense layer on the last axis (on images, a 1x1
+            convolution) to the teacher's width if the widths differ; or a layer that
+            maps the student's activation to the teacher's shape, for instance a
+            `keras.Sequential` of a Resizing and a Conv2D layer.
+        name: Name of the objective and of its entry in the history. Defaults to the
+            loss's name.
+
+    Raises:
+        ValueError: If the shapes differ behind the projector, before any training.
+
+    Example:
+
+    ```python
+    kd.Objective(
+        kd.losses.FeatureMSE(), teacher="block_4", student="block_2", projector="auto"
+    )
+    ```
+
+    Reference: Romero et al. 2015, https://arxiv.org/abs/1412.6550. Deviation: the
+    paper trains up to the hint first and then the whole student; here both at once.
+    """
+
+    def __init__(self, loss, teacher, student, weight=1.0, projector=None, name=None):
+        if not isinstance(loss, keras.losses.Loss):
+            raise ValueError(
+                "loss must be a keras.losses.Loss, such as keras_distill.losses.FeatureMSE(). "
+                f"Received: loss={loss!r}"
+            )
+        for side, path in (("teacher", teacher), ("student", student)):
+            if not isinstance(path, str) or not path:
+                raise ValueError(
+                    f"{side} must be the path of a layer or output, a string. "
+                    f"Received: {side}={path!r}"
+                )
+        check_number("weight", weight, "a finite number >= 0", lambda w: w >= 0)
+        if not (projector in (None, "auto") or isinstance(projector, keras.layers.Layer)):
+            raise ValueError(
+                'projector must be None, "auto" or a keras.layers.Layer. '
+                f"Received: projector={projector!r}"
+            )
+        # Activations arrive in the models' own dtypes; the loss computes in float32.
+        super().__init__(name=name or loss.name, autocast=False)
+        self.loss = loss
+        self.teacher = teacher
+        self.student = student
+        self.weight = weight
+        self.projector = projector
+        # Keras does not look into losses for layers and variables to train and to save.
+        self._loss_state = [
+            value
+            for value in vars(loss).values()
+            if isinstance(value, (keras.layers.Layer, keras.Variable))
+        ]
+
+    def build(self, teacher_shape, student_shape):
+        teacher_shape, student_shape = (None, *teacher_shape[1:]), (None, *student_shape[1:])
+        projected_shape = student_shape
+        if self.projector == "auto":
+            self.projector = None
+            if teacher_shape[-1] != student_shape[-1]:
+                self.projector = keras.layers.Dense(teacher_shape[-1], name="projector")
+        if self.projector is not None:
+            if not self.projector.built:
+                self.projector.build(student_shape)
+            projected_shape = tuple(self.projector.compute_output_shape(student_shape))
+        self._check_shapes(teacher_shape, student_shape, projected_shape)
+        if not all(layer.built for layer in self._loss_state if isinstance(layer, keras.Layer)):
+            with tf.init_scope():
+                self.loss(_zeros(teacher_shape), _zeros(projected_shape))
+        self.built = True
+
+    def call(self, teacher, student, sample_weight=None):
+        """Returns the unweighted scalar loss."""
+        mask = getattr(student, "_keras_mask", None)
+        if self.projector is not None:
+            student = self.projector(student)
+            if mask is not None and getattr(student, "_keras_mask", None) is None:
+                student._keras_mask = mask
+        return self.loss(teacher, student, fit_weights(sample_weight, len(student.shape) - 1))
+
+    def _check_shapes(self, teacher_shape, student_shape, projected_shape):
+        needs_one_shape = getattr(self.loss, "same_shapes", True)
+        if not needs_one_shape or shapes_agree(teacher_shape, projected_shape):
+            return
+        behind = "" if projected_shape == student_shape else f", {projected_shape} when projected"
+        same_rank = len(teacher_shape) == len(student_shape)
+        if same_rank and teacher_shape[1:-1] == student_shape[1:-1]:
+            remedy = 'Use projector="auto", or a layer that maps one to the other.'
+        else:
+            remedy = (
+                "Use a projector that brings the student's activation to the teacher's shape, such "
+                "as keras.Sequential([keras.layers.Resizing(height, width), keras.layers.Conv2D("
+                "channels, 1)])."
+            )
+        raise ValueError(
+            f"Objective {self.name!r}: the teacher's {self.teacher!r} has shape {teacher_shape} and "
+            f"the student's {self.student!r} {student_shape}{behind}; they must be equal. {remedy}"
+        )
+
+    def get_config(self):
+        serialize = keras.saving.serialize_keras_object
+        projector = self.projector
+        if isinstance(projector, keras.layers.Layer):
+            projector = serialize(projector)
+        return {
+            "loss": serialize(self.loss),
+            "teacher": self.teacher,
+            "student": self.student,
+            "weight": serialize(self.weight) if is_schedule(self.weight) else self.weight,
+            "projector": projector,
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        config = dict(config)
+        for key in ("loss", "weight", "projector"):
+            if isinstance(config[key], dict):
+                config[key] = keras.saving.deserialize_keras_object(config[key])
+        return cls(**config)
+
+
+def _zeros(shape):
+    return keras.ops.zeros([1 if size is None else size for size in shape])

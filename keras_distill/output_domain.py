@@ -1,0 +1,151 @@
+"""What a model's outputs are: logits, or probabilities of a softmax or sigmoid."""
+
+import keras
+import numpy as np
+
+from keras_distill.losses.outputs import OutputLoss
+
+LOGITS, SOFTMAX, SIGMOID, OTHER = "logits", "softmax", "sigmoid", "other"
+
+# Layers that hand on what they get, as far as logits or probabilities go.
+_TRANSPARENT = (
+    keras.layers.Dropout,
+    keras.layers.Flatten,
+    keras.layers.Identity,
+    keras.layers.Permute,
+    keras.layers.Reshape,
+)
+
+
+def output_domains(model):
+    """Tells the domain of each output of a model, from its last layers.
+
+    Args:
+        model: Anything; only Keras models made of a graph of layers can be read.
+
+    Returns:
+        A list, in the order of the flattened outputs, of "logits", "softmax",
+        "sigmoid", "other" (an activation whose outputs are neither), or None where the
+        last layer does not say; None instead of a list for any other model.
+    """
+    outputs = getattr(model, "outputs", None)
+    return [_domain_of_tensor(tensor) for tensor in outputs] if outputs else None
+
+
+def _domain_of_tensor(tensor):
+    operation, _, tensor_index = tensor._keras_history
+    is_linear = getattr(operation, "activation", None) is keras.activations.linear
+    if isinstance(operation, _TRANSPARENT) or (
+        isinstance(operation, keras.layers.Activation) and is_linear
+    ):
+        # A layer that is used twice has no one input, which raises AttributeError.
+        source = getattr(operation, "input", None)
+        return None if source is None else _domain_of_tensor(source)
+    if isinstance(operation, keras.Model):
+        domains = output_domains(operation)
+        return domains[tensor_index] if domains else None
+    return _domain_of_operation(operation)
+
+
+def _domain_of_operation(operation):
+    if isinstance(operation, keras.layers.TimeDistributed):
+        return _domain_of_operation(operation.layer)
+    # Layers, and keras.ops on symbolic tensors, which become operations of these names.
+    by_type = {"Softmax": SOFTMAX, "Sigmoid": SIGMOID, "LogSoftmax": LOGITS}
+    if type(operation).__name__ in by_type:
+        return by_type[type(operation).__name__]
+    activation = getattr(operation, "activation", None)
+    if isinstance(operation, (keras.layers.Dense, keras.layers.EinsumDense)) and activation is None:
+        return LOGITS
+    by_activation = {
+        keras.activations.linear: LOGITS,
+        keras.activations.log_softmax: LOGITS,
+        keras.activations.softmax: SOFTMAX,
+        keras.activations.sigmoid: SIGMOID,
+    }
+    if activation in by_activation and not isinstance(operation, keras.layers.RNN):
+        return by_activation[activation]
+    return OTHER if activation in _OTHER_ACTIVATIONS else None
+
+
+_OTHER_ACTIVATIONS = (
+    keras.activations.relu,
+    keras.activations.tanh,
+    keras.activations.elu,
+    keras.activations.exponential,
+    keras.activations.gelu,
+    keras.activations.hard_sigmoid,
+    keras.activations.selu,
+    keras.activations.silu,
+    keras.activations.softplus,
+    keras.activations.softsign,
+)
+
+
+def from_logits(loss, side, name, domain):
+    """Tells whether one model's output reaches an `OutputLoss` in logits.
+
+    Args:
+        loss: The `OutputLoss`.
+        side: "teacher" or "student".
+        name: The output's name, for the error.
+        domain: The output's domain as `output_domains` gives it.
+
+    Raises:
+        ValueError: If the loss cannot take outputs of this domain.
+    """
+    declared = getattr(loss, f"{side}_from_logits")
+    if declared is not None:
+        return declared
+    if domain in (None, LOGITS):
+        return True
+    if domain == loss.activation:
+        return False
+    by_domain = {
+        SOFTMAX: "a softmax. SoftTargetKL can undo it; or remove the last activation",
+        SIGMOID: "a sigmoid. BinarySoftTargets can undo it; or remove the last activation",
+        OTHER: "an activation whose outputs are neither logits nor probabilities. A model that "
+        "does not classify has no soft targets: use soft_loss=keras.losses.MeanSquaredError() "
+        "or an Objective",
+    }
+    raise ValueError(
+        f"soft_loss {type(loss).__name__} cannot take the {side}'s {name!r}, which ends in "
+        f"{by_domain[domain]}. If the layer misleads, declare {side}_from_logits in the loss."
+    )
+
+
+def check_values(loss, side, name, domain, values):
+    """Checks the domain of an output by its values, on a real batch.
+
+    Args:
+        loss, side, name, domain: As in `from_logits`.
+        values: The output's values, `(batch, ..., classes)`.
+
+    Raises:
+        ValueError: If the values look like probabilities and nothing says what they
+            are, or if they are said to be probabilities and are not.
+    """
+    declared = getattr(loss, f"{side}_from_logits")
+    if declared is None and domain is None:
+        for activation in (SOFTMAX, SIGMOID) if loss.activation is None else (loss.activation,):
+            if _could_come_from(activation, values):
+                raise ValueError(
+                    f"The {side}'s {name!r} looks like probabilities, and no layer tells whether "
+                    f"it is. Declare it: soft_loss={type(loss).__name__}({side}_from_logits=False) "
+                    "for probabilities, True for logits."
+                )
+    is_probability = declared is False or (declared is None and domain == loss.activation)
+    if is_probability and loss.activation and not _could_come_from(loss.activation, values):
+        raise ValueError(
+            f"The {side}'s {name!r} is declared to be probabilities of a {loss.activation}, or its "
+            f"last layer says so, and it is not: values from {np.min(values):.4g} to "
+            f"{np.max(values):.4g}. Declare {side}_from_logits=True if these are logits."
+        )
+
+
+def _could_come_from(activation, values):
+    values = np.asarray(values, dtype="float64")
+    if values.size == 0 or values.min() < 0 or values.max() > 1:
+        return False
+    # Room for float16 and bfloat16 outputs.
+    return activation == SIGMOID or bool(np.all(np.abs(values.sum(axis=-1) - 1) < 0.02))

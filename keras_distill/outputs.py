@@ -1,0 +1,170 @@
+"""Structures of model outputs: a setting for each output, the teacher's for the student's."""
+
+from typing import Any
+from typing import NamedTuple
+
+import keras
+
+from keras_distill import output_domain
+
+
+class OutputPair(NamedTuple):
+    """One output of the student, the teacher's for it, and the loss between them."""
+
+    name: str
+    loss: Any
+    teacher: Any
+    student: Any
+    teacher_domain: str | None
+    student_domain: str | None
+
+    def from_logits(self):
+        """The settings of an `OutputLoss` for the domains of this pair."""
+        return {
+            f"{side}_from_logits": output_domain.from_logits(self.loss, side, self.name, domain)
+            for side, _, domain in self._sides()
+        }
+
+    def check_values(self):
+        """Checks the domains by the values of a real batch."""
+        if isinstance(self.loss, output_domain.OutputLoss):
+            for side, values, domain in self._sides():
+                values = keras.ops.convert_to_numpy(values)
+                output_domain.check_values(self.loss, side, self.name, domain, values)
+
+    def _sides(self):
+        return (
+            ("teacher", self.teacher, self.teacher_domain),
+            ("student", self.student, self.student_domain),
+        )
+
+
+def output_pairs(loss, teacher, student, teacher_domains, student_domains, output_names):
+    """Pairs the outputs of both models that have a loss.
+
+    Args:
+        loss: One loss for all outputs, or a dict or list of losses.
+        teacher, student: The models' outputs.
+        teacher_domains, student_domains: Of the flattened outputs, as `output_domains`
+            gives them, or None.
+        output_names: Names of the student's outputs if they are in a list, or None.
+    """
+    losses = per_output("soft_loss", loss, student, output_names)
+    names = ["output" + "".join(f"[{k}]" for k in path) for path, _ in keras.tree.flatten_with_path(student)]
+    teacher_leaves = keras.tree.flatten(teacher)
+    matched = teacher_like_student(teacher, student, output_names)
+    domain_of = {id(t): d for t, d in zip(teacher_leaves, teacher_domains or [])}
+    students = keras.tree.flatten(student)
+    student_domains = student_domains or [None] * len(students)
+    return [
+        OutputPair(name, one_loss, one_teacher, one_student, domain_of.get(id(one_teacher)), domain)
+        for name, one_loss, one_teacher, one_student, domain in zip(
+            names, losses, matched, students, student_domains
+        )
+        if one_loss is not None
+    ]
+
+
+def whole_output(outputs):
+    """The output among carried outputs that may also hold hidden activations."""
+    return outputs["output"] if isinstance(outputs, dict) and "output" in outputs else outputs
+
+
+def per_output(name, setting, outputs, output_names=None):
+    """Spreads a setting over the outputs of a model.
+
+    Args:
+        name: The argument's name, for the error.
+        setting: One value for all outputs, or a dict, list or tuple like the outputs
+            (a dict by output name also for outputs in a list). Outputs that a dict
+            leaves out get None.
+        outputs: The model's outputs: a tensor, or nested dicts, lists, tuples.
+        output_names: Names of the outputs that are in a list, or None.
+
+    Returns:
+        The settings in the order of the flattened outputs.
+    """
+    return keras.tree.flatten(_spread(name, setting, outputs, output_names))
+
+
+def _spread(name, setting, outputs, output_names):
+    if not isinstance(setting, (dict, list, tuple)):
+        return keras.tree.map_structure(lambda _: setting, outputs)
+    if isinstance(outputs, dict) and isinstance(setting, dict):
+        known = list(outputs)
+    elif isinstance(outputs, (list, tuple)) and isinstance(setting, dict):
+        known = list(output_names or range(len(outputs)))
+    elif isinstance(outputs, (list, tuple)) and len(setting) == len(outputs):
+        return [_spread(name, *pair, None) for pair in zip(setting, outputs)]
+    else:
+        raise ValueError(
+            f"{name} must be one for all outputs, or a dict or list like the student's outputs. "
+            f"Received: {name} of type {type(setting).__name__} for outputs "
+            f"{keras.tree.map_structure(lambda _: '*', outputs)}"
+        )
+    if unknown := set(setting) - set(known):
+        raise ValueError(
+            f"{name} names outputs that the student does not have: {sorted(unknown)}. "
+            f"The student's outputs are {known}."
+        )
+    if isinstance(outputs, dict):
+        spread = [(key, _spread(name, setting.get(key), outputs[key], None)) for key in outputs]
+        return type(outputs)(spread)
+    return [_spread(name, setting.get(key), out, None) for key, out in zip(known, outputs)]
+
+
+def teacher_like_student(teacher, student, output_names=None):
+    """Picks from the teacher's outputs those that the student has too.
+
+    Args:
+        teacher: The teacher's outputs: a tensor, or nested dicts, lists, tuples.
+        student: The student's outputs.
+        output_names: Names of the student's outputs if they are in a list, or None.
+
+    Returns:
+        The teacher's outputs in the order of the student's flattened outputs.
+
+    Raises:
+        ValueError: If the teacher lacks an output of the student, or it cannot be known
+            which of several a single output belongs to.
+    """
+    if not isinstance(student, (dict, list, tuple)):
+        leaves = keras.tree.flatten(teacher)
+        if len(leaves) != 1:
+            raise ValueError(
+                "The student has one output and the teacher several: "
+                f"{keras.tree.map_structure(lambda _: '*', teacher)}. Wrap the teacher in a "
+                "function that returns the one to learn from, such as "
+                "lambda x: model(x, training=False)['logits']."
+            )
+        return leaves
+    if isinstance(student, dict):
+        keys = list(student)
+    else:
+        keys = list(output_names or []) if isinstance(teacher, dict) else range(len(student))
+    if len(keys) != len(student) or not _has_all(teacher, keys):
+        raise ValueError(
+            "The teacher must have every output of the student, under the same name or index. "
+            f"Received: teacher {keras.tree.map_structure(lambda _: '*', teacher)}, "
+            f"student {keras.tree.map_structure(lambda _: '*', student)}."
+        )
+    parts = student.values() if isinstance(student, dict) else student
+    like_student = [teacher_like_student(teacher[key], part) for key, part in zip(keys, parts)]
+    if isinstance(student, dict):
+        # Keras flattens a dict in the order of its keys, an OrderedDict as it is.
+        like_student = keras.tree.flatten(type(student)(zip(keys, map(_Leaves, like_student))))
+        return [leaf for leaves in like_student for leaf in leaves.leaves]
+    return [leaf for leaves in like_student for leaf in leaves]
+
+
+class _Leaves:
+    """A list that Keras's tree functions take for one leaf."""
+
+    def __init__(self, leaves):
+        self.leaves = leaves
+
+
+def _has_all(outputs, keys):
+    if isinstance(outputs, dict):
+        return all(key in outputs for key in keys)
+    return isinstance(outputs, (list, tuple)) and len(outputs) == len(keys)

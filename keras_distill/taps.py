@@ -1,0 +1,279 @@
+"""Taps: activations of any layer, read during the model's own forward pass."""
+
+import contextlib
+import contextvars
+import difflib
+import re
+import threading
+import weakref
+
+import keras
+import tensorflow as tf
+
+ATTENTION_SCORES = "attention_scores"
+
+# Of this thread: MirroredStrategy traces each replica in a thread of its own.
+_recording = contextvars.ContextVar("keras_distill_recording", default=None)
+
+_tap_lock = threading.Lock()
+_wrapped_layers = weakref.WeakKeyDictionary()
+
+
+def current_recording():
+    """Returns the `Recording` that this thread is in, or None."""
+    return _recording.get()
+
+
+class Recording:
+    """The outputs of the tapped layers in one forward pass."""
+
+    def __init__(self, taps):
+        self._taps = taps
+        self.keys = {_key(layer, item) for layer, item in taps.values()}
+        self._outputs = {}
+        self._graph = _current_graph()
+
+    def __getitem__(self, path):
+        """Returns the activation at a path.
+
+        Raises:
+            ValueError: If the layer did not run, ran more than once, or ran where its
+                output cannot be read.
+        """
+        layer, item = self._taps[path]
+        outputs = self._outputs.get(_key(layer, item), [])
+        where = f"The tap {path!r} reads the layer {layer.name!r}, which"
+        if any(self._is_elsewhere(tensor) for tensor in keras.tree.flatten(outputs)):
+            raise ValueError(
+                f"{where} runs inside a loop, a branch or another compiled function: its output "
+                "does not exist outside of it. An RNN cell cannot be tapped; tap the RNN layer "
+                "with return_sequences=True instead."
+            )
+        if not outputs:
+            raise ValueError(f"{where} did not run in this forward pass. Tap a layer that does.")
+        if len(outputs) > 1:
+            raise ValueError(
+                f"{where} ran {len(outputs)} times in one forward pass, so there is not one output "
+                "to read. Tap a layer that runs once: of an RNN cell, the RNN layer with "
+                "return_sequences=True; of a shared layer, a layer after it."
+            )
+        output = outputs[0]
+        return output if item in (None, ATTENTION_SCORES) else read(output, item)
+
+    def store(self, key, output):
+        self._outputs.setdefault(key, []).append(output)
+
+    def _is_elsewhere(self, tensor):
+        return getattr(tensor, "graph", self._graph) is not self._graph
+
+
+@contextlib.contextmanager
+def record(model, paths):
+    """Records the activations at `paths` while `model` runs in this thread.
+
+    The layers' `call` is wrapped for the length of the pass and put back afterwards,
+    so one forward pass serves the output and all taps, in a model of any kind.
+
+    Args:
+        model: A `keras.Model` or layer.
+        paths: Paths as in `find`.
+
+    Yields:
+        A `Recording`, to be read by path after the model has run.
+    """
+    taps = {path: find(model, path) for path in paths}
+    recording = Recording(taps)
+    layers = {id(layer): layer for layer, _ in taps.values()}.values()
+    for layer in layers:
+        _wrap(layer)
+    token = _recording.set(recording)
+    try:
+        yield recording
+    finally:
+        _recording.reset(token)
+        for layer in layers:
+            _unwrap(layer)
+
+
+def find(model, path):
+    """Returns the layer that a path names, and the item of its output, or None.
+
+    Args:
+        model: A `keras.Model` or layer.
+        path: Layer names from the outside in, joined by "/"; a suffix is enough when
+            only one layer has it. "[3]" or "[key]" behind it picks from a list or
+            dict output. "attention/attention_scores" gives the attention
+            probabilities of a `keras.layers.MultiHeadAttention`.
+
+    Raises:
+        ValueError: If no layer or more than one fits; the message lists the nearest.
+    """
+    layer_path, _, item = path.partition("[")
+    wants_scores = layer_path.endswith("/" + ATTENTION_SCORES)
+    if wants_scores:
+        layer_path = layer_path.removesuffix("/" + ATTENTION_SCORES)
+    known = layer_paths(model)
+    matches = {
+        id(layer): layer
+        for known_path, layer in known
+        if known_path == layer_path or known_path.endswith("/" + layer_path)
+    }
+    exact = [layer for known_path, layer in known if known_path == layer_path]
+    if len(exact) != 1 and len(matches) != 1:
+        raise ValueError(_no_single_layer(model, path, layer_path, known, bool(matches)))
+    layer = exact[0] if len(exact) == 1 else next(iter(matches.values()))
+    if wants_scores:
+        if not isinstance(layer, keras.layers.MultiHeadAttention):
+            raise ValueError(
+                f"{path!r} asks for attention scores, which keras.layers.MultiHeadAttention has. "
+                f"Received: the layer {layer.name!r} of type {type(layer).__name__}."
+            )
+        return layer, ATTENTION_SCORES
+    return layer, "[" + item if item else None
+
+
+def layer_paths(model):
+    """Lists `(path, layer)` of every layer inside `model`, outermost first."""
+    paths, seen, queue = [], {id(model)}, [("", model)]
+    while queue:
+        prefix, parent = queue.pop(0)
+        for layer in parent._flatten_layers(include_self=False, recursive=False):
+            path = f"{prefix}{layer.name}"
+            paths.append((path, layer))
+            if id(layer) not in seen:
+                seen.add(id(layer))
+                queue.append((path + "/", layer))
+    return paths
+
+
+def read(outputs, path):
+    """Reads one tensor of a model's outputs by key and index.
+
+    Args:
+        outputs: A tensor, or dicts, lists and tuples of tensors.
+        path: "output" for the outputs as they are (or for the entry of that name);
+            else a key, or keys and indices: "encoder_outputs[3]", "a/b", "[0][key]".
+
+    Raises:
+        KeyError: If there is nothing at the path.
+    """
+    if isinstance(outputs, dict) and path in outputs:
+        return outputs[path]
+    name, *items = [part for part in re.split(r"[/\[\]]+", path) if part]
+    if name != "output" or (isinstance(outputs, dict) and "output" in outputs):
+        items = [name, *items]
+    for item in items:
+        if isinstance(outputs, dict) and item in outputs:
+            outputs = outputs[item]
+        elif isinstance(outputs, (list, tuple)) and re.fullmatch(r"-?\d+", item):
+            try:
+                outputs = outputs[int(item)]
+            except IndexError:
+                raise KeyError(path) from None
+        else:
+            raise KeyError(path)
+    return outputs
+
+
+def _wrap(layer):
+    with _tap_lock:
+        num_recordings, own_call = _wrapped_layers.get(layer, (0, layer.__dict__.get("call")))
+        _wrapped_layers[layer] = (num_recordings + 1, own_call)
+        if num_recordings == 0:
+            # Past Keras's __setattr__, which would track the function.
+            object.__setattr__(layer, "call", _recording_call(layer, layer.call))
+
+
+def _unwrap(layer):
+    with _tap_lock:
+        num_recordings, own_call = _wrapped_layers.pop(layer)
+        if num_recordings > 1:
+            _wrapped_layers[layer] = (num_recordings - 1, own_call)
+        elif own_call is None:
+            object.__delattr__(layer, "call")
+        else:
+            object.__setattr__(layer, "call", own_call)
+
+
+def _recording_call(layer, call):
+    def recording_call(*args, **kwargs):
+        recording = _recording.get()
+        if recording is None:
+            return call(*args, **kwargs)
+        scores_key = _key(layer, ATTENTION_SCORES)
+        if scores_key not in recording.keys:
+            output = call(*args, **kwargs)
+        else:
+            # Only with this argument does the layer compute the scores at all; without
+            # it, a fused kernel may do the work.
+            wanted = kwargs.pop("return_attention_scores", False)
+            output, scores = call(*args, return_attention_scores=True, **kwargs)
+            recording.store(scores_key, scores)
+            output = (output, scores) if wanted else output
+        recording.store(_key(layer, None), output)
+        return output
+
+    return recording_call
+
+
+def _key(layer, item):
+    return id(layer), item == ATTENTION_SCORES
+
+
+def _current_graph():
+    return None if tf.executing_eagerly() else tf.compat.v1.get_default_graph()
+
+
+def _no_single_layer(model, path, layer_path, known, is_ambiguous):
+    if is_ambiguous:
+        fitting = [p for p, _ in known if p == layer_path or p.endswith("/" + layer_path)]
+        return (
+            f"The tap {path!r} fits {len(fitting)} layers of {model.name!r}: {sorted(fitting)}. "
+            "Give the path of one, from further out."
+        )
+    names = [known_path for known_path, _ in known]
+    nearest = difflib.get_close_matches(layer_path, names, n=5, cutoff=0.3) or names[:5]
+    return f"The tap {path!r} names no layer of {model.name!r}. The nearest are: {nearest}."
+
+
+class Taps:
+    """The tapped paths of one model: some name layers, the others its outputs."""
+
+    def __init__(self, model, paths):
+        self.model = model
+        self._find_errors = {}
+        for path in paths:
+            if re.split(r"[/\[]", path)[0] != "output" and isinstance(model, keras.layers.Layer):
+                try:
+                    find(model, path)
+                except ValueError as error:
+                    # Perhaps an output's key, which shows when the model has run.
+                    self._find_errors[path] = error
+                    continue
+                self._find_errors[path] = None
+        self._paths = list(paths)
+
+    def record(self):
+        """Records the tapped layers while the model runs, as in `record`."""
+        return record(self.model, [p for p in self._paths if self._names_layer(p)])
+
+    def activations(self, recording, outputs):
+        """Returns `{path: activation}` of a pass that `recording` saw."""
+        activations = {}
+        for path in self._paths:
+            if self._names_layer(path):
+                activations[path] = recording[path]
+            else:
+                activations[path] = self._read_output(outputs, path)
+        return activations
+
+    def _names_layer(self, path):
+        return path in self._find_errors and self._find_errors[path] is None
+
+    def _read_output(self, outputs, path):
+        try:
+            return read(outputs, path)
+        except KeyError:
+            structure = keras.tree.map_structure(lambda _: "*", outputs)
+            why = self._find_errors.get(path) or f"The tap {path!r} names no output."
+            raise ValueError(f"{why} The outputs are: {structure}.") from None

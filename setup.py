@@ -1,0 +1,38 @@
+from setuptools import find_packages
+from setuptools import setup
+
+TEST = [
+    "import-linter",
+    "matplotlib",
+    "pytest",
+    "pytest-timeout",
+    "ruff",
+    "scipy",
+]
+
+setup(
+    name="keras-distill",
+    version="0.1.0",
+    description="Trains a small Keras model from a large one, and ships it to phones and servers.",
+    long_description=open("README.md", encoding="utf-8").read(),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11",
+    packages=find_packages(include=["keras_distill", "keras_distill.*"]),
+    install_requires=[
+        "ai-edge-litert",
+        "keras>=3.13",
+        "keras-nlp",
+        # tensorflow-hub imports pkg_resources, which setuptools 82 no longer has.
+        "setuptools<82",
+        "tensorflow",
+        "tensorflow-datasets",
+        "tensorflow-hub",
+        "tensorflow-text",
+    ],
+    extras_require={
+        "examples": ["matplotlib"],
+        "test": TEST,
+        "dev": [*TEST],
+    },
+)
