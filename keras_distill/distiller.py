@@ -231,7 +231,13 @@ class Distiller(keras.Model):
         if y is None or self._compile_loss is None:
             # No loss was computed; a callback that monitors it must not see a 0.
             absent.add("loss")
-        return {name: value for name, value in logs.items() if name not in absent}
+        logs = {name: value for name, value in logs.items() if name not in absent}
+        if not logs:
+            raise ValueError(
+                "Evaluation has nothing to measure: it needs labels and compile(loss=...) or "
+                "compile(metrics=...), or validate_with_teacher=True."
+            )
+        return logs
 
     def predict_step(self, data):
         return super().predict_step((unpack(data)[0].student,))
@@ -381,14 +387,15 @@ class Distiller(keras.Model):
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         # Keras calls this with the data before the callbacks run: a BackupAndRestore among
-        # them finds the projectors built.
+        # them finds the projectors built. And a step that creates no variable is traced once.
         spec = first_batch.batch_spec(iterator, data_batch)
         if not all(objective.built for objective in self.objectives):
             self._build_objectives(spec)
-        if self._distribute_strategy is not None:
+        inputs, y, sample_weight = unpack(spec)
+        student_batch = inputs.student, y, sample_weight
+        if first_batch.is_dense(student_batch):
             with self.distribute_strategy.scope():
-                inputs, y, sample_weight = unpack(spec)
-                self._symbolic_build(data_batch=(inputs.student, y, sample_weight))
+                self._symbolic_build(data_batch=student_batch)
 
     def _build_objectives(self, spec):
         shapes = {}

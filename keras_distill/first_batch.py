@@ -101,6 +101,14 @@ def batch_spec(iterator, data_batch):
     return keras.tree.map_structure(_tensor_spec, iterator._distributed_dataset.element_spec)
 
 
+def is_dense(spec):
+    """Whether a spec has dense tensors of known rank only, as Keras's symbolic ones are."""
+    return all(
+        leaf is None or (isinstance(leaf, tf.TensorSpec) and leaf.shape.rank is not None)
+        for leaf in keras.tree.flatten(spec)
+    )
+
+
 def _tensor_spec(spec):
     if isinstance(spec, (tf.OptionalSpec, tf.NoneTensorSpec)):
         return None

@@ -10,8 +10,8 @@ import tensorflow as tf
 class DistillationInputs(NamedTuple):
     """The x of a batch, when both models do not read the same x.
 
-    Fields that are not there are None (or `()`, for a `PyDataset`, which Keras
-    cannot read with None in it).
+    A field that is not there is `()`, an empty structure. None does as well where the
+    data pipeline can carry it: a `PyDataset` and a `tf.distribute` data set cannot.
 
     Args:
         student: The student's inputs, as the student takes them.
@@ -31,8 +31,8 @@ class DistillationInputs(NamedTuple):
     """
 
     student: Any
-    teacher: Any = None
-    teacher_outputs: Any = None
+    teacher: Any = ()
+    teacher_outputs: Any = ()
 
 
 def pair_inputs(dataset, student=None, teacher=None):

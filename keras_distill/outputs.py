@@ -29,7 +29,8 @@ class OutputPair(NamedTuple):
         """Checks the domains by the values of a real batch."""
         if isinstance(self.loss, output_domain.OutputLoss):
             for side, values, domain in self._sides():
-                values = keras.ops.convert_to_numpy(values)
+                # NumPy has no bfloat16.
+                values = keras.ops.convert_to_numpy(keras.ops.cast(values, "float32"))
                 output_domain.check_values(self.loss, side, self.name, domain, values)
 
     def _sides(self):
@@ -167,4 +168,5 @@ class _Leaves:
 def _has_all(outputs, keys):
     if isinstance(outputs, dict):
         return all(key in outputs for key in keys)
-    return isinstance(outputs, (list, tuple)) and len(outputs) == len(keys)
+    # Indices: a list has no names by which to find the outputs of a student's dict.
+    return isinstance(outputs, (list, tuple)) and list(keys) == list(range(len(outputs)))

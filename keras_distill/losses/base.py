@@ -23,7 +23,8 @@ class DistillationLoss(keras.losses.Loss):
 
     def __call__(self, y_true, y_pred, sample_weight=None):
         teacher = keras.ops.stop_gradient(keras.ops.convert_to_tensor(y_true))
-        self.check_shapes(tuple(teacher.shape), tuple(keras.ops.shape(y_pred)))
+        student_shape = keras.ops.convert_to_tensor(y_pred).shape
+        self.check_shapes(tuple(teacher.shape), tuple(student_shape))
         return super().__call__(teacher, y_pred, sample_weight)
 
     def check_shapes(self, teacher_shape, student_shape):

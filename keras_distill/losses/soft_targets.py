@@ -1,6 +1,7 @@
 """Losses between the outputs of a teacher and of a student (soft targets)."""
 
 import keras
+import numpy as np
 import tensorflow as tf
 from keras import ops
 
@@ -232,7 +233,10 @@ class BinarySoftTargets(TemperatureLoss):
         return ops.mean(divergences, axis=-1)
 
     def logits_of(self, probabilities):
-        return ops.log(_positive(probabilities)) - ops.log(_positive(1 - probabilities))
+        # Next to 1 the floats are a step of epsilon apart: what rounds to 1 may be half of
+        # that away.
+        complement = ops.maximum(1 - probabilities, np.finfo(self.dtype).eps / 2)
+        return ops.log(_positive(probabilities)) - ops.log(complement)
 
 
 @keras.saving.register_keras_serializable(package="keras_distill")
@@ -326,13 +330,20 @@ def soft_target_kl(teacher, student, temperature):
 def _log_softmax(logits, temperature):
     # The largest logit is taken off before the division: afterwards its rounding error
     # would be that of the largest quotient.
-    largest = ops.stop_gradient(ops.max(logits, axis=-1, keepdims=True))
-    return ops.log_softmax((logits - largest) / ops.cast(temperature, logits.dtype), axis=-1)
+    centred = (logits - _largest(logits)) / ops.cast(temperature, logits.dtype)
+    return ops.log_softmax(centred, axis=-1)
+
+
+def _largest(logits):
+    return ops.stop_gradient(ops.max(logits, axis=-1, keepdims=True))
 
 
 def _log_ratio(teacher, student, temperature, log_p, log_q, q):
     """log p - log q, to a relative precision also where p and q are almost equal."""
-    u = teacher - student
+    # A shift of all logits changes no probability. It is taken off first, as a whole number:
+    # a difference of close floats is exact, and so is that of a float and a small integer.
+    shift = ops.round(_largest(student) - _largest(teacher))
+    u = teacher - (student - shift)
     u = (u - ops.mean(u, axis=-1, keepdims=True)) / temperature
     all_close = ops.max(ops.abs(u), axis=-1, keepdims=True) < 0.5
     near = ops.where(all_close, u, ops.zeros_like(u))
@@ -354,6 +365,5 @@ def _with_zero(logits):
 
 
 def _positive(probabilities):
-    # The smallest normal float: a probability that underflowed to 0 keeps a finite log.
-    smallest = 1.2e-38 if probabilities.dtype == "float32" else 2.3e-308
-    return ops.maximum(probabilities, smallest)
+    # A probability that underflowed to 0 keeps a finite log.
+    return ops.maximum(probabilities, np.finfo(probabilities.dtype.name).tiny)

@@ -1,0 +1,11 @@
+"""Writes a trained Keras model as a SavedModel or a TFLite file, checked against Keras."""
+
+from keras_distill.export.saved_model import export_saved_model
+from keras_distill.export.tflite import TFLiteReport
+from keras_distill.export.tflite import export_tflite
+
+__all__ = [
+    "TFLiteReport",
+    "export_saved_model",
+    "export_tflite",
+]

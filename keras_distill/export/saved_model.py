@@ -1,0 +1,130 @@
+"""SavedModel export: what TF Serving loads."""
+
+import os
+import pathlib
+import tempfile
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_distill.export import parity
+from keras_distill.export.signature import NamedModel
+
+ENDPOINT = "serving_default"
+# One example alone, and several: a batch size that the graph froze shows at the second.
+_BATCH_SIZES = (1, 3)
+
+
+def export_saved_model(model, directory, *, version=None, representative_data=None):
+    """Writes a SavedModel for TF Serving, checked against Keras before it appears.
+
+    The one endpoint, `serving_default`, has any batch size and named inputs and outputs.
+    An input has its key if the inputs are a dict, else its Input layer's name; "inputs"
+    ("inputs_0", "inputs_1", ... among several) if the layer has no name of its own. An
+    output has its key, else its last layer's name; "output" ("output_0", "output_1", ...)
+    if Keras made up the layer's name. Nested keys are joined with "_", and characters
+    that no Python identifier has become "_".
+
+    The files are written to a hidden folder inside `directory`, loaded again and run on
+    1 and on 3 examples. Only if every output is as in Keras does the folder get its
+    number, in one step, so that a server that watches `directory` never sees half a model:
+
+    ```
+    max |SavedModel - Keras| <= tolerance * max(1, max |Keras|)
+    tolerance = 1e-5    (float16 layers: 1e-2, bfloat16 layers: 8e-2)
+    ```
+
+    Args:
+        model: A `keras.Model`: Functional, Sequential and built, or subclassed and called
+            once with a `keras.Input`. String inputs are allowed.
+        directory: The model's folder; its versions are folders named 1, 2, ...
+        version: Number of the new version, at least 1. None: the highest number there
+            plus one.
+        representative_data: Real inputs for the check: an array, dict or list as the
+            model takes it, with a batch axis, or a batched `tf.data.Dataset` of x or
+            `(x, y)`. None: generated inputs, which check the graph as well, unless the
+            model takes ids that the generator cannot know.
+
+    Returns:
+        The folder of the new version, a `pathlib.Path`.
+
+    Raises:
+        FileExistsError: If this version exists. Nothing is overwritten.
+        ValueError: If the model's inputs are not known, the outputs differ from Keras's
+            or from one run to the next, or one is NaN or infinite. Nothing is left behind.
+
+    Example:
+
+    ```python
+    path = export_saved_model(student, "served/sentiment")    # served/sentiment/1
+    served = tf.saved_model.load(path).signatures["serving_default"]
+    served(ids=tf.constant(ids))["logits"]
+    ```
+    """
+    named_model = NamedModel(model)
+    directory = pathlib.Path(directory)
+    path = directory / str(_free_version(directory, version))
+    inputs = parity.check_inputs(named_model, representative_data, 3, max_examples=3)
+    directory.mkdir(parents=True, exist_ok=True)
+    # On the same file system, so that one rename publishes it.
+    with tempfile.TemporaryDirectory(prefix=".writing-", dir=directory) as folder:
+        written = pathlib.Path(folder) / "saved_model"
+        write_saved_model(named_model, written)
+        _check_saved_model(named_model, written, inputs)
+        os.rename(written, path)
+    return path
+
+
+def write_saved_model(named_model, folder, batch_size=None):
+    """Writes a SavedModel with the named endpoint, unchecked.
+
+    Args:
+        named_model: A `NamedModel`.
+        folder: The folder to write, which must not exist.
+        batch_size: A fixed batch size, or None for any.
+    """
+    archive = keras.export.ExportArchive()
+    # Lookup tables, such as a TextVectorization's, are found through the model only. A
+    # model that is tracked by itself has every weight written, and served, twice.
+    holder = tf.Module()
+    holder.model = named_model.model
+    archive.track(holder)
+    archive.add_endpoint(ENDPOINT, named_model, [named_model.input_specs(batch_size)])
+    archive.write_out(str(folder), verbose=False)
+
+
+def _free_version(directory, version):
+    is_number = isinstance(version, int) and not isinstance(version, bool)
+    if version is not None and not (is_number and version >= 1):
+        raise ValueError(f"version must be an integer >= 1, or None. Received: version={version!r}")
+    names = [path.name for path in directory.iterdir()] if directory.exists() else []
+    versions = [int(name) for name in names if name.isdigit()]
+    if version is None:
+        return max(versions, default=0) + 1
+    if version in versions:
+        raise FileExistsError(
+            f"Version {version} exists in {directory}, and a version is never overwritten. "
+            f"Received: version={version}. Give another number, or None for the next one."
+        )
+    return version
+
+
+def _check_saved_model(named_model, folder, inputs):
+    # The module owns the variables: it must outlive its signature.
+    module = tf.saved_model.load(str(folder))
+    endpoint = module.signatures[ENDPOINT]
+    tolerance = parity.float_tolerance(named_model.model)
+    for batch_size in _BATCH_SIZES:
+        # Fewer given examples than the batch has are taken again.
+        batch = {name: np.take(v, range(batch_size), 0, mode="wrap") for name, v in inputs.items()}
+        expected = parity.keras_outputs(named_model, batch)
+        served = endpoint(**{name: tf.convert_to_tensor(v) for name, v in batch.items()})
+        served = {name: tensor.numpy() for name, tensor in served.items()}
+        for output in parity.compare_outputs(expected, served):
+            if not output.is_close(tolerance):
+                raise ValueError(
+                    f"The SavedModel must agree with Keras to {output.limit(tolerance):.3g}. "
+                    f"Received, on a batch of {batch_size}: {output}. Nothing was written. "
+                    "Does a layer read the batch size, or other values, in Python?"
+                )

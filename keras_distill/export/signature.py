@@ -1,0 +1,164 @@
+"""Names of a model's inputs and outputs, the same in every exported format."""
+
+import keyword
+import re
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+
+class NamedModel:
+    """A Keras model as a function from named inputs to named outputs.
+
+    Inputs: the keys of dict inputs, else the names of the Input layers. An Input layer
+    without a name of its own is "inputs", or "inputs_0", "inputs_1", ... by its place
+    among several.
+
+    Outputs: the keys of dict outputs, else the names of the last layers. A last layer
+    whose name Keras made up ("dense_7", also "dense") is "output", or "output_0",
+    "output_1", ... by its place among several: such names change from run to run.
+
+    The keys of nested structures are joined with "_". Names must be Python identifiers:
+    other characters become "_". A name that comes twice gets "_1", "_2", ...
+
+    Args:
+        model: A `keras.Model` that is Functional, Sequential and built, or subclassed
+            and called once with a `keras.Input`.
+
+    Raises:
+        ValueError: If the model's inputs cannot be known.
+    """
+
+    def __init__(self, model):
+        self.model = model
+        self._structure = _input_structure(model)
+        leaves = keras.tree.flatten_with_path(self._structure)
+        names = [_input_name(path, tensor, len(leaves)) for path, tensor in leaves]
+        self.inputs = dict(zip(_unique(names), (tensor for _, tensor in leaves)))
+
+    def input_specs(self, batch_size=None):
+        """The inputs' `tf.TensorSpec`s by name; batch_size None is any batch size."""
+        return {
+            name: tf.TensorSpec((batch_size, *tensor.shape[1:]), tensor.dtype, name=name)
+            for name, tensor in self.inputs.items()
+        }
+
+    def name_inputs(self, x):
+        """Turns inputs as the model takes them, or a dict by name, into arrays by name.
+
+        Args:
+            x: An array, or a dict or list like the model's inputs, with a batch axis.
+
+        Raises:
+            ValueError: If the structure or a shape is not the model's.
+        """
+        if isinstance(x, dict) and set(self.inputs) <= set(x):
+            leaves = [x[name] for name in self.inputs]
+        elif len(self.inputs) == 1 and not isinstance(x, dict):
+            leaves = [x[0] if isinstance(x, (list, tuple)) and len(x) == 1 else x]
+        else:
+            leaves = keras.tree.flatten(x)
+        if len(leaves) != len(self.inputs):
+            raise ValueError(
+                f"The model has {len(self.inputs)} inputs, {list(self.inputs)}. "
+                f"Received: {len(leaves)} inputs in a {type(x).__name__}. Give a dict with these "
+                "keys, or the structure that the model takes."
+            )
+        specs = self.input_specs()
+        return {name: _fit(name, leaf, specs[name]) for name, leaf in zip(specs, leaves)}
+
+    def __call__(self, inputs):
+        """Runs the model in inference mode.
+
+        Args:
+            inputs: Tensors or arrays by name.
+
+        Returns:
+            The outputs by name.
+        """
+        leaves = [tf.convert_to_tensor(inputs[name]) for name in self.inputs]
+        outputs = self.model(keras.tree.pack_sequence_as(self._structure, leaves), training=False)
+        leaves = keras.tree.flatten_with_path(outputs)
+        layers = _last_layers(self.model, len(leaves))
+        names = [_output_name(path, layer, len(leaves)) for (path, _), layer in zip(leaves, layers)]
+        return dict(zip(_unique(names), (tensor for _, tensor in leaves)))
+
+
+def _input_structure(model):
+    if not isinstance(model, keras.Model):
+        raise ValueError(f"model must be a keras.Model. Received: model={model!r}")
+    if isinstance(model, keras.Sequential) and model.built:
+        return model.inputs[0]
+    if getattr(model, "inputs", None):
+        return model.input
+    # The first symbolic call of a subclassed model: the only record of its input dtypes.
+    calls = [node.arguments.args for node in model._inbound_nodes]
+    if calls and len(calls[0]) == 1:
+        return calls[0][0]
+    raise ValueError(
+        f"The inputs of the model {model.name!r} are not known. Call it once with its inputs as "
+        "its one argument, such as model(keras.Input((32,), dtype='int32')), and then export it. "
+        "Of a Distiller, pass distiller.student."
+    )
+
+
+def _input_name(path, tensor, num_inputs):
+    if any(isinstance(key, str) for key in path):
+        return _identifier(_join(path), "inputs")
+    if not re.fullmatch(r"(keras_tensor|input_layer)(_\d+)?", tensor.name):
+        return _identifier(tensor.name, "inputs")
+    return "inputs" if num_inputs == 1 else f"inputs_{_join(path)}"
+
+
+def _output_name(path, layer, num_outputs):
+    if any(isinstance(key, str) for key in path):
+        return _identifier(_join(path), "output")
+    if layer is not None and not _is_automatic(layer):
+        return _identifier(layer.name, "output")
+    return "output" if num_outputs == 1 else f"output_{_join(path)}"
+
+
+def _last_layers(model, num_outputs):
+    tensors = getattr(model, "outputs", None) or ()
+    if len(tensors) != num_outputs:
+        return [None] * num_outputs
+    return [tensor._keras_history.operation for tensor in tensors]
+
+
+def _is_automatic(layer):
+    # Keras makes "global_max_pooling1d_3" of GlobalMaxPooling1D.
+    return re.sub(r"_\d+$", "", layer.name).replace("_", "") == type(layer).__name__.lower()
+
+
+def _join(path):
+    return "_".join(map(str, path))
+
+
+def _identifier(name, prefix):
+    # TensorFlow makes them parameters of a Python method and nodes of a graph.
+    name = re.sub(r"[^A-Za-z0-9_]", "_", name)
+    if not name[:1].isalpha() or keyword.iskeyword(name) or name == "self":
+        return f"{prefix}_{name.lstrip('_')}"
+    return name
+
+
+def _unique(names):
+    unique = []
+    for name in names:
+        candidate, count = name, 0
+        while candidate in unique:
+            count += 1
+            candidate = f"{name}_{count}"
+        unique.append(candidate)
+    return unique
+
+
+def _fit(name, values, spec):
+    values = np.asarray(values)
+    if not spec.shape.is_compatible_with(values.shape):
+        raise ValueError(
+            f"The input {name!r} must have the shape {tuple(spec.shape)}, the batch axis first. "
+            f"Received: an array of shape {values.shape}."
+        )
+    return values.astype(spec.dtype.as_numpy_dtype)

@@ -1,0 +1,218 @@
+"""Bad input gets one clear error, before anything is trained."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers
+
+from keras_distill import DistillationInputs
+from keras_distill import Distiller
+from keras_distill import Objective
+from keras_distill import losses
+
+RNG = np.random.default_rng(4)
+FEATURES = RNG.normal(size=(12, 6)).astype("float32")
+LABELS = RNG.integers(0, 4, 12)
+
+
+def mlp(width=5, classes=4, activation=None, name="student"):
+    hidden = layers.Dense(width, "relu", name="hidden")
+    head = layers.Dense(classes, activation, name="logits")
+    return keras.Sequential([keras.Input((6,)), hidden, head], name=name)
+
+
+def sparse_ce():
+    return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+
+def assert_fit_raises(distiller, message, x=FEATURES, y=LABELS, loss=sparse_ce):
+    """Raises before a weight has moved."""
+    distiller.compile("adam", loss=loss() if loss else None)
+    before = distiller.student.get_weights()
+    with pytest.raises(ValueError, match=message):
+        distiller.fit(x, y, verbose=0, batch_size=4)
+    for expected, actual in zip(before, distiller.student.get_weights()):
+        np.testing.assert_array_equal(actual, expected)
+    assert distiller.optimizer.iterations.numpy() == 0
+
+
+@pytest.mark.parametrize("alpha", [-0.1, 1.1, float("nan"), float("inf"), "0.5", None, True])
+def test_alpha(alpha):
+    with pytest.raises(ValueError, match=r"alpha must be a number from 0 to 1.*Received: alpha="):
+        Distiller(mlp(), mlp(), alpha=alpha)
+
+
+@pytest.mark.parametrize("temperature", [0.0, -1.0, float("nan"), float("inf"), "4", None])
+def test_temperature(temperature):
+    message = r"temperature must be a positive finite number.*Received: temperature="
+    with pytest.raises(ValueError, match=message):
+        Distiller(mlp(), mlp(), temperature=temperature)
+
+
+def test_class_counts():
+    assert_fit_raises(Distiller(mlp(), mlp(classes=5)), r"teacher \(4, 5\), student \(4, 4\)")
+
+
+def test_a_single_class_is_not_broadcast():
+    assert_fit_raises(Distiller(mlp(), mlp(classes=1)), r"teacher \(4, 1\), student \(4, 4\)")
+
+
+def test_teacher_of_other_batch_size():
+    assert_fit_raises(
+        Distiller(mlp(), lambda x: tf.zeros((3, 4))),
+        r"'output' must have one entry per example, so 4.*Received: shape \(3, 4\)",
+    )
+
+
+@pytest.mark.parametrize("side", ["teacher", "student"])
+def test_unknown_tap(side):
+    paths = {"teacher": "hidden", "student": "hidden", side: "hiden"}
+    distiller = Distiller(mlp(), mlp(), objectives=[Objective(losses.FeatureMSE(), **paths)])
+    assert_fit_raises(distiller, r"'hiden' names no layer.*nearest are: \['hidden'")
+
+
+def test_unknown_tap_of_a_callable():
+    objective = Objective(losses.FeatureMSE(), "states[2]", "hidden")
+    teacher = mlp()
+    distiller = Distiller(mlp(), lambda x: {"output": teacher(x)}, objectives=[objective])
+    assert_fit_raises(distiller, r"'states\[2\]' names no output.*'output': '\*'")
+
+
+def test_unknown_tap_of_carried_outputs():
+    objective = Objective(losses.FeatureMSE(), "block_3", "hidden")
+    distiller = Distiller(mlp(), objectives=[objective])
+    outputs = {"output": np.zeros((12, 4), "float32"), "block_2": FEATURES}
+    x = DistillationInputs(FEATURES, teacher_outputs=outputs)
+    assert_fit_raises(distiller, r"'block_3' names no output.*block_2", x=x)
+
+
+def test_width_without_projector():
+    objective = Objective(losses.FeatureMSE(), "hidden", "hidden")
+    distiller = Distiller(mlp(5), mlp(8), objectives=[objective])
+    assert_fit_raises(distiller, r'\(None, 8\).*\(None, 5\).*projector="auto"')
+
+
+def test_no_teacher_and_no_outputs():
+    assert_fit_raises(Distiller(mlp()), "no teacher, and the batch carries no teacher_outputs")
+
+
+@pytest.mark.parametrize("teacher", ["model.keras", 3, FEATURES])
+def test_teacher_that_is_none(teacher):
+    with pytest.raises(ValueError, match="teacher must be a keras.Model, a function"):
+        Distiller(mlp(), teacher)
+
+
+def test_regression_output():
+    assert_fit_raises(
+        Distiller(mlp(classes=1), mlp(classes=1)),
+        "at least two classes.*BinarySoftTargets for a single logit; a regression output",
+        loss=keras.losses.MeanSquaredError,
+    )
+
+
+@pytest.mark.parametrize("side", ["teacher", "student"])
+def test_output_that_is_no_classification(side):
+    models = {"teacher": mlp(), "student": mlp(), side: mlp(activation="relu")}
+    message = f"cannot take the {side}'s 'output'.*neither logits nor probabilities"
+    assert_fit_raises(Distiller(**models), message)
+
+
+@pytest.mark.parametrize("dtype", [tf.int32, tf.string, tf.bool])
+def test_teacher_outputs_of_wrong_dtype(dtype):
+    if dtype == tf.string:
+        distiller = Distiller(mlp(), lambda x: tf.fill([tf.shape(x)[0], 4], "a"))
+    else:
+        distiller = Distiller(mlp(), lambda x: tf.cast(x[:, :4], dtype))
+    message = f"'output' must be floating-point.*dtype {dtype.name}.*before the argmax"
+    assert_fit_raises(distiller, message)
+
+
+def test_unbuilt_student():
+    with pytest.raises(ValueError, match=r"student 'raw' is not built.*keras.Input"):
+        Distiller(keras.Sequential([layers.Dense(4)], name="raw"), mlp())
+
+
+@pytest.mark.parametrize("student", [None, "student", lambda x: x, layers.Dense(3)])
+def test_student_that_is_no_model(student):
+    with pytest.raises(ValueError, match="student must be a keras.Model"):
+        Distiller(student, mlp())
+
+
+def test_labels_without_a_loss():
+    assert_fit_raises(
+        Distiller(mlp(), mlp(), alpha=0.2),
+        r"labels and alpha is 0\.2, but compile\(\) got no loss.*alpha=0",
+        loss=None,
+    )
+
+
+def test_nothing_to_learn_from():
+    assert_fit_raises(Distiller(mlp(), mlp(), alpha=1.0), "nothing to learn from", y=None)
+
+
+def test_nothing_to_measure():
+    distiller = Distiller(mlp(), mlp())
+    distiller.compile("adam")
+    with pytest.raises(ValueError, match="Evaluation has nothing to measure"):
+        distiller.evaluate(FEATURES, verbose=0)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_teacher_outputs_that_are_not_finite(value):
+    outputs = RNG.normal(size=(12, 4)).astype("float32")
+    outputs[1, 2] = value
+    x = DistillationInputs(FEATURES, teacher_outputs=outputs)
+    distiller = Distiller(mlp())
+    distiller.compile("adam", loss=sparse_ce())
+    with pytest.raises(ValueError, match=r"'output' has 1 values that are not finite.*\(1, 2\)"):
+        distiller.fit(x, LABELS, batch_size=4, shuffle=False, verbose=0)
+
+
+def test_hidden_state_that_is_not_finite_is_named():
+    hidden = np.full((12, 5), np.nan, "float32")
+    outputs = {"output": np.zeros((12, 4), "float32"), "block_3": hidden}
+    objective = Objective(losses.FeatureMSE(), "block_3", "hidden")
+    x = DistillationInputs(FEATURES, teacher_outputs=outputs)
+    assert_fit_raises(Distiller(mlp(), objectives=[objective]), "'block_3' has 20 values", x=x)
+
+
+@pytest.mark.parametrize("soft_loss", ["kl", 3, {"output": "kl"}])
+def test_soft_loss_of_wrong_type(soft_loss):
+    with pytest.raises(ValueError, match="soft_loss must be a keras.losses.Loss"):
+        Distiller(mlp(), mlp(), soft_loss=soft_loss)
+
+
+def test_soft_loss_for_an_unknown_output():
+    inputs = keras.Input((6,))
+    student = keras.Model(inputs, {"first": layers.Dense(4)(inputs)})
+    distiller = Distiller(student, student.call, soft_loss={"frist": losses.SoftTargetKL()})
+    assert_fit_raises(distiller, r"does not have: \['frist'\].*\['first'\]", y=None)
+
+
+@pytest.mark.parametrize("objectives", [losses.FeatureMSE(), ["hint"], None])
+def test_objectives_of_wrong_type(objectives):
+    with pytest.raises(ValueError, match="objectives must be a list of keras_distill.Objective"):
+        Distiller(mlp(), mlp(), objectives=objectives)
+
+
+def test_objectives_of_one_name():
+    objectives = [Objective(losses.FeatureMSE(), "hidden", "hidden") for _ in range(2)]
+    with pytest.raises(ValueError, match=r"name of its own.*\['feature_mse'\]"):
+        Distiller(mlp(), mlp(), objectives=objectives)
+
+
+def test_several_teacher_outputs_for_one():
+    teacher = mlp()
+    distiller = Distiller(mlp(), lambda x: {"pooled": teacher(x), "logits": teacher(x)})
+    assert_fit_raises(distiller, r"one output and the teacher several.*\['logits'\]")
+
+
+def test_data_is_checked_anew_when_its_structure_changes():
+    """A second data set that carries bad outputs is not trusted because the first was good."""
+    distiller = Distiller(mlp(), mlp())
+    distiller.compile("adam", loss=sparse_ce())
+    distiller.fit(FEATURES, LABELS, verbose=0)
+    x = DistillationInputs(FEATURES, teacher_outputs=np.full((12, 4), np.nan, "float32"))
+    with pytest.raises(ValueError, match="not finite"):
+        distiller.fit(x, LABELS, verbose=0)

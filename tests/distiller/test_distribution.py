@@ -1,0 +1,149 @@
+"""MirroredStrategy on two devices trains like one device on the same global batch."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers
+
+from keras_distill import DistillationInputs
+from keras_distill import Distiller
+from keras_distill import Objective
+from keras_distill import losses
+
+CLASSES = 4
+RNG = np.random.default_rng(3)
+FEATURES = RNG.normal(size=(32, 6)).astype("float32")
+LABELS = RNG.integers(0, CLASSES, 32)
+
+
+def mlp(width, name, **head):
+    hidden = layers.Dense(width, "relu", kernel_regularizer="l2", name="hidden")
+    head = layers.Dense(CLASSES, name="logits", **head)
+    return keras.Sequential([keras.Input((6,)), hidden, head], name=name)
+
+
+@pytest.fixture(scope="module")
+def two_devices():
+    # One for all tests: the collectives of a second strategy in one process would clash.
+    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+
+
+def train(
+    strategy,
+    data,
+    epochs=2,
+    make_student=lambda: mlp(5, "student"),
+    objectives=lambda: (),
+    validate=True,
+    **kwargs,
+):
+    with strategy.scope():
+        keras.utils.set_random_seed(5)
+        student, teacher = make_student(), mlp(9, "teacher")
+        distiller = Distiller(student, teacher, objectives=objectives(), **kwargs)
+        distiller.compile(
+            keras.optimizers.SGD(0.1, momentum=0.9),
+            loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            metrics=["accuracy"],
+        )
+    validation_data = data if validate else None
+    history = distiller.fit(
+        data, epochs=epochs, shuffle=False, verbose=0, validation_data=validation_data
+    )
+    return student, distiller, history.history
+
+
+def assert_same_on_two_devices(two_devices, data, rtol=1e-5, **kwargs):
+    one = train(tf.distribute.get_strategy(), data, **kwargs)
+    two = train(two_devices, data, **kwargs)
+    assert two[1].distribute_strategy.num_replicas_in_sync == 2
+    for expected, actual in zip(one[1].get_weights(), two[1].get_weights()):
+        np.testing.assert_allclose(actual, expected, atol=1e-6, rtol=0)
+    assert one[2].keys() == two[2].keys()
+    for name, expected in one[2].items():
+        np.testing.assert_allclose(two[2][name], expected, rtol=rtol, atol=1e-6, err_msg=name)
+
+
+def dataset(x=FEATURES, y=LABELS, batch_size=16):
+    options = tf.data.Options()
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+    data = tf.data.Dataset.from_tensor_slices((x, y) if y is not None else (x,))
+    return data.batch(batch_size).with_options(options)
+
+
+@pytest.mark.parametrize(
+    "soft_loss",
+    [
+        None,
+        losses.SoftTargetKL(2.0, reduction="sum"),
+        losses.SoftTargetCrossEntropy(),
+        losses.BinarySoftTargets(),
+        losses.LogitsMSE(),
+        keras.losses.MeanSquaredError(),
+    ],
+    ids=["kl", "kl_sum", "cross_entropy", "binary", "logits_mse", "keras_mse"],
+)
+def test_soft_losses(two_devices, soft_loss):
+    """Function losses would double the step: their sum over replicas is not the mean."""
+    assert_same_on_two_devices(two_devices, dataset(), soft_loss=soft_loss)
+
+
+@pytest.mark.parametrize("loss", [losses.FeatureMSE(), losses.FeatureCosine()])
+def test_objectives(two_devices, loss):
+    """Taps of two replicas, traced in two threads, do not mix."""
+
+    def objectives():
+        return [Objective(loss, "hidden", "hidden", projector="auto")]
+
+    assert_same_on_two_devices(two_devices, dataset(), objectives=objectives)
+
+
+def test_metrics_of_an_uneven_last_batch(two_devices):
+    """14 and 2 examples: a mean of batch means would be wrong."""
+    data = dataset(FEATURES[:30], LABELS[:30])
+    _, distiller, history = train(two_devices, data, epochs=1, alpha=0.5)
+    evaluation = distiller.evaluate(data, verbose=0, return_dict=True)
+    logits = distiller.student.predict(FEATURES[:30], verbose=0)
+    accuracy = (logits.argmax(-1) == LABELS[:30]).mean()
+    assert evaluation["accuracy"] == pytest.approx(accuracy)
+    assert history["val_accuracy"][0] == pytest.approx(accuracy)
+
+
+def test_carried_outputs_without_teacher_inputs(two_devices):
+    outputs = RNG.normal(size=(32, CLASSES)).astype("float32")
+
+    def to_inputs(x, y, taught):
+        return DistillationInputs(x, teacher_outputs=taught), y
+
+    data = tf.data.Dataset.from_tensor_slices((FEATURES, LABELS, outputs)).batch(16)
+    assert_same_on_two_devices(two_devices, data.map(to_inputs))
+
+
+def test_unlabelled(two_devices):
+    assert_same_on_two_devices(two_devices, dataset(y=None), alpha=0.0, validate=False)
+
+
+def test_softmax_student(two_devices):
+    def make_student():
+        return mlp(5, "student", activation="softmax")
+
+    data = dataset(y=None)
+    assert_same_on_two_devices(
+        two_devices, data, make_student=make_student, alpha=0.0, validate=False
+    )
+
+
+def test_attention_taps(two_devices):
+    def make_student():
+        inputs = keras.Input((6,))
+        hidden = layers.Reshape((3, 2))(inputs)
+        hidden = layers.MultiHeadAttention(2, 3, name="attention")(hidden, hidden)
+        return keras.Model(inputs, layers.Dense(CLASSES)(layers.Flatten()(hidden)), name="student")
+
+    def objectives():
+        projector = keras.Sequential([layers.Flatten(), layers.Dense(CLASSES)])
+        scores = "attention/attention_scores"
+        return [Objective(losses.FeatureMSE(), "output", scores, projector=projector)]
+
+    assert_same_on_two_devices(two_devices, dataset(), make_student=make_student, objectives=objectives)

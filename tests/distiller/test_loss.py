@@ -1,0 +1,465 @@
+"""The total loss, against a NumPy version in float64, and what it costs to get it."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers
+from keras.optimizers.schedules import PiecewiseConstantDecay
+from keras.optimizers.schedules import PolynomialDecay
+
+from keras_distill import DistillationInputs
+from keras_distill import Distiller
+from keras_distill import Objective
+from keras_distill import losses
+
+CLASSES = 4
+RNG = np.random.default_rng(1)
+FEATURES = RNG.normal(size=(26, 6)).astype("float32")
+LABELS = RNG.integers(0, CLASSES, 26)
+TEACHER_LOGITS = (3 * RNG.normal(size=(26, CLASSES))).astype("float32")
+
+
+def mlp(width=7, name="student", activation=None, **kwargs):
+    hidden = layers.Dense(width, "relu", name="hidden", **kwargs)
+    head = layers.Dense(CLASSES, activation, name="logits")
+    return keras.Sequential([keras.Input((6,)), hidden, head], name=name)
+
+
+def sparse_ce(**kwargs):
+    return keras.losses.SparseCategoricalCrossentropy(from_logits=True, **kwargs)
+
+
+def log_softmax(logits, temperature=1.0):
+    logits = np.asarray(logits, "float64") / temperature
+    logits = logits - logits.max(-1, keepdims=True)
+    return logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+
+
+def soft_targets_oracle(teacher, student, temperature):
+    log_p, log_q = log_softmax(teacher, temperature), log_softmax(student, temperature)
+    return temperature**2 * (np.exp(log_p) * (log_p - log_q)).sum(-1)
+
+
+def cross_entropy_oracle(labels, logits):
+    return -np.take_along_axis(log_softmax(logits), labels[..., None], -1)[..., 0]
+
+
+def logs_of_one_step(distiller, x, y=None, sample_weight=None, **compile_args):
+    """The losses at the current weights: a step with a learning rate of 0."""
+    compile_args.setdefault("loss", sparse_ce())
+    distiller.compile(optimizer=keras.optimizers.SGD(0.0), **compile_args)
+    return distiller.train_on_batch(x, y, sample_weight, return_dict=True)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("temperature", [1.0, 5.0])
+def test_total(alpha, temperature):
+    """Each term has its own weight, and alpha scales no regulariser."""
+    student, teacher = mlp(kernel_regularizer=keras.regularizers.L2(0.1)), mlp(9, "teacher")
+    objective = Objective(losses.FeatureMSE(), "logits", "logits", weight=0.7, name="hint")
+    distiller = Distiller(
+        student, teacher, alpha=alpha, temperature=temperature, objectives=[objective]
+    )
+    logs = logs_of_one_step(distiller, FEATURES, LABELS)
+    taught, learnt = teacher.predict(FEATURES, verbose=0), student.predict(FEATURES, verbose=0)
+    hard = cross_entropy_oracle(LABELS, learnt).mean()
+    soft = soft_targets_oracle(taught, learnt, temperature).mean()
+    hint = np.square(taught - learnt).mean()
+    regulariser = 0.1 * np.square(student.layers[0].kernel.numpy()).sum()
+    total = alpha * hard + (1 - alpha) * soft + 0.7 * hint + regulariser
+    assert logs["loss"] == pytest.approx(total, rel=1e-5)
+    assert logs["hard_loss"] == pytest.approx(hard, rel=1e-5)
+    assert logs["soft_loss"] == pytest.approx(soft if alpha < 1 else 0.0, rel=1e-5)
+    assert logs["hint"] == pytest.approx(hint, rel=1e-5)
+
+
+def test_gradient_of_one_step():
+    """The weights move by the closed-form gradient of the total loss."""
+    student = keras.Sequential([keras.Input((6,)), layers.Dense(CLASSES)])
+    kernel = student.layers[0].kernel.numpy().astype("float64")
+    distiller = Distiller(student, alpha=0.3, temperature=3.0)
+    distiller.compile(keras.optimizers.SGD(1.0), loss=sparse_ce())
+    x = DistillationInputs(FEATURES, teacher_outputs=TEACHER_LOGITS)
+    distiller.train_on_batch(x, LABELS)
+    logits = FEATURES.astype("float64") @ kernel
+    p, q = (np.exp(log_softmax(logits, 3.0)) for logits in (TEACHER_LOGITS, logits))
+    hard = np.exp(log_softmax(logits)) - np.eye(CLASSES)[LABELS]
+    gradient = FEATURES.T @ (0.3 * hard + 0.7 * 3.0 * (q - p)) / len(FEATURES)
+    moved = kernel - student.layers[0].kernel.numpy()
+    np.testing.assert_allclose(moved, gradient, atol=2e-6)
+
+
+def test_history_has_each_part():
+    objectives = [
+        Objective(losses.FeatureMSE(), "hidden", "hidden", projector="auto", name="hint"),
+        Objective(losses.LogitsMSE(), "output", "output"),
+    ]
+    distiller = Distiller(mlp(), mlp(9, "teacher"), objectives=objectives)
+    distiller.compile("adam", loss=sparse_ce(), metrics=["accuracy"])
+    data = FEATURES, LABELS
+    history = distiller.fit(*data, epochs=2, validation_data=data, verbose=0).history
+    parts = {"loss", "hard_loss", "soft_loss", "hint", "logits_mse", "accuracy"}
+    assert set(history) == parts | {"val_loss", "val_accuracy"}
+    assert all(len(values) == 2 and np.isfinite(values).all() for values in history.values())
+
+
+def test_parts_are_weighted_by_examples():
+    """The uneven last batch counts by its size, as in Keras's own loss."""
+    student = mlp()
+    distiller = Distiller(student, mlp(9, "teacher"), alpha=0.5)
+    distiller.compile(keras.optimizers.SGD(0.0), loss=sparse_ce())
+    history = distiller.fit(FEATURES, LABELS, batch_size=8, verbose=0).history
+    taught, learnt = distiller.teacher.predict(FEATURES, verbose=0), student(FEATURES).numpy()
+    soft = soft_targets_oracle(taught, learnt, 4.0).mean()
+    hard = cross_entropy_oracle(LABELS, learnt).mean()
+    assert history["soft_loss"][0] == pytest.approx(soft, rel=1e-5)
+    assert history["hard_loss"][0] == pytest.approx(hard, rel=1e-5)
+    assert history["loss"][0] == pytest.approx(0.5 * hard + 0.5 * soft, rel=1e-5)
+
+
+class CountingModel(keras.Model):
+    """Counts its passes, in training and in inference."""
+
+    def __init__(self, width=5, name=None):
+        super().__init__(name=name)
+        self.hidden = layers.Dense(width, activation="relu", name="hidden")
+        self.norm = layers.BatchNormalization(name="norm")
+        self.dropout = layers.Dropout(0.3)
+        self.head = layers.Dense(CLASSES, name="logits")
+        self.passes = {True: 0, False: 0}
+        self(FEATURES[:2])
+        self.passes = {True: 0, False: 0}
+
+    def call(self, inputs, training=False):
+        self.passes[bool(training)] += 1
+        hidden = self.dropout(self.norm(self.hidden(inputs), training=training), training=training)
+        return self.head(hidden)
+
+
+def test_the_step_is_traced_once():
+    """Variables that the first trace creates would cost a second one."""
+    student, teacher = CountingModel(name="student"), CountingModel(name="teacher")
+    objective = Objective(losses.FeatureMSE(), "hidden", "logits", projector="auto")
+    distiller = Distiller(student, teacher, objectives=[objective])
+    distiller.compile("adam", loss=sparse_ce(), metrics=["accuracy"])
+    distiller.fit(FEATURES, LABELS, batch_size=8, epochs=2, verbose=0)
+    assert student.passes[True] == 1
+
+
+@pytest.mark.parametrize("num_objectives", [0, 1, 3])
+def test_one_student_pass_per_step(num_objectives):
+    student, teacher = CountingModel(name="student"), CountingModel(name="teacher")
+    objectives = [
+        Objective(losses.FeatureMSE(), layer, layer, name=f"hint_{i}")
+        for i, layer in enumerate(["hidden", "norm", "logits"][:num_objectives])
+    ]
+    distiller = Distiller(student, teacher, objectives=objectives)
+    distiller.compile("adam", loss=sparse_ce(), run_eagerly=True)
+    distiller.fit(FEATURES, LABELS, batch_size=13, verbose=0, epochs=2)
+    assert student.passes[True] == 4
+    assert teacher.passes[True] == 0
+    distiller.fit(FEATURES, LABELS, batch_size=13, verbose=0)
+    # The first batch of the first fit was looked at; no later one is.
+    before = dict(teacher.passes), dict(student.passes)
+    distiller.fit(FEATURES, LABELS, batch_size=13, verbose=0)
+    assert teacher.passes[False] - before[0][False] == 2
+    assert student.passes[True] - before[1][True] == 2
+    assert student.passes[False] == before[1][False]
+
+
+def test_teacher_stays_as_it_was():
+    """Weights, flags, BatchNorm statistics and compile state of the user's model."""
+    teacher = CountingModel(name="teacher")
+    teacher.compile("sgd", loss="mse")
+    teacher.head.trainable = False
+    before = [variable.numpy() for variable in teacher.variables]
+    flags = [layer.trainable for layer in teacher._flatten_layers()]
+    optimizer, loss = teacher.optimizer, teacher.loss
+    distiller = Distiller(mlp(), teacher)
+    distiller.compile("adam", loss=sparse_ce())
+    distiller.fit(FEATURES, LABELS, verbose=0)
+    for expected, variable in zip(before, teacher.variables):
+        np.testing.assert_array_equal(variable.numpy(), expected)
+    assert flags == [layer.trainable for layer in teacher._flatten_layers()]
+    assert (teacher.optimizer, teacher.loss, teacher.compiled) == (optimizer, loss, True)
+    assert not {id(v) for v in teacher.variables} & {id(v) for v in distiller.variables}
+
+
+def test_teacher_gets_no_gradient():
+    """A teacher that shares a variable with the outside is not differentiated through."""
+    scale = tf.Variable(2.0)
+    student = mlp()
+    distiller = Distiller(student, lambda x: scale * tf.ones((tf.shape(x)[0], CLASSES)), alpha=0.0)
+    with tf.GradientTape() as tape:
+        activations = distiller._teacher_activations(DistillationInputs(FEATURES))
+        total = tf.reduce_sum(activations["output"])
+    assert tape.gradient(total, scale) is None
+
+
+@pytest.mark.parametrize("validation", ["evaluate", "validation_data", "predict"])
+def test_evaluation_runs_the_student_alone_and_changes_nothing(validation):
+    def teacher(x):
+        raise AssertionError("The teacher ran.")
+
+    student = CountingModel(name="student")
+    distiller = Distiller(student, teacher)
+    distiller.compile("adam", loss=sparse_ce(), metrics=["accuracy"])
+    student.compile("adam", loss=sparse_ce(), metrics=["accuracy"])
+    before = [variable.numpy() for variable in student.weights]
+    if validation == "predict":
+        distiller.predict(FEATURES, verbose=0)
+    elif validation == "evaluate":
+        actual = distiller.evaluate(FEATURES, LABELS, verbose=0, batch_size=8)
+        assert actual == pytest.approx(student.evaluate(FEATURES, LABELS, verbose=0, batch_size=8))
+    else:
+        distiller.teacher = mlp()
+        # Training that moves nothing leaves what validation does.
+        distiller.compile(keras.optimizers.SGD(0.0), loss=sparse_ce())
+        student.norm.momentum = 1.0
+        data = FEATURES, LABELS
+        distiller.fit(*data, validation_data=data, epochs=2, verbose=0, batch_size=26)
+    for expected, variable in zip(before, student.weights):
+        np.testing.assert_allclose(variable.numpy(), expected, rtol=1e-6)
+
+
+def test_validate_with_teacher():
+    objective = Objective(losses.FeatureMSE(), "hidden", "hidden", name="hint", weight=2.0)
+    student, teacher = mlp(), mlp(name="teacher")
+    distiller = Distiller(
+        student, teacher, alpha=0.25, objectives=[objective], validate_with_teacher=True
+    )
+    distiller.compile("adam", loss=sparse_ce())
+    logs = distiller.evaluate(FEATURES, LABELS, verbose=0, return_dict=True)
+    taught, learnt = teacher(FEATURES).numpy(), student(FEATURES).numpy()
+    soft = soft_targets_oracle(taught, learnt, 4.0).mean()
+    hard = cross_entropy_oracle(LABELS, learnt).mean()
+    hidden = [model.layers[0](FEATURES).numpy() for model in (teacher, student)]
+    hint = np.square(hidden[0] - hidden[1]).mean()
+    assert logs["loss"] == pytest.approx(0.25 * hard + 0.75 * soft + 2 * hint, rel=1e-5)
+    assert logs["soft_loss"] == pytest.approx(soft, rel=1e-5)
+    assert logs["hint"] == pytest.approx(hint, rel=1e-5)
+
+
+def test_schedules_are_read_at_the_optimizers_step():
+    student = mlp()
+    objective = Objective(
+        losses.LogitsMSE(),
+        "logits",
+        "logits",
+        weight=PiecewiseConstantDecay([0], [5.0, 0.0]),
+        name="hint",
+    )
+    distiller = Distiller(
+        student,
+        mlp(9, "teacher"),
+        alpha=PiecewiseConstantDecay([0], [1.0, 0.25]),
+        temperature=PolynomialDecay(4.0, decay_steps=2, end_learning_rate=2.0),
+        objectives=[objective],
+    )
+    distiller.compile(keras.optimizers.SGD(0.0), loss=sparse_ce())
+    taught, learnt = distiller.teacher(FEATURES).numpy(), student(FEATURES).numpy()
+    hard = cross_entropy_oracle(LABELS, learnt).mean()
+    for step, (alpha, temperature, weight) in enumerate(
+        [(1.0, 4.0, 5.0), (0.25, 3.0, 0.0), (0.25, 2.0, 0.0)]
+    ):
+        logs = distiller.train_on_batch(FEATURES, LABELS, return_dict=True)
+        soft = soft_targets_oracle(taught, learnt, temperature).mean()
+        total = alpha * hard + (1 - alpha) * soft + weight * np.square(taught - learnt).mean()
+        assert logs["loss"] == pytest.approx(total, rel=1e-5), step
+        assert logs["soft_loss"] == pytest.approx(soft, rel=1e-5), step
+
+
+def test_sample_weight_reaches_soft_loss_and_objectives():
+    weights = RNG.uniform(size=26).astype("float32")
+    student = mlp()
+    objective = Objective(losses.FeatureMSE(), "logits", "logits", name="hint")
+    distiller = Distiller(student, mlp(9, "teacher"), objectives=[objective])
+    logs = logs_of_one_step(distiller, FEATURES, LABELS, weights)
+    taught, learnt = distiller.teacher(FEATURES).numpy(), student(FEATURES).numpy()
+    soft = (weights * soft_targets_oracle(taught, learnt, 4.0)).mean()
+    hint = (weights * np.square(taught - learnt).mean(-1)).mean()
+    assert logs["soft_loss"] == pytest.approx(soft, rel=1e-5)
+    assert logs["hint"] == pytest.approx(hint, rel=1e-5)
+
+
+def test_class_weight_reaches_the_soft_loss():
+    class_weight = {0: 2.0, 1: 0.0, 2: 1.0, 3: 0.5}
+    student = mlp()
+    distiller = Distiller(student, mlp(9, "teacher"), alpha=0.0)
+    distiller.compile(keras.optimizers.SGD(0.0))
+    history = distiller.fit(FEATURES, LABELS, class_weight=class_weight, verbose=0).history
+    taught, learnt = distiller.teacher(FEATURES).numpy(), student(FEATURES).numpy()
+    weights = np.array([class_weight[label] for label in LABELS])
+    soft = (weights * soft_targets_oracle(taught, learnt, 4.0)).mean()
+    assert history["soft_loss"][0] == pytest.approx(soft, rel=1e-5)
+
+
+@pytest.mark.parametrize("weight_rank", [0, 1, 2])
+def test_token_level_masks_and_weights(weight_rank):
+    """Padding counts in no term, and a weight per sentence holds for each of its tokens."""
+    ids = RNG.integers(1, 9, (6, 5))
+    ids[:, 3:] = 0
+    labels = RNG.integers(0, CLASSES, (6, 5))
+    tagger = [keras.Input((5,)), layers.Embedding(9, 4, mask_zero=True), layers.Dense(CLASSES)]
+    student, teacher = (keras.Sequential(tagger[:1] + [*tagger[1:]]) for _ in range(2))
+    student = keras.models.clone_model(student)
+    distiller = Distiller(student, teacher, alpha=0.0)
+    weights = [None, RNG.uniform(size=6), RNG.uniform(size=(6, 5))][weight_rank]
+    logs = logs_of_one_step(distiller, ids, labels, weights, loss=None)
+    taught, learnt = teacher(ids).numpy()[:, :3], student(ids).numpy()[:, :3]
+    values = soft_targets_oracle(taught, learnt, 4.0)
+    if weight_rank:
+        values = values * (weights[:, None] if weight_rank == 1 else weights[:, :3])
+    assert logs["soft_loss"] == pytest.approx(values.mean(), rel=1e-5)
+
+
+def test_dense_outputs():
+    images = RNG.normal(size=(3, 5, 5, 2)).astype("float32")
+    student, teacher = (
+        keras.Sequential([keras.Input((5, 5, 2)), layers.Conv2D(CLASSES, 1)]) for _ in range(2)
+    )
+    logs = logs_of_one_step(
+        Distiller(student, teacher), images, RNG.integers(0, CLASSES, (3, 5, 5))
+    )
+    soft = soft_targets_oracle(teacher(images), student(images), 4.0).mean()
+    assert logs["soft_loss"] == pytest.approx(soft, rel=1e-5)
+
+
+def test_half_labelled_data():
+    """Unlabelled examples count in the soft loss only."""
+    student, teacher = mlp(), mlp(9, "teacher")
+    labels = np.where(np.arange(26) < 10, LABELS, -1)
+    logs = logs_of_one_step(
+        Distiller(student, teacher), FEATURES, labels, loss=sparse_ce(ignore_class=-1)
+    )
+    taught, learnt = teacher(FEATURES).numpy(), student(FEATURES).numpy()
+    hard = cross_entropy_oracle(LABELS[:10], learnt[:10]).mean()
+    assert logs["hard_loss"] == pytest.approx(hard, rel=1e-5)
+    soft = soft_targets_oracle(taught, learnt, 4.0).mean()
+    assert logs["soft_loss"] == pytest.approx(soft, rel=1e-5)
+
+
+def test_no_labels():
+    """Unlabelled data trains on the soft loss, even with metrics, and validates with labels."""
+    student, teacher = mlp(), mlp(9, "teacher")
+    distiller = Distiller(student, teacher)
+    distiller.compile("adam", loss=sparse_ce(), metrics=["accuracy"])
+    validation = FEATURES, LABELS
+    history = distiller.fit(FEATURES, validation_data=validation, epochs=2, verbose=0).history
+    assert set(history) == {"loss", "hard_loss", "soft_loss", "val_loss", "val_accuracy"}
+    assert history["hard_loss"] == [0.0, 0.0]
+    np.testing.assert_allclose(history["loss"], 0.9 * np.array(history["soft_loss"]), rtol=1e-5)
+    unlabelled = tf.data.Dataset.from_tensor_slices(FEATURES).batch(8)
+    assert distiller.fit(unlabelled, shuffle=False, verbose=0).history["soft_loss"][0] > 0
+
+
+def test_validation_without_a_loss_reports_none():
+    """Not a loss of 0 that a ModelCheckpoint would take for perfect."""
+    distiller = Distiller(mlp(), mlp(9, "teacher"), alpha=0.0)
+    distiller.compile("adam", metrics=["accuracy"])
+    data = FEATURES, LABELS
+    history = distiller.fit(*data, validation_data=data, verbose=0).history
+    assert "val_loss" not in history
+    assert "val_accuracy" in history
+
+
+def two_heads(name, order=("first", "second"), as_list=False):
+    inputs = keras.Input((6,))
+    heads = {
+        "first": layers.Dense(3, name="first")(inputs),
+        "second": layers.Dense(2, name="second")(inputs),
+    }
+    outputs = list(heads.values()) if as_list else {key: heads[key] for key in order}
+    return keras.Model(inputs, outputs, name=name)
+
+
+@pytest.mark.parametrize("student_is_list", [False, True])
+@pytest.mark.parametrize("teacher_is_list", [False, True])
+def test_several_outputs_meet_by_name(student_is_list, teacher_is_list):
+    student = two_heads("student", as_list=student_is_list)
+    teacher = two_heads("teacher", order=("second", "first"), as_list=teacher_is_list)
+    if teacher_is_list and not student_is_list:
+        pytest.raises(ValueError, logs_of_one_step, Distiller(student, teacher), FEATURES)
+        return
+    logs = logs_of_one_step(Distiller(student, teacher), FEATURES)
+    soft = 0.0
+    for name in ("first", "second"):
+        taught, learnt = (
+            FEATURES @ model.get_layer(name).kernel.numpy() for model in (teacher, student)
+        )
+        soft += soft_targets_oracle(taught, learnt, 4.0).mean()
+    assert logs["soft_loss"] == pytest.approx(soft, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "soft_loss",
+    [
+        {"first": losses.SoftTargetKL(2.0)},
+        [losses.SoftTargetKL(2.0), None],
+    ],
+    ids=["dict", "list"],
+)
+def test_a_loss_for_one_of_several_outputs(soft_loss):
+    student, teacher = (two_heads(name, as_list=True) for name in ("student", "teacher"))
+    y = [LABELS % 3, LABELS % 2]
+    distiller = Distiller(student, teacher, soft_loss=soft_loss)
+    logs = logs_of_one_step(distiller, FEATURES, y, loss=[sparse_ce(), sparse_ce()])
+    taught, learnt = (
+        FEATURES @ model.get_layer("first").kernel.numpy() for model in (teacher, student)
+    )
+    soft = soft_targets_oracle(taught, learnt, 2.0).mean()
+    assert logs["soft_loss"] == pytest.approx(soft, rel=1e-5)
+
+
+def test_weights_of_each_output():
+    student, teacher = (two_heads(name) for name in ("student", "teacher"))
+    weights = {"first": RNG.uniform(size=26), "second": np.zeros(26)}
+    y = {"first": LABELS % 3, "second": LABELS % 2}
+    distiller = Distiller(student, teacher)
+    loss = {"first": sparse_ce(), "second": sparse_ce()}
+    logs = logs_of_one_step(distiller, FEATURES, y, weights, loss=loss)
+    taught, learnt = (
+        FEATURES @ model.get_layer("first").kernel.numpy() for model in (teacher, student)
+    )
+    soft = (weights["first"] * soft_targets_oracle(taught, learnt, 4.0)).mean()
+    assert logs["soft_loss"] == pytest.approx(soft, rel=1e-5)
+
+
+def test_any_keras_loss_as_soft_loss():
+    student, teacher = mlp(), mlp(9, "teacher")
+    distiller = Distiller(student, teacher, soft_loss=keras.losses.MeanSquaredError())
+    logs = logs_of_one_step(distiller, FEATURES, LABELS)
+    squares = np.square(teacher(FEATURES) - student(FEATURES))
+    assert logs["soft_loss"] == pytest.approx(squares.mean(), rel=1e-5)
+
+
+@pytest.mark.parametrize("policy", ["float16", "mixed_float16", "mixed_bfloat16"])
+def test_teacher_of_another_dtype_policy(policy):
+    student = mlp()
+    teacher = keras.Sequential([keras.Input((6,)), layers.Dense(CLASSES, dtype=policy)])
+    logs = logs_of_one_step(Distiller(student, teacher), FEATURES, LABELS)
+    taught = teacher(FEATURES).numpy().astype("float64")
+    soft = soft_targets_oracle(taught, student(FEATURES), 4.0).mean()
+    assert logs["soft_loss"] == pytest.approx(soft, rel=1e-4)
+
+
+def test_objective_on_several_layers_and_outputs():
+    """Taps of nested and dict-valued places, in the one pass."""
+    student = two_heads("student")
+    inputs = keras.Input((6,))
+    inner = keras.Sequential([keras.Input((6,)), layers.Dense(8, name="deep")], name="inner")
+    hidden = inner(inputs)
+    outputs = {"first": layers.Dense(3)(hidden), "second": layers.Dense(2)(hidden)}
+    teacher = keras.Model(inputs, {**outputs, "states": [inputs, hidden]})
+    objectives = [
+        Objective(losses.FeatureMSE(), "inner/deep", "second", projector="auto", name="deep"),
+        Objective(losses.FeatureMSE(), "states[1]", "output/first", projector="auto", name="key"),
+    ]
+    distiller = Distiller(student, teacher, objectives=objectives)
+    logs = logs_of_one_step(distiller, FEATURES)
+    deep = teacher.get_layer("inner")(FEATURES).numpy()
+    for objective, output in zip(objectives, ("second", "first")):
+        projected = objective.projector(student(FEATURES)[output]).numpy()
+        value = np.square(deep - projected).mean()
+        assert logs[objective.name] == pytest.approx(value, rel=1e-5)

@@ -1,0 +1,134 @@
+import keras
+import numpy as np
+import pytest
+import students_to_export
+import tensorflow as tf
+from keras import layers
+
+import keras_distill as kd
+from keras_distill.export import parity
+from keras_distill.export.signature import NamedModel
+
+
+def one_output(expected, actual):
+    (output,) = parity.compare_outputs({"y": np.array(expected)}, {"y": np.array(actual)})
+    return output
+
+
+def test_difference_is_measured_on_each_output_by_itself():
+    """The large values of one output must not excuse the error of another."""
+    expected = {"big": np.array([[1e6, 0.0]]), "small": np.array([[0.5]])}
+    actual = {"big": np.array([[1e6, 0.0]]), "small": np.array([[0.6]])}
+    by_name = {output.name: output for output in parity.compare_outputs(expected, actual)}
+    assert by_name["big"].is_close(1e-5)
+    assert not by_name["small"].is_close(1e-5)
+    assert by_name["small"].max_difference == pytest.approx(0.1)
+
+
+def test_tolerance_grows_with_the_largest_value_only_above_one():
+    assert one_output([[100.0]], [[100.009]]).is_close(1e-4)
+    assert not one_output([[0.01]], [[0.0103]]).is_close(1e-4)
+
+
+def test_top1_agreement_counts_rows():
+    output = one_output([[0.0, 1.0], [1.0, 0.0]], [[0.0, 1.0], [0.4, 0.6]])
+    assert (output.top1_agreement, output.num_rows) == (0.5, 2)
+
+
+def test_single_logit_has_no_top1():
+    """The argmax over one class always agrees: it would look like a perfect figure."""
+    assert one_output([[0.3], [0.4]], [[0.9], [0.1]]).top1_agreement is None
+
+
+def test_integers_must_be_equal_however_large():
+    """1e-4 of a token id of 30000 would let a neighbouring token pass."""
+    output = one_output([30000, 7], [30001, 7])
+    assert not output.is_close(1e-4)
+    assert output.top1_agreement == 0.5
+
+
+def test_strings_are_compared():
+    same = np.array([b"yes", b"no"], dtype=object)
+    other = np.array([b"yes", b"yes"], dtype=object)
+    assert parity.compare_outputs({"y": same}, {"y": same})[0].is_close(0)
+    assert not parity.compare_outputs({"y": same}, {"y": other})[0].is_close(0)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_nan_and_infinity_are_refused(value):
+    """max(nan, x) and nan <= limit are no alarm by themselves."""
+    with pytest.raises(ValueError, match="exported model gives NaN"):
+        one_output([[1.0]], [[value]])
+
+
+def test_bfloat16_is_a_float():
+    """numpy does not know it as one: it would be taken for labels, and NaN for a value."""
+    values = keras.ops.convert_to_numpy(keras.ops.ones((1, 2), "bfloat16"))
+    assert parity.compare_outputs({"y": values}, {"y": values})[0].is_float
+    with pytest.raises(ValueError, match="NaN"):
+        parity.check_finite("model", {"y": values * np.float32(np.nan).astype(values.dtype)})
+
+
+def test_other_names_and_shapes_are_refused():
+    with pytest.raises(ValueError, match="has the outputs"):
+        parity.compare_outputs({"a": np.ones(1)}, {"b": np.ones(1)})
+    with pytest.raises(ValueError, match="shape"):
+        one_output([[1.0]], [[1.0], [1.0]])
+
+
+def test_generated_ids_come_from_the_whole_vocabulary_and_from_nothing_else():
+    """Ids of 0 and 1 alone would compare two rows of an embedding of thousands."""
+    ids = keras.Input((50,))  # Keras's default: float32.
+    model = NamedModel(keras.Model(ids, layers.Embedding(40, 2)(ids)))
+    values = parity.generate_inputs(model, 20)["inputs"]
+    assert set(np.unique(values)) == set(range(40))
+    assert values.dtype == "float32"
+
+
+def test_generated_rows_of_integers_never_mask_everything():
+    """The mean over no token is NaN in Keras itself."""
+    mask = keras.Input((2,), dtype="int32")
+    values = parity.generate_inputs(NamedModel(keras.Model(mask, mask * 1)), 64)["inputs"]
+    assert set(np.unique(values)) == {0, 1}
+    assert values.max(axis=1).min() == 1
+
+
+def test_generated_inputs_are_the_same_each_time():
+    model = NamedModel(students_to_export.cnn())
+    first, second = (parity.generate_inputs(model, 2)["image"] for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.parametrize("kind", ["array", "x", "x, y", "paired"])
+def test_real_inputs_are_taken_as_fit_takes_them(kind):
+    """Labels, or the teacher's inputs, must not be compared in place of the inputs."""
+    x, y = np.arange(28.0).reshape(7, 4).astype("float32"), np.arange(7)
+    data = {
+        "array": lambda: x,
+        "x": lambda: tf.data.Dataset.from_tensor_slices(x).batch(2),
+        "x, y": lambda: tf.data.Dataset.from_tensor_slices((x, y)).batch(2),
+        "paired": lambda: kd.pair_inputs(
+            tf.data.Dataset.from_tensor_slices((x, y)), teacher=lambda x: x * 0
+        ).batch(2),
+    }[kind]()
+    model = NamedModel(students_to_export.random_at_inference())
+    np.testing.assert_array_equal(parity.check_inputs(model, data, 9, max_examples=5)["x"], x[:5])
+
+
+def test_no_data_is_refused():
+    """Nothing compared is nothing different: every file would pass."""
+    model = NamedModel(students_to_export.random_at_inference())
+    with pytest.raises(ValueError, match="at least one example"):
+        parity.check_inputs(model, np.ones((0, 4)), 9, max_examples=5)
+
+
+def test_model_that_fails_on_generated_inputs_asks_for_real_ones():
+    class Strict(layers.Layer):
+        def call(self, x):
+            tf.debugging.assert_greater(x, 100.0)
+            return x
+
+    x = keras.Input((2,))
+    model = NamedModel(keras.Model(x, Strict()(x)))
+    with pytest.raises(ValueError, match="representative_data"):
+        parity.keras_outputs(model, parity.generate_inputs(model, 1))

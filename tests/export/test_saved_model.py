@@ -1,0 +1,194 @@
+import json
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import students_to_export
+import tensorflow as tf
+from keras import layers
+
+from keras_distill.export import export_saved_model
+
+MODELS = [
+    students_to_export.cnn,
+    students_to_export.text_cnn,
+    students_to_export.bilstm,
+    students_to_export.transformer,
+    students_to_export.two_in_two_out,
+]
+
+SERVE = """
+import json, sys
+import tensorflow as tf
+module = tf.saved_model.load(sys.argv[1])
+served = module.signatures["serving_default"](texts=tf.constant(json.loads(sys.argv[2])))
+print(json.dumps({name: value.numpy().tolist() for name, value in served.items()}))
+"""
+
+
+def names_in(path):
+    endpoint = tf.saved_model.load(str(path)).signatures["serving_default"]
+    return set(endpoint.structured_input_signature[1]), set(endpoint.structured_outputs)
+
+
+def dense(seed=0):
+    initializer = keras.initializers.GlorotUniform(seed)
+    dense = layers.Dense(2, kernel_initializer=initializer)
+    return keras.Sequential([keras.Input((4,)), dense])
+
+
+def test_strings_are_served_in_a_fresh_process(tmp_path):
+    """A vocabulary that only this process knows would not be in the files."""
+    texts = ["a good film", "a bad film", "good"]
+    vectorization = layers.TextVectorization(output_sequence_length=5)
+    vectorization.adapt(texts)
+    x = keras.Input((), dtype="string", name="texts")
+    pooled = layers.GlobalAveragePooling1D()(layers.Embedding(10, 3)(vectorization(x)))
+    model = keras.Model(x, layers.Dense(2, name="logits")(pooled))
+    path = export_saved_model(model, tmp_path)
+    command = [sys.executable, "-c", SERVE, str(path), json.dumps(texts)]
+    printed = subprocess.run(command, capture_output=True, check=True, text=True).stdout
+    served = json.loads(printed.splitlines()[-1])
+    assert list(served) == ["logits"]
+    np.testing.assert_allclose(served["logits"], model(tf.constant(texts)), atol=1e-6)
+
+
+@pytest.mark.parametrize("build", MODELS, ids=lambda build: build.__name__)
+def test_every_kind_of_student_serves_any_batch_under_its_names(build, tmp_path):
+    model = build()
+    path = export_saved_model(model, tmp_path)
+    endpoint = tf.saved_model.load(str(path)).signatures["serving_default"]
+    inputs, outputs = names_in(path)
+    assert inputs == {tensor.name for tensor in model.inputs}
+    assert outputs == (set(model.output) if isinstance(model.output, dict) else {"logits"})
+    x = {tensor.name: tf.ones((6, *tensor.shape[1:]), tensor.dtype) for tensor in model.inputs}
+    served = endpoint(**x)
+    expected = model(x if len(x) > 1 else next(iter(x.values())))
+    expected = expected if isinstance(expected, dict) else {"logits": expected}
+    for name, value in expected.items():
+        np.testing.assert_allclose(served[name], value, atol=1e-5)
+
+
+def test_subclassed_model_with_known_inputs(tmp_path):
+    class Student(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.embedding = layers.Embedding(10, 2)
+
+        def call(self, ids):
+            return {"mean": keras.ops.mean(self.embedding(ids), axis=1)}
+
+    model = Student()
+    model(keras.Input((4,), dtype="int32", name="ids"))
+    assert names_in(export_saved_model(model, tmp_path)) == ({"ids"}, {"mean"})
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "bfloat16"])
+def test_half_precision(policy, tmp_path):
+    x = keras.Input((4,))
+    hidden = layers.Dense(8, dtype=policy)(x)
+    path = export_saved_model(keras.Model(x, layers.Dense(2, dtype=policy)(hidden)), tmp_path)
+    assert names_in(path) == ({"inputs"}, {"output"})
+
+
+def test_unknown_length_stays_unknown(tmp_path):
+    ids = keras.Input((None,), dtype="int32", name="ids")
+    model = keras.Model(ids, layers.GlobalMaxPooling1D()(layers.Embedding(20, 3)(ids)))
+    endpoint = tf.saved_model.load(export_saved_model(model, tmp_path)).signatures[
+        "serving_default"
+    ]
+    for length in (2, 9):
+        assert endpoint(ids=tf.ones((1, length), tf.int32))["output"].shape == (1, 3)
+
+
+def test_weights_are_shipped_once_and_the_optimizer_not_at_all(tmp_path):
+    """Keras's own export writes each weight twice; Adam's slots would be two more."""
+    model = keras.Sequential([keras.Input((100,)), layers.Dense(100)])
+    model.compile("adam", "mse")
+    model.fit(np.ones((2, 100)), np.ones((2, 100)), verbose=0)
+    path = export_saved_model(model, tmp_path)
+    num_bytes = sum(file.stat().st_size for file in (path / "variables").iterdir())
+    assert num_bytes < 1.1 * 4 * 100 * 101
+
+
+def test_versions_count_up_from_the_highest_and_keep_the_others(tmp_path):
+    directory = tmp_path / "served" / "student"
+    assert export_saved_model(dense(), directory) == directory / "1"
+    assert export_saved_model(dense(), str(directory), version=9) == directory / "9"
+    (directory / "notes").mkdir()
+    assert export_saved_model(dense(), directory) == directory / "10"
+    assert {path.name for path in directory.iterdir()} == {"1", "9", "10", "notes"}
+
+
+def test_existing_version_is_refused_and_kept(tmp_path):
+    """An overwritten version changes what running servers answer under the same number."""
+    path = export_saved_model(dense(), tmp_path)
+    before = (path / "saved_model.pb").stat().st_mtime_ns
+    with pytest.raises(FileExistsError, match="never overwritten"):
+        export_saved_model(dense(seed=1), tmp_path, version=1)
+    assert (path / "saved_model.pb").stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("version", [0, -1, 1.0, "2", True])
+def test_bad_version_is_refused(version, tmp_path):
+    with pytest.raises(ValueError, match="version must be"):
+        export_saved_model(dense(), tmp_path, version=version)
+
+
+class FrozenBatch(layers.Layer):
+    """Reads the batch size in Python: the graph has that of no batch."""
+
+    def call(self, x):
+        return x * (x.shape[0] or 1)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+
+def frozen_batch():
+    x = keras.Input((4,))
+    return keras.Model(x, FrozenBatch()(x))
+
+
+@pytest.mark.parametrize(
+    "build",
+    [students_to_export.random_at_inference, frozen_batch, students_to_export.nan_weights],
+    ids=lambda build: build.__name__,
+)
+def test_model_that_disagrees_is_refused_and_leaves_nothing(build, tmp_path):
+    """A server that watches the folder would load half a model, or a wrong one."""
+    with pytest.raises(ValueError, match="othing was written"):
+        export_saved_model(build(), tmp_path / "served")
+    assert not list((tmp_path / "served").glob("*"))
+
+
+def test_failure_while_writing_leaves_nothing(tmp_path):
+    class Untraceable(layers.Layer):
+        def call(self, x):
+            return (
+                x * float(keras.ops.convert_to_numpy(x).mean()) if tf.executing_eagerly() else 1 / 0
+            )
+
+        def compute_output_spec(self, x):
+            return keras.KerasTensor(x.shape, x.dtype)
+
+    x = keras.Input((4,))
+    with pytest.raises(ZeroDivisionError):
+        export_saved_model(keras.Model(x, Untraceable()(x)), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_real_inputs_find_what_generated_ones_cannot(tmp_path):
+    """Noise at zero only shows on inputs that are zero."""
+
+    class NoiseOnZeros(students_to_export.Noise):
+        def call(self, x):
+            return keras.ops.where(x == 0, super().call(x), x)
+
+    x = keras.Input((4,))
+    model = keras.Model(x, NoiseOnZeros()(x))
+    assert export_saved_model(model, tmp_path).name == "1"
+    with pytest.raises(ValueError, match="same outputs for the same inputs"):
+        export_saved_model(model, tmp_path, representative_data=np.zeros((2, 4)))

@@ -1,0 +1,156 @@
+import sys
+
+import keras
+import numpy as np
+import pytest
+import students_to_export
+import tensorflow as tf
+from ai_edge_litert.interpreter import Interpreter
+from keras import layers
+
+from keras_distill.export import export_tflite
+
+MODELS = [
+    students_to_export.cnn,
+    students_to_export.text_cnn,
+    students_to_export.bilstm,
+    students_to_export.transformer,
+    students_to_export.two_in_two_out,
+]
+
+
+@pytest.mark.parametrize("quantization", ["none", "dynamic"])
+@pytest.mark.parametrize("build", MODELS, ids=lambda build: build.__name__)
+def test_every_kind_of_student_runs_in_the_stock_interpreter(build, quantization, tmp_path):
+    """Keras's own LiteRT export gives LSTMs Flex operations, which no phone has."""
+    model = build()
+    report = export_tflite(model, tmp_path / "new" / "student.tflite", quantization)
+    assert (report.quantization, report.num_examples) == (quantization, 32)
+    assert report.num_bytes == report.path.stat().st_size
+    assert report.top1_agreement >= 0.9
+    interpreter = Interpreter(str(report.path))
+    names = [operation["op_name"] for operation in interpreter._get_ops_details()]
+    assert names
+    assert not any(name.startswith("Flex") for name in names)
+    assert set(interpreter.get_signature_list()["serving_default"]["inputs"]) == {
+        tensor.name for tensor in model.inputs
+    }
+
+
+@pytest.mark.parametrize("kind", ["array", "dataset"])
+def test_report_is_what_a_user_measures_on_the_same_inputs(kind, tmp_path):
+    """Figures from other inputs, or of another file, would be reported as this one's."""
+    model = students_to_export.two_in_two_out()
+    generator = np.random.default_rng(3)
+    x = {
+        "ids": generator.integers(0, 50, (7, 8)).astype("int32"),
+        "extra": generator.normal(size=(7, 5)).astype("float32"),
+    }
+    data = x
+    if kind == "dataset":
+        data = tf.data.Dataset.from_tensor_slices((x, np.zeros(7))).batch(3)
+    report = export_tflite(model, tmp_path / "s.tflite", "dynamic", representative_data=data)
+    interpreter = Interpreter(str(report.path))
+    runner = interpreter.get_signature_runner("serving_default")
+    rows = [runner(**{name: x[name][i : i + 1] for name in x}) for i in range(7)]
+    differences = [
+        np.abs(np.concatenate([row[name] for row in rows]) - values.numpy()).max()
+        for name, values in model(x).items()
+    ]
+    assert report.max_difference == pytest.approx(max(differences))
+    assert report.num_examples == 7
+
+
+def test_dynamic_is_a_quarter_of_the_size(tmp_path):
+    """Without Optimize.DEFAULT a "dynamic" file would be a float32 file."""
+    model = keras.Sequential([keras.Input((200,)), layers.Dense(400), layers.Dense(10)])
+    sizes = {
+        quantization: export_tflite(model, tmp_path / quantization, quantization).num_bytes
+        for quantization in ("none", "dynamic")
+    }
+    assert sizes["dynamic"] < 0.3 * sizes["none"]
+
+
+def test_at_most_100_real_examples_are_compared(tmp_path):
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(1)])
+    data = np.ones((150, 4))
+    report = export_tflite(model, tmp_path / "s.tflite", representative_data=data)
+    assert (report.num_examples, report.top1_agreement) == (100, None)
+
+
+@pytest.mark.parametrize("quantization", ["none", "dynamic"])
+@pytest.mark.parametrize(
+    "build",
+    [students_to_export.random_at_inference, students_to_export.nan_weights],
+    ids=lambda build: build.__name__,
+)
+def test_refused_export_keeps_the_file_that_was_there(build, quantization, tmp_path):
+    """A good file must not make way for one that nobody may ship."""
+    path = tmp_path / "student.tflite"
+    path.write_bytes(b"the good one")
+    with pytest.raises(ValueError, match="othing was written"):
+        export_tflite(build(), path, quantization)
+    assert path.read_bytes() == b"the good one"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_accepted_export_replaces_the_file_that_was_there(tmp_path):
+    path = tmp_path / "student.tflite"
+    path.write_bytes(b"the old one")
+    report = export_tflite(students_to_export.cnn(), path)
+    assert path.stat().st_size == report.num_bytes > 1000
+
+
+def test_flipped_classes_are_refused_on_real_inputs(tmp_path):
+    """An error that is small beside the range can still change most answers."""
+    model = keras.Sequential([keras.Input((64,)), layers.Dense(1000), layers.Dense(2)])
+    # One class's weights differ from the other's by less than a quantization step.
+    kernel = np.random.default_rng(0).normal(size=(1000, 1))
+    kernel = np.concatenate([kernel, kernel + 1e-4], axis=1)
+    model.layers[1].kernel.assign(kernel)
+    data = np.random.default_rng(1).normal(size=(50, 64))
+    with pytest.raises(ValueError, match="top-1 in 90%"):
+        export_tflite(model, tmp_path / "s.tflite", "dynamic", representative_data=data)
+    assert not list(tmp_path.iterdir())
+
+
+def test_unknown_quantization_lists_the_modes(tmp_path):
+    with pytest.raises(ValueError, match=r"'none', 'dynamic'.*int3"):
+        export_tflite(students_to_export.cnn(), tmp_path / "s.tflite", "int3")
+
+
+def test_unknown_length_names_the_remedy(tmp_path):
+    """The converter would write 1 for the unknown length without a word."""
+    ids = keras.Input((None,), dtype="int32", name="ids")
+    model = keras.Model(ids, layers.Embedding(20, 3)(ids))
+    with pytest.raises(ValueError, match=r"'ids'.*fixed length.*keras\.Input"):
+        export_tflite(model, tmp_path / "s.tflite")
+
+
+def test_strings_are_refused(tmp_path):
+    texts = keras.Input((), dtype="string", name="texts")
+    vectorization = layers.TextVectorization(vocabulary=["a"], output_sequence_length=2)
+    with pytest.raises(ValueError, match="tokenize outside"):
+        export_tflite(keras.Model(texts, vectorization(texts)), tmp_path / "s.tflite")
+
+
+def test_half_precision_names_the_remedy(tmp_path):
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(2, dtype="mixed_float16")])
+    with pytest.raises(ValueError, match=r"set_dtype_policy\('float32'\)"):
+        export_tflite(model, tmp_path / "s.tflite")
+
+
+def test_operations_that_tflite_lacks_are_named(tmp_path):
+    """Allowing them instead gives a file that fails only on the phone."""
+    x = keras.Input((4, 4))
+    model = keras.Model(x, keras.ops.linalg.inv(x))
+    with pytest.raises(ValueError, match="MatrixInverse"):
+        export_tflite(model, tmp_path / "s.tflite")
+
+
+def test_missing_interpreter_names_the_pip_command(tmp_path, monkeypatch):
+    """A file that was never run must not be written."""
+    monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
+    with pytest.raises(ImportError, match="pip install ai-edge-litert"):
+        export_tflite(students_to_export.cnn(), tmp_path / "s.tflite")
+    assert not list(tmp_path.iterdir())
