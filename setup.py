@@ -1,3 +1,5 @@
+import pathlib
+
 from setuptools import find_packages
 from setuptools import setup
 
@@ -14,7 +16,7 @@ setup(
     name="keras-distill",
     version="0.1.0",
     description="Trains a small Keras model from a large one, and ships it to phones and servers.",
-    long_description=open("README.md", encoding="utf-8").read(),
+    long_description=pathlib.Path("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.11",

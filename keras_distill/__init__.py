@@ -1,16 +1,24 @@
 """Trains a small Keras model from a large one, and ships it."""
 
-import keras
+import os
 
-if keras.backend.backend() != "tensorflow":
+# Keras imports its backend's package, which may be missing, before it can be asked.
+_backend = os.environ.get("KERAS_BACKEND")
+if _backend in (None, "", "tensorflow"):
+    import keras
+
+    _backend = keras.config.backend()
+if _backend != "tensorflow":
     raise ImportError(
-        "keras_distill needs Keras on TensorFlow. Received: the backend "
-        f"{keras.backend.backend()!r}. Set the environment variable KERAS_BACKEND=tensorflow "
-        "before importing keras."
+        f"keras_distill needs Keras on TensorFlow. Received: the backend {_backend!r}. Set the "
+        "environment variable KERAS_BACKEND=tensorflow before importing keras."
     )
 
 from keras_distill import losses
 from keras_distill.distiller import Distiller
+from keras_distill.export import TFLiteReport
+from keras_distill.export import export_saved_model
+from keras_distill.export import export_tflite
 from keras_distill.inputs import DistillationInputs
 from keras_distill.inputs import pair_inputs
 from keras_distill.objective import Objective
@@ -19,6 +27,9 @@ __all__ = [
     "DistillationInputs",
     "Distiller",
     "Objective",
+    "TFLiteReport",
+    "export_saved_model",
+    "export_tflite",
     "losses",
     "pair_inputs",
 ]

@@ -1,27 +1,24 @@
 """Distiller: a Keras model whose train step teaches a student."""
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from keras_distill import first_batch
 from keras_distill.inputs import DistillationInputs
-from keras_distill.inputs import is_missing
 from keras_distill.inputs import unpack
-from keras_distill.losses.outputs import OutputLoss
-from keras_distill.losses.outputs import TemperatureLoss
 from keras_distill.losses.soft_targets import SoftTargetKL
-from keras_distill.objective import Objective
-from keras_distill.output_domain import output_domains
-from keras_distill.outputs import output_pairs
-from keras_distill.outputs import per_output
-from keras_distill.outputs import whole_output
+from keras_distill.objective import check_objectives
 from keras_distill.schedules import check_number
 from keras_distill.schedules import is_schedule
 from keras_distill.schedules import value_at
+from keras_distill.soft_loss import check_soft_loss
+from keras_distill.soft_loss import output_pairs
 from keras_distill.taps import Taps
 from keras_distill.taps import current_recording
-from keras_distill.weights import fit_weights
+from keras_distill.teacher_pass import TeacherPass
+from keras_distill.training_state import build_saved_objectives
+from keras_distill.training_state import load_random_states
+from keras_distill.training_state import save_training_state
 
 
 @keras.saving.register_keras_serializable(package="keras_distill")
@@ -116,8 +113,8 @@ class Distiller(keras.Model):
         _check_student(student)
         check_number("alpha", alpha, "a number from 0 to 1", lambda a: 0 <= a <= 1)
         SoftTargetKL(temperature)  # Checks it.
-        _check_soft_loss(soft_loss)
-        _check_objectives(objectives)
+        check_soft_loss(soft_loss)
+        check_objectives(objectives)
         # The student casts its own inputs; what the batch carries for others stays as it is.
         super().__init__(name=name, dtype=student.dtype_policy, autocast=False)
         self.student = student
@@ -139,7 +136,7 @@ class Distiller(keras.Model):
     @property
     def teacher(self):
         """The teacher: a Keras model, a function, or None."""
-        return self._teacher
+        return self._teacher_pass.teacher
 
     @teacher.setter
     def teacher(self, teacher):
@@ -148,12 +145,9 @@ class Distiller(keras.Model):
                 "teacher must be a keras.Model, a function from inputs to tensors, or None. "
                 f"Received: teacher={teacher!r}"
             )
-        object.__setattr__(self, "_teacher", teacher)
         paths = {objective.teacher for objective in self.objectives}
-        object.__setattr__(self, "_teacher_taps", Taps(teacher, paths))
-        object.__setattr__(self, "_carried_taps", Taps(None, paths))
-        layers = teacher._flatten_layers() if isinstance(teacher, keras.layers.Layer) else ()
-        self.supports_jit = all(layer.supports_jit for layer in layers)
+        self._teacher_pass = TeacherPass(teacher, paths)
+        self.supports_jit = self._teacher_pass.supports_jit
         self.train_function = self.test_function = None
 
     def __setattr__(self, name, value):
@@ -175,34 +169,6 @@ class Distiller(keras.Model):
     @property
     def _has_soft_loss(self):
         return is_schedule(self.alpha) or self.alpha < 1
-
-    def _teacher_activations(self, inputs):
-        """Returns `{path: activation}` of the teacher for a batch, "output" among them.
-
-        The teacher runs only if the batch does not carry its outputs.
-        """
-        teacher = self.teacher
-        if not is_missing(inputs.teacher_outputs):
-            outputs = inputs.teacher_outputs
-            activations = self._carried_taps.activations(None, outputs)
-        elif teacher is None:
-            raise ValueError(
-                "The Distiller has no teacher, and the batch carries no teacher_outputs. Set "
-                "distiller.teacher (it is not saved with the model), or give x as "
-                "DistillationInputs(student=..., teacher_outputs=...)."
-            )
-        else:
-            x = inputs.student if is_missing(inputs.teacher) else inputs.teacher
-            with self._teacher_taps.record() as recording:
-                if getattr(teacher, "_call_has_training_arg", False):
-                    outputs = teacher(x, training=False)
-                else:
-                    outputs = teacher(x)
-            activations = self._teacher_taps.activations(recording, outputs)
-        if self._has_soft_loss:
-            activations["output"] = whole_output(outputs)
-        first_batch.check_float(activations)
-        return keras.tree.map_structure(tf.stop_gradient, activations)
 
     # What Keras calls in a step
 
@@ -245,7 +211,7 @@ class Distiller(keras.Model):
     def _with_teacher(self, data):
         """The batch with the teacher's activations, outside the tape."""
         inputs, y, sample_weight = unpack(data)
-        activations = self._teacher_activations(inputs) if self._needs_teacher else ()
+        activations = self._teacher_pass(inputs, self._has_soft_loss) if self._needs_teacher else ()
         return DistillationInputs(inputs.student, (), activations), y, sample_weight
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
@@ -264,12 +230,15 @@ class Distiller(keras.Model):
             parts["hard_loss"] = hard
             terms.append(alpha * hard)
         if self._has_soft_loss:
-            outputs = x.teacher_outputs["output"]
-            parts["soft_loss"] = self._soft_loss(outputs, y_pred, sample_weight, step)
+            pairs = self._output_pairs(x.teacher_outputs["output"], y_pred, sample_weight)
+            parts["soft_loss"] = sum(pair.value(step) for pair in pairs)
             terms.append((1 - alpha) * parts["soft_loss"])
-        for objective, value in self._objective_losses(x.teacher_outputs, y_pred, sample_weight):
-            parts[objective.name] = value
-            terms.append(value_at(objective.weight, step) * value)
+        if self.objectives:
+            learnt = self._student_taps.activations(current_recording(), y_pred)
+            values = self._objective_losses(x.teacher_outputs, learnt, sample_weight)
+            parts |= values
+            weights = [value_at(objective.weight, step) for objective in self.objectives]
+            terms += [weight * value for weight, value in zip(weights, values.values())]
         self._track(parts, y_pred)
         return self._total(terms, self.losses)
 
@@ -285,42 +254,23 @@ class Distiller(keras.Model):
             tracker = self._part_trackers[name]
             tracker.update_state(value * num_replicas, sample_weight=batch_size)
 
-    def _soft_loss(self, teacher_outputs, y_pred, sample_weight, step):
-        names = getattr(self, "output_names", None)
-        weights = per_output("sample_weight", sample_weight, y_pred, names)
-        total = 0.0
-        for pair, weight in zip(self._output_pairs(teacher_outputs, y_pred), weights):
-            loss = pair.loss
-            if isinstance(loss, OutputLoss):
-                loss = loss.with_settings(**pair.from_logits())
-            if isinstance(loss, TemperatureLoss):
-                loss = loss.at_step(step)
-            rank = len(pair.student.shape) - 1
-            total += loss(pair.teacher, pair.student, fit_weights(weight, rank))
-        return total
-
-    def _output_pairs(self, teacher_outputs, y_pred):
-        """Lists the outputs that have a soft loss."""
+    def _output_pairs(self, teacher_outputs, y_pred, sample_weight=None):
         return output_pairs(
-            loss=SoftTargetKL(self.temperature) if self.soft_loss is None else self.soft_loss,
-            teacher=teacher_outputs,
-            student=y_pred,
-            teacher_domains=output_domains(self.teacher),
-            student_domains=output_domains(self.student),
-            output_names=getattr(self, "output_names", None),
+            SoftTargetKL(self.temperature) if self.soft_loss is None else self.soft_loss,
+            (self.teacher, self.student),
+            (teacher_outputs, y_pred),
+            sample_weight,
+            getattr(self, "output_names", None),
         )
 
-    def _objective_losses(self, teacher_activations, y_pred, sample_weight):
-        """Yields each objective with its value."""
-        if not self.objectives:
-            return
-        student_activations = self._student_taps.activations(current_recording(), y_pred)
+    def _objective_losses(self, taught, learnt, sample_weight=None):
+        """Returns `{name: loss}` of the objectives between the models' activations."""
         if isinstance(sample_weight, (dict, list, tuple)):
             sample_weight = None
-        for objective in self.objectives:
-            teacher = teacher_activations[objective.teacher]
-            student = student_activations[objective.student]
-            yield objective, objective(teacher, student, sample_weight=sample_weight)
+        return {
+            o.name: o(taught[o.teacher], learnt[o.student], sample_weight=sample_weight)
+            for o in self.objectives
+        }
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         if y is None:
@@ -374,16 +324,20 @@ class Distiller(keras.Model):
         batch_size = len(keras.tree.flatten(inputs.student)[0])
         # What the models change when they run is thrown away with the scope.
         with self.distribute_strategy.scope(), keras.StatelessScope():
-            activations = self._teacher_activations(inputs)
-            first_batch.check_activations(activations, batch_size)
-            with self._student_taps.record():
-                y_pred = self(inputs, training=False)
-                if self._has_soft_loss:
-                    for pair in self._output_pairs(activations["output"], y_pred):
-                        pair.check_values()
-                    self._soft_loss(activations["output"], y_pred, None, step=0)
-                for _ in self._objective_losses(activations, y_pred, None):
-                    pass
+            taught, learnt, y_pred = self._activations(inputs)
+            first_batch.check_activations(taught, batch_size)
+            if self._has_soft_loss:
+                for pair in self._output_pairs(taught["output"], y_pred):
+                    pair.check_values()
+                    pair.value(step=0)
+            self._objective_losses(taught, learnt)
+
+    def _activations(self, inputs):
+        """Both models' activations, in inference mode, and the student's outputs."""
+        taught = self._teacher_pass(inputs, self._has_soft_loss)
+        with self._student_taps.record() as recording:
+            y_pred = self(inputs, training=False)
+        return taught, self._student_taps.activations(recording, y_pred), y_pred
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         # Keras calls this with the data before the callbacks run: a BackupAndRestore among
@@ -398,49 +352,22 @@ class Distiller(keras.Model):
                 self._symbolic_build(data_batch=student_batch)
 
     def _build_objectives(self, spec):
-        shapes = {}
-
-        @tf.function
-        def trace():
-            inputs, _, _ = unpack(keras.tree.map_structure(_placeholder, spec))
-            teacher = self._teacher_activations(inputs)
-            with self._student_taps.record() as recording:
-                y_pred = self(inputs, training=False)
-            student = self._student_taps.activations(recording, y_pred)
-            for objective in self.objectives:
-                paths = objective.teacher, objective.student
-                shapes[objective.name] = teacher[paths[0]].shape, student[paths[1]].shape
-
-        trace.get_concrete_function()
+        taught, learnt, _ = first_batch.shapes_of(lambda x: self._activations(unpack(x)[0]), spec)
         with self.distribute_strategy.scope():
             for objective in self.objectives:
                 if not objective.built:
-                    objective.build(*(tuple(shape) for shape in shapes[objective.name]))
+                    objective.build(taught[objective.teacher], learnt[objective.student])
 
     # Saving
 
     def save_own_variables(self, store):
-        # With the shapes, the projectors can be built before their weights are loaded.
-        for index, objective in enumerate(self.objectives):
-            if objective.built:
-                for name, shape in objective.get_build_config()["shapes_dict"].items():
-                    sizes = [-1 if size is None else size for size in shape]
-                    store[f"objective_{index}_{name}"] = np.array(sizes)
-        # Keras saves no random states; without them dropout would start anew on resuming.
-        for index, state in enumerate(self._random_states()):
-            store[f"random_state_{index}"] = state.numpy()
+        save_training_state(store, self.objectives, self._random_states())
 
     def load_own_variables(self, store):
-        for index, objective in enumerate(self.objectives):
-            key = f"objective_{index}_teacher_shape"
-            if not objective.built and key in store.keys():
-                sizes = store[key], store[f"objective_{index}_student_shape"]
-                objective.build(*([None if s < 0 else int(s) for s in shape] for shape in sizes))
+        build_saved_objectives(store, self.objectives)
         if self.optimizer is not None and not self.optimizer.built:
             self.optimizer.build(self.trainable_variables)
-        for index, state in enumerate(self._random_states()):
-            if f"random_state_{index}" in store.keys():
-                state.assign(store[f"random_state_{index}"])
+        load_random_states(store, self._random_states())
 
     def _random_states(self):
         others = {id(variable) for variable in self.weights + self.metrics_variables}
@@ -463,10 +390,6 @@ class Distiller(keras.Model):
         return cls(**keras.saving.deserialize_keras_object(config, custom_objects=custom_objects))
 
 
-def _placeholder(spec):
-    return None if spec is None else tf.compat.v1.placeholder(spec.dtype, spec.shape)
-
-
 def _check_student(student):
     if not isinstance(student, keras.Model):
         raise ValueError(f"student must be a keras.Model. Received: student={student!r}")
@@ -474,28 +397,4 @@ def _check_student(student):
         raise ValueError(
             f"student {student.name!r} is not built, so it has no weights to train. Start it with "
             "a keras.Input, or call it once on a batch."
-        )
-
-
-def _check_soft_loss(soft_loss):
-    for loss in keras.tree.flatten(soft_loss):
-        if not (loss is None or isinstance(loss, keras.losses.Loss)):
-            raise ValueError(
-                "soft_loss must be a keras.losses.Loss, or a dict or list of them, such as "
-                f"keras_distill.losses.SoftTargetKL(temperature=4.0). Received: {loss!r}"
-            )
-
-
-def _check_objectives(objectives):
-    if not isinstance(objectives, (list, tuple)) or not all(
-        isinstance(objective, Objective) for objective in objectives
-    ):
-        raise ValueError(
-            f"objectives must be a list of keras_distill.Objective. Received: {objectives!r}"
-        )
-    names = ["loss", "hard_loss", "soft_loss", *(objective.name for objective in objectives)]
-    if repeated := {name for name in names if names.count(name) > 1}:
-        raise ValueError(
-            f"Each objective needs a name of its own for the history. Repeated: "
-            f"{sorted(repeated)}. Give Objective(..., name=...)."
         )

@@ -80,9 +80,9 @@ def check_activations(activations, batch_size):
         if is_bad.any():
             first = tuple(int(i) for i in np.argwhere(is_bad)[0])
             raise ValueError(
-                f"The teacher's {name!r} has {is_bad.sum()} values that are not finite in the first "
-                f"batch, the first at {first}: {values[first]}. Check the teacher's weights, its "
-                "inputs, and its dtype policy (float16 overflows)."
+                f"The teacher's {name!r} has {is_bad.sum()} values that are not finite in the "
+                f"first batch, the first at {first}: {values[first]}. Check the teacher's weights, "
+                "its inputs, and its dtype policy (float16 overflows)."
             )
 
 
@@ -99,6 +99,27 @@ def batch_spec(iterator, data_batch):
             keras.tree.map_structure(lambda v: None if v is None else np.asarray(v), data_batch),
         )
     return keras.tree.map_structure(_tensor_spec, iterator._distributed_dataset.element_spec)
+
+
+def shapes_of(function, spec):
+    """Shapes of the tensors that a function returns for a batch, without running it.
+
+    Args:
+        function: Function from a batch to nested tensors.
+        spec: The batch's specs, as `batch_spec` gives them.
+    """
+    shapes = None
+
+    @tf.function(autograph=False)
+    def trace():
+        nonlocal shapes
+        batch = keras.tree.map_structure(
+            lambda s: None if s is None else tf.compat.v1.placeholder(s.dtype, s.shape), spec
+        )
+        shapes = keras.tree.map_structure(lambda tensor: tuple(tensor.shape), function(batch))
+
+    trace.get_concrete_function()
+    return shapes
 
 
 def is_dense(spec):

@@ -129,7 +129,7 @@ class Objective(keras.layers.Layer):
                 "channels, 1)])."
             )
         raise ValueError(
-            f"Objective {self.name!r}: the teacher's {self.teacher!r} has shape {teacher_shape} and "
+            f"Objective {self.name!r}: the teacher's {self.teacher!r} has shape {teacher_shape}, "
             f"the student's {self.student!r} {student_shape}{behind}; they must be equal. {remedy}"
         )
 
@@ -154,6 +154,22 @@ class Objective(keras.layers.Layer):
             if isinstance(config[key], dict):
                 config[key] = keras.saving.deserialize_keras_object(config[key])
         return cls(**config)
+
+
+def check_objectives(objectives):
+    """Raises `ValueError` unless this is a list of `Objective`s with names of their own."""
+    if not isinstance(objectives, (list, tuple)) or not all(
+        isinstance(objective, Objective) for objective in objectives
+    ):
+        raise ValueError(
+            f"objectives must be a list of keras_distill.Objective. Received: {objectives!r}"
+        )
+    names = ["loss", "hard_loss", "soft_loss", *(objective.name for objective in objectives)]
+    if repeated := {name for name in names if names.count(name) > 1}:
+        raise ValueError(
+            f"Each objective needs a name of its own for the history. Repeated: "
+            f"{sorted(repeated)}. Give Objective(..., name=...)."
+        )
 
 
 def _zeros(shape):

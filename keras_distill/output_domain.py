@@ -3,8 +3,6 @@
 import keras
 import numpy as np
 
-from keras_distill.losses.outputs import OutputLoss
-
 LOGITS, SOFTMAX, SIGMOID, OTHER = "logits", "softmax", "sigmoid", "other"
 
 # Layers that hand on what they get, as far as logits or probabilities go.

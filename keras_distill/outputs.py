@@ -1,69 +1,6 @@
 """Structures of model outputs: a setting for each output, the teacher's for the student's."""
 
-from typing import Any
-from typing import NamedTuple
-
 import keras
-
-from keras_distill import output_domain
-
-
-class OutputPair(NamedTuple):
-    """One output of the student, the teacher's for it, and the loss between them."""
-
-    name: str
-    loss: Any
-    teacher: Any
-    student: Any
-    teacher_domain: str | None
-    student_domain: str | None
-
-    def from_logits(self):
-        """The settings of an `OutputLoss` for the domains of this pair."""
-        return {
-            f"{side}_from_logits": output_domain.from_logits(self.loss, side, self.name, domain)
-            for side, _, domain in self._sides()
-        }
-
-    def check_values(self):
-        """Checks the domains by the values of a real batch."""
-        if isinstance(self.loss, output_domain.OutputLoss):
-            for side, values, domain in self._sides():
-                # NumPy has no bfloat16.
-                values = keras.ops.convert_to_numpy(keras.ops.cast(values, "float32"))
-                output_domain.check_values(self.loss, side, self.name, domain, values)
-
-    def _sides(self):
-        return (
-            ("teacher", self.teacher, self.teacher_domain),
-            ("student", self.student, self.student_domain),
-        )
-
-
-def output_pairs(loss, teacher, student, teacher_domains, student_domains, output_names):
-    """Pairs the outputs of both models that have a loss.
-
-    Args:
-        loss: One loss for all outputs, or a dict or list of losses.
-        teacher, student: The models' outputs.
-        teacher_domains, student_domains: Of the flattened outputs, as `output_domains`
-            gives them, or None.
-        output_names: Names of the student's outputs if they are in a list, or None.
-    """
-    losses = per_output("soft_loss", loss, student, output_names)
-    names = ["output" + "".join(f"[{k}]" for k in path) for path, _ in keras.tree.flatten_with_path(student)]
-    teacher_leaves = keras.tree.flatten(teacher)
-    matched = teacher_like_student(teacher, student, output_names)
-    domain_of = {id(t): d for t, d in zip(teacher_leaves, teacher_domains or [])}
-    students = keras.tree.flatten(student)
-    student_domains = student_domains or [None] * len(students)
-    return [
-        OutputPair(name, one_loss, one_teacher, one_student, domain_of.get(id(one_teacher)), domain)
-        for name, one_loss, one_teacher, one_student, domain in zip(
-            names, losses, matched, students, student_domains
-        )
-        if one_loss is not None
-    ]
 
 
 def whole_output(outputs):

@@ -181,7 +181,7 @@ class TestFind:
 
     def test_nothing_is_near(self):
         """Then the outermost layers are a start."""
-        with pytest.raises(ValueError, match=r"The nearest are: \['dense', 'head'\]"):
+        with pytest.raises(ValueError, match=r"The nearest are: \[.*'dense', 'head'\]"):
             find(sequential(), "???")
 
     def test_layer_that_is_reached_by_two_paths(self):
@@ -588,7 +588,7 @@ class TestLayersThatCannotBeTapped:
 
     def test_input_layer(self):
         """It is listed among the layers, but Keras feeds it without a call."""
-        with pytest.raises(ValueError, match="'inputs', which did not run"):
+        with pytest.raises(ValueError, match="The tap 'inputs'"):
             taps_of(functional(), ["inputs"], batch(2, 4))
 
     @every_mode

@@ -73,7 +73,8 @@ def export_tflite(model, path, quantization="none", *, representative_data=None)
         path: The file to write. Its folder is made; an older file is replaced, and only
             by one that passed.
         quantization: "none" for float32; "dynamic" for 8-bit weights, a quarter of the
-            size, with activations quantized on the fly. Defaults to "none".
+            size, with activations quantized on the fly (TFLite leaves weights of fewer
+            than 1024 numbers in float32). Defaults to "none".
         representative_data: Real inputs to compare on: an array, dict or list as the
             model takes it, with a batch axis, or a batched `tf.data.Dataset` of x or
             `(x, y)`. The first 100 examples are used. None: 32 generated examples; real

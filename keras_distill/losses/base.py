@@ -23,8 +23,12 @@ class DistillationLoss(keras.losses.Loss):
 
     def __call__(self, y_true, y_pred, sample_weight=None):
         teacher = keras.ops.stop_gradient(keras.ops.convert_to_tensor(y_true))
-        student_shape = keras.ops.convert_to_tensor(y_pred).shape
-        self.check_shapes(tuple(teacher.shape), tuple(student_shape))
+        if not hasattr(y_pred, "shape"):
+            y_pred = keras.ops.convert_to_tensor(y_pred)
+        self.check_shapes(tuple(teacher.shape), tuple(y_pred.shape))
+        if None in teacher.shape:
+            # Sizes that only show at run time must not broadcast either.
+            teacher = keras.ops.reshape(teacher, keras.ops.shape(y_pred))
         return super().__call__(teacher, y_pred, sample_weight)
 
     def check_shapes(self, teacher_shape, student_shape):

@@ -99,7 +99,7 @@ def test_no_teacher_and_no_outputs():
 
 @pytest.mark.parametrize("teacher", ["model.keras", 3, FEATURES])
 def test_teacher_that_is_none(teacher):
-    with pytest.raises(ValueError, match="teacher must be a keras.Model, a function"):
+    with pytest.raises(ValueError, match=r"teacher must be a keras.Model, a function"):
         Distiller(mlp(), teacher)
 
 
@@ -135,7 +135,7 @@ def test_unbuilt_student():
 
 @pytest.mark.parametrize("student", [None, "student", lambda x: x, layers.Dense(3)])
 def test_student_that_is_no_model(student):
-    with pytest.raises(ValueError, match="student must be a keras.Model"):
+    with pytest.raises(ValueError, match=r"student must be a keras.Model"):
         Distiller(student, mlp())
 
 
@@ -154,7 +154,7 @@ def test_nothing_to_learn_from():
 def test_nothing_to_measure():
     distiller = Distiller(mlp(), mlp())
     distiller.compile("adam")
-    with pytest.raises(ValueError, match="Evaluation has nothing to measure"):
+    with pytest.raises(ValueError, match=r"Evaluation has nothing to measure"):
         distiller.evaluate(FEATURES, verbose=0)
 
 
@@ -179,7 +179,7 @@ def test_hidden_state_that_is_not_finite_is_named():
 
 @pytest.mark.parametrize("soft_loss", ["kl", 3, {"output": "kl"}])
 def test_soft_loss_of_wrong_type(soft_loss):
-    with pytest.raises(ValueError, match="soft_loss must be a keras.losses.Loss"):
+    with pytest.raises(ValueError, match=r"soft_loss must be a keras.losses.Loss"):
         Distiller(mlp(), mlp(), soft_loss=soft_loss)
 
 
@@ -192,7 +192,7 @@ def test_soft_loss_for_an_unknown_output():
 
 @pytest.mark.parametrize("objectives", [losses.FeatureMSE(), ["hint"], None])
 def test_objectives_of_wrong_type(objectives):
-    with pytest.raises(ValueError, match="objectives must be a list of keras_distill.Objective"):
+    with pytest.raises(ValueError, match=r"objectives must be a list of keras_distill.Objective"):
         Distiller(mlp(), mlp(), objectives=objectives)
 
 
@@ -214,5 +214,5 @@ def test_data_is_checked_anew_when_its_structure_changes():
     distiller.compile("adam", loss=sparse_ce())
     distiller.fit(FEATURES, LABELS, verbose=0)
     x = DistillationInputs(FEATURES, teacher_outputs=np.full((12, 4), np.nan, "float32"))
-    with pytest.raises(ValueError, match="not finite"):
+    with pytest.raises(ValueError, match=r"not finite"):
         distiller.fit(x, LABELS, verbose=0)

@@ -146,4 +146,6 @@ def test_attention_taps(two_devices):
         scores = "attention/attention_scores"
         return [Objective(losses.FeatureMSE(), "output", scores, projector=projector)]
 
-    assert_same_on_two_devices(two_devices, dataset(), make_student=make_student, objectives=objectives)
+    assert_same_on_two_devices(
+        two_devices, dataset(), make_student=make_student, objectives=objectives
+    )

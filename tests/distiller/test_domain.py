@@ -75,7 +75,9 @@ def test_probabilities_of_unknown_origin(kind):
     if kind == "subclassed":
         teacher = Subclassed(model)
     elif kind == "callable":
-        teacher = lambda inputs: model(inputs)
+
+        def teacher(inputs):
+            return model(inputs)
     else:
         x = DistillationInputs(FEATURES, teacher_outputs=model(FEATURES).numpy())
     with pytest.raises(ValueError, match=r"looks like probabilities.*teacher_from_logits=False"):
@@ -95,7 +97,9 @@ def test_logits_of_unknown_origin_need_no_word(kind):
     if kind == "subclassed":
         teacher = Subclassed(model)
     elif kind == "callable":
-        teacher = lambda inputs: model(inputs)
+
+        def teacher(inputs):
+            return model(inputs)
     else:
         x = DistillationInputs(FEATURES, teacher_outputs=model(FEATURES).numpy())
     actual, _ = soft_loss_of_one_step(student, teacher, x=x)
@@ -121,12 +125,12 @@ def test_subclassed_student_with_softmax():
 @pytest.mark.parametrize("side", ["teacher", "student"])
 def test_a_loss_that_cannot_undo_the_activation(activation, soft_loss, remedy, side):
     models = {"student": linear(), "teacher": linear(), side: linear(activation)}
-    with pytest.raises(ValueError, match=f"cannot take the {side}'s 'output'.*{remedy}"):
+    with pytest.raises(ValueError, match=rf"cannot take the {side}'s 'output'.*{remedy}"):
         soft_loss_of_one_step(**models, soft_loss=soft_loss)
 
 
 def test_a_wrong_declaration():
-    with pytest.raises(ValueError, match="declared to be probabilities.*and it is not"):
+    with pytest.raises(ValueError, match=r"declared to be probabilities.*and it is not"):
         soft_loss_of_one_step(linear(), linear(), losses.SoftTargetKL(teacher_from_logits=False))
 
 
@@ -162,5 +166,5 @@ def test_float16_probabilities_are_recognised_by_value():
     def teacher(x):
         return tf.cast(model(x), "float16")
 
-    with pytest.raises(ValueError, match="looks like probabilities"):
+    with pytest.raises(ValueError, match=r"looks like probabilities"):
         soft_loss_of_one_step(linear(), teacher)

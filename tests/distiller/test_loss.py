@@ -192,7 +192,7 @@ def test_teacher_gets_no_gradient():
     student = mlp()
     distiller = Distiller(student, lambda x: scale * tf.ones((tf.shape(x)[0], CLASSES)), alpha=0.0)
     with tf.GradientTape() as tape:
-        activations = distiller._teacher_activations(DistillationInputs(FEATURES))
+        activations = distiller._teacher_pass(DistillationInputs(FEATURES), with_output=True)
         total = tf.reduce_sum(activations["output"])
     assert tape.gradient(total, scale) is None
 
@@ -301,9 +301,12 @@ def test_token_level_masks_and_weights(weight_rank):
     ids = RNG.integers(1, 9, (6, 5))
     ids[:, 3:] = 0
     labels = RNG.integers(0, CLASSES, (6, 5))
-    tagger = [keras.Input((5,)), layers.Embedding(9, 4, mask_zero=True), layers.Dense(CLASSES)]
-    student, teacher = (keras.Sequential(tagger[:1] + [*tagger[1:]]) for _ in range(2))
-    student = keras.models.clone_model(student)
+    student, teacher = (
+        keras.Sequential(
+            [keras.Input((5,)), layers.Embedding(9, 4, mask_zero=True), layers.Dense(CLASSES)]
+        )
+        for _ in range(2)
+    )
     distiller = Distiller(student, teacher, alpha=0.0)
     weights = [None, RNG.uniform(size=6), RNG.uniform(size=(6, 5))][weight_rank]
     logs = logs_of_one_step(distiller, ids, labels, weights, loss=None)
@@ -380,7 +383,8 @@ def test_several_outputs_meet_by_name(student_is_list, teacher_is_list):
     student = two_heads("student", as_list=student_is_list)
     teacher = two_heads("teacher", order=("second", "first"), as_list=teacher_is_list)
     if teacher_is_list and not student_is_list:
-        pytest.raises(ValueError, logs_of_one_step, Distiller(student, teacher), FEATURES)
+        with pytest.raises(ValueError, match="every output of the student, under the same name"):
+            logs_of_one_step(Distiller(student, teacher), FEATURES)
         return
     logs = logs_of_one_step(Distiller(student, teacher), FEATURES)
     soft = 0.0
@@ -423,6 +427,20 @@ def test_weights_of_each_output():
         FEATURES @ model.get_layer("first").kernel.numpy() for model in (teacher, student)
     )
     soft = (weights["first"] * soft_targets_oracle(taught, learnt, 4.0)).mean()
+    assert logs["soft_loss"] == pytest.approx(soft, rel=1e-5)
+
+
+def test_weights_of_the_only_output_with_a_loss():
+    """The second output's weights, not the first's, when only it has a soft loss."""
+    student, teacher = (two_heads(name, as_list=True) for name in ("student", "teacher"))
+    weights = [np.zeros(26), RNG.uniform(size=26)]
+    distiller = Distiller(student, teacher, soft_loss=[None, losses.SoftTargetKL(2.0)])
+    y = [LABELS % 3, LABELS % 2]
+    logs = logs_of_one_step(distiller, FEATURES, y, weights, loss=[sparse_ce(), sparse_ce()])
+    taught, learnt = (
+        FEATURES @ model.get_layer("second").kernel.numpy() for model in (teacher, student)
+    )
+    soft = (weights[1] * soft_targets_oracle(taught, learnt, 2.0)).mean()
     assert logs["soft_loss"] == pytest.approx(soft, rel=1e-5)
 
 

@@ -253,9 +253,7 @@ def test_token_weights():
 
 def test_dense_outputs():
     def make_student():
-        return keras.Sequential(
-            [keras.Input((6, 6, 2)), layers.Conv2D(CLASSES, 3, padding="same")]
-        )
+        return keras.Sequential([keras.Input((6, 6, 2)), layers.Conv2D(CLASSES, 3, padding="same")])
 
     assert_same_training(make_student, compiled(), IMAGES, PIXEL_LABELS)
 
@@ -322,7 +320,7 @@ def test_loss_weights():
         loss_weights={"first": 0.3, "second": 2.0},
     )
     y = {"first": LABELS, "second": TARGET}
-    outputs = dict(outputs=lambda first, second: {"first": first, "second": second})
+    outputs = {"outputs": lambda first, second: {"first": first, "second": second}}
     assert_same_training(lambda: two_heads(**outputs), compile_args, TWO_INPUTS, y)
 
 
@@ -360,7 +358,7 @@ def test_kinds_of_data(data, steps, steps_per_execution):
     """No batch is lost to the look at the first one, nor seen twice."""
     compile_args = compiled(steps_per_execution=steps_per_execution)
     fit_args = {"steps_per_epoch": steps} if steps else {}
-    if data is not endless_batches and data is not Batches or steps:
+    if (data is not endless_batches and data is not Batches) or steps:
         fit_args["shuffle"] = False
     assert_same_training(mlp, compile_args, data, **fit_args)
 

@@ -99,9 +99,9 @@ def test_backup_and_restore_with_carried_outputs(tmp_path):
             callbacks = [keras.callbacks.BackupAndRestore(tmp_path / f"{interrupted}")]
             if epoch:
                 callbacks.append(Interruption(epoch))
-            args = dict(batch_size=8, epochs=4, shuffle=False, verbose=0, callbacks=callbacks)
+            args = {"batch_size": 8, "epochs": 4, "shuffle": False, "verbose": 0}
             try:
-                distiller.fit(x, LABELS, **args)
+                distiller.fit(x, LABELS, callbacks=callbacks, **args)
             except KeyboardInterrupt:
                 continue
             weights.append(distiller)
@@ -173,8 +173,9 @@ def test_files_hold_no_teacher(tmp_path):
     num_student = distiller.student.count_params()
     for name in ("d.weights.h5", "model.weights.h5"):
         with h5py.File(tmp_path / name) as file:
-            sizes = []
-            file.visititems(lambda _, item: sizes.append(getattr(item, "size", 0)))
+            names = []
+            file.visit(names.append)
+            sizes = [getattr(file[name], "size", 0) for name in names]
         # The weights, Adam's two moments of each; counters, metrics and random states.
         assert 3 * num_student <= sum(sizes) < 3 * num_student + 40
     with zipfile.ZipFile(tmp_path / "d.keras") as archive:

@@ -1,0 +1,92 @@
+"""The soft loss over all outputs of a student: which loss, which teacher output, which domain."""
+
+from typing import Any
+from typing import NamedTuple
+
+import keras
+
+from keras_distill import output_domain
+from keras_distill.losses.outputs import OutputLoss
+from keras_distill.losses.outputs import TemperatureLoss
+from keras_distill.outputs import per_output
+from keras_distill.outputs import teacher_like_student
+from keras_distill.weights import fit_weights
+
+
+def check_soft_loss(soft_loss):
+    """Raises `ValueError` unless this is a loss, None, or a nest of them."""
+    for loss in keras.tree.flatten(soft_loss):
+        if not (loss is None or isinstance(loss, keras.losses.Loss)):
+            raise ValueError(
+                "soft_loss must be a keras.losses.Loss, or a dict or list of them, such as "
+                f"keras_distill.losses.SoftTargetKL(temperature=4.0). Received: {loss!r}"
+            )
+
+
+class OutputPair(NamedTuple):
+    """One output of the student, the teacher's for it, and the loss between them."""
+
+    name: str
+    loss: Any
+    teacher: Any
+    student: Any
+    teacher_domain: str | None
+    student_domain: str | None
+    sample_weight: Any
+
+    def value(self, step):
+        """The reduced loss at an optimizer step."""
+        loss = self.loss
+        if isinstance(loss, OutputLoss):
+            loss = loss.with_settings(
+                **{
+                    f"{side}_from_logits": output_domain.from_logits(loss, side, self.name, domain)
+                    for side, _, domain in self._sides()
+                }
+            )
+        if isinstance(loss, TemperatureLoss):
+            loss = loss.at_step(step)
+        weights = fit_weights(self.sample_weight, len(self.student.shape) - 1)
+        return loss(self.teacher, self.student, weights)
+
+    def check_values(self):
+        """Checks the domains by the values of a real batch."""
+        if isinstance(self.loss, OutputLoss):
+            for side, values, domain in self._sides():
+                # NumPy has no bfloat16.
+                values = keras.ops.convert_to_numpy(keras.ops.cast(values, "float32"))
+                output_domain.check_values(self.loss, side, self.name, domain, values)
+
+    def _sides(self):
+        return (
+            ("teacher", self.teacher, self.teacher_domain),
+            ("student", self.student, self.student_domain),
+        )
+
+
+def output_pairs(loss, models, outputs, sample_weight=None, output_names=None):
+    """Pairs the outputs of both models that have a soft loss.
+
+    Args:
+        loss: One loss for all outputs, or a dict or list of losses.
+        models: Teacher and student.
+        outputs: The outputs of teacher and student.
+        sample_weight: One for all outputs, or a dict or list like them, or None.
+        output_names: Names of the student's outputs if they are in a list, or None.
+    """
+    teacher, student = outputs
+    paths = [path for path, _ in keras.tree.flatten_with_path(student)]
+    teacher_domains, student_domains = (output_domain.output_domains(model) for model in models)
+    domain_by_id = dict(zip(map(id, keras.tree.flatten(teacher)), teacher_domains or []))
+    matched = teacher_like_student(teacher, student, output_names)
+    pairs = map(
+        OutputPair,
+        ["output" + "".join(f"[{key}]" for key in path) for path in paths],
+        per_output("soft_loss", loss, student, output_names),
+        matched,
+        keras.tree.flatten(student),
+        [domain_by_id.get(id(tensor)) for tensor in matched],
+        student_domains or [None] * len(paths),
+        per_output("sample_weight", sample_weight, student, output_names),
+    )
+    return [pair for pair in pairs if pair.loss is not None]

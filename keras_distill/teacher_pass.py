@@ -1,0 +1,65 @@
+"""The teacher's activations for a batch: computed now, or carried by the batch."""
+
+import keras
+import tensorflow as tf
+
+from keras_distill.first_batch import check_float
+from keras_distill.inputs import is_missing
+from keras_distill.outputs import whole_output
+from keras_distill.taps import Taps
+
+
+class TeacherPass:
+    """Runs a teacher, or reads its outputs from the batch.
+
+    Args:
+        teacher: A `keras.Model`, a function, or None.
+        paths: Paths of the activations to return, as `Objective` takes them.
+    """
+
+    def __init__(self, teacher, paths):
+        self.teacher = teacher
+        self._taps = Taps(teacher, paths)
+        self._carried_taps = Taps(None, paths)
+
+    @property
+    def supports_jit(self):
+        """Whether XLA can compile the teacher, as far as its layers know."""
+        if not isinstance(self.teacher, keras.layers.Layer):
+            return True
+        return all(layer.supports_jit for layer in self.teacher._flatten_layers())
+
+    def __call__(self, inputs, with_output):
+        """Returns `{path: activation}` for `DistillationInputs`.
+
+        The teacher runs only if the batch does not carry its outputs, and then in
+        inference mode. No gradient passes.
+
+        Args:
+            inputs: The batch's `DistillationInputs`.
+            with_output: Whether to return the teacher's output as well, as "output".
+        """
+        if not is_missing(inputs.teacher_outputs):
+            outputs = inputs.teacher_outputs
+            activations = self._carried_taps.activations(None, outputs)
+        else:
+            outputs, activations = self._run(inputs)
+        if with_output:
+            activations["output"] = whole_output(outputs)
+        check_float(activations)
+        return keras.tree.map_structure(tf.stop_gradient, activations)
+
+    def _run(self, inputs):
+        if self.teacher is None:
+            raise ValueError(
+                "The Distiller has no teacher, and the batch carries no teacher_outputs. Set "
+                "distiller.teacher (it is not saved with the model), or give x as "
+                "DistillationInputs(student=..., teacher_outputs=...)."
+            )
+        x = inputs.student if is_missing(inputs.teacher) else inputs.teacher
+        with self._taps.record() as recording:
+            if getattr(self.teacher, "_call_has_training_arg", False):
+                outputs = self.teacher(x, training=False)
+            else:
+                outputs = self.teacher(x)
+        return outputs, self._taps.activations(recording, outputs)

@@ -1,0 +1,89 @@
+"""The package as a whole: what importing it costs, and in which direction it imports."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+IMPORT_SCRIPT = """
+import sys, time
+start = time.perf_counter()
+import keras
+middle, before = time.perf_counter(), set(sys.modules)
+import keras_distill
+end = time.perf_counter()
+heavy = {"tensorflow_hub", "tensorflow_text", "keras_hub", "keras_nlp", "tensorflow_datasets",
+         "ai_edge_litert", "matplotlib"}
+print(sorted(heavy & set(sys.modules) - before), (end - middle) / (middle - start))
+"""
+
+
+def run(*command, **variables):
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **variables}
+    return subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def test_import_costs_little_more_than_keras():
+    done = run(sys.executable, "-c", IMPORT_SCRIPT)
+    heavy, ratio = done.stdout.rsplit(maxsplit=1)
+    assert heavy == "[]", done.stderr
+    assert float(ratio) < 0.1
+
+
+def test_other_backends_get_one_error():
+    done = run(sys.executable, "-c", "import keras_distill", KERAS_BACKEND="jax")
+    assert done.returncode != 0
+    assert "ImportError: keras_distill needs Keras on TensorFlow. Received: the backend 'jax'" in (
+        done.stderr
+    )
+    assert "KERAS_BACKEND=tensorflow" in done.stderr
+
+
+def test_imports_point_one_way():
+    command = "from importlinter.cli import lint_imports_command; lint_imports_command()"
+    done = run(sys.executable, "-c", command)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_public_names():
+    import keras_distill
+
+    for name in keras_distill.__all__:
+        assert getattr(keras_distill, name).__doc__, name
+
+
+def python_blocks():
+    blocks = (ROOT / "README.md").read_text().split("```python\n")[1:]
+    return [block.split("```")[0] for block in blocks]
+
+
+def test_readme_example_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    example = python_blocks()[0]
+    assert len(example.strip().splitlines()) <= 17
+    namespace = {}
+    exec(compile(example, "README.md", "exec"), namespace)
+    assert (tmp_path / "student.tflite").stat().st_size > 0
+    assert (tmp_path / "serving" / "1" / "saved_model.pb").exists()
+
+
+@pytest.mark.parametrize("block", python_blocks()[1:])
+def test_readme_names_exist(block):
+    """The short examples need the reader's models; at least their syntax and names hold."""
+    import keras
+
+    import keras_distill
+
+    compile(block, "README.md", "exec")
+    for module, package in (("kd", keras_distill), ("keras", keras)):
+        for use in block.split(f"{module}.")[1:]:
+            name = use.split("(")[0].split(" ")[0]
+            found = package
+            for part in name.split("."):
+                found = getattr(found, part)
