@@ -235,8 +235,18 @@ class TestMasksAndWeights:
         value = objective(weight=100.0)(teacher, student)
         assert float(value) == pytest.approx(mse(teacher, student), rel=1e-5)
 
+    def test_mixed_precision_policy(self):
+        """Keras would cast a float32 activation to float16, where 1e5 is infinite."""
+        teacher, student = 1e5 * features(2, 6), 1e5 * features(2, 6, seed=1)
+        keras.config.set_dtype_policy("mixed_float16")
+        try:
+            hint = objective()
+        finally:
+            keras.config.set_dtype_policy("float32")
+        assert float(hint(teacher, student)) == pytest.approx(mse(teacher, student), rel=1e-5)
+
     def test_half_precision_activations(self):
-        """autocast=False: float32 of a float16 activation, not the other way round."""
+        """Activations of a float16 model are squared in float32."""
         teacher = tf.cast(1000 * features(2, 6), "float16")
         student = tf.cast(1000 * features(2, 6, seed=1), "float16")
         value = objective()(teacher, student)

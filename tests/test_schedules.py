@@ -43,6 +43,13 @@ def test_refused_numbers(value):
     assert str(error.value).endswith(f"LearningRateSchedule. Received: alpha={value!r}")
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), np.float32("nan")])
+def test_not_finite_whatever_the_condition(value):
+    """inf > 0 holds: a weight of inf would make every other term vanish."""
+    with pytest.raises(ValueError, match=r"weight must be a number.*Received: weight="):
+        check_number("weight", value, "a number", lambda number: True)
+
+
 def test_a_schedule_is_not_evaluated():
     """Its values are the user's: the condition holds for numbers only."""
     check_number("alpha", SCHEDULE, "nothing", lambda a: False)
