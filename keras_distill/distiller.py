@@ -129,6 +129,7 @@ class Distiller(keras.Model):
         }
         self._student_taps = Taps(student, [o.student for o in self.objectives])
         self.teacher = teacher
+        self._batch_spec = None
         self.built = True
 
     # The teacher
@@ -151,16 +152,16 @@ class Distiller(keras.Model):
         self.train_function = self.test_function = None
 
     def __setattr__(self, name, value):
-        if name == "teacher":
+        if name in ("teacher", "_batch_spec"):
             # Past Keras, which would make the teacher a part of this model: of its weights,
-            # its checkpoints and its exports.
+            # its checkpoints and its exports; and would wrap the containers of a spec.
             object.__setattr__(self, name, value)
         else:
             super().__setattr__(name, value)
 
     def __dir__(self):
         # Keras's saver stores every layer that it finds by dir().
-        return [name for name in super().__dir__() if "teacher" not in name]
+        return [name for name in super().__dir__() if name != "teacher"]
 
     @property
     def _needs_teacher(self):
@@ -169,6 +170,10 @@ class Distiller(keras.Model):
     @property
     def _has_soft_loss(self):
         return is_schedule(self.alpha) or self.alpha < 1
+
+    @property
+    def _has_hard_loss(self):
+        return is_schedule(self.alpha) or self.alpha > 0
 
     # What Keras calls in a step
 
@@ -211,15 +216,23 @@ class Distiller(keras.Model):
     def _with_teacher(self, data):
         """The batch with the teacher's activations, outside the tape."""
         inputs, y, sample_weight = unpack(data)
-        activations = self._teacher_pass(inputs, self._has_soft_loss) if self._needs_teacher else ()
-        return DistillationInputs(inputs.student, (), activations), y, sample_weight
+        if not self._needs_teacher:
+            return DistillationInputs(inputs.student), y, sample_weight
+        activations = self._teacher_pass(inputs, self._has_soft_loss)
+        # The student starts when the teacher is done: side by side on the same cores they
+        # take longer, up to 5 % in benchmarks/step_time.py.
+        with tf.control_dependencies(keras.tree.flatten(activations)):
+            student_inputs = keras.tree.map_structure(
+                lambda x: None if x is None else tf.identity(x), inputs.student
+            )
+        return DistillationInputs(student_inputs, (), activations), y, sample_weight
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """Returns the total loss; without teacher activations in x, the student's own loss."""
         hard = None
         if y is not None and self._compile_loss is not None:
             hard = self._compile_loss(y, y_pred, sample_weight)
-        if not (isinstance(x, DistillationInputs) and (training or self.validate_with_teacher)):
+        if not isinstance(x, DistillationInputs):
             terms = [hard] if hard is not None else []
             return self._total(terms, self.student.losses)
 
@@ -228,7 +241,8 @@ class Distiller(keras.Model):
         parts, terms = {}, []
         if hard is not None:
             parts["hard_loss"] = hard
-            terms.append(alpha * hard)
+            if self._has_hard_loss:
+                terms.append(alpha * hard)
         if self._has_soft_loss:
             pairs = self._output_pairs(x.teacher_outputs["output"], y_pred, sample_weight)
             parts["soft_loss"] = sum(pair.value(step) for pair in pairs)
@@ -290,8 +304,15 @@ class Distiller(keras.Model):
 
     # Before the first step
 
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        # Keras shows the data here, before it makes the step functions.
+        self._batch_spec = first_batch.batch_spec(iterator, data_batch)
+
     def make_train_function(self, force=False):
         if self.train_function is None or force:
+            # Before the callbacks run: a BackupAndRestore among them finds the projectors.
+            self._build_objectives()
+            self._build_compile_state()
             super().make_train_function(force)
             self.train_function = first_batch.checked(
                 self.train_function, self._check_train_batch, self.steps_per_execution
@@ -299,18 +320,40 @@ class Distiller(keras.Model):
 
     def make_test_function(self, force=False):
         if self.test_function is None or force:
+            if self.validate_with_teacher:
+                self._build_objectives()
+            if all(objective.built for objective in self.objectives):
+                self._build_compile_state()
             super().make_test_function(force)
             if self.validate_with_teacher:
                 self.test_function = first_batch.checked(
                     self.test_function, self._check_batch, self.steps_per_execution
                 )
 
+    def _build_objectives(self):
+        if all(objective.built for objective in self.objectives):
+            return
+        taught, learnt, _ = first_batch.shapes_of(
+            lambda batch: self._activations(unpack(batch)[0]), self._batch_spec
+        )
+        with self.distribute_strategy.scope():
+            for objective in self.objectives:
+                if not objective.built:
+                    objective.build(taught[objective.teacher], learnt[objective.student])
+
+    def _build_compile_state(self):
+        """Builds metrics, losses and optimizer: a step that creates none is traced once."""
+        inputs, y, sample_weight = unpack(self._batch_spec)
+        batch = inputs.student, y, sample_weight
+        if first_batch.is_dense(batch):
+            with self.distribute_strategy.scope():
+                self._symbolic_build(data_batch=batch)
+
     def _check_train_batch(self, batch):
         _, y, _ = unpack(first_batch.local_batch(batch, self.distribute_strategy))
         if y is None and not self._needs_teacher:
             raise ValueError("There is nothing to learn from: alpha is 1 and the data has no y.")
-        uses_labels = is_schedule(self.alpha) or self.alpha > 0
-        if y is not None and uses_labels and self._compile_loss is None:
+        if y is not None and self._has_hard_loss and self._compile_loss is None:
             raise ValueError(
                 f"The data has labels and alpha is {self.alpha}, but compile() got no loss for "
                 "them. Give compile(loss=...), or alpha=0 to learn from the teacher only."
@@ -338,25 +381,6 @@ class Distiller(keras.Model):
         with self._student_taps.record() as recording:
             y_pred = self(inputs, training=False)
         return taught, self._student_taps.activations(recording, y_pred), y_pred
-
-    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
-        # Keras calls this with the data before the callbacks run: a BackupAndRestore among
-        # them finds the projectors built. And a step that creates no variable is traced once.
-        spec = first_batch.batch_spec(iterator, data_batch)
-        if not all(objective.built for objective in self.objectives):
-            self._build_objectives(spec)
-        inputs, y, sample_weight = unpack(spec)
-        student_batch = inputs.student, y, sample_weight
-        if first_batch.is_dense(student_batch):
-            with self.distribute_strategy.scope():
-                self._symbolic_build(data_batch=student_batch)
-
-    def _build_objectives(self, spec):
-        taught, learnt, _ = first_batch.shapes_of(lambda x: self._activations(unpack(x)[0]), spec)
-        with self.distribute_strategy.scope():
-            for objective in self.objectives:
-                if not objective.built:
-                    objective.build(taught[objective.teacher], learnt[objective.student])
 
     # Saving
 

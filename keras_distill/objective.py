@@ -101,7 +101,7 @@ class Objective(keras.layers.Layer):
             projected_shape = tuple(self.projector.compute_output_shape(student_shape))
         self._check_shapes(teacher_shape, student_shape, projected_shape)
         if not all(layer.built for layer in self._loss_state if isinstance(layer, keras.Layer)):
-            with tf.init_scope():
+            with tf.init_scope():  # The first call may be inside a step that is being traced.
                 self.loss(_zeros(teacher_shape), _zeros(projected_shape))
         self.built = True
 

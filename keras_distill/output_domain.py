@@ -31,14 +31,13 @@ def output_domains(model):
 
 
 def _domain_of_tensor(tensor):
-    operation, _, tensor_index = tensor._keras_history
+    operation, node_index, tensor_index = tensor._keras_history
     is_linear = getattr(operation, "activation", None) is keras.activations.linear
     if isinstance(operation, _TRANSPARENT) or (
         isinstance(operation, keras.layers.Activation) and is_linear
     ):
-        # A layer that is used twice has no one input, which raises AttributeError.
-        source = getattr(operation, "input", None)
-        return None if source is None else _domain_of_tensor(source)
+        # Of this use: `operation.input` is that of a shared layer's first.
+        return _domain_of_tensor(operation._inbound_nodes[node_index].input_tensors[0])
     if isinstance(operation, keras.Model):
         domains = output_domains(operation)
         return domains[tensor_index] if domains else None
@@ -63,20 +62,21 @@ def _domain_of_operation(operation):
     }
     if activation in by_activation and not isinstance(operation, keras.layers.RNN):
         return by_activation[activation]
-    return OTHER if activation in _OTHER_ACTIVATIONS else None
+    is_other = isinstance(operation, _ACTIVATION_LAYERS) or activation in _OTHER_ACTIVATIONS
+    return OTHER if is_other else None
 
 
-_OTHER_ACTIVATIONS = (
-    keras.activations.relu,
-    keras.activations.tanh,
-    keras.activations.elu,
-    keras.activations.exponential,
-    keras.activations.gelu,
-    keras.activations.hard_sigmoid,
-    keras.activations.selu,
-    keras.activations.silu,
-    keras.activations.softplus,
-    keras.activations.softsign,
+_OTHER_ACTIVATIONS = {
+    function
+    for name, function in vars(keras.activations).items()
+    if callable(function)
+    and name not in ("linear", "log_softmax", "sigmoid", "softmax", "get", "serialize")
+}
+_ACTIVATION_LAYERS = (
+    keras.layers.ELU,
+    keras.layers.LeakyReLU,
+    keras.layers.PReLU,
+    keras.layers.ReLU,
 )
 
 

@@ -50,7 +50,10 @@ class Recording:
                 "with return_sequences=True instead."
             )
         if not outputs:
-            raise ValueError(f"{where} did not run in this forward pass. Tap a layer that does.")
+            raise ValueError(
+                f"{where} did not run in this forward pass, or ran inside a function that was "
+                "compiled before. Tap a layer that runs in it."
+            )
         if len(outputs) > 1:
             raise ValueError(
                 f"{where} ran {len(outputs)} times in one forward pass, so there is not one output "
@@ -58,7 +61,15 @@ class Recording:
                 "return_sequences=True; of a shared layer, a layer after it."
             )
         output = outputs[0]
-        return output if item in (None, ATTENTION_SCORES) else read(output, item)
+        if item in (None, ATTENTION_SCORES):
+            return output
+        try:
+            return read(output, item)
+        except KeyError:
+            structure = keras.tree.map_structure(lambda _: "*", output)
+            raise ValueError(
+                f"{where} has no output {item}. Its outputs are: {structure}."
+            ) from None
 
     def store(self, key, output):
         self._outputs.setdefault(key, []).append(output)
@@ -138,6 +149,8 @@ def layer_paths(model):
     while queue:
         prefix, parent = queue.pop(0)
         for layer in parent._flatten_layers(include_self=False, recursive=False):
+            if isinstance(layer, keras.layers.InputLayer):
+                continue  # Never called.
             path = f"{prefix}{layer.name}"
             paths.append((path, layer))
             if id(layer) not in seen:
@@ -159,7 +172,7 @@ def read(outputs, path):
     """
     if isinstance(outputs, dict) and path in outputs:
         return outputs[path]
-    name, *items = [part for part in re.split(r"[/\[\]]+", path) if part]
+    name, *items = [part for part in re.split(r"[/\[\]]+", path) if part] or [path]
     if name != "output" or (isinstance(outputs, dict) and "output" in outputs):
         items = [name, *items]
     for item in items:

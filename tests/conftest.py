@@ -1,5 +1,6 @@
 """What every test gets: two CPU devices, fixed seeds, quiet TensorFlow."""
 
+import gc
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -14,8 +15,19 @@ tf.config.set_logical_device_configuration(
 )
 
 
+def pytest_collection_finish(session):
+    # Collections of garbage after this need not look at what the imports made.
+    gc.freeze()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def clean_session():
+    # Not after each test: it collects all garbage, which takes a second late in the run.
+    yield
+    keras.backend.clear_session()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True)
 def fixed_seed():
     keras.utils.set_random_seed(0)
-    yield
-    keras.backend.clear_session()

@@ -1,6 +1,7 @@
 """What every loss between a teacher and a student has in common."""
 
 import keras
+import tensorflow as tf
 
 
 class DistillationLoss(keras.losses.Loss):
@@ -12,6 +13,8 @@ class DistillationLoss(keras.losses.Loss):
     exponentiated float16 overflows. No gradient reaches the teacher.
     """
 
+    # False for a loss on relations between examples, whose features may differ in width.
+    same_shapes = True
     # Of the message about shapes that differ.
     axes = "(batch, ..., features)"
     remedy = "Give the objective a projector that maps the student to the teacher's shape."
@@ -26,9 +29,8 @@ class DistillationLoss(keras.losses.Loss):
         if not hasattr(y_pred, "shape"):
             y_pred = keras.ops.convert_to_tensor(y_pred)
         self.check_shapes(tuple(teacher.shape), tuple(y_pred.shape))
-        if None in teacher.shape:
-            # Sizes that only show at run time must not broadcast either.
-            teacher = keras.ops.reshape(teacher, keras.ops.shape(y_pred))
+        if self.same_shapes and None in teacher.shape:
+            teacher = _with_shape_of(y_pred, teacher)
         return super().__call__(teacher, y_pred, sample_weight)
 
     def check_shapes(self, teacher_shape, student_shape):
@@ -37,6 +39,8 @@ class DistillationLoss(keras.losses.Loss):
         A mismatch must never broadcast: a width of 1 against 8 would give a number,
         and a wrong one. `None` stands for a size that is not known yet.
         """
+        if not self.same_shapes:
+            return
         if len(student_shape) < 2 or not shapes_agree(teacher_shape, student_shape):
             raise ValueError(
                 f"{type(self).__name__} compares a teacher and a student of one shape, "
@@ -53,3 +57,11 @@ def shapes_agree(shape, other):
     return len(shape) == len(other) and all(
         None in sizes or sizes[0] == sizes[1] for sizes in zip(shape, other)
     )
+
+
+def _with_shape_of(student, teacher):
+    """Keeps sizes that only show at run time from broadcasting, too."""
+    shape = tf.shape(student)
+    # XLA drops assertions, and TensorFlow's optimizer a reshape that it thinks needless.
+    with tf.control_dependencies([tf.debugging.assert_equal(tf.shape(teacher), shape)]):
+        return tf.reshape(teacher, shape)

@@ -40,7 +40,7 @@ class SoftTargetKL(SoftmaxLoss):
     Zero exactly where both distributions are equal, else positive. T^2 keeps the size
     of the gradient, `T * (q - p)`, comparable when T changes, and with that the
     balance with the hard loss. Values and gradients are exact to float32 rounding for
-    logits of any size, and for a student that almost equals its teacher.
+    finite logits of any size, and for a student that almost equals its teacher.
 
     Args:
         temperature: T, a positive float, or a `LearningRateSchedule` of the
@@ -68,7 +68,7 @@ class SoftTargetKL(SoftmaxLoss):
     >>> import numpy as np
     >>> loss = SoftTargetKL(temperature=2.0)
     >>> round(float(loss(np.array([[2.0, 0.0]]), np.array([[0.0, 0.0]]))), 4)
-    0.4437
+    0.4438
 
     Reference: Hinton et al. 2015, https://arxiv.org/abs/1503.02531, section 2.
     Deviation: the paper has the cross-entropy with the soft targets; the divergence

@@ -223,6 +223,40 @@ def test_evaluation_runs_the_student_alone_and_changes_nothing(validation):
         np.testing.assert_allclose(variable.numpy(), expected, rtol=1e-6)
 
 
+def test_evaluation_before_training_needs_no_teacher():
+    """Not even for the shapes of projectors; and training afterwards trains these as well."""
+
+    class Teacher:
+        model, may_run = mlp(9, "teacher"), False
+
+        def __call__(self, x):
+            assert self.may_run
+            return {"output": self.model(x), "hidden": self.model.layers[0](x)}
+
+    teacher = Teacher()
+    objective = Objective(losses.FeatureMSE(), "hidden", "hidden", projector="auto", name="hint")
+    distiller = Distiller(mlp(), teacher, objectives=[objective])
+    distiller.compile("adam", loss=sparse_ce(), metrics=["accuracy"])
+    assert len(distiller.evaluate(FEATURES, LABELS, verbose=0)) == 2
+    teacher.may_run = True
+    distiller.fit(FEATURES, LABELS, epochs=2, verbose=0)
+    assert any(v is objective.projector.kernel for v in distiller.optimizer._trainable_variables)
+
+
+def test_alpha_of_zero_is_not_disturbed_by_the_hard_loss():
+    """0 times infinity would be no number."""
+    student = mlp()
+    distiller = Distiller(student, mlp(9, "teacher"), alpha=0.0)
+
+    class Infinite(keras.losses.Loss):
+        def call(self, y_true, y_pred):
+            return tf.fill(tf.shape(y_pred)[:1], float("inf"))
+
+    logs = logs_of_one_step(distiller, FEATURES, LABELS, loss=Infinite())
+    assert logs["loss"] == pytest.approx(logs["soft_loss"], rel=1e-6)
+    assert np.isfinite(student.get_weights()[0]).all()
+
+
 def test_validate_with_teacher():
     objective = Objective(losses.FeatureMSE(), "hidden", "hidden", name="hint", weight=2.0)
     student, teacher = mlp(), mlp(name="teacher")
