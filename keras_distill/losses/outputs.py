@@ -23,8 +23,17 @@ class OutputLoss(DistillationLoss):
         "teacher's outputs if they differ."
     )
 
-    def __init__(self, teacher_from_logits, student_from_logits, **kwargs):
-        super().__init__(**kwargs)
+    default_name = None
+
+    def __init__(
+        self,
+        teacher_from_logits=None,
+        student_from_logits=None,
+        reduction="sum_over_batch_size",
+        name=None,
+        dtype=None,
+    ):
+        super().__init__(name=name or self.default_name, reduction=reduction, dtype=dtype)
         self.teacher_from_logits = teacher_from_logits
         self.student_from_logits = student_from_logits
 
@@ -65,9 +74,17 @@ class OutputLoss(DistillationLoss):
 class TemperatureLoss(OutputLoss):
     """An `OutputLoss` that divides both models' logits by a temperature."""
 
-    def __init__(self, temperature, **kwargs):
+    def __init__(
+        self,
+        temperature=4.0,
+        teacher_from_logits=None,
+        student_from_logits=None,
+        reduction="sum_over_batch_size",
+        name=None,
+        dtype=None,
+    ):
         check_number("temperature", temperature, "a positive finite number", lambda t: t > 0)
-        super().__init__(**kwargs)
+        super().__init__(teacher_from_logits, student_from_logits, reduction, name, dtype)
         self.temperature = temperature
 
     def at_step(self, step):

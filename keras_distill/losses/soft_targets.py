@@ -75,23 +75,7 @@ class SoftTargetKL(SoftmaxLoss):
     differs by the teacher's entropy, a constant, and has the same gradient.
     """
 
-    def __init__(
-        self,
-        temperature=4.0,
-        teacher_from_logits=None,
-        student_from_logits=None,
-        reduction="sum_over_batch_size",
-        name="soft_target_kl",
-        dtype=None,
-    ):
-        super().__init__(
-            temperature=temperature,
-            teacher_from_logits=teacher_from_logits,
-            student_from_logits=student_from_logits,
-            reduction=reduction,
-            name=name,
-            dtype=dtype,
-        )
+    default_name = "soft_target_kl"
 
     def compare(self, teacher, student):
         return soft_target_kl(teacher, student, self.temperature)
@@ -140,23 +124,7 @@ class SoftTargetCrossEntropy(SoftmaxLoss):
     Reference: Hinton et al. 2015, https://arxiv.org/abs/1503.02531, section 2.
     """
 
-    def __init__(
-        self,
-        temperature=4.0,
-        teacher_from_logits=None,
-        student_from_logits=None,
-        reduction="sum_over_batch_size",
-        name="soft_target_cross_entropy",
-        dtype=None,
-    ):
-        super().__init__(
-            temperature=temperature,
-            teacher_from_logits=teacher_from_logits,
-            student_from_logits=student_from_logits,
-            reduction=reduction,
-            name=name,
-            dtype=dtype,
-        )
+    default_name = "soft_target_cross_entropy"
 
     def compare(self, teacher, student):
         log_p = _log_softmax(teacher, self.temperature)
@@ -210,23 +178,7 @@ class BinarySoftTargets(TemperatureLoss):
 
     activation = "sigmoid"
 
-    def __init__(
-        self,
-        temperature=4.0,
-        teacher_from_logits=None,
-        student_from_logits=None,
-        reduction="sum_over_batch_size",
-        name="binary_soft_targets",
-        dtype=None,
-    ):
-        super().__init__(
-            temperature=temperature,
-            teacher_from_logits=teacher_from_logits,
-            student_from_logits=student_from_logits,
-            reduction=reduction,
-            name=name,
-            dtype=dtype,
-        )
+    default_name = "binary_soft_targets"
 
     def compare(self, teacher, student):
         divergences = soft_target_kl(_with_zero(teacher), _with_zero(student), self.temperature)
@@ -278,21 +230,7 @@ class LogitsMSE(OutputLoss):
     keeps alpha independent of their number.
     """
 
-    def __init__(
-        self,
-        teacher_from_logits=None,
-        student_from_logits=None,
-        reduction="sum_over_batch_size",
-        name="logits_mse",
-        dtype=None,
-    ):
-        super().__init__(
-            teacher_from_logits=teacher_from_logits,
-            student_from_logits=student_from_logits,
-            reduction=reduction,
-            name=name,
-            dtype=dtype,
-        )
+    default_name = "logits_mse"
 
     def compare(self, teacher, student):
         return ops.mean(ops.square(teacher - student), axis=-1)
