@@ -23,7 +23,8 @@ Settings were chosen on dev: 30 for the student alone, 12 for the distilled one.
 other labels drawn (nothing tuned anew) the gain was 4.6 points; with another data
 loader the student alone reached 78.6, and the gain was 3.9.
 
-What the gain is, and where there is none (each measured on this task, 2 or 3 seeds):
+What the gain is, and where there is none (from the search for these settings, 2 or 3 seeds
+each; this script does not print them):
 
 - It comes from the teacher's answers to texts without labels. The teacher's most likely
   intent as a plain label for them gives 82.3 to 82.7: the soft targets add nothing here.

@@ -70,7 +70,8 @@ _OTHER_ACTIVATIONS = {
     function
     for name, function in vars(keras.activations).items()
     if callable(function)
-    and name not in ("linear", "log_softmax", "sigmoid", "softmax", "get", "serialize")
+    and name not in ("linear", "log_softmax", "sigmoid", "softmax")
+    and name not in ("get", "serialize", "deserialize")
 }
 _ACTIVATION_LAYERS = (
     keras.layers.ELU,

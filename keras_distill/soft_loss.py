@@ -77,7 +77,11 @@ def output_pairs(loss, models, outputs, sample_weight=None, output_names=None):
     teacher, student = outputs
     paths = [path for path, _ in keras.tree.flatten_with_path(student)]
     teacher_domains, student_domains = (output_domain.output_domains(model) for model in models)
-    domain_by_id = dict(zip(map(id, keras.tree.flatten(teacher)), teacher_domains or []))
+    leaves = keras.tree.flatten(teacher)
+    if len(teacher_domains or []) != len(leaves):
+        # Carried outputs may be some of the teacher's only: by place, they would mix up.
+        teacher_domains = [None] * len(leaves)
+    domain_by_id = {id(leaf): domain for leaf, domain in zip(leaves, teacher_domains)}
     matched = teacher_like_student(teacher, student, output_names)
     pairs = map(
         OutputPair,

@@ -32,6 +32,16 @@ def pairs_of(loss, teacher, student, sample_weight=None, output_names=None):
 
 
 class TestOutputPairs:
+    def test_carried_outputs_that_are_some_of_the_teachers(self):
+        """The domain of another output, by place, would make logits of probabilities."""
+        teacher, student = model_of({"a": None, "b": "softmax"}), model_of({"b": None})
+        x = tf.ones((2, 4))
+        outputs = {"b": teacher(x)["b"]}, student(x)
+        (pair,) = output_pairs(SoftTargetKL(), (teacher, student), outputs)
+        assert pair.teacher_domain is None
+        with pytest.raises(ValueError, match="looks like probabilities"):
+            pair.check_values()
+
     def test_one_output(self):
         """No structure at all."""
         loss = SoftTargetKL()
