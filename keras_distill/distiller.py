@@ -219,8 +219,7 @@ class Distiller(keras.Model):
         if not self._needs_teacher:
             return DistillationInputs(inputs.student), y, sample_weight
         activations = self._teacher_pass(inputs, self._has_soft_loss)
-        # The student starts when the teacher is done: side by side on the same cores they
-        # take longer, up to 5 % in benchmarks/step_time.py.
+        # The student starts when the teacher is done: side by side they fight for the cores.
         with tf.control_dependencies(keras.tree.flatten(activations)):
             student_inputs = keras.tree.map_structure(
                 lambda x: None if x is None else tf.identity(x), inputs.student
