@@ -9,6 +9,7 @@ TEST = [
     "pytest",
     "pytest-timeout",
     "ruff",
+    "safetensors",  # KerasHub reads Hugging Face folders with it.
     "scipy",
 ]
 
@@ -23,6 +24,8 @@ setup(
     packages=find_packages(include=["keras_distill", "keras_distill.*"]),
     install_requires=[
         "ai-edge-litert",
+        # tensorflow-datasets imports it and does not ask for it.
+        "importlib_resources",
         "keras>=3.13",
         "keras-nlp",
         # tensorflow-hub imports pkg_resources, which setuptools 82 no longer has.

@@ -15,6 +15,9 @@ if _backend != "tensorflow":
     )
 
 from keras_distill import losses
+from keras_distill import students
+from keras_distill import teachers
+from keras_distill import text
 from keras_distill.distiller import Distiller
 from keras_distill.export import TFLiteReport
 from keras_distill.export import export_saved_model
@@ -22,14 +25,19 @@ from keras_distill.export import export_tflite
 from keras_distill.inputs import DistillationInputs
 from keras_distill.inputs import pair_inputs
 from keras_distill.objective import Objective
+from keras_distill.teachers import HubLayer
 
 __all__ = [
     "DistillationInputs",
     "Distiller",
+    "HubLayer",
     "Objective",
     "TFLiteReport",
     "export_saved_model",
     "export_tflite",
     "losses",
     "pair_inputs",
+    "students",
+    "teachers",
+    "text",
 ]

@@ -136,7 +136,8 @@ def find(model, path):
     if wants_scores:
         if not isinstance(layer, keras.layers.MultiHeadAttention):
             raise ValueError(
-                f"{path!r} asks for attention scores, which keras.layers.MultiHeadAttention has. "
+                f"{path!r} asks for attention scores, which keras.layers.MultiHeadAttention has; "
+                "the file of a TF-Hub module has no attention, only hidden states. "
                 f"Received: the layer {layer.name!r} of type {type(layer).__name__}."
             )
         return layer, ATTENTION_SCORES

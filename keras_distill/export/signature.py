@@ -25,13 +25,16 @@ class NamedModel:
     Args:
         model: A `keras.Model` that is Functional, Sequential and built, or subclassed
             and called once with a `keras.Input`.
+        sequence_length: What dimensions of unknown size, other than the batch, count as;
+            shorter inputs are filled up with zeros. None leaves them open.
 
     Raises:
         ValueError: If the model's inputs cannot be known.
     """
 
-    def __init__(self, model):
+    def __init__(self, model, sequence_length=None):
         self.model = model
+        self._sequence_length = sequence_length
         self._structure = _input_structure(model)
         leaves = keras.tree.flatten_with_path(self._structure)
         names = [_input_name(path, tensor, len(leaves)) for path, tensor in leaves]
@@ -40,9 +43,12 @@ class NamedModel:
     def input_specs(self, batch_size=None):
         """The inputs' `tf.TensorSpec`s by name; batch_size None is any batch size."""
         return {
-            name: tf.TensorSpec((batch_size, *tensor.shape[1:]), tensor.dtype, name=name)
+            name: tf.TensorSpec((batch_size, *self._sizes(tensor)), tensor.dtype, name=name)
             for name, tensor in self.inputs.items()
         }
+
+    def _sizes(self, tensor):
+        return [self._sequence_length if size is None else size for size in tensor.shape[1:]]
 
     def name_inputs(self, x):
         """Turns inputs as the model takes them, or a dict by name, into arrays by name.
@@ -66,6 +72,10 @@ class NamedModel:
                 "keys, or the structure that the model takes."
             )
         specs = self.input_specs()
+        leaves = [
+            _fill_up(np.asarray(leaf), tensor.shape, self._sequence_length)
+            for leaf, tensor in zip(leaves, self.inputs.values())
+        ]
         return {name: _fit(name, leaf, specs[name]) for name, leaf in zip(specs, leaves)}
 
     def __call__(self, inputs):
@@ -154,8 +164,16 @@ def _unique(names):
     return unique
 
 
+def _fill_up(values, open_shape, size):
+    """Appends zeros where a shape is open, up to a size; what is longer stays so."""
+    if size is None or values.ndim != len(open_shape):
+        return values
+    is_open = [False, *(expected is None for expected in open_shape[1:])]
+    missing = [max(0, size - has) if is_open[i] else 0 for i, has in enumerate(values.shape)]
+    return np.pad(values, [(0, count) for count in missing])
+
+
 def _fit(name, values, spec):
-    values = np.asarray(values)
     if not spec.shape.is_compatible_with(values.shape):
         raise ValueError(
             f"The input {name!r} must have the shape {tuple(spec.shape)}, the batch axis first. "

@@ -46,7 +46,9 @@ class TFLiteReport:
     num_examples: int
 
 
-def export_tflite(model, path, quantization="none", *, representative_data=None):
+def export_tflite(
+    model, path, quantization="none", *, representative_data=None, sequence_length=None
+):
     """Writes a TFLite file, checked against Keras in the LiteRT interpreter first.
 
     The batch size is 1, all shapes are fixed, and only TFLite's builtin operations are
@@ -69,7 +71,7 @@ def export_tflite(model, path, quantization="none", *, representative_data=None)
 
     Args:
         model: A `keras.Model`: Functional, Sequential and built, or subclassed and called
-            once with a `keras.Input`. All dimensions but the batch must be fixed.
+            once with a `keras.Input`.
         path: The file to write. Its folder is made; an older file is replaced, and only
             by one that passed.
         quantization: "none" for float32; "dynamic" for 8-bit weights, a quarter of the
@@ -79,6 +81,10 @@ def export_tflite(model, path, quantization="none", *, representative_data=None)
             model takes it, with a batch axis, or a batched `tf.data.Dataset` of x or
             `(x, y)`. The first 100 examples are used. None: 32 generated examples; real
             ones are far better, because a trained model may do anything on noise.
+        sequence_length: The size, in the file, of every dimension that the model leaves
+            open, such as the length of a text; the caller of the file fills shorter texts
+            up with zeros, as is done here with `representative_data`. None for models
+            with fixed shapes.
 
     Returns:
         A `TFLiteReport`.
@@ -101,7 +107,8 @@ def export_tflite(model, path, quantization="none", *, representative_data=None)
             f"quantization must be one of {_QUANTIZATIONS}. Received: quantization={quantization!r}"
         )
     interpreter_class = _interpreter_class()
-    named_model = NamedModel(model)
+    _check_sequence_length(sequence_length)
+    named_model = NamedModel(model, sequence_length)
     _check_convertible(named_model)
     inputs = parity.check_inputs(named_model, representative_data, _NUM_GENERATED, _MAX_EXAMPLES)
     expected = parity.keras_outputs(named_model, inputs)
@@ -121,6 +128,15 @@ def export_tflite(model, path, quantization="none", *, representative_data=None)
     )
 
 
+def _check_sequence_length(sequence_length):
+    is_integer = isinstance(sequence_length, int) and not isinstance(sequence_length, bool)
+    if sequence_length is not None and not (is_integer and sequence_length >= 1):
+        raise ValueError(
+            "sequence_length must be a positive integer, or None. "
+            f"Received: sequence_length={sequence_length!r}"
+        )
+
+
 def _check_convertible(named_model):
     for name, spec in named_model.input_specs().items():
         if spec.dtype == tf.string:
@@ -131,8 +147,8 @@ def _check_convertible(named_model):
         if None in spec.shape[1:]:
             raise ValueError(
                 "A TFLite file has fixed shapes; only the batch may be unknown. Received: the "
-                f"input {name!r} of shape {tuple(spec.shape)}. Build the student with a fixed "
-                "length, such as keras.Input((64,), dtype='int32'), and pad to it."
+                f"input {name!r} of shape {tuple(spec.shape)}. Give sequence_length, such as "
+                "sequence_length=64, or build the student with a fixed length."
             )
     if dtype := parity.half_precision(named_model.model):
         raise ValueError(

@@ -23,12 +23,6 @@ def mlp(width, name, **head):
     return keras.Sequential([keras.Input((6,)), hidden, head], name=name)
 
 
-@pytest.fixture(scope="module")
-def two_devices():
-    # One for all tests: the collectives of a second strategy in one process would clash.
-    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-
-
 def train(
     strategy,
     data,

@@ -119,12 +119,64 @@ def test_unknown_quantization_lists_the_modes(tmp_path):
         export_tflite(students_to_export.cnn(), tmp_path / "s.tflite", "int3")
 
 
+def open_length():
+    ids = keras.Input((None,), dtype="int32", name="ids")
+    starts = keras.Input((None,), dtype="int32", name="starts")
+    x = layers.Embedding(20, 3)(ids)
+    x = x * keras.ops.cast(keras.ops.expand_dims(ids != 0, -1), "float32")
+    x = keras.ops.sum(x, axis=1) + keras.ops.sum(layers.Embedding(20, 3)(starts), axis=1)
+    return keras.Model({"ids": ids, "starts": starts}, layers.Dense(2, name="logits")(x))
+
+
 def test_unknown_length_names_the_remedy(tmp_path):
     """The converter would write 1 for the unknown length without a word."""
-    ids = keras.Input((None,), dtype="int32", name="ids")
-    model = keras.Model(ids, layers.Embedding(20, 3)(ids))
-    with pytest.raises(ValueError, match=r"'ids'.*fixed length.*keras\.Input"):
-        export_tflite(model, tmp_path / "s.tflite")
+    with pytest.raises(ValueError, match=r"'ids'.*Give sequence_length"):
+        export_tflite(open_length(), tmp_path / "s.tflite")
+
+
+@pytest.mark.parametrize("kind", ["none", "array", "dataset"])
+def test_sequence_length_fixes_every_open_dimension(kind, tmp_path):
+    """Texts of real data are shorter than the file's length, and differ from batch to batch."""
+    model = open_length()
+    x = {
+        "ids": np.random.default_rng(0).integers(1, 20, (6, 5)).astype("int32"),
+        "starts": np.ones((6, 2), "int32"),
+    }
+    datasets = [tf.data.Dataset.from_tensors({k: v[:, :n] for k, v in x.items()}) for n in (5, 3)]
+    data = {"none": None, "array": x, "dataset": datasets[0].concatenate(datasets[1])}[kind]
+    path = tmp_path / "s.tflite"
+    report = export_tflite(model, path, representative_data=data, sequence_length=8)
+    assert report.num_examples == {"none": 32, "array": 6, "dataset": 12}[kind]
+    runner = Interpreter(str(path)).get_signature_runner("serving_default")
+    shapes = {name: list(detail["shape"]) for name, detail in runner.get_input_details().items()}
+    assert shapes == {"ids": [1, 8], "starts": [1, 8]}
+    padded = {k: np.pad(v[:1], [(0, 0), (0, 8 - v.shape[1])]) for k, v in x.items()}
+    np.testing.assert_allclose(runner(**padded)["logits"], model(padded), atol=1e-6)
+
+
+def test_sequence_length_leaves_fixed_dimensions_alone(tmp_path):
+    x = keras.Input((None, 3), name="x")
+    model = keras.Model(x, layers.GlobalMaxPooling1D()(x))
+    path = tmp_path / "s.tflite"
+    export_tflite(model, path, sequence_length=4)
+    runner = Interpreter(str(path)).get_signature_runner("serving_default")
+    assert list(runner.get_input_details()["x"]["shape"]) == [1, 4, 3]
+
+
+def test_longer_texts_than_sequence_length_are_refused(tmp_path):
+    """Cut off silently, they would be compared as other texts."""
+    x = {"ids": np.ones((3, 9), "int32"), "starts": np.ones((3, 2), "int32")}
+    with pytest.raises(ValueError, match=r"'ids'.*\(None, 8\).*\(3, 9\)"):
+        export_tflite(
+            open_length(), tmp_path / "s.tflite", representative_data=x, sequence_length=8
+        )
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("sequence_length", [0, 2.5, True])
+def test_sequence_length_that_is_no_length_is_refused(sequence_length, tmp_path):
+    with pytest.raises(ValueError, match=f"sequence_length={sequence_length}"):
+        export_tflite(open_length(), tmp_path / "s.tflite", sequence_length=sequence_length)
 
 
 def test_strings_are_refused(tmp_path):

@@ -1,0 +1,1 @@
+"""Layers that models of teachers and of students both contain."""

@@ -1,0 +1,246 @@
+"""BERT classifiers, string in, logits out, over TF-Hub and KerasHub encoders."""
+
+import pathlib
+
+import keras
+
+from keras_distill.layers.bert_encoder import BertEncoder
+from keras_distill.layers.first_pieces import FirstPieces
+from keras_distill.teachers.hub import HubLayer
+from keras_distill.teachers.text_inputs import HUB_NAMES
+from keras_distill.teachers.text_inputs import KERAS_HUB_NAMES
+from keras_distill.teachers.text_inputs import TextInputs
+from keras_distill.teachers.text_inputs import vocabulary_size
+from keras_distill.text.base import Vocabulary
+from keras_distill.text.vocabulary import teacher_vocabulary
+
+
+def bert_classifier(
+    encoder,
+    preprocessor=None,
+    num_classes=None,
+    *,
+    pairs=False,
+    per_word=False,
+    sequence_length=None,
+    dropout=0.1,
+    exact_gelu=None,
+    name="bert_classifier",
+):
+    """Puts a classifier on a BERT: a Keras model from strings to logits.
+
+    ```
+    "preprocessor"   texts -> ids, mask, segment ids, as long as the batch's longest text
+    "classifier"     a model of its own, ids -> logits: encoder, dropout, Dense "logits"
+    ```
+
+    It is fine-tuned with plain `fit`, and taught from like any teacher. For speed, run
+    the preprocessor in tf.data and train the inner model, whose weights are the same:
+
+    ```python
+    batches = kd.text.batch_by_length(train, model.get_layer("preprocessor"))
+    model.get_layer("classifier").fit(batches)
+    ```
+
+    Hidden states are there as taps: "transformer_layer_3" over KerasHub,
+    "encoder[encoder_outputs][3]" over TF-Hub. Attention probabilities, over KerasHub:
+    "transformer_layer_3/self_attention_layer/attention_scores"; a TF-Hub file has none.
+
+    Args:
+        encoder: A `HubLayer`, a TF-Hub or Kaggle handle or a SavedModel folder (BERT's
+            TF-Hub interface, version 3 or later; trained along); or a KerasHub
+            backbone, a ready KerasHub text classifier, or a preset: a name, a local
+            folder, or a Hugging Face folder or `hf://` handle as KerasHub reads it.
+            A preset without `num_classes` is taken as a ready classifier.
+        preprocessor: What makes the encoder's inputs: a `HubLayer`, a handle or folder,
+            a KerasHub preprocessor, or a `text.WordPieceVocabulary` with special tokens.
+            None: the preset's or the ready classifier's own.
+        num_classes: Number of logits; 1 for regression or a single yes/no logit.
+        pairs: Whether texts come in pairs: the input is `(batch, 2)` instead of
+            `(batch,)`. Not with a vocabulary as preprocessor.
+        per_word: Whether to classify words: the input is `(batch, words)`, padded with
+            "", and the logits are `(batch, words, num_classes)`. A word has the logits
+            of its first piece; continuation pieces count for nothing, and padding is
+            masked, as are words that `sequence_length` cuts off.
+        sequence_length: Tokens at most, with the special ones; longer texts are cut. A
+            preprocessor given as a KerasHub object or a vocabulary has its own. None: 128,
+            or the encoder's number of positions if it has fewer.
+        dropout: Rate in front of the logits, in [0, 1). Defaults to 0.1.
+        exact_gelu: For KerasHub BERTs: True for the exact GELU, which Hugging Face's
+            BERTs use, False for KerasHub's tanh approximation. None: exact if the
+            preset's config.json says `"hidden_act": "gelu"`. Kept by saving.
+        name: Name of the model.
+
+    Returns:
+        A Functional `keras.Model`: tf.string texts in, float logits out.
+
+    Raises:
+        ValueError: If encoder and preprocessor do not fit together (vocabularies of
+            different sizes, too long sequences), or an argument is missing.
+
+    Example:
+
+    ```python
+    teacher = kd.teachers.bert_classifier("bert_base_en_uncased", num_classes=2)
+    optimizer = kd.teachers.finetuning_optimizer(teacher, 3e-5, num_steps=3 * len(batches))
+    teacher.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    teacher.fit(texts, labels, epochs=3)
+    ```
+
+    Reference: Devlin et al. 2019, https://arxiv.org/abs/1810.04805, sections 4 and 5.3.
+    """
+    if pairs and per_word:
+        raise ValueError("pairs and per_word exclude each other. Received: both True.")
+    if not 0 <= dropout < 1:
+        raise ValueError(f"dropout must be a rate in [0, 1). Received: dropout={dropout!r}")
+    if isinstance(encoder, (str, pathlib.Path)):
+        preset = str(encoder)
+        encoder = _load_encoder(preset, num_classes)
+        if not isinstance(encoder, HubLayer):
+            preprocessor = preset if preprocessor is None else preprocessor
+            exact_gelu = _says_exact_gelu(preset) if exact_gelu is None else exact_gelu
+    if sequence_length is None:
+        sequence_length = min(128, _num_rows(encoder, "position_embedding") or 128)
+    if isinstance(preprocessor, (str, pathlib.Path)):
+        preprocessor = _load_preprocessor(str(preprocessor), sequence_length)
+    if preprocessor is None:
+        preprocessor = getattr(encoder, "preprocessor", None)
+    if preprocessor is None:
+        raise ValueError(
+            "preprocessor must turn texts into the encoder's inputs: a HubLayer, a KerasHub "
+            "preprocessor or a text.WordPieceVocabulary. Received: preprocessor=None"
+        )
+    _check_fit(encoder, preprocessor, sequence_length)
+    if per_word and not isinstance(preprocessor, Vocabulary):
+        preprocessor = teacher_vocabulary(preprocessor, max_length=sequence_length)
+    if isinstance(preprocessor, Vocabulary):
+        _check_vocabulary(preprocessor, pairs)
+    classifier = _classifier(encoder, num_classes, per_word, dropout, exact_gelu)
+    names = [n for n in classifier.input if n != "word_starts"]
+    order = HUB_NAMES if set(names) <= set(HUB_NAMES) else KERAS_HUB_NAMES
+    inputs = TextInputs(
+        preprocessor,
+        [name for name in order if name in names],
+        pairs=pairs,
+        per_word=per_word,
+        sequence_length=sequence_length,
+        name="preprocessor",
+    )
+    texts = keras.Input((2,) if pairs else (None,) if per_word else (), dtype="string", name="text")
+    return keras.Model(texts, classifier(inputs(texts)), name=name)
+
+
+def _load_encoder(name, num_classes):
+    if _is_saved_model(name):
+        return HubLayer(name, trainable=True, name="encoder")
+    models = _keras_hub().models
+    return (models.TextClassifier if num_classes is None else models.Backbone).from_preset(name)
+
+
+def _load_preprocessor(name, sequence_length):
+    if _is_saved_model(name):
+        return HubLayer(name, name="text_preprocessor")
+    keras_hub = _keras_hub()
+    preprocessor = keras_hub.models.TextClassifierPreprocessor.from_preset(
+        name, sequence_length=sequence_length
+    )
+    tokenizer = preprocessor.tokenizer
+    if isinstance(tokenizer, keras_hub.models.BertTokenizer) and tokenizer.lowercase:
+        # BERT's uncased vocabularies have no accents; without this, "café" is unknown.
+        tokenizer.strip_accents = True
+    return preprocessor
+
+
+def _is_saved_model(name):
+    return name.startswith(("http://", "https://")) or pathlib.Path(name, "saved_model.pb").exists()
+
+
+def _says_exact_gelu(preset):
+    from keras_hub.src.utils.preset_utils import load_json
+
+    return load_json(preset, "config.json").get("hidden_act") == "gelu"
+
+
+def _classifier(encoder, num_classes, per_word, dropout, exact_gelu):
+    """The inner model, ids to logits."""
+    is_ready = hasattr(encoder, "backbone")
+    if is_ready and (per_word or num_classes is not None):
+        raise ValueError(
+            "encoder is a ready classifier, which keeps its head: give its backbone "
+            f"(encoder.backbone) for another one. Received: num_classes={num_classes!r}, "
+            f"per_word={per_word!r}"
+        )
+    if not is_ready and (not isinstance(num_classes, int) or num_classes < 1):
+        raise ValueError(
+            "num_classes must be the number of classes, 1 for regression. "
+            f"Received: num_classes={num_classes!r}"
+        )
+    names = encoder.input if isinstance(encoder, keras.Model) else HUB_NAMES
+    inputs = {name: keras.Input((None,), dtype="int32", name=name) for name in names}
+    if not isinstance(encoder, HubLayer):
+        encoder = BertEncoder(encoder, exact_gelu, pooled=not per_word)
+    outputs = encoder(inputs)
+    if is_ready:
+        return keras.Model(inputs, outputs, name="classifier")
+    if per_word:
+        sequence = outputs["sequence_output"] if isinstance(outputs, dict) else outputs
+        word_starts = keras.Input((None,), dtype="int32", name="word_starts")
+        features = FirstPieces(name="words")(word_starts, sequence)
+        inputs["word_starts"] = word_starts
+    else:
+        features = outputs["pooled_output"] if isinstance(outputs, dict) else outputs[:, 0]
+    features = keras.layers.Dropout(dropout, name="dropout")(features)
+    initializer = keras.initializers.TruncatedNormal(stddev=0.02)  # As BERT's own layers.
+    logits = keras.layers.Dense(num_classes, kernel_initializer=initializer, name="logits")
+    return keras.Model(inputs, logits(features), name="classifier")
+
+
+def _check_fit(encoder, preprocessor, sequence_length):
+    """Raises `ValueError` unless both have one vocabulary, and positions for all tokens."""
+    known, num_rows = vocabulary_size(preprocessor), _num_rows(encoder, "word_embeddings")
+    if known is not None and num_rows is not None and known != num_rows:
+        raise ValueError(
+            "preprocessor and encoder must have one vocabulary. Received: a preprocessor of "
+            f"{known} tokens, an encoder of {num_rows}. Give the encoder's own preprocessor."
+        )
+    length = getattr(preprocessor, "sequence_length", None)
+    length = length or getattr(preprocessor, "max_length", None) or sequence_length
+    num_positions = _num_rows(encoder, "position_embedding")
+    if num_positions is not None and length > num_positions:
+        raise ValueError(
+            f"sequence_length must be at most {num_positions}, the encoder's number of positions. "
+            f"Received: {length}, from sequence_length or the preprocessor's own."
+        )
+
+
+def _num_rows(encoder, embedding):
+    backbone = getattr(encoder, "backbone", encoder)
+    if isinstance(backbone, keras.Model):
+        attribute = {
+            "word_embeddings": "vocabulary_size",
+            "position_embedding": "max_sequence_length",
+        }[embedding]
+        return getattr(backbone, attribute, None)
+    rows = [v.shape[0] for v in encoder.weights if embedding in v.path and len(v.shape) == 2]
+    return rows[0] if len(rows) == 1 else None
+
+
+def _check_vocabulary(vocabulary, pairs):
+    if pairs:
+        raise ValueError(
+            "A vocabulary as preprocessor encodes each text of a pair by itself, and a BERT reads "
+            "both together. Give a KerasHub or TF-Hub preprocessor."
+        )
+    if not vocabulary.add_special_tokens:
+        raise ValueError(
+            "A BERT reads texts between [CLS] and [SEP]. Received: a vocabulary with "
+            "add_special_tokens=False. Make it with add_special_tokens=True."
+        )
+
+
+def _keras_hub():
+    try:
+        import keras_hub
+    except ImportError as error:
+        raise ImportError("Presets are read by KerasHub: pip install keras-hub") from error
+    return keras_hub

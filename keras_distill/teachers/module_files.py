@@ -1,0 +1,109 @@
+"""From a TF-Hub handle to the module's folder, and from there to the loaded module."""
+
+import contextlib
+import hashlib
+import os
+import socket
+import tempfile
+
+import tensorflow as tf
+
+# tensorflow_hub itself waits without end where a firewall swallows its packets.
+_TIMEOUT_S = 20
+
+
+def find_folder(handle):
+    """Returns the local folder of a module, which is downloaded unless it is in the cache.
+
+    Args:
+        handle: A URL of tfhub.dev, Kaggle or any other place that tensorflow_hub knows,
+            or a folder.
+
+    Raises:
+        ImportError: If a module must be downloaded, and tensorflow_hub cannot be imported.
+        OSError: If it cannot be downloaded.
+        ValueError: If the folder holds no SavedModel, or one in the TF1 Hub format.
+    """
+    is_url = "://" in handle
+    folder = _resolve(handle) if is_url else handle
+    if not tf.saved_model.contains_saved_model(folder):
+        raise ValueError(
+            "handle must be a module's URL, a folder with its saved_model.pb, or a loaded module. "
+            f"Received: handle={handle!r}" + (f", in the cache {folder}" if is_url else "") + ", "
+            "where no saved_model.pb is. If a saved model is being loaded whose module has moved, "
+            f"load it inside: with HubLayer.moved({{{handle!r}: 'its/new/folder'}}): ..."
+        )
+    if tf.io.gfile.exists(os.path.join(folder, "tfhub_module.pb")):
+        raise ValueError(
+            f"handle must name a TF2 SavedModel. Received: handle={handle!r}, a module in the TF1 "
+            "Hub format, which Keras 3 cannot train or export. Take a later version of the module."
+        )
+    return folder
+
+
+def load_module(folder):
+    """Loads a SavedModel, with tensorflow_text's operations if it needs them.
+
+    Raises:
+        ImportError: If it needs them, and tensorflow_text cannot be imported.
+    """
+    try:
+        return tf.saved_model.load(folder)
+    except Exception as error:
+        if "Op type not registered" not in str(error):
+            raise
+        missing = str(error).split(" in binary")[0]
+    try:
+        import tensorflow_text  # noqa: F401 (registers its operations)
+    except ImportError as error:
+        raise ImportError(
+            f"The module in {folder} cannot be loaded: {missing}. Texts are processed with the "
+            "operations of tensorflow_text: pip install tensorflow-text"
+        ) from error
+    return tf.saved_model.load(folder)
+
+
+def _resolve(url):
+    try:
+        import tensorflow_hub
+    except ImportError as error:
+        if os.path.isdir(_cache_folder(url)):
+            return _cache_folder(url)
+        raise ImportError(
+            f"Modules are downloaded by tensorflow_hub, which cannot be imported ({error}): "
+            'pip install tensorflow-hub "setuptools<82". '
+            f"Received: handle={url!r}. {_without_network(url)}"
+        ) from error
+    try:
+        with _default_timeout(_TIMEOUT_S):
+            return tensorflow_hub.resolve(url)
+    except (OSError, tf.errors.OpError) as error:
+        raise OSError(
+            f"The module cannot be downloaded ({error}). Received: handle={url!r}. "
+            + _without_network(url)
+        ) from error
+
+
+def _cache_folder(url):
+    cache = os.environ.get("TFHUB_CACHE_DIR") or os.path.join(
+        tempfile.gettempdir(), "tfhub_modules"
+    )
+    return os.path.join(cache, hashlib.sha1(url.encode()).hexdigest())
+
+
+def _without_network(url):
+    return (
+        "Without a network, give a local folder as the handle, or unpack the module's archive into "
+        f"its folder in the cache, {_cache_folder(url)} ($TFHUB_CACHE_DIR, and in it the SHA-1 of "
+        "this handle)."
+    )
+
+
+@contextlib.contextmanager
+def _default_timeout(seconds):
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(before or seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)

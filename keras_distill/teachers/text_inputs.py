@@ -1,0 +1,110 @@
+"""From strings to what a text encoder reads, no longer than the longest text of the batch."""
+
+import pathlib
+
+import keras
+import tensorflow as tf
+
+HUB_NAMES = ("input_word_ids", "input_mask", "input_type_ids")
+KERAS_HUB_NAMES = ("token_ids", "padding_mask", "segment_ids")
+
+
+@keras.saving.register_keras_serializable(package="keras_distill")
+class TextInputs(keras.layers.Layer):
+    """Turns texts into an encoder's inputs, `{name: int32 (batch, length)}`.
+
+    Works in a model, in tf.data and eagerly. The length is that of the longest text in
+    the batch, so that batches of short texts cost little whatever the preprocessor pads to.
+
+    Args:
+        preprocessor: A KerasHub preprocessor, a `HubLayer` of a TF-Hub preprocessor, or
+            a `keras_distill.text.Vocabulary` with special tokens.
+        names: The encoder's input names, some of ids, mask and segment ids, in this order.
+        pairs: Whether a text is a pair, and the input `(batch, 2)`.
+        per_word: Whether the input is words, `(batch, words)` padded with "", and
+            "word_starts" is returned as well. The preprocessor must be a `Vocabulary`.
+        sequence_length: Tokens at most, for a TF-Hub preprocessor; the others have a
+            length of their own.
+    """
+
+    def __init__(
+        self, preprocessor, names, *, pairs=False, per_word=False, sequence_length=128, **kwargs
+    ):
+        super().__init__(**kwargs)
+        self.preprocessor = preprocessor
+        self.names = list(names)
+        self.pairs = pairs
+        self.per_word = per_word
+        self.sequence_length = sequence_length
+        # As one graph: eagerly, KerasHub's preprocessors take a slower path of pure Python.
+        shape = [None, 2] if pairs else [None, None] if per_word else [None]
+        self._features = tf.function(
+            self._untrimmed, input_signature=[tf.TensorSpec(shape, tf.string)], autograph=False
+        )
+
+    def build(self, input_shape):
+        self.built = True
+
+    def call(self, texts):
+        features = self._features(texts)
+        word_starts = features.pop("word_starts", None)
+        ids, mask, segment_ids = (features.get(name) for name in KERAS_HUB_NAMES)
+        if mask is None:
+            mask = ids != 0
+        if segment_ids is None:
+            segment_ids = tf.zeros_like(ids)
+        length = tf.reduce_max(tf.reduce_sum(tf.cast(mask, tf.int32), axis=-1))
+        inputs = {
+            name: tf.cast(values[:, : tf.maximum(length, 1)], tf.int32)
+            for name, values in zip(self.names, (ids, mask, segment_ids))
+        }
+        return inputs if word_starts is None else {**inputs, "word_starts": word_starts}
+
+    def compute_output_spec(self, texts):
+        names = [*self.names, "word_starts"] if self.per_word else self.names
+        return {name: keras.KerasTensor((texts.shape[0], None), "int32") for name in names}
+
+    def _untrimmed(self, texts):
+        if self.per_word:
+            return self.preprocessor.tokenize_words(texts)
+        segments = tuple(tf.unstack(texts, axis=1)) if self.pairs else (texts,)
+        if hasattr(self.preprocessor, "module"):
+            features = self._pack(segments)
+            return dict(zip(KERAS_HUB_NAMES, (features[name] for name in HUB_NAMES)))
+        features = self.preprocessor(x=segments) if self.pairs else self.preprocessor(texts)
+        return features if isinstance(features, dict) else {"token_ids": features}
+
+    def _pack(self, segments):
+        module = self.preprocessor.module
+        if not hasattr(module, "bert_pack_inputs"):
+            return self.preprocessor(*segments)
+        tokens = [module.tokenize(segment) for segment in segments]
+        return module.bert_pack_inputs(tokens, tf.constant(self.sequence_length))
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "preprocessor": keras.saving.serialize_keras_object(self.preprocessor),
+            "names": self.names,
+            "pairs": self.pairs,
+            "per_word": self.per_word,
+            "sequence_length": self.sequence_length,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        preprocessor = keras.saving.deserialize_keras_object(config.pop("preprocessor"))
+        return cls(preprocessor, **config)
+
+
+def vocabulary_size(preprocessor):
+    """Number of tokens that a preprocessor knows, or None where it does not say."""
+    if hasattr(preprocessor, "tokens"):
+        return len(preprocessor.tokens)
+    if hasattr(preprocessor, "tokenizer"):
+        return preprocessor.tokenizer.vocabulary_size()
+    if getattr(preprocessor, "folder", None) is not None:
+        files = sorted(pathlib.Path(preprocessor.folder, "assets").glob("*vocab*.txt"))
+        if len(files) == 1:
+            return len(files[0].read_text(encoding="utf-8").rstrip("\n").split("\n"))
+    return None

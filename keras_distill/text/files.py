@@ -1,0 +1,125 @@
+"""Records of text files, each with the number of its line."""
+
+import csv
+import gzip
+import json
+import pathlib
+import zlib
+
+
+def tsv_records(path, columns):
+    """Yields `(line number, [field of each column])` of tab-separated lines.
+
+    No quoting: a quotation mark is text. Blank lines are skipped.
+    """
+    lines = ((number, line.split("\t")) for number, line in numbered_lines(path))
+    return _columns_of_table(path, lines, columns)
+
+
+def csv_records(path, columns):
+    """Yields `(line number, [field of each column])` of comma-separated records.
+
+    A field in quotation marks may hold commas and line ends; the number is that of the
+    record's first line. Blank lines are skipped.
+    """
+    return _columns_of_table(path, _csv_fields(path), columns)
+
+
+def json_records(path, columns):
+    """Yields `(line number, [value of each key])` of lines of JSON objects."""
+    for number, line in numbered_lines(path):
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise ValueError(
+                f"{path}, line {number}: every line must be a JSON object. Received: "
+                f"{line[:80]!r} ({error}). Correct or remove the line."
+            ) from None
+        if not isinstance(record, dict):
+            raise ValueError(
+                f"{path}, line {number}: every line must be a JSON object. Received: "
+                f"{line[:80]!r}. Write the text under a key."
+            )
+        for column in columns:
+            if column not in record:
+                raise ValueError(
+                    f"{path}, line {number} has no key {column!r}. Its keys are {list(record)}. "
+                    "Give text= and label= those of the file; label=None reads unlabelled text."
+                )
+        yield number, [record[column] for column in columns]
+
+
+def numbered_lines(path):
+    """Yields `(line number, line)` of the lines that are not blank.
+
+    The file is UTF-8, with or without a byte order mark, and gzip if its name ends in .gz.
+
+    Raises:
+        ValueError: If the file cannot be read, has no text or is not UTF-8.
+    """
+    is_empty = True
+    for number, line in enumerate(_raw_lines(path), start=1):
+        line = line.rstrip("\r\n")
+        if line.strip():
+            is_empty = False
+            yield number, line
+    if is_empty:
+        raise ValueError(f"{path} is empty. Give a file with text.")
+
+
+def _raw_lines(path):
+    number = 0
+    try:
+        with gzip.open(path) if pathlib.Path(path).suffix == ".gz" else open(path, "rb") as file:
+            for number, line in enumerate(file, start=1):
+                text = line.decode("utf-8")
+                yield text.removeprefix("\ufeff") if number == 1 else text
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path}, line {number} is not UTF-8: byte {error.start + 1} of the line is "
+            f"0x{error.object[error.start]:02x}. Save the file as UTF-8 (a compressed file must "
+            "end in .gz)."
+        ) from None
+    except (OSError, EOFError, zlib.error) as error:
+        where = f", after line {number}" if number else ""
+        raise ValueError(
+            f"{path} cannot be read{where}: {error}. Give the path of a readable text file, plain "
+            "or .gz."
+        ) from error
+
+
+def _csv_fields(path):
+    # Line ends in a quoted field belong to it, so not numbered_lines.
+    reader = csv.reader(_raw_lines(path), strict=True)
+    first_line = 1
+    try:
+        for fields in reader:
+            if fields:
+                yield first_line, fields
+            first_line = reader.line_num + 1
+    except csv.Error as error:
+        raise ValueError(
+            f"{path}, line {first_line} is no CSV: {error}. Double the quotation marks inside a "
+            "quoted field and close each (for longer fields raise csv.field_size_limit); read_tsv "
+            "reads tab-separated text without quoting."
+        ) from None
+
+
+def _columns_of_table(path, records, columns):
+    _, header = next(records, (0, None))
+    if header is None:
+        raise ValueError(f"{path} is empty. Give a file with text.")
+    for column in columns:
+        if column not in header:
+            raise ValueError(
+                f"{path} has no column {column!r}. Its columns are {header}. Give text= and label= "
+                "those of the file; label=None reads unlabelled text."
+            )
+    positions = [header.index(column) for column in columns]
+    for number, fields in records:
+        if len(fields) != len(header):
+            raise ValueError(
+                f"{path}, line {number} has {len(fields)} fields, the header {len(header)}. "
+                f"Received: {fields!r:.120}. Correct or remove the line."
+            )
+        yield number, [fields[position] for position in positions]

@@ -1,0 +1,174 @@
+"""Vocabularies learned from the texts of the transfer set."""
+
+import collections
+import re
+
+import numpy as np
+import tensorflow as tf
+
+from keras_distill.text.base import SPECIAL_TOKENS
+from keras_distill.text.vocabulary import CJK
+from keras_distill.text.vocabulary import WordPieceVocabulary
+from keras_distill.text.vocabulary import WordVocabulary
+from keras_distill.text.vocabulary import split_words
+
+_CHUNK = 4096
+_LARGEST_CHARACTER_RATE = 0.8
+
+
+def learn_words(
+    texts, size, *, lowercase=True, split_punctuation=False, among=None, min_count=1, **options
+):
+    """Makes a vocabulary of the most frequent words of texts.
+
+    Args:
+        texts: Iterable of str, or of pairs of str.
+        size: The largest number of tokens, the five special ones included.
+        lowercase: Whether texts are lowercased. Defaults to True.
+        split_punctuation: Whether punctuation marks and Chinese characters are words of
+            their own. Defaults to False: texts are split at whitespace only.
+        among: Iterable of str: only these words are taken, such as those of
+            `vector_words`. None, the default: any word.
+        min_count: How often a word must come to be taken. Defaults to 1.
+        **options: Further arguments of `WordVocabulary`.
+
+    Returns:
+        A `WordVocabulary`, the most frequent word first, words of equal frequency in
+        alphabetical order.
+
+    Raises:
+        ValueError: If texts are no strings or none, or if size leaves no room for a word.
+
+    Example:
+
+    >>> vocabulary = learn_words(["a good film", "a bad film", "a film"], size=7)
+    >>> vocabulary.tokens
+    ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', 'a', 'film']
+    """
+    _check_size(size)
+
+    def split(chunk):
+        chunk = tf.strings.lower(chunk, encoding="utf-8") if lowercase else chunk
+        return split_words(chunk, split_punctuation)
+
+    counts = _count_words(texts, split)
+    allowed = counts if among is None else set(among)
+    words = [
+        word
+        for word, count in _by_frequency(counts)
+        if count >= min_count and word in allowed and word not in SPECIAL_TOKENS
+    ]
+    return WordVocabulary(
+        words[: size - len(SPECIAL_TOKENS)],
+        lowercase=lowercase,
+        split_punctuation=split_punctuation,
+        **options,
+    )
+
+
+def learn_word_pieces(texts, size, *, lowercase=True, strip_accents=True, **options):
+    """Learns word pieces from texts.
+
+    Chinese characters are pieces of their own: the most frequent ones, on at most four
+    fifths of the places, are taken. The other places are for the pieces of all other
+    words, learned by TensorFlow Text's WordPiece learner.
+
+    Args:
+        texts: Iterable of str, or of pairs of str.
+        size: The largest number of tokens, the five special ones included. The learner
+            stops within 5 % of it.
+        lowercase: Whether texts are lowercased. Defaults to True.
+        strip_accents: Whether accents are removed. Defaults to True. Casing and accents
+            like the teacher's let the student share the teacher's embeddings
+            (`copy_embeddings`).
+        **options: Further arguments of `WordPieceVocabulary`.
+
+    Returns:
+        A `WordPieceVocabulary` that begins with "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]".
+
+    Raises:
+        ValueError: If texts are no strings or none, or if size leaves no room for a piece.
+
+    Example:
+
+    ```python
+    vocabulary = kd.text.learn_word_pieces(transfer_set.texts, size=8000)
+    ```
+
+    Reference: https://www.tensorflow.org/text/guide/subwords_tokenizer, bottom-up WordPiece.
+    Deviation: Chinese characters are kept apart, as the learner keeps a thousand
+    characters at most.
+    """
+    _check_size(size)
+    tf_text, learner = _tensorflow_text()
+
+    def split(chunk):
+        # As KerasHub's tokenizer does it.
+        if strip_accents:
+            chunk = tf_text.normalize_utf8(chunk, "NFD")
+            chunk = tf.strings.regex_replace(chunk, r"\p{Mn}", "")
+        words = split_words(chunk, split_punctuation=True)
+        return tf_text.case_fold_utf8(words) if lowercase else words
+
+    counts = _count_words(texts, split)
+    num_places = size - len(SPECIAL_TOKENS)
+    is_cjk = re.compile("[" + re.sub(r"\\x{(\w+)}", _character, CJK) + "]").fullmatch
+    characters = [word for word, _ in _by_frequency(counts) if is_cjk(word)]
+    characters = characters[: int(_LARGEST_CHARACTER_RATE * num_places)]
+    words = {w: n for w, n in counts.items() if not is_cjk(w) and w not in SPECIAL_TOKENS}
+    pieces = _learn_pieces(learner, words, num_places - len(characters)) if words else []
+    tokens = [*SPECIAL_TOKENS, *characters, *pieces]
+    return WordPieceVocabulary(tokens, lowercase=lowercase, strip_accents=strip_accents, **options)
+
+
+def _learn_pieces(learner, counts, num_pieces):
+    # The learner bisects for the count from which on a string becomes a piece. Words have
+    # two pieces at most on average, so that no higher one can fill the places.
+    num_letters = 2 * len(set("".join(counts)))
+    highest = 2 * sum(counts.values()) // max(1, num_pieces - num_letters) + 1
+    pieces = learner.learn(
+        counts, num_pieces, reserved_tokens=[], upper_thresh=highest, lower_thresh=1
+    )
+    # The letters first: with them every word can be spelled, should there be too many pieces.
+    return sorted(pieces, key=lambda piece: len(piece.removeprefix("##")) > 1)[:num_pieces]
+
+
+def _check_size(size):
+    if not isinstance(size, int) or size <= len(SPECIAL_TOKENS):
+        raise ValueError(
+            f"size must be an integer above {len(SPECIAL_TOKENS)}, the number of special tokens. "
+            f"Received: size={size!r}"
+        )
+
+
+def _count_words(texts, split):
+    """Returns a Counter of words, split by a function from strings to ragged strings."""
+    texts = np.asarray(list(texts), dtype=object).reshape(-1)
+    split = tf.function(split, input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
+    counts = collections.Counter()
+    for start in range(0, len(texts), _CHUNK):
+        chunk = texts[start : start + _CHUNK]
+        strange = [text for text in chunk if not isinstance(text, (str, bytes))]
+        if strange:
+            raise ValueError(f"texts must be strings, or pairs of them. Received: {strange[0]!r}")
+        counts.update(split(tf.constant(chunk)).flat_values.numpy().tolist())
+    if not counts:
+        raise ValueError(f"texts must have words to learn from. Received: {len(texts)} texts.")
+    return collections.Counter({word.decode("utf-8"): n for word, n in counts.items()})
+
+
+def _by_frequency(counts):
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+
+
+def _character(match):
+    return chr(int(match[1], 16))
+
+
+def _tensorflow_text():
+    try:
+        import tensorflow_text
+        from tensorflow_text.tools.wordpiece_vocab import wordpiece_tokenizer_learner_lib
+    except ImportError as error:
+        raise ImportError("Word pieces are learned by pip install tensorflow-text") from error
+    return tensorflow_text, wordpiece_tokenizer_learner_lib

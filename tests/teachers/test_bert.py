@@ -1,0 +1,330 @@
+import hub_modules
+import keras
+import keras_hub
+import numpy as np
+import pytest
+import scipy.special
+import tensorflow as tf
+from small_bert import TOKENS
+from small_bert import make_backbone
+from small_bert import make_preprocessor
+from small_bert import write_hugging_face_folder
+
+import keras_distill as kd
+from keras_distill import taps
+from keras_distill.layers.bert_encoder import has_exact_gelu
+from keras_distill.teachers import bert_classifier
+from keras_distill.teachers.hub import HubLayer
+from keras_distill.text.vocabulary import WordPieceVocabulary
+
+TEXTS = tf.constant(["the film is good", "bad .", "the cafe is unwanted"])
+CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+
+@pytest.fixture(scope="module")
+def hub_folders(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("hub")
+    return (
+        hub_modules.save_encoder(folder / "encoder"),
+        hub_modules.save_preprocessor(folder / "preprocess"),
+    )
+
+
+@pytest.fixture(scope="module")
+def hugging_face_folder(tmp_path_factory):
+    return write_hugging_face_folder(tmp_path_factory.mktemp("hugging_face"), make_backbone())
+
+
+def kerashub_classifier(**arguments):
+    arguments = {"num_classes": 3, **arguments}
+    return bert_classifier(make_backbone(), make_preprocessor(), **arguments)
+
+
+def hub_classifier(folders, **arguments):
+    arguments = {"num_classes": 3, **arguments}
+    return bert_classifier(str(folders[0]), str(folders[1]), **arguments)
+
+
+@pytest.fixture(params=["kerashub", "hub"])
+def classifier(request, hub_folders):
+    return kerashub_classifier() if request.param == "kerashub" else hub_classifier(hub_folders)
+
+
+# Strings in, logits out
+
+
+def test_logits_are_those_of_the_head_on_the_pooled_output():
+    model = kerashub_classifier()
+    inner = model.get_layer("classifier")
+    features = model.get_layer("preprocessor")(TEXTS)
+    pooled = inner.get_layer("bert")(features)["pooled_output"]
+    np.testing.assert_allclose(model(TEXTS), inner.get_layer("logits")(pooled), atol=1e-6)
+    assert model(TEXTS).shape == (3, 3)
+
+
+def test_company_in_a_batch_changes_no_logits(classifier):
+    alone = np.concatenate([classifier(TEXTS[i : i + 1]) for i in range(3)])
+    np.testing.assert_allclose(classifier(TEXTS), alone, atol=1e-5)
+
+
+def test_predict_reads_strings(classifier):
+    np.testing.assert_allclose(classifier.predict(TEXTS, verbose=0), classifier(TEXTS), atol=1e-6)
+
+
+def test_plain_fit_learns_from_strings(classifier):
+    classifier.compile(keras.optimizers.Adam(3e-3), CROSS_ENTROPY)
+    before = [w.numpy() for w in classifier.trainable_weights]
+    batches = tf.data.Dataset.from_tensors((TEXTS, np.arange(3))).repeat(60)
+    loss = classifier.evaluate(batches.take(1), verbose=0)
+    classifier.fit(batches, shuffle=False, verbose=0)
+    assert classifier.evaluate(batches.take(1), verbose=0) < loss - 0.05
+    assert not any(map(np.array_equal, classifier.trainable_weights, before))
+
+
+def test_the_inner_model_shares_the_weights(classifier):
+    inner = classifier.get_layer("classifier")
+    batch = classifier.get_layer("preprocessor")(TEXTS)
+    inner.compile(keras.optimizers.SGD(0.1), CROSS_ENTROPY)
+    before = classifier(TEXTS)
+    inner.fit(batch, np.array([0, 1, 2]), verbose=0)
+    assert np.abs(classifier(TEXTS) - before).max() > 1e-4
+    np.testing.assert_allclose(classifier(TEXTS), inner(batch), atol=1e-6)
+
+
+def test_saved_and_loaded_it_answers_alike(classifier, tmp_path):
+    classifier.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(loaded(TEXTS), classifier(TEXTS), atol=1e-6)
+
+
+def test_weights_are_saved_by_themselves(tmp_path):
+    classifier, twin = kerashub_classifier(), kerashub_classifier()
+    classifier.save_weights(tmp_path / "model.weights.h5")
+    twin.load_weights(tmp_path / "model.weights.h5")
+    np.testing.assert_allclose(twin(TEXTS), classifier(TEXTS), atol=1e-6)
+
+
+def test_exported_it_reads_strings(classifier, tmp_path):
+    kd.export_saved_model(classifier, tmp_path)
+    serve = tf.saved_model.load(tmp_path / "1").signatures["serving_default"]
+    (logits,) = serve(text=TEXTS).values()
+    np.testing.assert_allclose(logits, classifier(TEXTS), atol=1e-5)
+
+
+def test_a_frozen_encoder_trains_the_head_alone(hub_folders):
+    encoder = HubLayer(hub_folders[0], trainable=False)
+    model = bert_classifier(encoder, HubLayer(hub_folders[1]), num_classes=3)
+    assert [w.path for w in model.trainable_weights] == ["logits/kernel", "logits/bias"]
+
+
+# Pairs, words, regression
+
+
+def test_pairs(hub_folders):
+    pairs = tf.constant([["the film", "is good"], ["the film", "bad"]])
+    for model in (kerashub_classifier(pairs=True), hub_classifier(hub_folders, pairs=True)):
+        logits = model(pairs)
+        assert logits.shape == (2, 3)
+        assert np.abs(logits - model(pairs[:, ::-1])).max() > 1e-7
+
+
+def test_regression_learns_numbers():
+    backbone = make_backbone(dropout=0.0)
+    model = bert_classifier(backbone, make_preprocessor(), num_classes=1, dropout=0.0)
+    model.compile(keras.optimizers.Adam(3e-3), "mse")
+    batches = tf.data.Dataset.from_tensor_slices((TEXTS, [0.0, 0.5, 1.0])).batch(3).repeat(120)
+    model.fit(batches, shuffle=False, verbose=0)
+    np.testing.assert_allclose(model(TEXTS)[:, 0], [0.0, 0.5, 1.0], atol=0.2)
+
+
+WORDS = tf.constant([["the", "unwanted", "film"], ["good", "", ""]])
+
+
+def test_words_get_the_logits_of_their_first_piece(hub_folders):
+    model = kerashub_classifier(per_word=True)
+    inner = model.get_layer("classifier")
+    features = model.get_layer("preprocessor")(WORDS)
+    ids = {name: values for name, values in features.items() if name != "word_starts"}
+    sequence = inner.get_layer("bert")(ids)["sequence_output"]
+    logits = inner.get_layer("logits")(sequence).numpy()
+    np.testing.assert_allclose(model(WORDS)[0], logits[0, [1, 2, 5]], atol=1e-6)
+    np.testing.assert_allclose(model(WORDS)[1, 0], logits[1, 1], atol=1e-6)
+    assert hub_classifier(hub_folders, per_word=True)(WORDS).shape == (2, 3, 3)
+
+
+def test_padding_words_count_for_no_loss():
+    model = kerashub_classifier(per_word=True, dropout=0.0)
+    labels = np.array([[0, 1, 2], [2, 0, 0]])
+    model.compile("sgd", CROSS_ENTROPY)
+    log_probabilities = scipy.special.log_softmax(np.float64(model(WORDS)), -1)
+    kept = [log_probabilities[0, i, i] for i in range(3)] + [log_probabilities[1, 0, 2]]
+    loss = model.evaluate(tf.data.Dataset.from_tensors((WORDS, labels)), verbose=0)
+    np.testing.assert_allclose(loss, -np.mean(kept), rtol=1e-5)
+
+
+def test_a_teacher_of_words_teaches_words():
+    teacher = kerashub_classifier(per_word=True)
+    student = keras.models.clone_model(teacher)
+    student.set_weights(teacher.get_weights())
+    distiller = kd.Distiller(student, teacher, alpha=0.0)
+    distiller.compile(keras.optimizers.SGD(0.0))
+    history = distiller.fit(WORDS, verbose=0).history
+    # Without dropout the student is its teacher.
+    assert 0 < history["loss"][0] < 1
+    distiller = kd.Distiller(student, teacher, alpha=0.0, validate_with_teacher=True)
+    distiller.compile(keras.optimizers.SGD(0.0))
+    assert distiller.evaluate(WORDS, verbose=0, return_dict=True)["loss"] < 1e-9
+
+
+# Ready classifiers and presets
+
+
+def ready_classifier():
+    return keras_hub.models.BertTextClassifier(
+        make_backbone(), num_classes=4, preprocessor=make_preprocessor()
+    )
+
+
+def test_a_ready_classifier_keeps_its_head():
+    task = ready_classifier()
+    model = bert_classifier(task)
+    np.testing.assert_allclose(model(TEXTS), task.predict(TEXTS.numpy(), verbose=0), atol=1e-5)
+
+
+def test_a_preset_folder_of_a_classifier(tmp_path):
+    task = ready_classifier()
+    task.save_to_preset(tmp_path)
+    model = bert_classifier(tmp_path)
+    np.testing.assert_allclose(model(TEXTS), task.predict(TEXTS.numpy(), verbose=0), atol=1e-5)
+    assert bert_classifier(tmp_path, num_classes=2)(TEXTS).shape == (3, 2)
+
+
+def test_a_hugging_face_folder_has_the_exact_gelu(hugging_face_folder, tmp_path):
+    model = bert_classifier(hugging_face_folder, num_classes=2)
+    assert has_exact_gelu(model)
+    path = tmp_path / "model.keras"
+    model.save(path)
+    loaded = keras.models.load_model(path)
+    assert has_exact_gelu(loaded)
+    np.testing.assert_allclose(loaded(TEXTS), model(TEXTS), atol=1e-6)
+
+
+def test_exact_and_approximate_gelu_differ(hugging_face_folder):
+    exact, approximate = (
+        bert_classifier(hugging_face_folder, num_classes=2, exact_gelu=flag)
+        for flag in (True, False)
+    )
+    assert not has_exact_gelu(approximate)
+    # Small weights keep to the middle of the function, where both are alike.
+    for model in (exact, approximate):
+        model.set_weights([8 * w for w in exact.get_weights()])
+    assert np.abs(exact(TEXTS) - approximate(TEXTS)).max() > 1e-3
+
+
+def test_exact_gelu_is_the_gaussian_cdf(hugging_face_folder):
+    model = bert_classifier(hugging_face_folder, num_classes=2)
+    _, layer = taps_of(model, "transformer_layer_0")
+    x = np.linspace(-4, 4, 9).astype("float32")
+    activation = layer._feedforward_intermediate_dense.activation
+    np.testing.assert_allclose(activation(x), x * scipy.special.ndtr(x), atol=1e-6)
+
+
+def test_presets_strip_accents(hugging_face_folder):
+    model = bert_classifier(hugging_face_folder, num_classes=2)
+    ids = model.get_layer("preprocessor")(tf.constant(["Café"]))["token_ids"]
+    np.testing.assert_array_equal(ids, [[2, TOKENS.index("cafe"), 3]])
+
+
+def test_the_real_bert_of_shared(shared):
+    model = bert_classifier(shared / "models" / "minilm_l6_h384", num_classes=2)
+    assert has_exact_gelu(model)
+    assert model.count_params() == 22_713_986
+    assert model(TEXTS).shape == (3, 2)
+
+
+# Taps
+
+
+def taps_of(model, path):
+    return path, taps.find(model, path)[0]
+
+
+def test_hidden_states_and_attention_of_kerashub_are_taps():
+    model = kerashub_classifier()
+    hidden = "transformer_layer_1"
+    attention = "transformer_layer_0/self_attention_layer/attention_scores"
+    with taps.record(model, [hidden, attention]) as recording:
+        model(TEXTS)
+    assert recording[hidden].shape == (3, 8, 16)
+    np.testing.assert_allclose(
+        tf.reduce_sum(recording[attention], -1), np.ones((3, 2, 8)), atol=1e-5
+    )
+    # "bad ." has 4 tokens.
+    np.testing.assert_allclose(recording[attention][1, :, :, 4:], 0, atol=1e-6)
+
+
+def test_hidden_states_of_hub_are_taps_and_attention_is_not_in_the_file(hub_folders):
+    model = hub_classifier(hub_folders)
+    path = "encoder[encoder_outputs][1]"
+    with taps.record(model, [path]) as recording:
+        model(tf.constant(["a good film"]))
+    assert recording[path].shape == (1, 5, hub_modules.WIDTH)
+    with pytest.raises(ValueError, match=r"TF-Hub.*no attention"):
+        taps.find(model, "encoder/attention_scores")
+
+
+def test_a_string_teacher_teaches_a_student_of_ids_with_hidden_states(classifier, hub_folders):
+    ids = keras.Input((None,), dtype="int32")
+    hidden = keras.layers.GlobalAveragePooling1D(name="hidden")(keras.layers.Embedding(20, 8)(ids))
+    student = keras.Model(ids, keras.layers.Dense(3)(hidden))
+    objective = kd.Objective(
+        kd.losses.FeatureMSE(), teacher="dropout", student="hidden", projector="auto"
+    )
+    distiller = kd.Distiller(student, classifier, alpha=0.0, objectives=[objective])
+    distiller.compile(keras.optimizers.Adam(0.01))
+    vocabulary = WordPieceVocabulary(TOKENS)
+    batches = kd.pair_inputs(tf.data.Dataset.from_tensors(TEXTS).repeat(30), student=vocabulary)
+    before = [w.numpy() for w in classifier.weights]
+    history = distiller.fit(batches, epochs=2, shuffle=False, verbose=0).history
+    assert history["loss"][1] < history["loss"][0]
+    for weight, value in zip(classifier.weights, before):
+        np.testing.assert_array_equal(weight, value)
+
+
+# Bad input
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"num_classes": None}, "num_classes must be the number of classes"),
+        ({"num_classes": 0}, "num_classes must be the number of classes"),
+        ({"dropout": 1.0}, r"dropout must be a rate in \[0, 1\)"),
+        ({"pairs": True, "per_word": True}, "exclude each other"),
+        ({"preprocessor": None}, "preprocessor must turn texts"),
+        ({"preprocessor": make_preprocessor(TOKENS[:-1])}, "tokens, an encoder of 17"),
+        ({"preprocessor": make_preprocessor(sequence_length=64)}, "at most 32.*Received: 64"),
+        ({"preprocessor": WordPieceVocabulary(TOKENS, max_length=16)}, r"add_special_tokens=True"),
+        ({"encoder": ready_classifier()}, "ready classifier.*num_classes=3"),
+    ],
+)
+def test_bad_arguments(arguments, message):
+    arguments = {
+        "encoder": make_backbone(),
+        "preprocessor": make_preprocessor(),
+        "num_classes": 3,
+        **arguments,
+    }
+    with pytest.raises(ValueError, match=message):
+        bert_classifier(**arguments)
+
+
+def test_a_hub_preprocessor_of_another_vocabulary(hub_folders):
+    with pytest.raises(ValueError, match=r"must have one vocabulary. Received: .* of 17 tokens"):
+        bert_classifier(HubLayer(hub_folders[0]), make_preprocessor(), num_classes=2)
+
+
+def test_pairs_need_a_preprocessor_that_joins_them():
+    vocabulary = WordPieceVocabulary(TOKENS, max_length=16, add_special_tokens=True)
+    with pytest.raises(ValueError, match="each text of a pair by itself"):
+        bert_classifier(make_backbone(), vocabulary, num_classes=2, pairs=True)

@@ -1,0 +1,131 @@
+import keras
+import numpy as np
+import pytest
+import scipy.special
+import tensorflow as tf
+
+import keras_distill as kd
+from keras_distill.teachers import Ensemble
+
+
+def mixture(logits, weights, temperatures):
+    """Oracle: the mixed probabilities, in float64."""
+    probabilities = [
+        scipy.special.softmax(np.float64(z) / t, -1) for z, t in zip(logits, temperatures)
+    ]
+    return np.average(probabilities, axis=0, weights=weights)
+
+
+def random_logits(count, scale, shape=(7, 5)):
+    return [np.random.default_rng(i).normal(size=shape, scale=scale) for i in range(count)]
+
+
+def constant(logits):
+    return lambda x: tf.constant(logits)
+
+
+@pytest.mark.parametrize("scale", [1.0, 20.0])
+@pytest.mark.parametrize("shape", [(7, 5), (2, 3, 5)])
+def test_output_is_the_log_of_the_mixed_probabilities(scale, shape):
+    logits = random_logits(3, scale, shape)
+    ensemble = Ensemble(
+        [constant(z) for z in logits], weights=[1, 2, 5], temperatures=[0.5, 1.0, 4.0]
+    )
+    output = ensemble(np.zeros((7, 1))).numpy()
+    expected = mixture(logits, [1, 2, 5], [0.5, 1.0, 4.0])
+    np.testing.assert_allclose(output, np.log(expected), rtol=1e-12)
+
+
+def test_extreme_logits_give_finite_log_probabilities():
+    logits = [np.array([[1000.0, -1000.0, 0.0]]), np.array([[-1000.0, 900.0, 0.0]])]
+    output = Ensemble([constant(z) for z in logits])(np.zeros((1, 1))).numpy()
+    np.testing.assert_allclose(output[0, :2], np.log(0.5), rtol=1e-12)
+    assert np.isfinite(output).all()
+
+
+def test_a_teacher_of_weight_0_counts_for_nothing():
+    logits = random_logits(2, 3.0)
+    output = Ensemble([constant(z) for z in logits], weights=[1, 0])(np.zeros((7, 1))).numpy()
+    np.testing.assert_allclose(output, scipy.special.log_softmax(logits[0], -1), rtol=1e-12)
+
+
+def test_half_precision_teachers_are_mixed_in_float32():
+    logits = tf.constant([[60000.0, 0.0]], tf.float16)
+    output = Ensemble([lambda x: logits, lambda x: logits])(np.zeros((1, 1)))
+    assert output.dtype == "float32"
+    np.testing.assert_allclose(output, [[0.0, -60000.0]], rtol=1e-3)
+
+
+def test_teachers_with_inputs_of_their_own():
+    texts = tf.constant(["a", "ccc"])
+    first = keras.Sequential([keras.Input((1,)), keras.layers.Dense(2)])
+    second = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
+
+    def lengths(texts):
+        return tf.cast(tf.strings.length(texts), "float32")[:, None]
+
+    ensemble = Ensemble(
+        [first, second],
+        preprocessors=[lengths, lambda texts: tf.tile(lengths(texts), [1, 2])],
+    )
+    x = np.array([[1.0], [3.0]], "float32")
+    logits = [first(x).numpy(), second(np.tile(x, [1, 2])).numpy()]
+    expected = mixture(logits, [1, 1], [1, 1])
+    np.testing.assert_allclose(np.exp(ensemble(texts)), expected, rtol=1e-5)
+
+
+def dense(units=3):
+    return keras.Sequential(
+        [keras.Input((4,)), keras.layers.Dropout(0.5), keras.layers.Dense(units)]
+    )
+
+
+def test_teachers_run_in_inference_mode():
+    ensemble = Ensemble([dense(), dense()])
+    x = np.ones((5, 4), "float32")
+    np.testing.assert_array_equal(ensemble(x, training=True), ensemble(x, training=False))
+
+
+def test_it_teaches_in_a_distiller():
+    student = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+    ensemble = Ensemble([dense(), dense()], weights=[2, 1])
+    before = [w.numpy() for w in ensemble.weights]
+    distiller = kd.Distiller(student, ensemble, alpha=0.0)
+    distiller.compile(keras.optimizers.Adam(0.05))
+    x = np.random.default_rng(0).normal(size=(64, 4)).astype("float32")
+    history = distiller.fit(x, epochs=15, verbose=0).history
+    assert history["loss"][-1] < 0.5 * history["loss"][0]
+    for weight, value in zip(ensemble.weights, before):
+        np.testing.assert_array_equal(weight, value)
+
+
+def test_saved_and_loaded_it_mixes_alike(tmp_path):
+    ensemble = Ensemble([dense(), dense()], weights=[3, 1], temperatures=[2.0, 1.0])
+    x = np.ones((5, 4), "float32")
+    output = ensemble(x)
+    ensemble.save(tmp_path / "ensemble.keras")
+    loaded = keras.models.load_model(tmp_path / "ensemble.keras")
+    np.testing.assert_allclose(loaded(x), output, rtol=1e-6)
+
+
+def test_teachers_of_different_classes_are_refused():
+    with pytest.raises(ValueError, match=r"one shape.*\(2, 3\) from the first, \(2, 4\)"):
+        Ensemble([dense(3), dense(4)])(np.ones((2, 4), "float32"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"teachers": []}, "at least one"),
+        ({"teachers": ["bert"]}, "list of models or functions"),
+        ({"weights": [1.0]}, "weights must be 2 finite numbers >= 0"),
+        ({"weights": [1.0, -1.0]}, "weights must be 2 finite numbers >= 0"),
+        ({"weights": [0, 0]}, "not all be 0"),
+        ({"temperatures": [1.0, 0.0]}, "temperatures must be 2 finite numbers > 0"),
+        ({"temperatures": [1.0, float("nan")]}, "temperatures must be 2 finite numbers > 0"),
+        ({"preprocessors": [None]}, "one entry per teacher, 2. Received: 1"),
+    ],
+)
+def test_bad_arguments(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        Ensemble(**{"teachers": [dense(), dense()], **arguments})

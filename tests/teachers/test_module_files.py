@@ -1,0 +1,128 @@
+"""From a handle to a module, with and without network and optional packages."""
+
+import hashlib
+import pathlib
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+
+import hub_modules
+import pytest
+
+from keras_distill.teachers import module_files
+from keras_distill.teachers.hub import HubLayer
+
+TFHUB = "https://tfhub.dev/keras_distill/encoder/1"
+KAGGLE = "https://www.kaggle.com/models/keras_distill/bert/TensorFlow2/encoder/1"
+# The domain .invalid has no host, with or without a network (RFC 6761).
+UNREACHABLE = "https://tfhub.invalid/keras_distill/encoder/1"
+
+LOAD_WITHOUT_THEN_WITH_TENSORFLOW_TEXT = """
+import sys
+from keras_distill.teachers.hub import HubLayer
+
+sys.modules["tensorflow_text"] = None
+try:
+    HubLayer(sys.argv[1])
+except ImportError as error:
+    print(error)
+del sys.modules["tensorflow_text"]
+print(HubLayer(sys.argv[1])(["good"])["input_word_ids"].numpy().tolist())
+print("tensorflow_hub" in sys.modules)
+"""
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("TFHUB_CACHE_DIR", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def no_tensorflow_hub(monkeypatch):
+    # As with setuptools 82, whose lack of pkg_resources breaks its import.
+    monkeypatch.setitem(sys.modules, "tensorflow_hub", None)
+
+
+def cache_folder(cache, url):
+    return cache / hashlib.sha1(url.encode()).hexdigest()
+
+
+def put_into(cache, url, folder):
+    return shutil.copytree(folder, cache_folder(cache, url))
+
+
+@pytest.mark.parametrize("url", [TFHUB, KAGGLE])
+def test_a_cached_module_needs_no_network(encoder_folder, cache, url):
+    folder = put_into(cache, url, encoder_folder)
+    layer = HubLayer(url)
+    assert layer.folder == str(folder)
+    assert layer.get_config()["handle"] == url
+
+
+def test_without_a_network_the_error_says_where_to_put_the_module(cache):
+    start = time.monotonic()
+    folder = re.escape(str(cache_folder(cache, UNREACHABLE)))
+    message = rf"cannot be downloaded .*handle='{UNREACHABLE}'.*local folder.*unpack .*{folder}"
+    with pytest.raises(OSError, match=message):
+        HubLayer(UNREACHABLE)
+    assert time.monotonic() - start < 20
+    assert not list(cache.iterdir())
+
+
+def test_a_server_that_does_not_answer_is_given_up(cache, monkeypatch):
+    monkeypatch.setattr(module_files, "_TIMEOUT_S", 0.3)
+    timed_out = pytest.raises(OSError, match=r"cannot be downloaded \(.*timed out\)")
+    with socket.create_server(("127.0.0.1", 0)) as server, timed_out:
+        HubLayer(f"http://127.0.0.1:{server.getsockname()[1]}/encoder/1")
+    assert socket.getdefaulttimeout() is None
+
+
+def test_a_folder_without_a_module(tmp_path):
+    for folder in (tmp_path, tmp_path / "missing"):
+        with pytest.raises(ValueError, match=rf"handle='{folder}', where no saved_model.pb is"):
+            HubLayer(folder)
+
+
+def test_a_handle_that_is_no_module():
+    with pytest.raises(ValueError, match=r"handle must be a URL, a folder.*handle=5"):
+        HubLayer(5)
+
+
+def test_a_cached_folder_without_a_module(cache):
+    cache_folder(cache, TFHUB).mkdir()
+    (cache_folder(cache, TFHUB) / "bert").mkdir()
+    with pytest.raises(ValueError, match=f"in the cache {cache_folder(cache, TFHUB)}, where no"):
+        HubLayer(TFHUB)
+
+
+def test_the_tf1_hub_format_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"TF2 SavedModel.*TF1 Hub format.*later version"):
+        HubLayer(hub_modules.save_tf1(tmp_path / "tf1"))
+
+
+def test_folders_and_cached_modules_load_without_tensorflow_hub(
+    encoder_folder, cache, no_tensorflow_hub
+):
+    folder = put_into(cache, KAGGLE, encoder_folder)
+    assert HubLayer(encoder_folder).folder == str(encoder_folder)
+    assert HubLayer(KAGGLE).folder == str(folder)
+
+
+def test_downloads_need_tensorflow_hub(cache, no_tensorflow_hub):
+    with pytest.raises(ImportError, match=r'pip install tensorflow-hub "setuptools<82"'):
+        HubLayer(TFHUB)
+
+
+def test_tensorflow_text_is_imported_for_the_modules_that_need_it(preprocessor_folder):
+    command = [sys.executable, "-c", LOAD_WITHOUT_THEN_WITH_TENSORFLOW_TEXT]
+    command.append(str(preprocessor_folder))
+    root = pathlib.Path(__file__).parents[2]
+    run = subprocess.run(command, capture_output=True, text=True, check=True, cwd=root)
+    error, ids, hub_imported = run.stdout.splitlines()
+    assert re.search(r"Op type not registered '\w+'.*pip install tensorflow-text", error)
+    assert ids == "[[2, 5, 3, 0, 0, 0]]"
+    assert hub_imported == "False"

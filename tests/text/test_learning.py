@@ -1,0 +1,111 @@
+import gzip
+
+import numpy as np
+import pytest
+
+from keras_distill.text import learn_word_pieces
+from keras_distill.text import learn_words
+
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+TEXTS = ["walking talking walked", "talked walks talks", "Jumping jumped jumps café"] * 3
+TEXTS += ["a"] * 30
+
+
+def spelled(vocabulary, text):
+    return [vocabulary.tokens[i] for i in vocabulary([text]).numpy()[0]]
+
+
+class TestWordPieces:
+    def test_stems_and_endings(self):
+        """Words that share their parts become parts, and every text can be spelled."""
+        vocabulary = learn_word_pieces(TEXTS, 42)
+        assert vocabulary.tokens[:5] == SPECIAL
+        assert len(vocabulary) <= 42
+        assert {"##ing", "##ed"} <= set(vocabulary.tokens)
+        assert 1 not in vocabulary.pieces(TEXTS).flat_values.numpy()
+
+    def test_rather_fewer_long_pieces_than_a_missing_letter(self):
+        vocabulary = learn_word_pieces(["abcd abdc"], 5 + 2 * 4 + 1)
+        assert len(vocabulary) == 14
+        assert 1 not in vocabulary.pieces(["abcd", "dcba", "bbb"]).flat_values.numpy()
+
+    def test_casing_and_accents(self):
+        """As they will be split: no piece is learned that no text can have."""
+        assert all(token.isascii() and token == token.lower() for token in learned(TEXTS))
+        cased = learn_word_pieces(TEXTS, 90, lowercase=False, strip_accents=False)
+        assert {"J", "é"} <= set(cased.tokens)
+        assert (cased.lowercase, cased.strip_accents) == (False, False)
+
+    def test_chinese_characters_by_frequency(self):
+        vocabulary = learn_word_pieces(["很好很好很", "好不好很很,", "坏"], 13)
+        assert vocabulary.tokens == [*SPECIAL, "很", "好", "不", "坏", ",", "##,"]
+        assert learn_word_pieces(["很好很"], 7).tokens == [*SPECIAL, "很"]
+        assert learn_word_pieces(["很好很"], 9).tokens == [*SPECIAL, "很", "好"]
+
+    def test_pairs_and_options(self):
+        vocabulary = learn_word_pieces([("a b", "c"), ("a", "d")], 20, max_length=7)
+        assert set("abcd") <= set(vocabulary.tokens)
+        assert vocabulary.max_length == 7
+
+    def test_the_same_every_time(self):
+        assert learn_word_pieces(TEXTS, 50).tokens == learn_word_pieces(TEXTS[::-1], 50).tokens
+
+    def test_unseen_reviews_in_chinese(self, shared):
+        """Of 1000 pieces of the test set fewer than 3 are unknown."""
+
+        def read(name):
+            path = shared / "data/text/zh_chnsenticorp" / f"{name}.tsv.gz"
+            with gzip.open(path, "rt", encoding="utf-8") as file:
+                return [line.split("\t")[0] for line in list(file)[1:]]
+
+        vocabulary = learn_word_pieces(read("train"), 5000)
+        assert 4750 <= len(vocabulary) <= 5000
+        pieces = vocabulary.pieces(read("test")).flat_values.numpy()
+        assert np.mean(pieces == 1) < 0.003
+
+
+def learned(texts):
+    return learn_word_pieces(texts, 60).tokens[len(SPECIAL) :]
+
+
+class TestWords:
+    def test_by_frequency(self):
+        """The alphabet breaks ties, so that the order is always the same."""
+        vocabulary = learn_words(["c b a", "C b", "c d"], 8)
+        assert vocabulary.tokens == [*SPECIAL, "c", "b", "a"]
+
+    def test_as_the_vocabulary_splits(self):
+        apart = learn_words(["Good!"], 9, split_punctuation=True)
+        assert apart.tokens[5:] == ["!", "good"]
+        assert spelled(apart, "good!!") == ["good", "!", "!"]
+        assert learn_words(["Good!"], 9, lowercase=False).tokens[5:] == ["Good!"]
+
+    def test_only_words_with_a_vector(self):
+        assert learn_words(["a b c a b a"], 9, among=["b", "c", "z"]).tokens[5:] == ["b", "c"]
+
+    def test_only_frequent_words(self):
+        assert learn_words(["a b c a b a"], 9, min_count=2).tokens[5:] == ["a", "b"]
+
+    def test_special_tokens_are_no_words(self):
+        """Augmented texts hold "[MASK]"."""
+        vocabulary = learn_words(["[MASK] film [PAD]"], 9, lowercase=False, max_length=4)
+        assert vocabulary.tokens == [*SPECIAL, "film"]
+        assert vocabulary.max_length == 4
+
+
+@pytest.mark.parametrize("learn", [learn_words, learn_word_pieces])
+class TestBadInput:
+    @pytest.mark.parametrize("texts", [[], [""], [" ", "\u200b"]])
+    def test_nothing_to_learn_from(self, learn, texts):
+        with pytest.raises(ValueError, match=f"must have words .*Received: {len(texts)} texts"):
+            learn(texts, 100)
+
+    @pytest.mark.parametrize("texts", [["a", None], ["a", 3.0], [("a", float("nan"))]])
+    def test_texts_that_are_no_strings(self, learn, texts):
+        with pytest.raises(ValueError, match=r"texts must be strings.*Received: (None|3.0|nan)"):
+            learn(texts, 100)
+
+    @pytest.mark.parametrize("size", [5, 0, 8.0, None])
+    def test_size(self, learn, size):
+        with pytest.raises(ValueError, match=f"above 5, .*Received: size={size}"):
+            learn(["a"], size)

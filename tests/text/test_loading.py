@@ -1,0 +1,526 @@
+"""Texts and labels from files, lists and TFDS."""
+
+import gzip
+import json
+
+import numpy as np
+import pytest
+
+from keras_distill.text import from_lists
+from keras_distill.text import load_tfds
+from keras_distill.text import read_csv
+from keras_distill.text import read_jsonl
+from keras_distill.text import read_lines
+from keras_distill.text import read_tsv
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Writes a file of the test's folder and returns its path."""
+
+    def write_file(name, content):
+        path = tmp_path / name
+        content = content if isinstance(content, bytes) else content.encode("utf-8")
+        path.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+        return path
+
+    return write_file
+
+
+def json_lines(*records):
+    return "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
+
+
+class TestFormats:
+    """What each format is, down to quotation marks and line ends."""
+
+    @pytest.mark.parametrize("name", ["a.tsv", "a.tsv.gz"])
+    def test_tsv(self, write, name):
+        """Plain and compressed; columns in any order, others beside them."""
+        path = write(name, "label\tid\ttext\npos\t1\tgood film\nneg\t2\tdull 电影\n")
+        examples = read_tsv(path)
+        assert examples.texts.tolist() == ["good film", "dull 电影"]
+        assert examples.labels.tolist() == [1, 0]
+        assert examples.labels.dtype == np.int32
+        assert examples.class_names == ("neg", "pos")
+
+    def test_tsv_has_no_quoting(self, write):
+        """As in GLUE: one unbalanced quotation mark must not swallow the rest of the file."""
+        path = write("a.tsv", 'text\tlabel\n"good\t1\nthe "dull" film\t0\n')
+        assert read_tsv(path).texts.tolist() == ['"good', 'the "dull" film']
+
+    def test_csv_has_quoting(self, write):
+        """Commas, line ends and doubled quotation marks inside of a quoted field."""
+        path = write("a.csv", 'text,label\n"good, ""very""\ngood",1\ndull,0\n')
+        assert read_csv(path).texts.tolist() == ['good, "very"\ngood', "dull"]
+
+    def test_jsonl(self, write):
+        """Labels are names, integers too."""
+        path = write("a.jsonl.gz", json_lines({"q": "好", "y": 2}, {"q": "b", "y": 10}))
+        examples = read_jsonl(path, text="q", label="y")
+        assert examples.texts.tolist() == ["好", "b"]
+        assert examples.class_names == ("2", "10")
+
+    def test_windows_files(self, write):
+        """Byte order mark, carriage returns, blank lines."""
+        path = write("a.tsv", "\ufefftext\tlabel\r\n\r\na\tx\r\n\r\n")
+        examples = read_tsv(path)
+        assert examples.texts.tolist() == ["a"]
+        assert examples.class_names == ("x",)
+
+    def test_only_line_ends_end_lines(self, write):
+        """str.splitlines() would also cut at these, which real texts contain."""
+        texts = ["a\u2028b", "c\x85d", "e\x0bf", "g\rh"]
+        path = write("a.tsv", "text\tlabel\n" + "".join(f"{text}\t1\n" for text in texts))
+        assert read_tsv(path).texts.tolist() == texts
+
+    def test_lines(self, write):
+        """Unlabelled text."""
+        examples = read_lines(write("a.txt", "one film\n\ntwo\tfilms"))
+        assert examples.texts.tolist() == ["one film", "two\tfilms"]
+        assert examples.labels is None
+        assert examples.class_names is None
+
+    def test_unlabelled_column(self, write):
+        """label=None does not look for a label."""
+        examples = read_csv(write("a.csv", "text\na\n"), label=None)
+        assert examples.texts.tolist() == ["a"]
+        assert examples.labels is None
+
+
+class TestLabels:
+    """Names to indices, numbers, tags, pairs."""
+
+    def test_numbers_sort_by_value(self, write):
+        """As strings "10" would come before "9"."""
+        path = write("a.tsv", "text\tlabel\na\t10\nb\t9\nc\t-1\nd\tother\n")
+        examples = read_tsv(path)
+        assert examples.class_names == ("-1", "9", "10", "other")
+        assert examples.labels.tolist() == [2, 1, 0, 3]
+
+    def test_class_names_of_training(self, write):
+        """A dev file without one of the classes keeps the indices of training."""
+        path = write("dev.tsv", "text\tlabel\na\tc\n")
+        examples = read_tsv(path, class_names=["a", "b", "c"])
+        assert examples.labels.tolist() == [2]
+        assert examples.class_names == ("a", "b", "c")
+
+    def test_regression(self, write):
+        path = write("a.tsv", "text\tlabel\na\t5.000\nb\t-1e-1\n")
+        examples = read_tsv(path, regression=True)
+        np.testing.assert_allclose(examples.labels, [5, -0.1], rtol=1e-6)
+        assert examples.labels.dtype == np.float32
+        assert examples.class_names is None
+
+    def test_pairs(self, write):
+        path = write("a.tsv", "one\ttwo\tlabel\na b\tc\t1\nd\te\t0\n")
+        examples = read_tsv(path, text=("one", "two"))
+        assert examples.texts.tolist() == [["a b", "c"], ["d", "e"]]
+        assert examples.labels.tolist() == [1, 0]
+
+    def test_tags(self, write):
+        """Only a space parts words: a no-break space is inside of one."""
+        path = write("a.tsv", "text\ttags\nin New\u00a0York\tO B\nhere\tO\n")
+        examples = read_tsv(path, label="tags", tags=True)
+        assert examples.texts.tolist() == [["in", "New\u00a0York"], ["here"]]
+        assert [tags.tolist() for tags in examples.labels] == [[1, 0], [1]]
+        assert examples.labels[0].dtype == np.int32
+        assert examples.class_names == ("B", "O")
+
+    def test_tags_in_jsonl(self, write):
+        """Lists of words and of tags."""
+        path = write("a.jsonl", json_lines({"text": ["in", "Paris"], "label": ["O", "B"]}))
+        examples = read_jsonl(path, tags=True)
+        assert examples.texts.tolist() == [["in", "Paris"]]
+        assert examples.labels[0].tolist() == [1, 0]
+
+
+class TestBadFiles:
+    """One error with path, line and remedy."""
+
+    def test_no_such_file(self, tmp_path):
+        with pytest.raises(ValueError, match=r"none\.tsv cannot be read: .*No such file"):
+            read_tsv(tmp_path / "none.tsv")
+
+    def test_folder(self, tmp_path):
+        with pytest.raises(ValueError, match=r"cannot be read: .*Give the path of a readable"):
+            read_lines(tmp_path)
+
+    def test_not_gzip(self, tmp_path):
+        path = tmp_path / "a.tsv.gz"
+        path.write_text("text\tlabel\na\t1\n")
+        with pytest.raises(ValueError, match="cannot be read: Not a gzipped file"):
+            read_tsv(path)
+
+    def test_truncated_gzip(self, tmp_path):
+        """What was read before the end is not taken for the whole."""
+        path = tmp_path / "a.tsv.gz"
+        path.write_bytes(gzip.compress(b"text\tlabel\n" + b"a\t1\n" * 100)[:-12])
+        with pytest.raises(ValueError, match=r"cannot be read.*Compressed file ended"):
+            read_tsv(path)
+
+    @pytest.mark.parametrize("read", [read_tsv, read_csv, read_jsonl, read_lines])
+    @pytest.mark.parametrize("content", ["", "\n\n"])
+    def test_empty_file(self, write, read, content):
+        with pytest.raises(ValueError, match=r"a\.txt is empty"):
+            read(write("a.txt", content))
+
+    @pytest.mark.parametrize("read", [read_tsv, read_csv])
+    def test_only_a_header(self, write, read):
+        with pytest.raises(ValueError, match="has no line after the header"):
+            read(write("a.txt", "text\n"), label=None)
+
+    def test_missing_column(self, write):
+        path = write("a.tsv", "sentence\tlabel\na\t1\n")
+        with pytest.raises(ValueError, match=r"no column 'text'. Its columns are \['sentence', '"):
+            read_tsv(path)
+
+    def test_missing_key(self, write):
+        path = write("a.jsonl", json_lines({"text": "a", "label": 1}, {"text": "b"}))
+        with pytest.raises(ValueError, match=r"line 2 has no key 'label'. Its keys are \['text'\]"):
+            read_jsonl(path)
+
+    @pytest.mark.parametrize(("line", "count"), [("b", 1), ("b\t1\t2", 3)])
+    def test_number_of_fields(self, write, line, count):
+        path = write("a.tsv", f"text\tlabel\na\t1\n\n{line}\n")
+        with pytest.raises(ValueError, match=f"a.tsv, line 4 has {count} fields, the header 2"):
+            read_tsv(path)
+
+    def test_csv_line_numbers(self, write):
+        """A record's line is its first in the file, after records of several lines."""
+        path = write("a.csv", 'text,label\n"a\nb\nc",1\nd\n')
+        with pytest.raises(ValueError, match="line 5 has 1 fields, the header 2"):
+            read_csv(path)
+
+    def test_unclosed_quotation_mark(self, write):
+        """Without strictness, csv makes the rest of the file one field."""
+        path = write("a.csv", 'text,label\na,1\n"b,0\nc,1\n')
+        with pytest.raises(ValueError, match=r"a\.csv, line 3 is no CSV"):
+            read_csv(path)
+
+    def test_field_beyond_the_limit_of_csv(self, write):
+        path = write("a.csv", "text,label\n" + "a" * 200_000 + ",1\n")
+        with pytest.raises(ValueError, match=r"line 2 is no CSV.*raise csv\.field_size_limit"):
+            read_csv(path)
+
+    @pytest.mark.parametrize(
+        ("read", "first"),
+        [
+            (read_tsv, "text\tlabel"),
+            (read_csv, "text,label"),
+            (read_jsonl, json_lines({"text": "a", "label": 1}).strip()),
+            (read_lines, "a"),
+        ],
+    )
+    def test_not_utf8(self, write, read, first):
+        path = write("a.txt", first.encode() + b"\ncaf\xe9\n")
+        with pytest.raises(ValueError, match=r"a\.txt, line 2 is not UTF-8: byte 4 .* 0xe9"):
+            read(path)
+
+    @pytest.mark.parametrize("text", [3, None, ["a", "b", "c"]], ids=repr)
+    def test_text_no_string(self, write, text):
+        path = write("a.jsonl", json_lines({"text": "a", "label": 1}, {"text": text, "label": 1}))
+        with pytest.raises(ValueError, match=r"a\.jsonl, line 2: text must be a string"):
+            read_jsonl(path)
+
+    @pytest.mark.parametrize("line", ['{"text": ', '["a", 1]'])
+    def test_no_json_object(self, write, line):
+        path = write("a.jsonl", json_lines({"text": "a", "label": 1}) + line)
+        with pytest.raises(ValueError, match="line 2: every line must be a JSON object"):
+            read_jsonl(path)
+
+    def test_unseen_label(self, write):
+        path = write("dev.tsv", "text\tlabel\na\tpos\nb\tneutral\n")
+        with pytest.raises(ValueError, match=r"dev\.tsv, line 3: the label 'neutral' is none"):
+            read_tsv(path, class_names=("neg", "pos"))
+
+    def test_unseen_tag(self, write):
+        path = write("dev.tsv", "text\tlabel\nin Paris\tO B-film\n")
+        with pytest.raises(ValueError, match=r"dev\.tsv, line 2: the label 'B-film' is none"):
+            read_tsv(path, class_names=("B-place", "O"), tags=True)
+
+    def test_missing_label(self, write):
+        path = write("a.tsv", "text\tlabel\na\t1\nb\t\n")
+        with pytest.raises(ValueError, match=r"a\.tsv, line 3 has no label"):
+            read_tsv(path)
+        path = write("a.jsonl", json_lines({"text": "a", "label": None}))
+        with pytest.raises(ValueError, match=r"a\.jsonl, line 1 has no label"):
+            read_jsonl(path)
+
+    def test_label_no_class(self, write):
+        """0.5 and 0.50 would be one class in JSON and two in TSV."""
+        path = write("a.jsonl", json_lines({"text": "a", "label": 0.5}))
+        with pytest.raises(ValueError, match=r"line 1: a class label must be .*regression=True"):
+            read_jsonl(path)
+
+    @pytest.mark.parametrize("label", ["good", "nan", "inf"])
+    def test_label_no_number(self, write, label):
+        path = write("a.tsv", f"text\tlabel\na\t1.5\nb\t{label}\n")
+        with pytest.raises(ValueError, match="line 3: a regression label must be a finite"):
+            read_tsv(path, regression=True)
+
+    def test_tags_not_one_for_each_word(self, write):
+        path = write("a.tsv", "text\tlabel\nin Paris\tO\n")
+        with pytest.raises(ValueError, match=r"a\.tsv, line 2 has 2 words and 1 tags"):
+            read_tsv(path, tags=True)
+
+
+class TestBadArguments:
+    @pytest.mark.parametrize("text", [(), ("a",), ("a", "b", "c")], ids=repr)
+    def test_columns(self, text):
+        with pytest.raises(ValueError, match="text must be the name of one column, or of two"):
+            read_tsv("any.tsv", text=text)
+
+    def test_pairs_have_no_tags(self):
+        with pytest.raises(ValueError, match="pairs, which have no tags"):
+            read_tsv("any.tsv", text=("a", "b"), tags=True)
+
+    @pytest.mark.parametrize("class_names", ["ab", [0, 1], ["a", "a"]], ids=repr)
+    def test_class_names(self, class_names):
+        with pytest.raises(ValueError, match="class_names must be different strings"):
+            from_lists(["a"], ["a"], class_names)
+
+    def test_regression_has_no_classes(self, write):
+        path = write("a.tsv", "text\tlabel\na\t1\n")
+        with pytest.raises(ValueError, match="regression has no classes, so class_names must not"):
+            read_tsv(path, class_names=("1",), regression=True)
+
+
+class TestLists:
+    def test_names(self):
+        """An integer is a name: without a 1, 2 is the second class and not the third."""
+        examples = from_lists(["a", "b"], np.array([2, 0]))
+        assert examples.class_names == ("0", "2")
+        assert examples.labels.tolist() == [1, 0]
+
+    def test_pairs(self):
+        examples = from_lists([("a", "b"), ["c", "d"]], ["x", "y"])
+        assert examples.texts.tolist() == [["a", "b"], ["c", "d"]]
+
+    def test_array_of_pairs(self):
+        """What `augment` returns."""
+        examples = from_lists(np.array([["a", "b"], ["c", "d"]], dtype=object))
+        assert examples.texts.shape == (2, 2)
+
+    def test_one_pair_of_words_to_tag(self):
+        """Lists of two words are no pairs if there are tags."""
+        examples = from_lists([["in", "Paris"]], [[0, 1]], tags=True)
+        assert examples.texts.shape == (1,)
+        assert examples.texts[0] == ["in", "Paris"]
+        assert examples.class_names == ("0", "1")
+
+    def test_arrays_of_words_and_tags(self):
+        words, tags = np.array(["in", "Paris"]), np.array([1, 0])
+        examples = from_lists([words, words[:1]], [tags, tags[:1]], tags=True)
+        assert examples.texts.tolist() == [["in", "Paris"], ["in"]]
+        assert [indices.tolist() for indices in examples.labels] == [[1, 0], [1]]
+
+    @pytest.mark.parametrize("labels", [[0.5, 1.0], np.array([0.5, 1.0], np.float16)])
+    def test_floats_are_regression(self, labels):
+        assert from_lists(["a", "b"], labels).labels.tolist() == [0.5, 1.0]
+
+    @pytest.mark.parametrize("texts", [[], "a film"])
+    def test_no_texts(self, texts):
+        with pytest.raises(ValueError, match="texts must be a list with a text in it"):
+            from_lists(texts)
+
+    @pytest.mark.parametrize("text", [None, 3, b"bytes", float("nan")], ids=repr)
+    def test_text_no_string(self, text):
+        with pytest.raises(ValueError, match=r"texts\[1\]: text must be a string"):
+            from_lists(["a", text], [0, 1])
+
+    def test_bytes_are_to_be_decoded(self):
+        with pytest.raises(ValueError, match=r"of type bytes\. Decode it from UTF-8"):
+            from_lists([b"a"])
+
+    @pytest.mark.parametrize("pair", [("a",), ("a", "b", "c"), "a"], ids=repr)
+    def test_broken_pair(self, pair):
+        with pytest.raises(ValueError, match=r"texts\[1\]: the texts are pairs"):
+            from_lists([("a", "b"), pair])
+
+    def test_text_among_lists_of_words(self):
+        with pytest.raises(ValueError, match=r"texts\[0\]: every word of text must be a string"):
+            from_lists([["a", None]], [["O", "O"]], tags=True)
+
+    def test_number_of_labels(self):
+        with pytest.raises(ValueError, match="Received: 2 texts, 1 labels"):
+            from_lists(["a", "b"], [0])
+
+    def test_missing_label(self):
+        with pytest.raises(ValueError, match=r"texts\[1\] has no label"):
+            from_lists(["a", "b"], ["x", None])
+
+
+@pytest.fixture(scope="module")
+def tfds():
+    return pytest.importorskip("tensorflow_datasets")
+
+
+@pytest.fixture(scope="module")
+def data_dir(tfds, tmp_path_factory):
+    """A folder with one prepared dataset, as `tfds.load` finds it by its name."""
+    folder = tmp_path_factory.mktemp("tfds")
+    features = tfds.features.FeaturesDict(
+        {
+            "sentence": tfds.features.Text(),
+            "question": tfds.features.Text(),
+            "label": tfds.features.ClassLabel(names=["pos", "neg"]),
+            "score": tfds.features.Scalar(np.float32),
+            "stars": tfds.features.Scalar(np.int64),
+        }
+    )
+    example = {"question": "good?", "label": 1, "score": 0.5, "stars": 10}
+    train = [(i, {**example, "sentence": f"film {i} 电影", "label": i % 2}) for i in range(5)]
+    unlabelled = [(i, {**example, "sentence": f"film {i}", "label": -1}) for i in range(2)]
+    bytes_alone = [(0, {**example, "sentence": b"caf\xe9"})]
+    tfds.dataset_builders.store_as_tfds_dataset(
+        name="film_reviews",
+        version="1.0.0",
+        features=features,
+        split_datasets={"train": train, "test": unlabelled, "latin1": bytes_alone},
+        data_dir=folder,
+    )
+    return folder
+
+
+class TestTFDS:
+    """By name, from a folder that was prepared before."""
+
+    def test_classes(self, data_dir):
+        examples = load_tfds("film_reviews", "train", text="sentence", data_dir=data_dir)
+        assert sorted(examples.texts) == [f"film {i} 电影" for i in range(5)]
+        assert [int(text[5]) % 2 for text in examples.texts] == examples.labels.tolist()
+        assert examples.labels.dtype == np.int32
+        assert examples.class_names == ("pos", "neg")
+
+    def test_pairs(self, data_dir):
+        """In the order in which they are named."""
+        pair = ("sentence", "question")
+        examples = load_tfds("film_reviews", "train[:2]", pair, data_dir=data_dir)
+        assert examples.texts.shape == (2, 2)
+        assert examples.texts[0, 0].startswith("film")
+        assert examples.texts[0, 1] == "good?"
+
+    def test_only_text_by_default(self, tfds, tmp_path):
+        features = {"review": tfds.features.Text(), "label": tfds.features.ClassLabel(names="xy")}
+        tfds.dataset_builders.store_as_tfds_dataset(
+            name="one_text",
+            version="1.0.0",
+            features=tfds.features.FeaturesDict(features),
+            split_datasets={"train": [(0, {"review": "good", "label": "y"})]},
+            data_dir=tmp_path,
+        )
+        examples = load_tfds("one_text", "train", data_dir=tmp_path)
+        assert examples.texts.tolist() == ["good"]
+        assert examples.labels.tolist() == [1]
+
+    def test_regression(self, data_dir):
+        """A float feature says so itself."""
+        examples = load_tfds("film_reviews", "train", "sentence", "score", data_dir=data_dir)
+        assert examples.labels.tolist() == [0.5] * 5
+        assert examples.class_names is None
+
+    def test_integers(self, data_dir):
+        """No class feature, so the names are the numbers that there are."""
+        examples = load_tfds("film_reviews", "train", "sentence", "stars", data_dir=data_dir)
+        assert examples.labels.tolist() == [0] * 5
+        assert examples.class_names == ("10",)
+
+    def test_unlabelled(self, data_dir):
+        """GLUE's test splits have -1 for all labels."""
+        test = load_tfds("film_reviews", "test", "sentence", data_dir=data_dir)
+        train = load_tfds("film_reviews", "train", "sentence", None, data_dir=data_dir)
+        assert (len(test), len(train)) == (2, 5)
+        assert test.labels is None
+        assert train.labels is None
+
+    def test_unseen_label(self, data_dir):
+        with pytest.raises(ValueError, match=r"film_reviews train, example .*'neg' is none of cla"):
+            load_tfds("film_reviews", "train", "sentence", "label", ["pos"], data_dir=data_dir)
+
+    def test_not_utf8(self, data_dir):
+        with pytest.raises(ValueError, match=r"film_reviews latin1, example 0: .*not UTF-8"):
+            load_tfds("film_reviews", "latin1", text="sentence", data_dir=data_dir)
+
+    def test_no_such_dataset(self, data_dir):
+        with pytest.raises(ValueError, match="name must be that of a TensorFlow dataset"):
+            load_tfds("film_revues", "train", data_dir=data_dir)
+
+    def test_no_such_split(self, data_dir):
+        with pytest.raises(ValueError, match=r"split must be one of film_reviews.*'dev'"):
+            load_tfds("film_reviews", "dev", "sentence", data_dir=data_dir)
+
+    @pytest.mark.parametrize("text", ["label", "body", ("question", "body"), None])
+    def test_no_such_text(self, data_dir, text):
+        """None cannot choose between two, which TFDS gives in any order."""
+        with pytest.raises(ValueError, match=r"Its text features are \['question', 'sentence'\]"):
+            load_tfds("film_reviews", "train", text=text, data_dir=data_dir)
+
+    def test_no_such_label(self, data_dir):
+        with pytest.raises(ValueError, match="label must be a feature of film_reviews, which has"):
+            load_tfds("film_reviews", "train", "sentence", "rating", data_dir=data_dir)
+
+    @pytest.mark.timeout(60)
+    def test_hosts_do_not_answer(self, tfds, tmp_path):
+        """TFDS by itself tries each file again for three minutes."""
+
+        class UnreachableReviews(tfds.core.GeneratorBasedBuilder):
+            VERSION = tfds.core.Version("1.0.0")
+            url_infos = {"http://files.invalid/reviews.zip": None}
+
+            def _info(self):
+                features = {
+                    "text": tfds.features.Text(),
+                    "label": tfds.features.ClassLabel(names=["x"]),
+                }
+                return tfds.core.DatasetInfo(
+                    builder=self, features=tfds.features.FeaturesDict(features)
+                )
+
+            def _split_generators(self, dl_manager):
+                return {"train": self._generate_examples(dl_manager.download(self.url_infos))}
+
+            def _generate_examples(self, path):
+                yield 0, {"text": path, "label": 0}
+
+        with pytest.raises(ValueError, match=r"not prepared in .* \['files.invalid'\]"):
+            load_tfds("unreachable_reviews", "train", data_dir=tmp_path)
+
+
+class TestRealFiles:
+    """The data beside the repository, each kind once."""
+
+    def test_sentences(self, shared):
+        train = read_tsv(shared / "data/text/sst2/train_phrases.tsv.gz")
+        dev = read_tsv(shared / "data/text/sst2/dev.tsv.gz", class_names=train.class_names)
+        assert (len(train), len(dev)) == (67349, 872)
+        assert train.class_names == ("0", "1")
+        assert dev.labels.mean() == pytest.approx(444 / 872)
+
+    def test_pairs(self, shared):
+        examples = read_tsv(shared / "data/text/mrpc/train.tsv.gz", text=("sentence1", "sentence2"))
+        assert examples.texts.shape == (3667, 2)
+
+    def test_regression(self, shared):
+        examples = read_tsv(
+            shared / "data/text/stsb/dev.tsv.gz", text=("sentence1", "sentence2"), regression=True
+        )
+        assert (examples.labels.min(), examples.labels.max()) == (0, 5)
+
+    def test_tags(self, shared):
+        folder = shared / "data/text/wnut17"
+        train = read_tsv(folder / "train.tsv.gz", text="tokens", label="tags", tags=True)
+        test = read_tsv(folder / "test.tsv.gz", "tokens", "tags", train.class_names, tags=True)
+        assert (len(train), len(test)) == (3394, 1287)
+        assert len(train.class_names) == 13
+        assert train.class_names[-1] == "O"
+
+    def test_intents_and_slots(self, shared):
+        path = shared / "data/text/snips/train.tsv.gz"
+        assert len(read_tsv(path).class_names) == 7
+        assert len(read_tsv(path, label="slots", tags=True)) == 13084
+
+    def test_chinese(self, shared):
+        examples = read_tsv(shared / "data/text/zh_chnsenticorp/test.tsv.gz")
+        assert examples.texts[0].startswith("这个宾馆")
+        assert set(examples.labels.tolist()) == {0, 1}
