@@ -63,9 +63,6 @@ class Vocabulary(keras.layers.Layer):
     def __len__(self):
         return len(self._tokens)
 
-    def __bool__(self):
-        return True
-
     def __call__(self, texts, *args, **kwargs):
         texts = _as_strings("texts", texts)
         if len(texts.shape) != 1 and texts.shape[1:] != (2,):

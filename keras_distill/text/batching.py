@@ -14,7 +14,7 @@ def batch_by_length(
     student=None,
     teacher=None,
     *,
-    bucket_lengths=(16, 32, 64, 128),
+    bucket_lengths=(16, 24, 32, 48, 64, 96, 128),
     tokens_per_batch=2048,
     batch_size=None,
     shuffle=True,
@@ -39,8 +39,8 @@ def batch_by_length(
         student: Function from strings, `(batch,)`, `(batch, 2)` or `(batch, words)`, to
             ids, `(batch, length)` or `(batch, 2, length)`, or to a dict of such (ids, mask,
             ...), padded with 0: a `Vocabulary`, a KerasHub preprocessor of one text, a
-            `HubLayer` preprocessor; `vocabulary.tokenize_words` for words. None: the
-            student reads strings.
+            `HubLayer` preprocessor; `vocabulary.tokenize_words` for words. It must run in
+            tf.data. None: the student reads strings.
         teacher: The same for the teacher: `tf.identity` if it reads strings. None: the
             teacher reads what the student reads; with `DistillationInputs`, strings.
         bucket_lengths: Lengths in tokens, increasing. Ids beyond the last are cut off.
@@ -71,8 +71,11 @@ def batch_by_length(
     Example:
 
     ```python
-    dataset = kd.text.batch_by_length(examples, student=vocabulary, teacher=preprocessor)
-    distiller.fit(dataset, epochs=3)
+    teacher = kd.teachers.bert_classifier("bert_folder", num_classes=2)    # fine-tuned
+    dataset = kd.text.batch_by_length(
+        examples, student=vocabulary, teacher=teacher.get_layer("preprocessor")
+    )
+    distiller = kd.Distiller(student, teacher.get_layer("classifier"))
     ```
     """
     dataset = examples if isinstance(examples, tf.data.Dataset) else _dataset_of(examples)
@@ -119,6 +122,10 @@ class _Order:
             batches += [indices[start : start + size] for start in range(0, stop, size)]
         if self._shuffle:
             rng.shuffle(batches)
+            # Not a rest first: Keras builds a model on the first batch of the first epoch, and
+            # under MirroredStrategy it cannot on one that leaves a device without an example.
+            first = next((i for i, b in enumerate(batches) if len(b) in self._batch_sizes), 0)
+            batches[0], batches[first] = batches[first], batches[0]
         yield from batches
 
 

@@ -107,13 +107,15 @@ class _View:
 
     def append(self, texts, leaves):
         """Adds a chunk: its texts, and the tensors that the function made of them."""
-        self.num_examples += int(tf.shape(texts)[0])
-        lengths = {}
-        for kind in {"ids", "word_starts"}.intersection(self._kinds):
-            group = [leaf for leaf, its_kind in zip(leaves, self._kinds) if its_kind == kind]
-            lengths[kind] = self._num_used(
-                int(tf.shape(texts)[0]), [leaf.numpy() for leaf in group]
+        num_texts = int(tf.shape(texts)[0])
+        self.num_examples += num_texts
+        lengths = {
+            kind: self._num_used(
+                num_texts,
+                [x.numpy() for x, its_kind in zip(leaves, self._kinds) if its_kind == kind],
             )
+            for kind in {"ids", "word_starts"}.intersection(self._kinds)
+        }
         if self.has_ids:
             self.num_cut += self._count_cut(texts, leaves, lengths["ids"])
             lengths["ids"] = np.minimum(lengths["ids"], self._bucket_lengths[-1])

@@ -1,5 +1,6 @@
 """Vocabularies of word pieces and of whole words."""
 
+import functools
 import json
 import pathlib
 
@@ -59,7 +60,9 @@ class WordPieceVocabulary(Vocabulary):
     [[2, 3, 4], [2, 0, 0]]
 
     Reference: Wu et al. 2016, https://arxiv.org/abs/1609.08144; the splitting is that of
-    Devlin et al. 2019, https://arxiv.org/abs/1810.04805.
+    Devlin et al. 2019, https://arxiv.org/abs/1810.04805, as KerasHub does it. TF-Hub's
+    preprocessors fold letters before they split, so that a few signs differ: the ellipsis
+    in one character is three full stops there.
     """
 
     def __init__(
@@ -74,7 +77,7 @@ class WordPieceVocabulary(Vocabulary):
         super().__init__(tokens, max_length, add_special_tokens, **kwargs)
         self.lowercase = bool(lowercase)
         self.strip_accents = bool(strip_accents)
-        self._split_texts = _word_piece_function(self.tokens, self.lowercase, self.strip_accents)
+        self._split_texts = _word_piece_function(self._tokens, self.lowercase, self.strip_accents)
 
     def get_config(self):
         config = {"lowercase": self.lowercase, "strip_accents": self.strip_accents}
@@ -243,6 +246,8 @@ def _read_casing(folder):
     return {}
 
 
+# Copies of a layer, and those of other lengths, share one: it takes a second to trace.
+@functools.lru_cache(maxsize=8)
 def _word_piece_function(tokens, lowercase, strip_accents):
     try:
         import keras_hub
@@ -250,7 +255,7 @@ def _word_piece_function(tokens, lowercase, strip_accents):
         raise ImportError("Word pieces are split by KerasHub: pip install keras-hub") from error
     special = {"special_tokens": [MASK], "special_tokens_in_strings": True}
     tokenizer = keras_hub.tokenizers.WordPieceTokenizer(
-        tokens,
+        list(tokens),
         lowercase=lowercase,
         strip_accents=strip_accents,
         **(special if MASK in tokens else {}),

@@ -1,4 +1,3 @@
-import functools
 import gzip
 import json
 import subprocess
@@ -33,13 +32,10 @@ print(json.dumps({name: value.numpy().tolist() for name, value in served.items()
 """
 
 
-# Splitting is traced when a vocabulary is first called: the tests share them.
-@functools.cache
 def word_pieces(**options):
     return WordPieceVocabulary(PIECES, **options)
 
 
-@functools.cache
 def words(**options):
     return WordVocabulary(WORDS, **options)
 
