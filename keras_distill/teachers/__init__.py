@@ -6,11 +6,13 @@ from keras_distill.teachers.finetuning import LayerwiseAdamW
 from keras_distill.teachers.finetuning import WarmupLinearDecay
 from keras_distill.teachers.finetuning import finetuning_optimizer
 from keras_distill.teachers.hub import HubLayer
+from keras_distill.teachers.text_inputs import TextInputs
 
 __all__ = [
     "Ensemble",
     "HubLayer",
     "LayerwiseAdamW",
+    "TextInputs",
     "WarmupLinearDecay",
     "bert_classifier",
     "finetuning_optimizer",

@@ -1,0 +1,87 @@
+"""A BERT teaches a BiLSTM to compare two sentences (MRPC; STS-B as an option).
+
+    python examples/mrpc_pairs.py --teacher BERT --data MRPC
+    python examples/mrpc_pairs.py --teacher BERT --data STSB --task stsb
+
+BERT is a preset, handle or folder, MRPC (STSB) the folder with train, dev and test.tsv.gz:
+columns sentence1, sentence2 and label, 0 or 1 for MRPC, 0 to 5 for STS-B. The teacher reads both
+sentences at once. The student reads each by itself, with one encoder, and compares the two
+vectors. Scores are accuracy, and for STS-B Spearman's rank correlation.
+"""
+
+import time
+
+import keras
+import text_recipe as recipe
+from scipy.stats import spearmanr
+
+import keras_distill as kd
+
+NUM_STEPS = 2000
+
+
+def rank_correlation(outputs, examples):
+    """Spearman's, in percent."""
+    return 100 * spearmanr(outputs[:, 0], examples.labels).statistic
+
+
+def main(arguments):
+    start = time.time()
+    is_regression = arguments.task == "stsb"
+    output = arguments.output or recipe.SAVED_MODELS / f"{arguments.task}_pairs"
+    train, dev, test = recipe.read_parts(
+        arguments.data, text=("sentence1", "sentence2"), regression=is_regression
+    )
+    num_classes = 1 if is_regression else len(train.class_names)
+    hard_loss = keras.losses.MeanSquaredError() if is_regression else recipe.CROSS_ENTROPY
+    teacher = recipe.finetuned_teacher(
+        arguments,
+        output,
+        train,
+        num_classes,
+        loss=hard_loss,
+        epochs=arguments.epochs,
+        learning_rate=arguments.rate,
+        pairs=True,
+    )
+    texts = train.texts.reshape(-1)
+    vocabulary = kd.text.learn_word_pieces(texts, size=8000)
+    embeddings = recipe.teacher_embeddings(teacher, vocabulary)
+
+    def make_student(lesson):
+        return kd.students.bilstm(
+            vocabulary,
+            num_classes,
+            embeddings=embeddings,
+            units=100,
+            dense_units=100,
+            embedding_dropout=lesson.dropout,
+            dropout=lesson.dropout,
+            pairs=True,
+        )
+
+    soft_loss = (
+        keras.losses.MeanSquaredError()
+        if is_regression
+        else kd.losses.SoftTargetKL(2.0, teacher_from_logits=True)
+    )
+    shared = {"num_steps": NUM_STEPS, "hard_loss": hard_loss}
+    lessons = {
+        "student alone": recipe.Lesson(train, **shared),
+        "student distilled": recipe.Lesson(
+            train, recipe.teacher_answers(teacher, train), alpha=0.5, soft_loss=soft_loss, **shared
+        ),
+    }
+    score = rank_correlation if is_regression else recipe.accuracy
+    rows, student = recipe.compare(
+        lessons, make_student, vocabulary, dev, test, score, arguments.seeds
+    )
+    teacher_score = score(recipe.teacher_answers(teacher, test), test)
+    measure = "test rank correlation in %" if is_regression else "test accuracy in %"
+    recipe.print_table({"teacher": (teacher.count_params(), [teacher_score]), **rows}, measure)
+    recipe.export(student, vocabulary, vocabulary, output, test)
+    print(f"\nTook {(time.time() - start) / 60:.0f} minutes.")
+
+
+if __name__ == "__main__":
+    main(recipe.arguments(__doc__.splitlines()[0], epochs=4, rate=1e-4, task="mrpc"))

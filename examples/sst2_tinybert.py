@@ -1,0 +1,117 @@
+"""A BERT teaches a BERT of half its layers, inside and out (Jiao et al. 2020, arXiv:1909.10351).
+
+    python examples/sst2_tinybert.py --teacher BERT --data SST2
+
+BERT is a KerasHub preset or folder, or a Hugging Face folder; SST2 the folder with
+train_phrases, dev and test.tsv.gz. The student starts with every second layer of the
+fine-tuned teacher. Stage 1 matches embeddings, hidden states and attention, layer i of the
+student to layer 2i + 1 of the teacher; stage 2 the logits. The baseline starts with the same
+layers and takes as many steps on the labels.
+
+Deviations from the paper: attention probabilities are compared, not the scores before the
+softmax; task data only, with no general distillation before; no augmentation.
+"""
+
+import time
+import warnings
+
+import keras
+import text_recipe as recipe
+
+import keras_distill as kd
+
+LAYERS = (1, 3, 5)
+
+
+def objectives():
+    """Embeddings, hidden states and attention of a student cut out at LAYERS."""
+    mse = kd.losses.FeatureMSE
+    yield kd.Objective(
+        mse(), "embeddings_layer_norm", "embeddings_layer_norm", projector="auto", name="embeddings"
+    )
+    for mine, teachers in enumerate(LAYERS):
+        theirs, ours = f"transformer_layer_{teachers}", f"transformer_layer_{mine}"
+        yield kd.Objective(mse(), theirs, ours, projector="auto", name=f"hidden_{mine}")
+        attention = "/self_attention_layer/attention_scores"
+        yield kd.Objective(mse(), theirs + attention, ours + attention, name=f"attention_{mine}")
+
+
+def imitate(student, teacher, vocabulary, train, num_steps, learning_rate, seed):
+    """Stage 1: the inside of the student becomes like the teacher's. Reads no labels."""
+    batches = kd.text.batch_by_length(
+        kd.text.Examples(train.texts),
+        vocabulary,
+        teacher.get_layer("preprocessor"),
+        bucket_lengths=recipe.LENGTHS,
+        batch_size=32,
+        seed=seed,
+    )
+    # alpha=1 leaves out the loss on the logits; without labels only the objectives remain.
+    distiller = kd.Distiller(
+        student, teacher.get_layer("classifier"), alpha=1.0, objectives=list(objectives())
+    )
+    schedule = kd.teachers.WarmupLinearDecay(learning_rate, num_steps)
+    distiller.compile(keras.optimizers.AdamW(schedule, weight_decay=0.01, global_clipnorm=1.0))
+    with warnings.catch_warnings():
+        # Nothing here reads the pooled output and the logits.
+        warnings.filterwarnings("ignore", "Gradients do not exist")
+        distiller.fit(batches.repeat(), epochs=1, steps_per_epoch=num_steps, shuffle=False)
+
+
+def main(arguments):
+    start = time.time()
+    output = arguments.output or recipe.SAVED_MODELS / "sst2_tinybert"
+    train, dev, test = recipe.read_parts(arguments.data, train="train_phrases")
+    teacher = recipe.finetuned_teacher(
+        arguments, output, train, 2, epochs=3, learning_rate=5e-5, sequence_length=64
+    )
+    vocabulary = kd.text.teacher_vocabulary(
+        teacher.get_layer("preprocessor").preprocessor, max_length=64
+    )
+    logits = recipe.teacher_answers(teacher, train)
+    rate, steps = arguments.rate, arguments.steps
+    shared = {"learning_rate": rate, "batch_size": 32}
+    alone = recipe.Lesson(train, num_steps=2 * steps, **shared)
+    predict = recipe.Lesson(
+        train,
+        logits,
+        alpha=0.0,
+        soft_loss=kd.losses.SoftTargetKL(1.0, teacher_from_logits=True),
+        num_steps=steps,
+        **shared,
+    )
+    only_predict = recipe.Lesson(
+        train,
+        logits,
+        alpha=0.0,
+        soft_loss=kd.losses.SoftTargetKL(1.0, teacher_from_logits=True),
+        num_steps=2 * steps,
+        **shared,
+    )
+    rows = {}
+    score = recipe.accuracy
+    for name, lesson in {
+        "alone": alone,
+        "logits only": only_predict,
+        "both stages": predict,
+    }.items():
+        scores = []
+        for seed in range(arguments.seeds):
+            print(f"{name}, seed {seed + 1} of {arguments.seeds}")
+            keras.utils.set_random_seed(seed)
+            student = kd.students.from_teacher(teacher, LAYERS)
+            if name == "both stages":
+                imitate(student, teacher, vocabulary, train, steps, rate, seed)
+            recipe.teach(student, vocabulary, lesson, dev, score, seed)
+            scores.append(score(recipe.answers(student, vocabulary, test), test))
+        rows[name] = (student.count_params(), scores)
+    teacher_score = score(recipe.teacher_answers(teacher, test), test)
+    recipe.print_table(
+        {"teacher": (teacher.count_params(), [teacher_score]), **rows}, "test accuracy in %"
+    )
+    recipe.export(student, vocabulary, vocabulary, output, test)
+    print(f"\nTook {(time.time() - start) / 60:.0f} minutes.")
+
+
+if __name__ == "__main__":
+    main(recipe.arguments(__doc__.splitlines()[0], rate=5e-5, steps=2000))

@@ -1,0 +1,99 @@
+"""A BERT teaches a BiLSTM to find rare entities, word by word (WNUT 17).
+
+    python examples/wnut17_entities.py --teacher BERT --data WNUT17 --vectors GLOVE
+
+BERT is a preset, handle or folder, WNUT17 the folder with train, dev and test.tsv.gz (columns
+tokens and tags), GLOVE a file or folder of word vectors. Teacher and student split words into
+different pieces, and both answer once per word: by its first piece. Scores are F1 of whole
+entities: a span counts only with all its words and the right type.
+"""
+
+import time
+
+import numpy as np
+import text_recipe as recipe
+
+import keras_distill as kd
+
+NUM_STEPS = 2000
+
+
+def spans(tags):
+    """Entities of a list of BIO tags: a set of `(first word, last word + 1, type)`."""
+    found, start = set(), None
+    for place, tag in enumerate([*tags, "O"]):
+        goes_on = tag.startswith("I-") and start is not None and tag[2:] == tags[start][2:]
+        if start is not None and not goes_on:
+            found.add((start, place, tags[start][2:]))
+            start = None
+        if start is None and tag != "O":
+            start = place
+    return found
+
+
+def entity_f1(logits, examples):
+    """Micro-averaged F1 of entities, in percent."""
+    names = np.array(examples.class_names)
+    true = [spans(names[labels]) for labels in examples.labels]
+    predicted = [
+        spans(names[row[: len(labels)].argmax(-1)]) for row, labels in zip(logits, examples.labels)
+    ]
+    num_right = sum(len(a & b) for a, b in zip(true, predicted))
+    return 200 * num_right / (sum(map(len, true)) + sum(map(len, predicted)))
+
+
+def main(arguments):
+    start = time.time()
+    output = arguments.output or recipe.SAVED_MODELS / "wnut17_entities"
+    train, dev, test = recipe.read_parts(arguments.data, text="tokens", label="tags", tags=True)
+    num_tags = len(train.class_names)
+    teacher = recipe.finetuned_teacher(
+        arguments,
+        output,
+        train,
+        num_tags,
+        epochs=arguments.epochs,
+        learning_rate=arguments.rate,
+        per_word=True,
+    )
+    texts = [" ".join(words) for words in train.texts]
+    vocabulary = kd.text.learn_word_pieces(texts, size=6000, add_special_tokens=True)
+    inputs = kd.teachers.TextInputs(vocabulary, ["token_ids"], per_word=True)
+    embeddings = recipe.teacher_embeddings(teacher, vocabulary)
+
+    def make_student(lesson):
+        return kd.students.bilstm(
+            vocabulary,
+            num_tags,
+            embeddings=embeddings,
+            units=100,
+            dense_units=100,
+            embedding_dropout=lesson.dropout,
+            dropout=lesson.dropout,
+            per_word=True,
+        )
+
+    lessons = {
+        "student alone": recipe.Lesson(train, num_steps=NUM_STEPS, dropout=0.5),
+        "student distilled": recipe.Lesson(
+            train,
+            recipe.teacher_answers(teacher, train),
+            alpha=0.5,
+            soft_loss=kd.losses.SoftTargetKL(2.0, teacher_from_logits=True),
+            num_steps=NUM_STEPS,
+            dropout=0.5,
+        ),
+    }
+    rows, student = recipe.compare(
+        lessons, make_student, inputs, dev, test, entity_f1, arguments.seeds
+    )
+    teacher_score = entity_f1(recipe.teacher_answers(teacher, test), test)
+    recipe.print_table(
+        {"teacher": (teacher.count_params(), [teacher_score]), **rows}, "test entity F1 in %"
+    )
+    recipe.export(student, inputs, vocabulary, output, test)
+    print(f"\nTook {(time.time() - start) / 60:.0f} minutes.")
+
+
+if __name__ == "__main__":
+    main(recipe.arguments(__doc__.splitlines()[0], epochs=6, rate=2e-4))
