@@ -64,7 +64,7 @@ def main(arguments):
             hard_loss=keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.1),
             num_steps=NUM_STEPS,
             learning_rate=2e-3,
-            dropout=0.5,
+            dropout=0.3,
         ),
         "student distilled": recipe.Lesson(
             transfer_set,

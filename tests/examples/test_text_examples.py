@@ -1,4 +1,7 @@
-"""The examples with BERTs run from start to end: here on a tiny BERT and a handful of texts."""
+"""Examples with BERTs from start to end, on a tiny BERT, a handful of texts and one student.
+
+Two of them, for time: what they share is text_recipe.py.
+"""
 
 import argparse
 import gzip
@@ -40,7 +43,13 @@ TEXTS = [("a good film", "1"), ("a bad film", "0"), ("good book", "1"), ("a bad 
 def run(name, bert_folder, data, output, monkeypatch, **settings):
     monkeypatch.syspath_prepend(EXAMPLES)
     example = importlib.import_module(name)
+    compare = example.recipe.compare
+
+    def compare_one(lessons, *others):
+        return compare(dict(list(lessons.items())[-1:]), *others)
+
     monkeypatch.setattr(example.recipe, "NUM_EVALUATIONS", 1)
+    monkeypatch.setattr(example.recipe, "compare", compare_one)
     if hasattr(example, "NUM_STEPS"):
         monkeypatch.setattr(example, "NUM_STEPS", 10)
     arguments = {"teacher": bert_folder, "preprocessor": None, "data": data, "seeds": 1}
@@ -58,23 +67,10 @@ def checked(tmp_path, capsys):
     assert (tmp_path / "out" / "teacher.keras").exists()
 
 
-def test_clinc_intents(bert_folder, checked, monkeypatch):
-    data = write(checked, ["train", "dev", "test"], ("text", "label"), TEXTS)
-    run("clinc_intents", bert_folder, data, checked / "out", monkeypatch, epochs=1, rate=1e-3)
-
-
 def test_wnut17_entities(bert_folder, checked, monkeypatch):
     rows = [("a good film", "O O O"), ("Oslo a book", "B-place O O")]
     data = write(checked, ["train", "dev", "test"], ("tokens", "tags"), rows)
     run("wnut17_entities", bert_folder, data, checked / "out", monkeypatch, epochs=1, rate=1e-3)
-
-
-def test_mrpc_pairs(bert_folder, checked, monkeypatch):
-    header = ("sentence1", "sentence2", "label")
-    rows = [("a good film", "a bad film", "0"), ("good book", "a good book", "1")]
-    data = write(checked, ["train", "dev", "test"], header, rows)
-    settings = {"epochs": 1, "rate": 1e-3, "task": "stsb"}
-    run("mrpc_pairs", bert_folder, data, checked / "out", monkeypatch, **settings)
 
 
 def test_sst2_bert_to_bilstm(bert_folder, checked, monkeypatch):
@@ -83,11 +79,6 @@ def test_sst2_bert_to_bilstm(bert_folder, checked, monkeypatch):
     vectors.write_text("".join(f"{word} 0.1 0.2\n" for word in TOKENS[5:]))
     settings = {"vectors": str(vectors), "rounds": 2, "steps": 10, "only": ""}
     run("sst2_bert_to_bilstm", bert_folder, data, checked / "out", monkeypatch, **settings)
-
-
-def test_sst2_tinybert(bert_folder, checked, monkeypatch):
-    data = write(checked, ["train_phrases", "dev", "test"], ("text", "label"), TEXTS)
-    run("sst2_tinybert", bert_folder, data, checked / "out", monkeypatch, rate=1e-3, steps=10)
 
 
 def test_entities_count_only_whole(monkeypatch):
