@@ -6,6 +6,9 @@ BERT is a preset, handle or folder, CLINC150 the folder with train, dev and test
 labels per intent are kept, a tenth of all; teacher and student get the same. The student alone
 learns from them; distilled, it learns from the teacher's answers to all 15,000 texts as well.
 Both take the same number of steps, and both keep the weights that did best on dev.
+
+Measured on two busy CPU cores, some 20 minutes, three seeds: teacher 89.8 %, student alone
+79.5 +- 0.1, distilled 86.5 +- 0.6, in a file of 0.45 MB; more in examples/README.md.
 """
 
 import dataclasses
