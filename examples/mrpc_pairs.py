@@ -48,7 +48,7 @@ def main(arguments):
     vocabulary = kd.text.learn_word_pieces(texts, size=8000)
     embeddings = recipe.teacher_embeddings(teacher, vocabulary)
 
-    def make_student(lesson):
+    def make_student(lesson, seed):
         return kd.students.bilstm(
             vocabulary,
             num_classes,
@@ -76,9 +76,8 @@ def main(arguments):
     rows, student = recipe.compare(
         lessons, make_student, vocabulary, dev, test, score, arguments.seeds
     )
-    teacher_score = score(recipe.teacher_answers(teacher, test), test)
-    measure = "test rank correlation in %" if is_regression else "test accuracy in %"
-    recipe.print_table({"teacher": (teacher.count_params(), [teacher_score]), **rows}, measure)
+    measure = "rank correlation" if is_regression else "accuracy"
+    recipe.print_table(teacher, rows, test, score, measure)
     recipe.export(student, vocabulary, vocabulary, output, test)
     print(f"\nTook {(time.time() - start) / 60:.0f} minutes.")
 

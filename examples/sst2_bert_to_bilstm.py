@@ -44,7 +44,7 @@ def main(arguments):
     )
     vectors = kd.text.load_vectors(arguments.vectors, vocabulary)
 
-    def make_student(lesson):
+    def make_student(lesson, seed):
         return kd.students.bilstm(
             vocabulary,
             2,
@@ -76,10 +76,7 @@ def main(arguments):
     rows, student = recipe.compare(
         lessons, make_student, vocabulary, dev, test, recipe.accuracy, arguments.seeds
     )
-    teacher_score = recipe.accuracy(recipe.teacher_answers(teacher, test), test)
-    recipe.print_table(
-        {"teacher": (teacher.count_params(), [teacher_score]), **rows}, "test accuracy in %"
-    )
+    recipe.print_table(teacher, rows, test, recipe.accuracy, "accuracy")
     recipe.export(student, vocabulary, vocabulary, output, test)
     print(f"\nTook {(time.time() - start) / 60:.0f} minutes.")
 

@@ -68,47 +68,31 @@ def main(arguments):
     vocabulary = kd.text.teacher_vocabulary(
         teacher.get_layer("preprocessor").preprocessor, max_length=64
     )
-    logits = recipe.teacher_answers(teacher, train)
-    rate, steps = arguments.rate, arguments.steps
-    shared = {"learning_rate": rate, "batch_size": 32}
-    alone = recipe.Lesson(train, num_steps=2 * steps, **shared)
-    predict = recipe.Lesson(
-        train,
-        logits,
-        alpha=0.0,
-        soft_loss=kd.losses.SoftTargetKL(1.0, teacher_from_logits=True),
-        num_steps=steps,
+    steps = arguments.steps
+    shared = {"learning_rate": arguments.rate, "batch_size": 32}
+    taught = {
+        "logits": recipe.teacher_answers(teacher, train),
+        "alpha": 0.0,
+        "soft_loss": kd.losses.SoftTargetKL(1.0, teacher_from_logits=True),
         **shared,
-    )
-    only_predict = recipe.Lesson(
-        train,
-        logits,
-        alpha=0.0,
-        soft_loss=kd.losses.SoftTargetKL(1.0, teacher_from_logits=True),
-        num_steps=2 * steps,
-        **shared,
-    )
-    rows = {}
-    score = recipe.accuracy
-    for name, lesson in {
-        "alone": alone,
-        "logits only": only_predict,
+    }
+    predict = recipe.Lesson(train, num_steps=steps, **taught)
+    lessons = {
+        "alone": recipe.Lesson(train, num_steps=2 * steps, **shared),
+        "logits only": recipe.Lesson(train, num_steps=2 * steps, **taught),
         "both stages": predict,
-    }.items():
-        scores = []
-        for seed in range(arguments.seeds):
-            print(f"{name}, seed {seed + 1} of {arguments.seeds}")
-            keras.utils.set_random_seed(seed)
-            student = kd.students.from_teacher(teacher, LAYERS)
-            if name == "both stages":
-                imitate(student, teacher, vocabulary, train, steps, rate, seed)
-            recipe.teach(student, vocabulary, lesson, dev, score, seed)
-            scores.append(score(recipe.answers(student, vocabulary, test), test))
-        rows[name] = (student.count_params(), scores)
-    teacher_score = score(recipe.teacher_answers(teacher, test), test)
-    recipe.print_table(
-        {"teacher": (teacher.count_params(), [teacher_score]), **rows}, "test accuracy in %"
+    }
+
+    def make_student(lesson, seed):
+        student = kd.students.from_teacher(teacher, LAYERS)
+        if lesson is predict:
+            imitate(student, teacher, vocabulary, train, steps, arguments.rate, seed)
+        return student
+
+    rows, student = recipe.compare(
+        lessons, make_student, vocabulary, dev, test, recipe.accuracy, arguments.seeds
     )
+    recipe.print_table(teacher, rows, test, recipe.accuracy, "accuracy")
     recipe.export(student, vocabulary, vocabulary, output, test)
     print(f"\nTook {(time.time() - start) / 60:.0f} minutes.")
 

@@ -214,21 +214,28 @@ def teach(student, inputs, lesson, dev, score, seed):
 def compare(lessons, make_student, inputs, dev, test, score, num_seeds):
     """Teaches students of every lesson and seed.
 
+    Args:
+        lessons: Dict from name to `Lesson`.
+        make_student: Function of a lesson and a seed.
+        inputs, dev, score: As for `teach`.
+        test: `Examples` to score the students on.
+        num_seeds: Students of each lesson.
+
     Returns:
         Rows for `print_table`, and the first student of the last lesson.
     """
-    rows, first_student = {}, None
+    rows = {}
     for name, lesson in lessons.items():
-        scores = []
+        students, scores = [], []
         for seed in range(num_seeds):
             print(f"{name}, seed {seed + 1} of {num_seeds}")
             keras.utils.set_random_seed(seed)
-            student = make_student(lesson)
+            student = make_student(lesson, seed)
             teach(student, inputs, lesson, dev, score, seed)
             scores.append(score(answers(student, inputs, test), test))
-            first_student = student if seed == 0 else first_student
+            students.append(student)
         rows[name] = (student.count_params(), scores)
-    return rows, first_student
+    return rows, students[0]
 
 
 def accuracy(logits, examples):
@@ -236,9 +243,11 @@ def accuracy(logits, examples):
     return 100 * np.mean(logits.argmax(-1) == examples.labels)
 
 
-def print_table(rows, measure):
-    """Prints `{name: (parameters, [score of each seed])}` as Markdown."""
-    print(f"\n| model | parameters | {measure} |\n|---|---|---|")
+def print_table(teacher, rows, test, score, measure):
+    """Prints the teacher and `{name: (parameters, [score of each seed])}` as Markdown."""
+    teacher_score = score(teacher_answers(teacher, test), test)
+    print(f"\n| model | parameters | test {measure} in % |\n|---|---|---|")
+    rows = {"teacher": (teacher.count_params(), [teacher_score]), **rows}
     for name, (num_parameters, scores) in rows.items():
         spread = f" ± {np.std(scores, ddof=1):.2f}" if len(scores) > 1 else ""
         print(f"| {name} | {num_parameters:,} | {np.mean(scores):.2f}{spread} |")

@@ -61,7 +61,7 @@ def main(arguments):
     inputs = kd.teachers.TextInputs(vocabulary, ["token_ids"], per_word=True)
     embeddings = recipe.teacher_embeddings(teacher, vocabulary)
 
-    def make_student(lesson):
+    def make_student(lesson, seed):
         return kd.students.bilstm(
             vocabulary,
             num_tags,
@@ -87,10 +87,7 @@ def main(arguments):
     rows, student = recipe.compare(
         lessons, make_student, inputs, dev, test, entity_f1, arguments.seeds
     )
-    teacher_score = entity_f1(recipe.teacher_answers(teacher, test), test)
-    recipe.print_table(
-        {"teacher": (teacher.count_params(), [teacher_score]), **rows}, "test entity F1 in %"
-    )
+    recipe.print_table(teacher, rows, test, entity_f1, "entity F1")
     recipe.export(student, inputs, vocabulary, output, test)
     print(f"\nTook {(time.time() - start) / 60:.0f} minutes.")
 

@@ -9,6 +9,7 @@ import tempfile
 import numpy as np
 import tensorflow as tf
 
+from keras_distill.arguments import check_integers
 from keras_distill.export import parity
 from keras_distill.export.saved_model import ENDPOINT
 from keras_distill.export.saved_model import write_saved_model
@@ -107,7 +108,8 @@ def export_tflite(
             f"quantization must be one of {_QUANTIZATIONS}. Received: quantization={quantization!r}"
         )
     interpreter_class = _interpreter_class()
-    _check_sequence_length(sequence_length)
+    if sequence_length is not None:
+        check_integers(sequence_length=sequence_length)
     named_model = NamedModel(model, sequence_length)
     _check_convertible(named_model)
     inputs = parity.check_inputs(named_model, representative_data, _NUM_GENERATED, _MAX_EXAMPLES)
@@ -126,15 +128,6 @@ def export_tflite(
         top1_agreement=min(agreements, default=None),
         num_examples=len(next(iter(inputs.values()))),
     )
-
-
-def _check_sequence_length(sequence_length):
-    is_integer = isinstance(sequence_length, int) and not isinstance(sequence_length, bool)
-    if sequence_length is not None and not (is_integer and sequence_length >= 1):
-        raise ValueError(
-            "sequence_length must be a positive integer, or None. "
-            f"Received: sequence_length={sequence_length!r}"
-        )
 
 
 def _check_convertible(named_model):

@@ -1,11 +1,10 @@
 """The token embeddings that a text student starts from."""
 
-import numbers
-
 import keras
 import numpy as np
 
-from keras_distill.students.arguments import check_sizes
+from keras_distill.arguments import check_integers
+from keras_distill.arguments import is_integer
 
 
 def token_embedding(vocabulary, embedding_dim, embeddings, trainable):
@@ -30,7 +29,7 @@ def token_embedding(vocabulary, embedding_dim, embeddings, trainable):
     else:
         embeddings = _check_matrix(embeddings, num_tokens, embedding_dim)
         embedding_dim = embeddings.shape[1]
-    check_sizes(embedding_dim=embedding_dim)
+    check_integers(embedding_dim=embedding_dim)
     layer = keras.layers.Embedding(
         num_tokens, embedding_dim, trainable=trainable, name="token_embedding"
     )
@@ -41,13 +40,12 @@ def token_embedding(vocabulary, embedding_dim, embeddings, trainable):
 
 
 def _num_tokens(vocabulary):
-    is_number = isinstance(vocabulary, numbers.Integral) and not isinstance(vocabulary, bool)
-    if not is_number and not hasattr(vocabulary, "__len__"):
+    if not is_integer(vocabulary) and not hasattr(vocabulary, "__len__"):
         raise ValueError(
             "vocabulary must have a length, or be the number of its tokens. "
             f"Received: vocabulary={vocabulary!r}"
         )
-    num_tokens = int(vocabulary) if is_number else len(vocabulary)
+    num_tokens = int(vocabulary) if is_integer(vocabulary) else len(vocabulary)
     if num_tokens < 2:
         raise ValueError(
             "vocabulary must have at least two tokens, of which id 0 is padding. "

@@ -1,16 +1,15 @@
 """A student cut out of its teacher: a BERT with fewer layers, and narrower if wished."""
 
-import numbers
-
 import keras
 from keras import ops
 
+from keras_distill.arguments import check_integers
+from keras_distill.arguments import check_rates
+from keras_distill.arguments import is_integer
 from keras_distill.layers.bert_encoder import BertEncoder
 from keras_distill.layers.bert_encoder import has_exact_gelu
-from keras_distill.students.arguments import check_length
-from keras_distill.students.arguments import check_rates
-from keras_distill.students.arguments import check_sizes
 from keras_distill.students.heads import TextTask
+from keras_distill.students.length import check_length
 from keras_distill.students.narrowing import Narrowing
 from keras_distill.students.narrowing import num_neurons
 
@@ -105,8 +104,8 @@ def from_teacher(
         )
     num_classes = head.units if num_classes is None else num_classes
     dropout = source.dropout if dropout is None else dropout
-    check_sizes(num_classes=num_classes)
-    check_rates(dropout=dropout)
+    check_integers(num_classes=num_classes)
+    check_rates(with_one=False, dropout=dropout)
     narrowing = None if width == source.hidden_dim else Narrowing(source, width, num_heads)
     backbone = _copy_backbone(source, layers, width, num_heads, dropout, narrowing)
     encoder = BertEncoder(backbone, has_exact_gelu(source), pooled=not per_word)
@@ -159,13 +158,8 @@ def _copy_backbone(source, layers, width, num_heads, dropout, narrowing):
 
 
 def _find_backbone(teacher):
-    try:
-        import keras_hub
-    except ImportError as error:
-        raise ImportError(
-            "from_teacher copies KerasHub models, and KerasHub is not installed: "
-            "pip install keras-hub"
-        ) from error
+    import keras_hub
+
     is_layer = isinstance(teacher, keras.layers.Layer)
     found = [
         layer
@@ -206,13 +200,12 @@ def _check_layers(layers, num_layers):
 
 
 def _is_index(value, count):
-    is_integer = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-    return is_integer and 0 <= value < count
+    return is_integer(value) and 0 <= value < count
 
 
 def _check_width(width, source):
     """Returns the number of heads of a student of this width."""
-    check_sizes(width=width)
+    check_integers(width=width)
     head_dim = source.hidden_dim // source.num_heads
     if width > source.hidden_dim or width % head_dim:
         raise ValueError(

@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_distill.layers.first_pieces import FirstPieces
-from keras_distill.students.arguments import check_length
+from keras_distill.students.length import check_length
 from keras_distill.students.padding import TokenMask
 
 

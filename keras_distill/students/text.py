@@ -2,18 +2,17 @@
 
 import keras
 
-from keras_distill.students.arguments import check_length
-from keras_distill.students.arguments import check_rates
-from keras_distill.students.arguments import check_sizes
+from keras_distill.arguments import check_integers
+from keras_distill.arguments import check_rates
 from keras_distill.students.embedding import token_embedding
 from keras_distill.students.heads import TextTask
+from keras_distill.students.length import check_length
 from keras_distill.students.padding import MeanOfTokens
 from keras_distill.students.padding import ZeroPadding
-from keras_distill.students.transformer_layers import NORM_EPSILON
-from keras_distill.students.transformer_layers import PositionEmbedding
-from keras_distill.students.transformer_layers import TransformerLayer
+from keras_distill.students.positions import PositionEmbedding
 
 _POOLINGS = ("mean", "first")
+_NORM_EPSILON = 1e-6
 
 
 def bilstm(
@@ -83,8 +82,8 @@ def bilstm(
     reads its embeddings in a frozen and a trained copy (two channels), here there is one,
     and dropout is an option here.
     """
-    check_sizes(num_classes=num_classes, units=units, dense_units=dense_units)
-    check_rates(embedding_dropout=embedding_dropout, dropout=dropout)
+    check_integers(num_classes=num_classes, units=units, dense_units=dense_units)
+    check_rates(with_one=False, embedding_dropout=embedding_dropout, dropout=dropout)
     if unroll and length is None:
         raise ValueError("unroll=True needs a fixed length. Received: length=None")
     task = TextTask(length, pairs=pairs, per_word=per_word)
@@ -158,8 +157,8 @@ def text_cnn(
     the norm of the last layer's weights.
     """
     kernel_sizes = _check_kernel_sizes(kernel_sizes)
-    check_sizes(num_classes=num_classes, filters=filters)
-    check_rates(embedding_dropout=embedding_dropout, dropout=dropout)
+    check_integers(num_classes=num_classes, filters=filters)
+    check_rates(with_one=False, embedding_dropout=embedding_dropout, dropout=dropout)
     task = TextTask(length, pairs=pairs, per_word=per_word)
     x = token_embedding(vocabulary, embedding_dim, embeddings, trainable_embeddings)(task.token_ids)
     x = keras.layers.Dropout(embedding_dropout, name="embeddings")(x)
@@ -209,7 +208,7 @@ def transformer(
     Padding never changes the output. To be tapped: the layers "embeddings",
     "transformer_layer_0", ..., whose outputs are the hidden states and carry a Keras mask,
     so that losses between hidden states leave padding out; and
-    "transformer_layer_0/attention/attention_scores".
+    "transformer_layer_0/self_attention_layer/attention_scores".
 
     Args:
         vocabulary: A vocabulary with a length, or the number of its tokens; id 0 is padding.
@@ -251,7 +250,7 @@ def transformer(
         embedding_dim = width
     if intermediate_dim is None:
         intermediate_dim = 4 * width
-    check_sizes(
+    check_integers(
         num_classes=num_classes,
         width=width,
         depth=depth,
@@ -259,19 +258,28 @@ def transformer(
         intermediate_dim=intermediate_dim,
         max_length=max_length,
     )
-    check_rates(dropout=dropout)
+    check_rates(with_one=False, dropout=dropout)
     check_length(length, max_length)
     _check_transformer(width, heads, pooling)
+    # KerasHub loads only when it is used.
+    import keras_hub
+
     task = TextTask(length, pairs=pairs, per_word=per_word)
     x = token_embedding(vocabulary, embedding_dim, embeddings, trainable_embeddings)(task.token_ids)
     if x.shape[-1] != width:
         x = keras.layers.Dense(width, name="embedding_projection")(x)
     x = PositionEmbedding(max_length, name="position_embedding")([x, task.token_mask])
-    x = keras.layers.LayerNormalization(epsilon=NORM_EPSILON, name="embeddings_norm")(x)
+    x = keras.layers.LayerNormalization(epsilon=_NORM_EPSILON, name="embeddings_norm")(x)
     x = keras.layers.Dropout(dropout, name="embeddings")(x)
     for i in range(depth):
-        layer = TransformerLayer(heads, intermediate_dim, dropout, name=f"transformer_layer_{i}")
-        x = layer([x, task.token_mask])
+        x = keras_hub.layers.TransformerEncoder(
+            intermediate_dim,
+            heads,
+            dropout=dropout,
+            activation="gelu",
+            layer_norm_epsilon=_NORM_EPSILON,
+            name=f"transformer_layer_{i}",
+        )(x)
     if not per_word:
         x = MeanOfTokens(name="mean")(x, task.token_mask) if pooling == "mean" else x[:, 0]
     return task.model(task.features(x), num_classes, dropout, name)
@@ -285,7 +293,7 @@ def _check_kernel_sizes(kernel_sizes):
             f"Received: kernel_sizes={kernel_sizes!r}"
         )
     for size in sizes:
-        check_sizes(kernel_sizes=size)
+        check_integers(kernel_sizes=size)
     return sizes
 
 

@@ -4,6 +4,7 @@ import pathlib
 
 import keras
 
+from keras_distill.arguments import check_rates
 from keras_distill.layers.bert_encoder import BertEncoder
 from keras_distill.layers.first_pieces import FirstPieces
 from keras_distill.teachers.hub import HubLayer
@@ -91,8 +92,7 @@ def bert_classifier(
     """
     if pairs and per_word:
         raise ValueError("pairs and per_word exclude each other. Received: both True.")
-    if not 0 <= dropout < 1:
-        raise ValueError(f"dropout must be a rate in [0, 1). Received: dropout={dropout!r}")
+    check_rates(with_one=False, dropout=dropout)
     if isinstance(encoder, (str, pathlib.Path)):
         preset = str(encoder)
         encoder = _load_encoder(preset, num_classes)
@@ -133,14 +133,17 @@ def bert_classifier(
 def _load_encoder(name, num_classes):
     if _is_saved_model(name):
         return HubLayer(name, trainable=True, name="encoder")
-    models = _keras_hub().models
+    import keras_hub
+
+    models = keras_hub.models
     return (models.TextClassifier if num_classes is None else models.Backbone).from_preset(name)
 
 
 def _load_preprocessor(name, sequence_length):
     if _is_saved_model(name):
         return HubLayer(name, name="text_preprocessor")
-    keras_hub = _keras_hub()
+    import keras_hub
+
     preprocessor = keras_hub.models.TextClassifierPreprocessor.from_preset(
         name, sequence_length=sequence_length
     )
@@ -177,8 +180,13 @@ def _classifier(encoder, num_classes, per_word, dropout, exact_gelu):
         )
     names = encoder.input if isinstance(encoder, keras.Model) else HUB_NAMES
     inputs = {name: keras.Input((None,), dtype="int32", name=name) for name in names}
-    if not isinstance(encoder, HubLayer):
-        encoder = BertEncoder(encoder, exact_gelu, pooled=not per_word)
+    if isinstance(encoder, keras.Model):
+        encoder = BertEncoder(encoder, bool(exact_gelu), pooled=not per_word)
+    elif exact_gelu is not None:
+        raise ValueError(
+            "exact_gelu is for KerasHub encoders: a TF-Hub file has its activation built in. "
+            f"Received: exact_gelu={exact_gelu}"
+        )
     outputs = encoder(inputs)
     if is_ready:
         return keras.Model(inputs, outputs, name="classifier")
@@ -236,11 +244,3 @@ def _check_vocabulary(vocabulary, pairs):
             "A BERT reads texts between [CLS] and [SEP]. Received: a vocabulary with "
             "add_special_tokens=False. Make it with add_special_tokens=True."
         )
-
-
-def _keras_hub():
-    try:
-        import keras_hub
-    except ImportError as error:
-        raise ImportError("Presets are read by KerasHub: pip install keras-hub") from error
-    return keras_hub

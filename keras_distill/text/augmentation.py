@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from keras_distill.arguments import check_integers
+from keras_distill.arguments import check_rates
 from keras_distill.text.word_rounds import Corpus
-from keras_distill.text.word_rounds import check_count
-from keras_distill.text.word_rounds import check_rate
 from keras_distill.text.word_rounds import check_rounds
 from keras_distill.text.word_rounds import make_texts
 
@@ -91,18 +91,13 @@ def augment(
     text keeps all of it, which the paper leaves open; duplicates of the given texts are
     dropped too.
     """
-    for name, rate in (
-        ("mask_rate", mask_rate),
-        ("replace_rate", replace_rate),
-        ("ngram_rate", ngram_rate),
-    ):
-        check_rate(name, rate)
+    check_rates(mask_rate=mask_rate, replace_rate=replace_rate, ngram_rate=ngram_rate)
     if mask_rate + replace_rate > 1:
         raise ValueError(
             "mask_rate + replace_rate must be at most 1: a word is masked or replaced. Received: "
             f"{mask_rate=}, {replace_rate=}"
         )
-    check_count("max_ngram", max_ngram)
+    check_integers(max_ngram=max_ngram)
     check_rounds(num_iterations, seed, num_workers)
     corpus = Corpus(texts, split, join)
     replacements = _Replacements(corpus.ids, _groups(corpus, tagger))

@@ -6,6 +6,8 @@ import warnings
 import numpy as np
 import tensorflow as tf
 
+from keras_distill.arguments import check_integers
+from keras_distill.arguments import is_integer
 from keras_distill.text.corpus import Corpus
 
 
@@ -141,27 +143,15 @@ def _dataset_of(examples):
 def _check_lengths(bucket_lengths, tokens_per_batch, batch_size, seed):
     is_sequence = isinstance(bucket_lengths, (list, tuple)) and len(bucket_lengths) > 0
     lengths = list(bucket_lengths) if is_sequence else [0]
-    if not all(_is_positive(n) for n in lengths) or sorted(set(lengths)) != lengths:
+    if not all(is_integer(n) and n > 0 for n in lengths) or sorted(set(lengths)) != lengths:
         raise ValueError(
             "bucket_lengths must be increasing positive integers. "
             f"Received: bucket_lengths={bucket_lengths!r}"
         )
-    if not _is_positive(tokens_per_batch):
-        raise ValueError(
-            "tokens_per_batch must be a positive integer. "
-            f"Received: tokens_per_batch={tokens_per_batch!r}"
-        )
-    if batch_size is not None and not _is_positive(batch_size):
-        raise ValueError(
-            "batch_size must be a positive integer, or None for batches by tokens_per_batch. "
-            f"Received: batch_size={batch_size!r}"
-        )
-    if not isinstance(seed, int) or seed < 0:
-        raise ValueError(f"seed must be an integer of at least 0. Received: seed={seed!r}")
-
-
-def _is_positive(value):
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+    check_integers(tokens_per_batch=tokens_per_batch)
+    if batch_size is not None:
+        check_integers(batch_size=batch_size)
+    check_integers(minimum=0, seed=seed)
 
 
 def _cut_message(corpus):

@@ -100,7 +100,8 @@ def learn_word_pieces(texts, size, *, lowercase=True, strip_accents=True, **opti
     characters at most.
     """
     _check_size(size)
-    tf_text, learner = _tensorflow_text()
+    import tensorflow_text as tf_text
+    from tensorflow_text.tools.wordpiece_vocab import wordpiece_tokenizer_learner_lib as learner
 
     def split(chunk):
         # As KerasHub's tokenizer does it.
@@ -163,12 +164,3 @@ def _by_frequency(counts):
 
 def _character(match):
     return chr(int(match[1], 16))
-
-
-def _tensorflow_text():
-    try:
-        import tensorflow_text
-        from tensorflow_text.tools.wordpiece_vocab import wordpiece_tokenizer_learner_lib
-    except ImportError as error:
-        raise ImportError("Word pieces are learned by pip install tensorflow-text") from error
-    return tensorflow_text, wordpiece_tokenizer_learner_lib

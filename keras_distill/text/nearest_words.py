@@ -5,9 +5,9 @@ import re
 import numpy as np
 import tensorflow as tf
 
+from keras_distill.arguments import check_integers
+from keras_distill.arguments import check_rates
 from keras_distill.text.word_rounds import Corpus
-from keras_distill.text.word_rounds import check_count
-from keras_distill.text.word_rounds import check_rate
 from keras_distill.text.word_rounds import check_rounds
 from keras_distill.text.word_rounds import make_texts
 
@@ -76,8 +76,8 @@ def augment_with_nearest_words(
     word that is one word piece, and near GloVe vectors for the others; here all words
     take near vectors of the matrix that is given. Duplicates are dropped.
     """
-    check_rate("replace_rate", replace_rate)
-    check_count("num_candidates", num_candidates)
+    check_rates(replace_rate=replace_rate)
+    check_integers(num_candidates=num_candidates)
     check_rounds(num_iterations, seed, num_workers)
     embeddings = _checked_embeddings(words, embeddings)
     corpus = Corpus(texts, split, join)

@@ -32,7 +32,6 @@ def load_tfds(name, split, text=None, label="label", class_names=None, *, data_d
     Raises:
         ValueError: If there is no such dataset, split or feature, the dataset is not in
             data_dir and none of its hosts answers, or a text is not UTF-8.
-        ImportError: If tensorflow-datasets is not installed.
 
     Example:
 
@@ -42,7 +41,8 @@ def load_tfds(name, split, text=None, label="label", class_names=None, *, data_d
     pairs = kd.text.load_tfds("glue/mrpc", "train", text=("sentence1", "sentence2"))
     ```
     """
-    tfds = _tensorflow_datasets()
+    import tensorflow_datasets as tfds
+
     try:
         builder = tfds.builder(name, data_dir=data_dir)
     except ValueError as error:
@@ -66,16 +66,6 @@ def load_tfds(name, split, text=None, label="label", class_names=None, *, data_d
         raise ValueError(f"split must be one of {name}. Received: {split=}. {error}") from None
     rows = _rows(f"{name} {split}", dataset, texts, label)
     return _make_examples(tfds, rows, None if label is None else features[label], class_names)
-
-
-def _tensorflow_datasets():
-    try:
-        import tensorflow_datasets as tfds
-    except ImportError as error:
-        raise ImportError(
-            "load_tfds needs tensorflow-datasets: pip install tensorflow-datasets"
-        ) from error
-    return tfds
 
 
 def _text_features(tfds, name, features, text):

@@ -249,10 +249,8 @@ def _read_casing(folder):
 # Copies of a layer, and those of other lengths, share one: it takes a second to trace.
 @functools.lru_cache(maxsize=8)
 def _word_piece_function(tokens, lowercase, strip_accents):
-    try:
-        import keras_hub
-    except ImportError as error:
-        raise ImportError("Word pieces are split by KerasHub: pip install keras-hub") from error
+    import keras_hub
+
     special = {"special_tokens": [MASK], "special_tokens_in_strings": True}
     tokenizer = keras_hub.tokenizers.WordPieceTokenizer(
         list(tokens),

@@ -2,12 +2,12 @@
 
 import concurrent.futures
 import itertools
-import math
-import numbers
 import os
 
 import keras
 import numpy as np
+
+from keras_distill.arguments import check_integers
 
 # Fixed, because each chunk has random numbers of its own: so they do not depend on the
 # number of workers.
@@ -110,25 +110,10 @@ def make_texts(corpus, rewrite, words, *, num_iterations, join, seed, num_worker
 
 def check_rounds(num_iterations, seed, num_workers):
     """Raises if an argument of the rounds does not fit."""
-    check_count("num_iterations", num_iterations)
+    check_integers(num_iterations=num_iterations)
     if num_workers is not None:
-        check_count("num_workers", num_workers)
-    if not _is_integer(seed) or seed < 0:
-        raise ValueError(f"seed must be an integer of 0 or more. Received: seed={seed!r}")
-
-
-def check_count(name, count):
-    if not _is_integer(count) or count < 1:
-        raise ValueError(f"{name} must be an integer of 1 or more. Received: {name}={count!r}")
-
-
-def check_rate(name, rate):
-    if not isinstance(rate, numbers.Real) or not 0 <= rate <= 1 or math.isnan(rate):
-        raise ValueError(f"{name} must be a number in [0, 1]. Received: {name}={rate!r}")
-
-
-def _is_integer(value):
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+        check_integers(num_workers=num_workers)
+    check_integers(minimum=0, seed=seed)
 
 
 def _columns(texts):

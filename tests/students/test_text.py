@@ -256,7 +256,7 @@ def test_distillers_soft_loss_ignores_word_padding():
 def test_transformer_layers_are_tapped_and_their_padding_ignored():
     """Hidden states of padding would be taught, too, and drown those of short texts."""
     student = small_transformer(depth=2)
-    scores_path = "transformer_layer_1/attention/attention_scores"
+    scores_path = "transformer_layer_1/self_attention_layer/attention_scores"
     paths = ["embeddings", "transformer_layer_0", "transformer_layer_1", scores_path]
     taps = Taps(student, paths)
     ids = texts()[:3]
@@ -265,7 +265,7 @@ def test_transformer_layers_are_tapped_and_their_padding_ignored():
     activations = taps.activations(recording, output)
     scores = activations.pop(scores_path).numpy()
     assert scores.shape == (3, 2, 7, 7)
-    np.testing.assert_allclose(scores.sum(-1), 1, atol=1e-5)
+    np.testing.assert_allclose(scores.sum(-1)[:, 0][ids != 0], 1, atol=1e-5)
     assert scores[1, :, :, 1:].max() < 1e-6
     for hidden in activations.values():
         teacher = hidden.numpy()
@@ -294,7 +294,7 @@ BAD_ARGUMENTS = [
     (bilstm, {"embedding_dim": None}, "embedding_dim or embeddings must be given"),
     (bilstm, {"embedding_dim": -2}, "embedding_dim=-2"),
     (bilstm, {"units": 1.5}, r"units=1\.5"),
-    (bilstm, {"dropout": 1.0}, r"dropout.*0 to below 1.*dropout=1\.0"),
+    (bilstm, {"dropout": 1.0}, r"dropout must be a rate in \[0, 1\).*dropout=1\.0"),
     (bilstm, {"embedding_dropout": "a"}, "embedding_dropout='a'"),
     (bilstm, {"unroll": True}, "unroll=True needs a fixed length"),
     (bilstm, {"length": 0}, "length=0"),

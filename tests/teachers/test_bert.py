@@ -328,3 +328,8 @@ def test_pairs_need_a_preprocessor_that_joins_them():
     vocabulary = WordPieceVocabulary(TOKENS, max_length=16, add_special_tokens=True)
     with pytest.raises(ValueError, match="each text of a pair by itself"):
         bert_classifier(make_backbone(), vocabulary, num_classes=2, pairs=True)
+
+
+def test_exact_gelu_of_a_hub_encoder_is_refused(hub_folders):
+    with pytest.raises(ValueError, match=r"exact_gelu is for KerasHub encoders.*exact_gelu=True"):
+        hub_classifier(hub_folders, exact_gelu=True)

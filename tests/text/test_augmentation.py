@@ -262,7 +262,7 @@ class TestBadInput:
     @pytest.mark.parametrize("name", ["mask_rate", "replace_rate", "ngram_rate"])
     @pytest.mark.parametrize("rate", [-0.1, 1.1, float("nan"), "0.1", None], ids=repr)
     def test_rate(self, name, rate):
-        with pytest.raises(ValueError, match=rf"{name} must be a number in \[0, 1\]. Received: "):
+        with pytest.raises(ValueError, match=rf"{name} must be a rate in \[0, 1\]. Received: "):
             augment(["a"], **{name: rate})
 
     def test_sum_of_rates(self):

@@ -136,7 +136,7 @@ class TestBadInput:
     @pytest.mark.parametrize(
         ("argument", "message"),
         [
-            ({"replace_rate": 2}, "replace_rate must be a number in"),
+            ({"replace_rate": 2}, "replace_rate must be a rate in"),
             ({"num_candidates": 0}, "num_candidates must be an integer of 1 or more"),
             ({"num_iterations": 0}, "num_iterations must be an integer of 1 or more"),
             ({"seed": -1}, "seed must be an integer of 0 or more"),

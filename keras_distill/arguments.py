@@ -1,0 +1,26 @@
+"""Checks of arguments that are whole numbers or shares, before any work is done."""
+
+import numbers
+
+
+def check_integers(minimum=1, **values):
+    """Raises `ValueError` unless every value, given by its argument's name, is an integer."""
+    for name, value in values.items():
+        if not is_integer(value) or value < minimum:
+            raise ValueError(
+                f"{name} must be an integer of {minimum} or more. Received: {name}={value!r}"
+            )
+
+
+def check_rates(with_one=True, **rates):
+    """Raises `ValueError` unless every rate, given by its name, is in [0, 1], or [0, 1)."""
+    for name, rate in rates.items():
+        is_number = isinstance(rate, numbers.Real) and not isinstance(rate, bool)
+        if not (is_number and (0 <= rate < 1 or (with_one and rate == 1))):
+            interval = "[0, 1]" if with_one else "[0, 1)"
+            raise ValueError(f"{name} must be a rate in {interval}. Received: {name}={rate!r}")
+
+
+def is_integer(value):
+    """Whether this is an integer, True and False not counted."""
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
