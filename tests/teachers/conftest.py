@@ -22,12 +22,24 @@ def signatures_folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def real_encoder_folder(shared, tmp_path_factory):
-    """A real BERT of 6 layers."""
+def build_hub_bert(shared):
+    """The tool that writes a real BERT of 6 layers, and its preprocessor."""
     tool = shared / "tools" / "build_hub_bert.py"
     spec = importlib.util.spec_from_file_location(tool.stem, tool)
-    build_hub_bert = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(build_hub_bert)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def real_encoder_folder(build_hub_bert, tmp_path_factory):
     folder = tmp_path_factory.mktemp("real_bert") / "encoder"
     build_hub_bert.save_encoder(folder, layers=6)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def real_preprocessor_folder(build_hub_bert, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("real_bert") / "preprocess"
+    build_hub_bert.save_preprocess(folder)
     return folder

@@ -242,6 +242,29 @@ def test_the_real_bert_of_shared(shared):
     assert model(TEXTS).shape == (3, 2)
 
 
+@pytest.mark.parametrize("pairs", [False, True], ids=["texts", "pairs"])
+def test_a_real_tfhub_bert_is_the_kerashub_bert(
+    shared, real_encoder_folder, real_preprocessor_folder, pairs
+):
+    """The same weights by both ways give the same logits, from the strings on."""
+    task, column = ("mrpc", ("sentence1", "sentence2")) if pairs else ("sst2", "text")
+    texts = kd.text.read_tsv(shared / f"data/text/{task}/dev.tsv.gz", text=column).texts[:16]
+    settings = {"num_classes": 2, "pairs": pairs, "sequence_length": 64}
+    hub = bert_classifier(
+        str(real_encoder_folder), str(real_preprocessor_folder), name="hub", **settings
+    )
+    kerashub = bert_classifier(shared / "models" / "minilm_l6_h384", **settings)
+    hub.layers[-1].layers[-1].set_weights(kerashub.layers[-1].layers[-1].get_weights())
+    dataset = tf.data.Dataset.from_tensor_slices(texts.astype(str)).batch(8)
+    np.testing.assert_allclose(
+        hub.predict(dataset, verbose=0), kerashub.predict(dataset, verbose=0), atol=1e-5
+    )
+    in_tf_data = next(iter(dataset.map(hub.get_layer("preprocessor"))))
+    np.testing.assert_allclose(
+        hub.get_layer("classifier")(in_tf_data), kerashub(texts[:8].astype(str)), atol=1e-5
+    )
+
+
 # Taps
 
 
