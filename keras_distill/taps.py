@@ -42,8 +42,9 @@ class Recording:
         """
         layer, item = self._taps[path]
         outputs = self._outputs.get(_key(layer, item), [])
+        tensors = keras.tree.flatten([output for output, _ in outputs])
         where = f"The tap {path!r} reads the layer {layer.name!r}, which"
-        if any(self._is_elsewhere(tensor) for tensor in keras.tree.flatten(outputs)):
+        if any(self._is_elsewhere(tensor) for tensor in tensors):
             raise ValueError(
                 f"{where} runs inside a loop, a branch or another compiled function: its output "
                 "does not exist outside of it. An RNN cell cannot be tapped; tap the RNN layer "
@@ -60,7 +61,10 @@ class Recording:
                 "to read. Tap a layer that runs once: of an RNN cell, the RNN layer with "
                 "return_sequences=True; of a shared layer, a layer after it."
             )
-        output = outputs[0]
+        output, masks = outputs[0]
+        for tensor, mask in zip(keras.tree.flatten(output), masks):
+            if mask is not None and _keras_mask(tensor) is None:
+                tensor._keras_mask = mask
         if item in (None, ATTENTION_SCORES):
             return output
         try:
@@ -71,8 +75,9 @@ class Recording:
                 f"{where} has no output {item}. Its outputs are: {structure}."
             ) from None
 
-    def store(self, key, output):
-        self._outputs.setdefault(key, []).append(output)
+    def store(self, key, output, masks=()):
+        """Stores an output, and the Keras masks of its tensors."""
+        self._outputs.setdefault(key, []).append((output, masks))
 
     def _is_elsewhere(self, tensor):
         return getattr(tensor, "graph", self._graph) is not self._graph
@@ -214,6 +219,7 @@ def _recording_call(layer, call):
         recording = _recording.get()
         if recording is None:
             return call(*args, **kwargs)
+        previous_mask = keras.tree.map_structure(_keras_mask, args[0]) if args else None
         scores_key = _key(layer, ATTENTION_SCORES)
         if scores_key not in recording.keys:
             output = call(*args, **kwargs)
@@ -224,10 +230,18 @@ def _recording_call(layer, call):
             output, scores = call(*args, return_attention_scores=True, **kwargs)
             recording.store(scores_key, scores)
             output = (output, scores) if wanted else output
-        recording.store(_key(layer, None), output)
+        masks = ()
+        if args and layer.supports_masking:
+            # As Keras will set them; MultiHeadAttention takes them off what it reads.
+            masks = keras.tree.flatten(layer.compute_mask(args[0], previous_mask))
+        recording.store(_key(layer, None), output, masks)
         return output
 
     return recording_call
+
+
+def _keras_mask(tensor):
+    return getattr(tensor, "_keras_mask", None)
 
 
 def _key(layer, item):

@@ -14,6 +14,7 @@ from keras_distill.export import parity
 from keras_distill.export.saved_model import ENDPOINT
 from keras_distill.export.saved_model import write_saved_model
 from keras_distill.export.signature import NamedModel
+from keras_distill.imports import import_module
 
 _QUANTIZATIONS = ("none", "dynamic")
 _MAX_EXAMPLES = 100
@@ -107,7 +108,7 @@ def export_tflite(
         raise ValueError(
             f"quantization must be one of {_QUANTIZATIONS}. Received: quantization={quantization!r}"
         )
-    interpreter_class = _interpreter_class()
+    interpreter_class = import_module("ai_edge_litert.interpreter").Interpreter
     if sequence_length is not None:
         check_integers(sequence_length=sequence_length)
     named_model = NamedModel(model, sequence_length)
@@ -169,17 +170,6 @@ def _convert(named_model, quantization):
                 "The model must convert to TFLite's builtin operations, which every interpreter "
                 f"has. {reason}. Replace the layers that use them."
             ) from error
-
-
-def _interpreter_class():
-    try:
-        from ai_edge_litert.interpreter import Interpreter
-    except ImportError as error:
-        raise ImportError(
-            "export_tflite checks the file in the LiteRT interpreter, which is not installed: "
-            "pip install ai-edge-litert"
-        ) from error
-    return Interpreter
 
 
 def _run(interpreter_class, content, inputs):

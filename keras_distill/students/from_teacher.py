@@ -6,6 +6,7 @@ from keras import ops
 from keras_distill.arguments import check_integers
 from keras_distill.arguments import check_rates
 from keras_distill.arguments import is_integer
+from keras_distill.imports import import_module
 from keras_distill.layers.bert_encoder import BertEncoder
 from keras_distill.layers.bert_encoder import has_exact_gelu
 from keras_distill.students.heads import TextTask
@@ -134,8 +135,7 @@ def _student(encoder, num_classes, dropout, per_word, ids_only, length, name):
 
 
 def _copy_backbone(source, layers, width, num_heads, dropout, narrowing):
-    import keras_hub
-
+    keras_hub = import_module("keras_hub")
     backbone = keras_hub.models.BertBackbone(
         vocabulary_size=source.vocabulary_size,
         num_layers=len(layers),
@@ -158,8 +158,7 @@ def _copy_backbone(source, layers, width, num_heads, dropout, narrowing):
 
 
 def _find_backbone(teacher):
-    import keras_hub
-
+    keras_hub = import_module("keras_hub")
     is_layer = isinstance(teacher, keras.layers.Layer)
     found = [
         layer

@@ -4,6 +4,7 @@ import keras
 
 from keras_distill.arguments import check_integers
 from keras_distill.arguments import check_rates
+from keras_distill.imports import import_module
 from keras_distill.students.embedding import token_embedding
 from keras_distill.students.heads import TextTask
 from keras_distill.students.length import check_length
@@ -261,9 +262,7 @@ def transformer(
     check_rates(with_one=False, dropout=dropout)
     check_length(length, max_length)
     _check_transformer(width, heads, pooling)
-    # KerasHub loads only when it is used.
-    import keras_hub
-
+    keras_hub = import_module("keras_hub")
     task = TextTask(length, pairs=pairs, per_word=per_word)
     x = token_embedding(vocabulary, embedding_dim, embeddings, trainable_embeddings)(task.token_ids)
     if x.shape[-1] != width:

@@ -5,6 +5,7 @@ import pathlib
 import keras
 
 from keras_distill.arguments import check_rates
+from keras_distill.imports import import_module
 from keras_distill.layers.bert_encoder import BertEncoder
 from keras_distill.layers.first_pieces import FirstPieces
 from keras_distill.teachers.hub import HubLayer
@@ -133,17 +134,14 @@ def bert_classifier(
 def _load_encoder(name, num_classes):
     if _is_saved_model(name):
         return HubLayer(name, trainable=True, name="encoder")
-    import keras_hub
-
-    models = keras_hub.models
+    models = import_module("keras_hub").models
     return (models.TextClassifier if num_classes is None else models.Backbone).from_preset(name)
 
 
 def _load_preprocessor(name, sequence_length):
     if _is_saved_model(name):
         return HubLayer(name, name="text_preprocessor")
-    import keras_hub
-
+    keras_hub = import_module("keras_hub")
     preprocessor = keras_hub.models.TextClassifierPreprocessor.from_preset(
         name, sequence_length=sequence_length
     )

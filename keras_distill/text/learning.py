@@ -6,6 +6,7 @@ import re
 import numpy as np
 import tensorflow as tf
 
+from keras_distill.imports import import_module
 from keras_distill.text.base import SPECIAL_TOKENS
 from keras_distill.text.vocabulary import CJK
 from keras_distill.text.vocabulary import WordPieceVocabulary
@@ -100,8 +101,8 @@ def learn_word_pieces(texts, size, *, lowercase=True, strip_accents=True, **opti
     characters at most.
     """
     _check_size(size)
-    import tensorflow_text as tf_text
-    from tensorflow_text.tools.wordpiece_vocab import wordpiece_tokenizer_learner_lib as learner
+    tf_text = import_module("tensorflow_text")
+    learner = import_module("tensorflow_text.tools.wordpiece_vocab.wordpiece_tokenizer_learner_lib")
 
     def split(chunk):
         # As KerasHub's tokenizer does it.

@@ -4,6 +4,7 @@ import urllib.parse
 
 import numpy as np
 
+from keras_distill.imports import import_module
 from keras_distill.text.rows import Row
 from keras_distill.text.rows import make_examples
 
@@ -41,8 +42,7 @@ def load_tfds(name, split, text=None, label="label", class_names=None, *, data_d
     pairs = kd.text.load_tfds("glue/mrpc", "train", text=("sentence1", "sentence2"))
     ```
     """
-    import tensorflow_datasets as tfds
-
+    tfds = import_module("tensorflow_datasets")
     try:
         builder = tfds.builder(name, data_dir=data_dir)
     except ValueError as error:

@@ -7,6 +7,7 @@ import pathlib
 import keras
 import tensorflow as tf
 
+from keras_distill.imports import import_module
 from keras_distill.text.base import MASK
 from keras_distill.text.base import SPECIAL_TOKENS
 from keras_distill.text.base import UNKNOWN
@@ -249,8 +250,7 @@ def _read_casing(folder):
 # Copies of a layer, and those of other lengths, share one: it takes a second to trace.
 @functools.lru_cache(maxsize=8)
 def _word_piece_function(tokens, lowercase, strip_accents):
-    import keras_hub
-
+    keras_hub = import_module("keras_hub")
     special = {"special_tokens": [MASK], "special_tokens_in_strings": True}
     tokenizer = keras_hub.tokenizers.WordPieceTokenizer(
         list(tokens),

@@ -143,6 +143,26 @@ def test_keras_mask_is_kept(mode):
         np.testing.assert_array_equal(mask, ids != 0)
 
 
+@every_mode
+def test_keras_mask_outlives_attention(mode):
+    """MultiHeadAttention takes the mask off its inputs, which others still want to read."""
+    ids = keras.Input((5,), dtype="int32")
+    embedded = layers.Embedding(9, 4, mask_zero=True, name="embedding")(ids)
+    hidden = layers.Dense(4, name="dense")(embedded)
+    attended = layers.MultiHeadAttention(1, 4, name="attention")(hidden, hidden)
+    model = keras.Model(ids, attended)
+
+    def run(ids):
+        with record(model, ["dense", "attention"]) as recording:
+            model(ids)
+        return [recording[path]._keras_mask for path in ("dense", "attention")]
+
+    compiled = run if mode == "eager" else tf.function(run, jit_compile=mode == "jit")
+    ids = tf.constant([[1, 2, 0, 0, 0], [3, 4, 5, 6, 0]])
+    for mask in compiled(ids):
+        np.testing.assert_array_equal(mask, ids != 0)
+
+
 def test_no_paths():
     """A Distiller without objectives records nothing, at no cost."""
     model = functional()
