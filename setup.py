@@ -28,6 +28,7 @@ setup(
         "importlib_resources",
         "keras>=3.13",
         "keras-nlp",
+        "litert-quantizer",
         # tensorflow-hub imports pkg_resources, which setuptools 82 no longer has.
         "setuptools<82",
         "tensorflow",

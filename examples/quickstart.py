@@ -255,7 +255,9 @@ def main(output_dir, teacher_steps=600, student_steps=2000, num_seeds=3):
         )
     student = distilled[0]
     path = output_dir / "student.tflite"
-    report = kd.export_tflite(student, path, "dynamic", representative_data=x_test[:100])
+    report = kd.export_tflite(
+        student, path, quantization="dynamic", representative_data=x_test[:100]
+    )
     student_on_phone = LiteRTClassifier(path)
     file_accuracy, ms = student_on_phone.accuracy_and_milliseconds(x_test, y_test)
     costs = {"bytes": report.num_bytes, "ms": ms, "accuracy": file_accuracy, "spread": 0.0}

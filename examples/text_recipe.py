@@ -262,7 +262,7 @@ def export(student, inputs, vocabulary, folder, examples, length=64):
     report = kd.export_tflite(
         student,
         folder / "student.tflite",
-        "dynamic",
+        quantization="dynamic",
         representative_data=next(iter(batches)),
         sequence_length=length,
     )

@@ -6,13 +6,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_distill.inputs import unpack
-
-# Enough for the usual poolings and strides, where a model leaves a dimension open.
-_OPEN_DIMENSION = 32
 # Times max(1, largest value). Half precision: ten roundings.
 _TOLERANCES = {None: 1e-5, "float16": 1e-2, "bfloat16": 8e-2}
-_TEXTS = ("a good film", "not at all", "What time is it in Zürich?", "42")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,6 +122,25 @@ def check_finite(owner, outputs):
             )
 
 
+def accuracy(labels, outputs):
+    """Share of the labels that are the largest class of the one output, or None.
+
+    Args:
+        labels: Integers, one for each row of classes; or None.
+        outputs: Arrays by name.
+    """
+    values = next(iter(outputs.values()))
+    is_labelled = (
+        labels is not None
+        and len(outputs) == 1
+        and np.issubdtype(labels.dtype, np.integer)
+        and values.ndim >= 2
+        and values.shape[-1] >= 2
+        and labels.shape == values.shape[:-1]
+    )
+    return float(np.mean(values.argmax(axis=-1) == labels)) if is_labelled else None
+
+
 def keras_outputs(model, inputs):
     """Runs a `NamedModel` in Keras, twice.
 
@@ -164,89 +178,6 @@ def _run(model, inputs):
             f"{received}. If they were generated, pass real ones as representative_data. "
             f"{type(error).__name__}: {error}"
         ) from error
-
-
-def check_inputs(model, representative_data, num_generated, max_examples):
-    """Inputs for the comparison: real ones where they are given, else generated.
-
-    Args:
-        model: A `NamedModel`.
-        representative_data: Inputs as the model takes them, with a batch axis; a batched
-            `tf.data.Dataset` of x, `(x, y)` or `(x, y, sample_weight)`; or None.
-        num_generated: How many examples to generate if there is no data.
-        max_examples: How many of the given examples are used at most.
-
-    Returns:
-        Arrays by name.
-
-    Raises:
-        ValueError: If the data does not fit the model's inputs or is empty.
-    """
-    if representative_data is None:
-        return generate_inputs(model, num_generated)
-    is_dataset = isinstance(representative_data, tf.data.Dataset)
-    batches, count = [], 0
-    for batch in representative_data if is_dataset else [representative_data]:
-        x = unpack(batch)[0].student if is_dataset else batch
-        batches.append(model.name_inputs(x))
-        count += len(next(iter(batches[-1].values())))
-        if count >= max_examples:
-            break
-    if not count:
-        raise ValueError("representative_data must hold at least one example. Received: none.")
-    return {
-        name: np.concatenate([batch[name] for batch in batches])[:max_examples]
-        for name in model.inputs
-    }
-
-
-def generate_inputs(model, num_examples, seed=0):
-    """Makes up inputs from the shapes and dtypes of a model's inputs.
-
-    Ids for an Embedding layer that reads an input itself, from its whole vocabulary; else
-    floats from a normal distribution, integers 0 and 1 (what masks, segments and ids all
-    allow), uint8 from 0 to 255, short texts. The first value of a row of integers is
-    never 0, so that no mask is empty. Unknown dimensions are 32.
-
-    Args:
-        model: A `NamedModel`.
-        num_examples: The batch size.
-        seed: Seed of the random numbers.
-
-    Returns:
-        Arrays by name.
-    """
-    generator = np.random.default_rng(seed)
-    inputs = {}
-    for name, spec in model.input_specs(num_examples).items():
-        shape = tuple(size or _OPEN_DIMENSION for size in spec.shape)
-        vocabulary_size = _vocabulary_size(model, name)
-        inputs[name] = _generate(generator, shape, spec.dtype, vocabulary_size)
-    return inputs
-
-
-def _vocabulary_size(model, name):
-    # Keras's default dtype makes floats of many models' ids: the dtype does not tell.
-    sizes = [
-        layer.input_dim
-        for layer in model.model._flatten_layers()
-        if isinstance(layer, keras.layers.Embedding)
-        for node in layer._inbound_nodes
-        if any(tensor is model.inputs[name] for tensor in node.input_tensors)
-    ]
-    return min(sizes, default=None)
-
-
-def _generate(generator, shape, dtype, vocabulary_size):
-    if dtype == tf.string:
-        return generator.choice(np.array(_TEXTS, dtype=object), shape)
-    if vocabulary_size is None and dtype.is_floating:
-        return generator.normal(size=shape).astype(dtype.as_numpy_dtype)
-    largest = 255 if dtype == tf.uint8 else 1
-    values = generator.integers(0, vocabulary_size or largest + 1, shape)
-    if len(shape) > 1 and shape[1] > 1:
-        values[:, 0] = np.maximum(values[:, 0], 1)
-    return values.astype(dtype.as_numpy_dtype)
 
 
 def half_precision(model):

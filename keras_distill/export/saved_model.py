@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_distill.export import parity
+from keras_distill.export.examples import examples_for_check
 from keras_distill.export.signature import NamedModel
 
 ENDPOINT = "serving_default"
@@ -65,7 +66,7 @@ def export_saved_model(model, directory, *, version=None, representative_data=No
     named_model = NamedModel(model)
     directory = pathlib.Path(directory)
     path = directory / str(_free_version(directory, version))
-    inputs = parity.check_inputs(named_model, representative_data, 3, max_examples=3)
+    inputs, _ = examples_for_check(named_model, representative_data, 3, max_examples=3)
     directory.mkdir(parents=True, exist_ok=True)
     # On the same file system, so that one rename publishes it.
     with tempfile.TemporaryDirectory(prefix=".writing-", dir=directory) as folder:

@@ -34,9 +34,9 @@ class NamedModel:
 
     def __init__(self, model, sequence_length=None):
         self.model = model
-        self._sequence_length = sequence_length
-        self._structure = _input_structure(model)
-        leaves = keras.tree.flatten_with_path(self._structure)
+        self.sequence_length = sequence_length
+        self.structure = _input_structure(model)
+        leaves = keras.tree.flatten_with_path(self.structure)
         names = [_input_name(path, tensor, len(leaves)) for path, tensor in leaves]
         self.inputs = dict(zip(_unique(names), (tensor for _, tensor in leaves)))
 
@@ -48,7 +48,7 @@ class NamedModel:
         }
 
     def _sizes(self, tensor):
-        return [self._sequence_length if size is None else size for size in tensor.shape[1:]]
+        return [self.sequence_length if size is None else size for size in tensor.shape[1:]]
 
     def name_inputs(self, x):
         """Turns inputs as the model takes them, or a dict by name, into arrays by name.
@@ -73,7 +73,7 @@ class NamedModel:
             )
         specs = self.input_specs()
         leaves = [
-            _fill_up(np.asarray(leaf), tensor.shape, self._sequence_length)
+            _fill_up(np.asarray(leaf), tensor.shape, self.sequence_length)
             for leaf, tensor in zip(leaves, self.inputs.values())
         ]
         return {name: _fit(name, leaf, specs[name]) for name, leaf in zip(specs, leaves)}
@@ -88,7 +88,7 @@ class NamedModel:
             The outputs by name.
         """
         leaves = [tf.convert_to_tensor(inputs[name]) for name in self.inputs]
-        outputs = self.model(keras.tree.pack_sequence_as(self._structure, leaves), training=False)
+        outputs = self.model(keras.tree.pack_sequence_as(self.structure, leaves), training=False)
         leaves = keras.tree.flatten_with_path(outputs)
         layers = _last_layers(self.model, len(leaves))
         names = [_output_name(path, layer, len(leaves)) for (path, _), layer in zip(leaves, layers)]

@@ -3,25 +3,26 @@
 import dataclasses
 import os
 import pathlib
-import re
 import tempfile
+import warnings
 
 import numpy as np
 import tensorflow as tf
 
 from keras_distill.arguments import check_integers
+from keras_distill.arguments import check_rates
+from keras_distill.export import litert
 from keras_distill.export import parity
-from keras_distill.export.saved_model import ENDPOINT
-from keras_distill.export.saved_model import write_saved_model
+from keras_distill.export.conversion import convert_model
+from keras_distill.export.examples import examples_for_check
+from keras_distill.export.layer_differences import describe_worst_layer
+from keras_distill.export.quantization import MODES
+from keras_distill.export.quantization import check_quantizable
 from keras_distill.export.signature import NamedModel
-from keras_distill.imports import import_module
 
-_QUANTIZATIONS = ("none", "dynamic")
 _MAX_EXAMPLES = 100
 _NUM_GENERATED = 32
-# The figures behind them are in the docstring of export_tflite.
 _FLOAT_TOLERANCE = 1e-4
-_DYNAMIC_TOLERANCE = 0.05
 _MIN_AGREEMENT = 0.9
 
 
@@ -33,60 +34,94 @@ class TFLiteReport:
         path: The file, a `pathlib.Path`.
         num_bytes: Its size.
         quantization: The mode it was written with.
-        max_difference: Largest absolute difference from Keras, over all outputs.
+        max_difference: Largest absolute difference from Keras, over all outputs; None for
+            a file that could not be checked.
         top1_agreement: Share of the rows in which the largest class is Keras's (of
             integer outputs: share of equal values), in the output where it is lowest;
             None if no output has classes.
         num_examples: Number of examples compared.
+        accuracy: Share of the labels that the file finds; None without labels.
+        keras_accuracy: Share of the labels that Keras finds; None without labels.
+        select_tf_ops: The file's operations that need TensorFlow's Flex delegate.
     """
 
     path: pathlib.Path
     num_bytes: int
     quantization: str
-    max_difference: float
-    top1_agreement: float | None
-    num_examples: int
+    max_difference: float | None = None
+    top1_agreement: float | None = None
+    num_examples: int = 0
+    accuracy: float | None = None
+    keras_accuracy: float | None = None
+    select_tf_ops: tuple = ()
 
 
 def export_tflite(
-    model, path, quantization="none", *, representative_data=None, sequence_length=None
+    model,
+    path,
+    *,
+    quantization="none",
+    representative_data=None,
+    batch_size=1,
+    sequence_length=None,
+    tolerance=None,
+    integer_io=False,
+    allow_select_tf_ops=False,
 ):
     """Writes a TFLite file, checked against Keras in the LiteRT interpreter first.
 
-    The batch size is 1, all shapes are fixed, and only TFLite's builtin operations are
-    used, so that every stock interpreter runs the file. The signature `serving_default`
-    has the names that `export_saved_model` gives.
+    All shapes are fixed and only TFLite's builtin operations are used, so that every
+    stock interpreter runs the file. The signature `serving_default` has the names that
+    `export_saved_model` gives.
 
     The file is refused if an output is NaN or infinite, or too far from Keras:
 
     ```
-    "none":     max |TFLite - Keras| <= 1e-4 * max(1, max |Keras|)
-    "dynamic":  max |TFLite - Keras| <= 0.05 * (max Keras - min Keras) + the above,
-                and on representative_data, for outputs with a last axis of 2 or more,
-                the same top-1 in 90 % of the rows (one row may always differ)
+    max |TFLite - Keras| <= 1e-4 * max(1, max |Keras|) + tolerance * (max Keras - min Keras)
     ```
 
-    each output by itself, over all examples. Integer outputs must be equal; with
-    "dynamic", equal in 90 %. The limits leave room over what good files do: CNN,
-    MobileNet, TextCNN, BiLSTM and transformer, untrained and trained, differed by up to
-    5e-7 ("none") and 0.012 ("dynamic") of the range, with 97 % to 100 % the same top-1.
+    each output by itself, over all examples; and if a quantized file changes more than
+    10 % of the answers: the top-1 of outputs with a last axis of 2 or more, on
+    representative_data, and integer outputs (one row may always differ).
+
+    | quantization | weights | activations | tolerance | size |
+    |---|---|---|---|---|
+    | "none" | float32 | float32 | 0 | 1 |
+    | "float16" | float16 | float32 | 0.01 | 1/2 |
+    | "dynamic" | 8 bits | float32, 8 bits inside of products | 0.05 | 1/4 |
+    | "int8" | 8 bits | 8 bits | 0.15 | 1/4 |
+    | "int16x8" | 8 bits | 16 bits | 0.05 | 1/4 |
+    | "int4" | 4 bits, embeddings float32 | as "dynamic" | 0.3 | 1/8 |
+
+    TFLite leaves weights of fewer than 1024 numbers in float32. int8 and int16x8 need
+    representative_data and no loop: RNNs built with unroll=True. int16x8 has no
+    embeddings and is slow where a phone has no hardware for it.
+
+    The conversion runs in a process of its own: a crash of the converter is an error.
 
     Args:
         model: A `keras.Model`: Functional, Sequential and built, or subclassed and called
             once with a `keras.Input`.
         path: The file to write. Its folder is made; an older file is replaced, and only
             by one that passed.
-        quantization: "none" for float32; "dynamic" for 8-bit weights, a quarter of the
-            size, with activations quantized on the fly (TFLite leaves weights of fewer
-            than 1024 numbers in float32). Defaults to "none".
-        representative_data: Real inputs to compare on: an array, dict or list as the
-            model takes it, with a batch axis, or a batched `tf.data.Dataset` of x or
-            `(x, y)`. The first 100 examples are used. None: 32 generated examples; real
-            ones are far better, because a trained model may do anything on noise.
+        quantization: A mode of the table. Defaults to "none".
+        representative_data: Real inputs to compare on, and to calibrate with: an array,
+            dict or list as the model takes it, with a batch axis, or a batched
+            `tf.data.Dataset` of x or `(x, y)`; with integer labels y, one for each row of
+            the one output, the report has both accuracies. The first 100 examples are
+            used. None: 32 generated examples; real ones are far better, because a trained
+            model may do anything on noise.
+        batch_size: Number of examples that the file reads at once. Defaults to 1.
         sequence_length: The size, in the file, of every dimension that the model leaves
             open, such as the length of a text; the caller of the file fills shorter texts
             up with zeros, as is done here with `representative_data`. None for models
             with fixed shapes.
+        tolerance: Instead of that of the table.
+        integer_io: With "int8" and "int16x8", whether the file's float inputs and outputs
+            become integers, for hardware without floats. Defaults to False.
+        allow_select_tf_ops: Whether the file may have operations of TensorFlow itself,
+            which run only in an interpreter with the Flex delegate. No Python package has
+            it: such a file is written unchecked, with a warning. Defaults to False.
 
     Returns:
         A `TFLiteReport`.
@@ -95,40 +130,78 @@ def export_tflite(
         ValueError: If an argument or the model does not fit, TFLite has no builtin
             operations for the model, the model answers differently from run to run, or
             the file disagrees with Keras. Nothing is written.
-        ImportError: If ai-edge-litert is not installed.
+        RuntimeError: If the converter crashes. Nothing is written.
+        ImportError: If ai-edge-litert is not installed; for "int4", litert-quantizer.
 
     Example:
 
     ```python
-    report = export_tflite(student, "student.tflite", "dynamic", representative_data=x_test)
+    report = export_tflite(
+        student, "student.tflite", quantization="dynamic", representative_data=x_test
+    )
     print(report.num_bytes, report.max_difference, report.top1_agreement)
     ```
     """
-    if quantization not in _QUANTIZATIONS:
-        raise ValueError(
-            f"quantization must be one of {_QUANTIZATIONS}. Received: quantization={quantization!r}"
-        )
-    interpreter_class = import_module("ai_edge_litert.interpreter").Interpreter
+    check_integers(batch_size=batch_size)
     if sequence_length is not None:
         check_integers(sequence_length=sequence_length)
     named_model = NamedModel(model, sequence_length)
+    check_quantizable(model, quantization, representative_data is not None)
+    _check_tolerance(tolerance)
+    _check_integer_io(integer_io, quantization)
     _check_convertible(named_model)
-    inputs = parity.check_inputs(named_model, representative_data, _NUM_GENERATED, _MAX_EXAMPLES)
-    expected = parity.keras_outputs(named_model, inputs)
-    content = _convert(named_model, quantization)
-    outputs = parity.compare_outputs(expected, _run(interpreter_class, content, inputs))
-    _check_outputs(outputs, quantization, is_real=representative_data is not None)
-    path = pathlib.Path(path)
-    _write(path, content)
-    agreements = [o.top1_agreement for o in outputs if o.top1_agreement is not None]
-    return TFLiteReport(
-        path=path,
-        num_bytes=len(content),
-        quantization=quantization,
-        max_difference=max(output.max_difference for output in outputs),
-        top1_agreement=min(agreements, default=None),
-        num_examples=len(next(iter(inputs.values()))),
+    inputs, labels = examples_for_check(
+        named_model, representative_data, _NUM_GENERATED, _MAX_EXAMPLES
     )
+    expected = parity.keras_outputs(named_model, inputs)
+    settings = {
+        "quantization": quantization,
+        "batch_size": batch_size,
+        "integer_io": integer_io,
+        "allow_select_tf_ops": allow_select_tf_ops,
+    }
+    content = convert_model(named_model, inputs, **settings)
+    interpreter = litert.open_file(content)
+    report = {"path": pathlib.Path(path), "num_bytes": len(content), "quantization": quantization}
+    if select_tf_ops := litert.select_tf_ops(interpreter):
+        warnings.warn(
+            f"{path} is written unchecked: its operations {', '.join(select_tf_ops)} need the Flex "
+            "delegate, which LiteRT's Python package does not have.",
+            stacklevel=2,
+        )
+        _write(report["path"], content)
+        return TFLiteReport(**report, select_tf_ops=select_tf_ops)
+    found = litert.run_file(interpreter, inputs, batch_size)
+    outputs = parity.compare_outputs(expected, found)
+    try:
+        _check_outputs(outputs, quantization, tolerance, is_real=representative_data is not None)
+    except ValueError as error:
+        worst = describe_worst_layer(named_model, inputs, settings)
+        raise ValueError(f"{error} {worst}") from None
+    _write(report["path"], content)
+    return TFLiteReport(
+        **report,
+        max_difference=max(output.max_difference for output in outputs),
+        top1_agreement=min(
+            (o.top1_agreement for o in outputs if o.top1_agreement is not None), default=None
+        ),
+        num_examples=len(next(iter(inputs.values()))),
+        accuracy=parity.accuracy(labels, found),
+        keras_accuracy=parity.accuracy(labels, expected),
+    )
+
+
+def _check_tolerance(tolerance):
+    if tolerance is not None:
+        check_rates(tolerance=tolerance)
+
+
+def _check_integer_io(integer_io, quantization):
+    if integer_io and not MODES[quantization].is_calibrated:
+        raise ValueError(
+            "integer_io=True needs integer activations: quantization='int8' or 'int16x8'. "
+            f"Received: quantization={quantization!r}"
+        )
 
 
 def _check_convertible(named_model):
@@ -150,59 +223,38 @@ def _check_convertible(named_model):
             "Build the same student under keras.config.set_dtype_policy('float32'), copy the "
             "weights with set_weights(model.get_weights()), and export that one."
         )
+    layers = named_model.model._flatten_layers()
+    if stateful := [layer.name for layer in layers if getattr(layer, "stateful", False)]:
+        raise ValueError(
+            "A TFLite file keeps no state between its calls. Received: the stateful layers "
+            f"{stateful}. Build them with stateful=False, or make the state an input and an output."
+        )
 
 
-def _convert(named_model, quantization):
-    with tempfile.TemporaryDirectory() as folder:
-        written = os.path.join(folder, "saved_model")
-        # With an open batch, LSTMs get operations that no stock interpreter has.
-        write_saved_model(named_model, written, batch_size=1)
-        converter = tf.lite.TFLiteConverter.from_saved_model(written)
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-        if quantization == "dynamic":
-            converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        try:
-            return converter.convert()
-        except Exception as error:
-            found = re.search(r"(?:TF Select|Custom) ops: (.*)", str(error))
-            reason = f"It has none for: {found[1]}" if found else f"The converter says: {error}"
-            raise ValueError(
-                "The model must convert to TFLite's builtin operations, which every interpreter "
-                f"has. {reason}. Replace the layers that use them."
-            ) from error
-
-
-def _run(interpreter_class, content, inputs):
-    # The interpreter reads the signature's tensors where it stands: keep it alive.
-    interpreter = interpreter_class(model_content=content)
-    runner = interpreter.get_signature_runner(ENDPOINT)
-    num_examples = len(next(iter(inputs.values())))
-    rows = [
-        runner(**{name: values[i : i + 1] for name, values in inputs.items()})
-        for i in range(num_examples)
-    ]
-    return {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
-
-
-def _check_outputs(outputs, quantization, is_real):
+def _check_outputs(outputs, quantization, tolerance, is_real):
+    mode = MODES[quantization]
+    tolerance = mode.tolerance if tolerance is None else tolerance
     for output in outputs:
         limit = output.limit(_FLOAT_TOLERANCE)
-        must_agree = quantization == "dynamic" and (is_real or not output.is_float)
-        if quantization == "dynamic":
-            limit = limit + _DYNAMIC_TOLERANCE * output.span if output.is_float else np.inf
+        if output.is_float:
+            limit += tolerance * output.span
+        elif quantization != "none":
+            limit = np.inf
+        problem = f"Received, with quantization={quantization!r}: {output}. Nothing was written. "
         if output.max_difference > limit:
             raise ValueError(
-                f"The TFLite file must agree with Keras to {limit:.3g}. Received, with "
-                f"quantization={quantization!r}: {output}. Nothing was written. "
+                f"The TFLite file must agree with Keras to {limit:.3g}. "
+                + problem
                 + _remedy(quantization, is_real)
             )
+        must_agree = quantization != "none" and (is_real or not output.is_float)
         if must_agree and output.top1_agreement is not None:
             num_different = round((1 - output.top1_agreement) * output.num_rows)
             if num_different > max(1, (1 - _MIN_AGREEMENT) * output.num_rows):
                 raise ValueError(
                     f"The TFLite file must have Keras's top-1 in {_MIN_AGREEMENT:.0%} of the rows. "
-                    f"Received, with quantization={quantization!r}: {output}. Nothing was "
-                    "written. " + _remedy(quantization, is_real)
+                    + problem
+                    + _remedy(quantization, is_real)
                 )
 
 

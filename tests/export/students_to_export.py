@@ -17,10 +17,15 @@ def text_cnn():
     return keras.Model(ids, layers.Dense(4, name="logits")(layers.GlobalMaxPooling1D()(x)))
 
 
-def bilstm():
+def bilstm(unroll=False):
     ids = keras.Input((8,), dtype="int32", name="ids")
     x = layers.Embedding(100, 8, mask_zero=True)(ids)
-    return keras.Model(ids, layers.Dense(2, name="logits")(layers.Bidirectional(layers.LSTM(4))(x)))
+    x = layers.Bidirectional(layers.LSTM(4, unroll=unroll))(x)
+    return keras.Model(ids, layers.Dense(2, name="logits")(x))
+
+
+def unrolled_bilstm():
+    return bilstm(unroll=True)
 
 
 def transformer():

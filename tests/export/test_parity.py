@@ -7,6 +7,8 @@ from keras import layers
 
 import keras_distill as kd
 from keras_distill.export import parity
+from keras_distill.export.examples import examples_for_check
+from keras_distill.export.examples import generate_inputs
 from keras_distill.export.signature import NamedModel
 
 
@@ -80,7 +82,7 @@ def test_generated_ids_come_from_the_whole_vocabulary_and_from_nothing_else():
     """Ids of 0 and 1 alone would compare two rows of an embedding of thousands."""
     ids = keras.Input((50,))  # Keras's default: float32.
     model = NamedModel(keras.Model(ids, layers.Embedding(40, 2)(ids)))
-    values = parity.generate_inputs(model, 20)["inputs"]
+    values = generate_inputs(model, 20)["inputs"]
     assert set(np.unique(values)) == set(range(40))
     assert values.dtype == "float32"
 
@@ -88,14 +90,14 @@ def test_generated_ids_come_from_the_whole_vocabulary_and_from_nothing_else():
 def test_generated_rows_of_integers_never_mask_everything():
     """The mean over no token is NaN in Keras itself."""
     mask = keras.Input((2,), dtype="int32")
-    values = parity.generate_inputs(NamedModel(keras.Model(mask, mask * 1)), 64)["inputs"]
+    values = generate_inputs(NamedModel(keras.Model(mask, mask * 1)), 64)["inputs"]
     assert set(np.unique(values)) == {0, 1}
     assert values.max(axis=1).min() == 1
 
 
 def test_generated_inputs_are_the_same_each_time():
     model = NamedModel(students_to_export.cnn())
-    first, second = (parity.generate_inputs(model, 2)["image"] for _ in range(2))
+    first, second = (generate_inputs(model, 2)["image"] for _ in range(2))
     np.testing.assert_array_equal(first, second)
 
 
@@ -112,14 +114,19 @@ def test_real_inputs_are_taken_as_fit_takes_them(kind):
         ).batch(2),
     }[kind]()
     model = NamedModel(students_to_export.random_at_inference())
-    np.testing.assert_array_equal(parity.check_inputs(model, data, 9, max_examples=5)["x"], x[:5])
+    inputs, labels = examples_for_check(model, data, 9, max_examples=5)
+    np.testing.assert_array_equal(inputs["x"], x[:5])
+    if kind in ("x, y", "paired"):
+        np.testing.assert_array_equal(labels, y[:5])
+    else:
+        assert labels is None
 
 
 def test_no_data_is_refused():
     """Nothing compared is nothing different: every file would pass."""
     model = NamedModel(students_to_export.random_at_inference())
     with pytest.raises(ValueError, match="at least one example"):
-        parity.check_inputs(model, np.ones((0, 4)), 9, max_examples=5)
+        examples_for_check(model, np.ones((0, 4)), 9, max_examples=5)
 
 
 def test_model_that_fails_on_generated_inputs_asks_for_real_ones():
@@ -131,4 +138,4 @@ def test_model_that_fails_on_generated_inputs_asks_for_real_ones():
     x = keras.Input((2,))
     model = NamedModel(keras.Model(x, Strict()(x)))
     with pytest.raises(ValueError, match="representative_data"):
-        parity.keras_outputs(model, parity.generate_inputs(model, 1))
+        parity.keras_outputs(model, generate_inputs(model, 1))

@@ -24,7 +24,7 @@ MODELS = [
 def test_every_kind_of_student_runs_in_the_stock_interpreter(build, quantization, tmp_path):
     """Keras's own LiteRT export gives LSTMs Flex operations, which no phone has."""
     model = build()
-    report = export_tflite(model, tmp_path / "new" / "student.tflite", quantization)
+    report = export_tflite(model, tmp_path / "new" / "student.tflite", quantization=quantization)
     assert (report.quantization, report.num_examples) == (quantization, 32)
     assert report.num_bytes == report.path.stat().st_size
     assert report.top1_agreement >= 0.9
@@ -49,7 +49,9 @@ def test_report_is_what_a_user_measures_on_the_same_inputs(kind, tmp_path):
     data = x
     if kind == "dataset":
         data = tf.data.Dataset.from_tensor_slices((x, np.zeros(7))).batch(3)
-    report = export_tflite(model, tmp_path / "s.tflite", "dynamic", representative_data=data)
+    report = export_tflite(
+        model, tmp_path / "s.tflite", quantization="dynamic", representative_data=data
+    )
     interpreter = Interpreter(str(report.path))
     runner = interpreter.get_signature_runner("serving_default")
     rows = [runner(**{name: x[name][i : i + 1] for name in x}) for i in range(7)]
@@ -65,7 +67,9 @@ def test_dynamic_is_a_quarter_of_the_size(tmp_path):
     """Without Optimize.DEFAULT a "dynamic" file would be a float32 file."""
     model = keras.Sequential([keras.Input((200,)), layers.Dense(400), layers.Dense(10)])
     sizes = {
-        quantization: export_tflite(model, tmp_path / quantization, quantization).num_bytes
+        quantization: export_tflite(
+            model, tmp_path / quantization, quantization=quantization
+        ).num_bytes
         for quantization in ("none", "dynamic")
     }
     assert sizes["dynamic"] < 0.3 * sizes["none"]
@@ -89,7 +93,7 @@ def test_refused_export_keeps_the_file_that_was_there(build, quantization, tmp_p
     path = tmp_path / "student.tflite"
     path.write_bytes(b"the good one")
     with pytest.raises(ValueError, match="othing was written"):
-        export_tflite(build(), path, quantization)
+        export_tflite(build(), path, quantization=quantization)
     assert path.read_bytes() == b"the good one"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -110,13 +114,15 @@ def test_flipped_classes_are_refused_on_real_inputs(tmp_path):
     model.layers[1].kernel.assign(kernel)
     data = np.random.default_rng(1).normal(size=(50, 64))
     with pytest.raises(ValueError, match="top-1 in 90%"):
-        export_tflite(model, tmp_path / "s.tflite", "dynamic", representative_data=data)
+        export_tflite(
+            model, tmp_path / "s.tflite", quantization="dynamic", representative_data=data
+        )
     assert not list(tmp_path.iterdir())
 
 
 def test_unknown_quantization_lists_the_modes(tmp_path):
-    with pytest.raises(ValueError, match=r"'none', 'dynamic'.*int3"):
-        export_tflite(students_to_export.cnn(), tmp_path / "s.tflite", "int3")
+    with pytest.raises(ValueError, match=r"'none', 'float16', .*quantization='int3'"):
+        export_tflite(students_to_export.cnn(), tmp_path / "s.tflite", quantization="int3")
 
 
 def open_length():

@@ -276,7 +276,7 @@ def test_student_exports(tmp_path):
     student = from_teacher(source, num_classes=3, width=8)
     path = tmp_path / "student.tflite"
     report = kd.export_tflite(
-        student, path, "dynamic", representative_data=texts(), sequence_length=12
+        student, path, quantization="dynamic", representative_data=texts(), sequence_length=12
     )
     names = [operation["op_name"] for operation in Interpreter(str(path))._get_ops_details()]
     assert not any(name.startswith("Flex") for name in names)

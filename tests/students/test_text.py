@@ -128,7 +128,7 @@ def test_dynamic_tflite_file_and_saved_model_agree_with_keras(build, task, tmp_p
     report = kd.export_tflite(
         student,
         tmp_path / "s.tflite",
-        "dynamic",
+        quantization="dynamic",
         representative_data=inputs(task),
         sequence_length=10,
     )

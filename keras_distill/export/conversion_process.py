@@ -1,0 +1,93 @@
+"""The process that converts SavedModels: its crash is an error, not the end of a session.
+
+Run as a script, it reads one request as JSON from each line of its standard input, and
+answers each with a line. It imports TensorFlow and nothing of ours, to start soon.
+"""
+
+import json
+import os
+import re
+import sys
+
+_INTEGERS = {"int8": "int8", "int16x8": "int16"}
+
+
+def convert(
+    saved_model,
+    path,
+    quantization,
+    representative_data,
+    batch_size,
+    integer_io,
+    allow_select_tf_ops,
+):
+    """Writes a TFLite file.
+
+    Args:
+        saved_model: Folder of the SavedModel, with a fixed batch size.
+        path: The file to write.
+        quantization: "none", "float16", "dynamic", "int8" or "int16x8".
+        representative_data: An .npz file with inputs by name, for the last two.
+        batch_size: That of the SavedModel.
+        integer_io: Whether inputs and outputs are integers, for the last two.
+        allow_select_tf_ops: Whether operations of TensorFlow may be used.
+    """
+    import tensorflow as tf
+
+    converter = tf.lite.TFLiteConverter.from_saved_model(saved_model)
+    ops = tf.lite.OpsSet
+    builtins = {
+        "int8": ops.TFLITE_BUILTINS_INT8,
+        "int16x8": ops.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8,
+    }.get(quantization, ops.TFLITE_BUILTINS)
+    converter.target_spec.supported_ops = [builtins]
+    if allow_select_tf_ops:
+        converter.target_spec.supported_ops.append(ops.SELECT_TF_OPS)
+    # Names of the Python lines that made each operation, of no use on a phone.
+    converter.exclude_conversion_metadata = True
+    if quantization != "none":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if quantization == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    if quantization in _INTEGERS:
+        converter.representative_dataset = lambda: _batches(representative_data, batch_size)
+        if integer_io:
+            converter.inference_input_type = tf.as_dtype(_INTEGERS[quantization])
+            converter.inference_output_type = tf.as_dtype(_INTEGERS[quantization])
+    content = converter.convert()
+    with open(path, "wb") as file:
+        file.write(content)
+
+
+def _batches(representative_data, batch_size):
+    import numpy as np
+
+    with np.load(representative_data) as arrays:
+        inputs = dict(arrays)
+    num_examples = len(next(iter(inputs.values())))
+    for start in range(0, num_examples, batch_size):
+        places = np.arange(start, start + batch_size) % num_examples
+        # With the signature's name, or the converter matches the inputs by their order.
+        yield "serving_default", {name: values[places] for name, values in inputs.items()}
+
+
+def _reason(error):
+    found = re.search(r"(?:TF Select|Custom) ops: (.*)", str(error))
+    return f"It has none for: {found[1]}" if found else f"The converter says: {error}"
+
+
+def main():
+    # Libraries print to the standard output, too.
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    for line in sys.stdin:
+        answer = {}
+        try:
+            convert(**json.loads(line))
+        except Exception as error:
+            answer = {"error": _reason(error)}
+        print(json.dumps(answer), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,44 @@
+"""Which layer of a model an exported file gets wrong."""
+
+import keras
+
+from keras_distill.export import litert
+from keras_distill.export import parity
+from keras_distill.export.conversion import convert_model
+from keras_distill.export.signature import NamedModel
+
+
+def describe_worst_layer(named_model, inputs, settings):
+    """Names the layer whose output is furthest from Keras's, for an error message.
+
+    Args:
+        named_model: The `NamedModel` that was refused.
+        inputs: Arrays by name.
+        settings: Those of `convert_model`.
+
+    Returns:
+        A sentence; "" if the layers' outputs cannot be read, as in a subclassed model.
+    """
+    outputs = _layer_outputs(named_model.model)
+    if not outputs:
+        return ""
+    layers = NamedModel(keras.Model(named_model.structure, outputs), named_model.sequence_length)
+    try:
+        content = convert_model(layers, inputs, **settings)
+        found = litert.run_file(litert.open_file(content), inputs, settings["batch_size"])
+        compared = parity.compare_outputs(parity.keras_outputs(layers, inputs), found)
+    except (RuntimeError, ValueError):
+        # With all layers as outputs it is another file, which may not convert at all.
+        return ""
+    worst = max(compared, key=lambda output: output.max_difference / (output.span or 1))
+    return f"Of its layers this one is furthest from Keras: {worst}."
+
+
+def _layer_outputs(model):
+    outputs = {}
+    for layer in getattr(model, "layers", ()):
+        tensor = getattr(layer, "output", None)
+        is_one = isinstance(tensor, keras.KerasTensor) and "float" in str(tensor.dtype)
+        if is_one and not isinstance(layer, keras.layers.InputLayer):
+            outputs[layer.name] = tensor
+    return outputs

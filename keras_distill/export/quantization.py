@@ -1,0 +1,74 @@
+"""The modes of quantization, what each may lose, and the models that it cannot carry."""
+
+import dataclasses
+
+import keras
+
+
+@dataclasses.dataclass(frozen=True)
+class Mode:
+    """One mode.
+
+    Args:
+        tolerance: What the file may differ from Keras beyond rounding: a share of the
+            range of Keras's output.
+        is_calibrated: Whether it needs representative data, to find the range of every
+            activation.
+    """
+
+    tolerance: float
+    is_calibrated: bool = False
+
+
+# The figures behind them are in the docstring of export_tflite.
+MODES = {
+    "none": Mode(0.0),
+    "float16": Mode(0.01),
+    "dynamic": Mode(0.05),
+    "int8": Mode(0.15, is_calibrated=True),
+    "int16x8": Mode(0.05, is_calibrated=True),
+    "int4": Mode(0.3),
+}
+
+
+def check_quantizable(model, quantization, has_data):
+    """Raises `ValueError` for an unknown mode, and for models that it is known to fail on.
+
+    Args:
+        model: A `keras.Model`.
+        quantization: Name of the mode.
+        has_data: Whether there is representative data.
+    """
+    if quantization not in MODES:
+        raise ValueError(
+            f"quantization must be one of {tuple(MODES)}. Received: quantization={quantization!r}"
+        )
+    if MODES[quantization].is_calibrated and not has_data:
+        raise ValueError(
+            f"quantization={quantization!r} measures the range of every activation: give real "
+            "inputs as representative_data, 100 or more. Received: representative_data=None"
+        )
+    layers = model._flatten_layers()
+    if MODES[quantization].is_calibrated and (looped := _names(layers, _is_looped)):
+        raise ValueError(
+            f"quantization={quantization!r} cannot calibrate a loop. Received: the layers "
+            f"{looped}, which loop over time. Build them with unroll=True and a fixed length and "
+            "copy the weights, or use quantization='dynamic'."
+        )
+    if quantization == "int16x8" and (embeddings := _names(layers, _is_embedding)):
+        raise ValueError(
+            "quantization='int16x8' has no operation for embeddings. Received: the layers "
+            f"{embeddings}. Use quantization='int8' or 'dynamic'."
+        )
+
+
+def _names(layers, is_one):
+    return [layer.name for layer in layers if is_one(layer)]
+
+
+def _is_looped(layer):
+    return isinstance(layer, keras.layers.RNN) and not layer.unroll
+
+
+def _is_embedding(layer):
+    return isinstance(layer, keras.layers.Embedding)

@@ -1,0 +1,212 @@
+"""The modes of quantization, each on every kind of student that it can carry."""
+
+import keras
+import numpy as np
+import pytest
+import students_to_export
+import tensorflow as tf
+from ai_edge_litert.interpreter import Interpreter
+from keras import layers
+
+from keras_distill.export import conversion
+from keras_distill.export import export_tflite
+from keras_distill.export.examples import generate_inputs
+from keras_distill.export.signature import NamedModel
+
+MODELS = [
+    students_to_export.cnn,
+    students_to_export.text_cnn,
+    students_to_export.unrolled_bilstm,
+    students_to_export.transformer,
+    students_to_export.two_in_two_out,
+]
+
+
+def real_inputs(model, num_examples=64):
+    return generate_inputs(NamedModel(model), num_examples, seed=7)
+
+
+def weight_dtypes(path):
+    interpreter = Interpreter(str(path))
+    interpreter.allocate_tensors()
+    return {detail["dtype"] for detail in interpreter.get_tensor_details()}
+
+
+@pytest.mark.parametrize("quantization", ["float16", "int8", "int4"])
+@pytest.mark.parametrize("build", MODELS, ids=lambda build: build.__name__)
+def test_every_mode_carries_every_kind_of_student(build, quantization, tmp_path):
+    model = build()
+    # Untrained, their classes are near ties, which 4 bits decide anew.
+    data = None if quantization == "int4" else real_inputs(model)
+    report = export_tflite(
+        model, tmp_path / "s.tflite", quantization=quantization, representative_data=data
+    )
+    assert report.select_tf_ops == ()
+    assert report.num_examples == (32 if data is None else 64)
+
+
+def wide(inputs=64):
+    x = keras.Input((inputs,), name="x")
+    return keras.Model(x, layers.Dense(10, name="logits")(layers.Dense(400)(x)))
+
+
+@pytest.mark.parametrize(
+    ("quantization", "share", "dtype"),
+    [
+        ("float16", 0.5, np.float16),
+        ("dynamic", 0.25, np.int8),
+        ("int8", 0.25, np.int8),
+        ("int16x8", 0.25, np.int8),
+        ("int4", 0.125, np.int8),
+    ],
+)
+def test_sizes_are_those_of_the_bits(quantization, share, dtype, tmp_path):
+    """A mode that the converter ignores gives a float32 file without a word."""
+    model = wide(256)
+    none = export_tflite(model, tmp_path / "none.tflite")
+    report = export_tflite(
+        model,
+        tmp_path / "s.tflite",
+        quantization=quantization,
+        representative_data=real_inputs(model),
+    )
+    assert 0.9 * share < report.num_bytes / none.num_bytes < 1.1 * share + 0.02
+    if quantization != "int4":
+        assert dtype in weight_dtypes(report.path)
+    assert report.max_difference > none.max_difference
+
+
+def test_integer_io(tmp_path):
+    """For hardware without floats; the report compares floats all the same."""
+    model = wide()
+    x = real_inputs(model)
+    reports = {
+        integer_io: export_tflite(
+            model,
+            tmp_path / f"{integer_io}.tflite",
+            quantization="int8",
+            representative_data=x,
+            integer_io=integer_io,
+        )
+        for integer_io in (True, False)
+    }
+    for integer_io, dtype in ((True, np.int8), (False, np.float32)):
+        interpreter = Interpreter(str(reports[integer_io].path))
+        assert interpreter.get_input_details()[0]["dtype"] == dtype
+        assert interpreter.get_output_details()[0]["dtype"] == dtype
+    assert reports[True].max_difference < 2 * reports[False].max_difference
+
+
+def test_batches_of_four(tmp_path):
+    model = students_to_export.cnn()
+    x = real_inputs(model, 10)
+    report = export_tflite(
+        model, tmp_path / "s.tflite", quantization="int8", representative_data=x, batch_size=4
+    )
+    interpreter = Interpreter(str(report.path))
+    assert interpreter.get_input_details()[0]["shape"].tolist() == [4, 12, 12, 1]
+    assert report.num_examples == 10
+
+
+def test_both_accuracies_of_labelled_data(tmp_path):
+    model = wide()
+    x = real_inputs(model)["x"]
+    answers = model(x).numpy().argmax(-1)
+    labels = np.where(np.arange(64) < 48, answers, (answers + 1) % 10)
+    data = tf.data.Dataset.from_tensor_slices((x, labels)).batch(16)
+    report = export_tflite(model, tmp_path / "s.tflite", representative_data=data)
+    assert (report.keras_accuracy, report.accuracy) == (0.75, 0.75)
+    unlabelled = export_tflite(model, tmp_path / "s.tflite", representative_data=x)
+    assert unlabelled.accuracy is unlabelled.keras_accuracy is None
+
+
+def test_select_tf_ops_are_named(tmp_path):
+    x = keras.Input((4, 4), name="x")
+    model = keras.Model(x, keras.ops.linalg.inv(x + 4 * np.eye(4, dtype="float32")))
+    with pytest.warns(UserWarning, match="unchecked: its operations FlexMatrixInverse need"):
+        report = export_tflite(model, tmp_path / "s.tflite", allow_select_tf_ops=True)
+    assert report.select_tf_ops == ("FlexMatrixInverse",)
+    assert report.max_difference is None
+    assert report.path.stat().st_size == report.num_bytes
+
+
+def test_a_crash_of_the_converter_is_an_error(tmp_path):
+    """Calibrating a loop aborts the process: a user's session with an hour's training in it."""
+    model = students_to_export.bilstm()
+    with pytest.raises(RuntimeError, match=r"converter crashed \(SIG"):
+        conversion.convert_model(
+            NamedModel(model),
+            real_inputs(model),
+            quantization="int8",
+            batch_size=1,
+            integer_io=False,
+            allow_select_tf_ops=False,
+        )
+    report = export_tflite(model, tmp_path / "s.tflite")
+    assert report.num_bytes > 0
+
+
+class TestBadInput:
+    """Refused before anything is converted."""
+
+    @pytest.mark.parametrize("quantization", ["int8", "int16x8"])
+    def test_calibration_without_data(self, quantization, tmp_path):
+        with pytest.raises(ValueError, match=r"give real inputs as representative_data"):
+            export_tflite(wide(), tmp_path / "s.tflite", quantization=quantization)
+
+    def test_calibration_of_a_loop(self, tmp_path):
+        model = students_to_export.bilstm()
+        with pytest.raises(ValueError, match=r"lstm.*unroll=True.*quantization='dynamic'"):
+            export_tflite(
+                model,
+                tmp_path / "s.tflite",
+                quantization="int8",
+                representative_data=real_inputs(model),
+            )
+
+    def test_int16x8_embeddings(self, tmp_path):
+        model = students_to_export.text_cnn()
+        with pytest.raises(ValueError, match=r"int16x8.*embedding.*'int8' or 'dynamic'"):
+            export_tflite(
+                model,
+                tmp_path / "s.tflite",
+                quantization="int16x8",
+                representative_data=real_inputs(model),
+            )
+
+    def test_integer_io_without_integers(self, tmp_path):
+        with pytest.raises(ValueError, match=r"integer_io=True.*'int8' or 'int16x8'.*'dynamic'"):
+            export_tflite(wide(), tmp_path / "s.tflite", quantization="dynamic", integer_io=True)
+
+    @pytest.mark.parametrize("tolerance", [-0.1, float("nan"), "0.1"], ids=repr)
+    def test_tolerance(self, tolerance, tmp_path):
+        with pytest.raises(ValueError, match="tolerance must be"):
+            export_tflite(wide(), tmp_path / "s.tflite", tolerance=tolerance)
+
+    @pytest.mark.parametrize("batch_size", [0, 1.5])
+    def test_batch_size(self, batch_size, tmp_path):
+        with pytest.raises(ValueError, match="batch_size must be"):
+            export_tflite(wide(), tmp_path / "s.tflite", batch_size=batch_size)
+
+    def test_stateful_layers(self, tmp_path):
+        x = keras.Input((5, 3), batch_size=1, name="x")
+        model = keras.Model(x, layers.LSTM(4, stateful=True, name="memory")(x))
+        with pytest.raises(ValueError, match=r"keeps no state.*memory.*stateful=False"):
+            export_tflite(model, tmp_path / "s.tflite")
+
+
+def test_a_tighter_tolerance_refuses_and_names_the_layer(tmp_path):
+    """Without a place to look at, a refused file is a dead end."""
+    x = keras.Input((64,), name="x")
+    model = keras.Model(x, layers.Dense(10, name="logits")(layers.Dense(400, name="hidden")(x)))
+    with pytest.raises(
+        ValueError, match=r"agree with Keras to.*furthest from Keras: '(logits|hidden)'"
+    ):
+        export_tflite(
+            model,
+            tmp_path / "s.tflite",
+            quantization="int8",
+            representative_data=real_inputs(model),
+            tolerance=0.0,
+        )
+    assert not list(tmp_path.iterdir())
