@@ -16,6 +16,8 @@ from keras_distill.export import parity
 from keras_distill.export.conversion import convert_model
 from keras_distill.export.examples import examples_for_check
 from keras_distill.export.layer_differences import describe_worst_layer
+from keras_distill.export.metadata import TextMetadata
+from keras_distill.export.metadata import add_metadata
 from keras_distill.export.quantization import MODES
 from keras_distill.export.quantization import check_quantizable
 from keras_distill.export.signature import NamedModel
@@ -64,6 +66,7 @@ def export_tflite(
     representative_data=None,
     batch_size=1,
     sequence_length=None,
+    metadata=None,
     tolerance=None,
     integer_io=False,
     allow_select_tf_ops=False,
@@ -116,6 +119,9 @@ def export_tflite(
             open, such as the length of a text; the caller of the file fills shorter texts
             up with zeros, as is done here with `representative_data`. None for models
             with fixed shapes.
+        metadata: `ImageMetadata` or `TextMetadata`, for apps that read it: MediaPipe's.
+            The file then has the inputs that they give, probabilities as its output, and
+            TextMetadata's max_length for sequence_length.
         tolerance: Instead of that of the table.
         integer_io: With "int8" and "int16x8", whether the file's float inputs and outputs
             become integers, for hardware without floats. Defaults to False.
@@ -143,8 +149,11 @@ def export_tflite(
     ```
     """
     check_integers(batch_size=batch_size)
+    if isinstance(metadata, TextMetadata) and sequence_length is None:
+        sequence_length = metadata.max_length
     if sequence_length is not None:
         check_integers(sequence_length=sequence_length)
+    prepared = model if metadata is None else metadata.prepare(model)
     named_model = NamedModel(model, sequence_length)
     check_quantizable(model, quantization, representative_data is not None)
     _check_tolerance(tolerance)
@@ -153,6 +162,9 @@ def export_tflite(
     inputs, labels = examples_for_check(
         named_model, representative_data, _NUM_GENERATED, _MAX_EXAMPLES
     )
+    if metadata is not None:
+        named_model = NamedModel(prepared)
+        inputs = metadata.prepare_inputs(*inputs.values())
     expected = parity.keras_outputs(named_model, inputs)
     settings = {
         "quantization": quantization,
@@ -161,6 +173,8 @@ def export_tflite(
         "allow_select_tf_ops": allow_select_tf_ops,
     }
     content = convert_model(named_model, inputs, **settings)
+    if metadata is not None:
+        content = add_metadata(content, metadata)
     interpreter = litert.open_file(content)
     report = {"path": pathlib.Path(path), "num_bytes": len(content), "quantization": quantization}
     if select_tf_ops := litert.select_tf_ops(interpreter):

@@ -1,0 +1,314 @@
+"""What an app needs to know of a TFLite file, written into the file itself."""
+
+import dataclasses
+import io
+import zipfile
+
+import keras
+import numpy as np
+from keras import ops
+from tensorflow.lite.tools import flatbuffer_utils
+
+from keras_distill.arguments import check_integers
+from keras_distill.export import metadata_schema as schema
+from keras_distill.output_domain import LOGITS
+from keras_distill.output_domain import SOFTMAX
+from keras_distill.output_domain import output_domains
+
+_ENTRY = "TFLITE_METADATA"
+# The first that knows all of our tables.
+_MIN_PARSER_VERSION = "1.2.1"
+_BERT_INPUTS = ("input_word_ids", "input_mask", "input_type_ids")
+# What MediaPipe calls the inputs of a BERT.
+_BERT_NAMES = {
+    "input_word_ids": "ids",
+    "input_mask": "mask",
+    "input_type_ids": "segment_ids",
+}
+_TOKENIZERS = ("bert", "regex")
+_LABELS_FILE, _VOCABULARY_FILE = "labels.txt", "vocab.txt"
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageMetadata:
+    """An image classifier: MediaPipe's ImageClassifier takes the file as it is.
+
+    The model has one input (height, width, 1 or 3) of floats, which were
+    `(pixel - mean) / std` in training, of pixels from 0 to 255. The app computes that; one
+    number for each channel it cannot do, so the file does.
+
+    Args:
+        labels: Names of the classes, in the model's order.
+        mean: One number, or one for each channel. Defaults to 0.
+        std: One number, or one for each channel. Defaults to 1.
+    """
+
+    labels: tuple
+    mean: float | tuple = 0.0
+    std: float | tuple = 1.0
+
+    def __post_init__(self):
+        _check_labels(self.labels)
+        for name in ("mean", "std"):
+            values = np.atleast_1d(getattr(self, name)).astype("float64")
+            if not np.isfinite(values).all() or (name == "std" and not (values > 0).all()):
+                raise ValueError(
+                    f"{name} must be a finite number, or one for each channel, and std above 0. "
+                    f"Received: {name}={getattr(self, name)!r}"
+                )
+
+    def prepare(self, model):
+        """The model with probabilities as its output."""
+        shape = model.input_shape
+        if not isinstance(shape, tuple) or len(shape) != 4 or shape[-1] not in (1, 3):
+            raise ValueError(
+                "ImageMetadata needs a model with one input (batch, height, width, channels), of 1 "
+                f"or 3 channels. Received: a model with the input shape {shape}"
+            )
+        for name in ("mean", "std"):
+            if np.size(getattr(self, name)) not in (1, shape[-1]):
+                raise ValueError(
+                    f"{name} must be one number or one for each of the {shape[-1]} channels. "
+                    f"Received: {name}={getattr(self, name)!r}"
+                )
+        image = keras.Input(shape[1:], name="image")
+        x = image if self._in_app else (image - np.float32(self.mean)) / np.float32(self.std)
+        outputs = _probabilities(model, model(x), self.labels)
+        return keras.Model(image, outputs, name=model.name)
+
+    @property
+    def _in_app(self):
+        return np.size(self.mean) == np.size(self.std) == 1
+
+    def prepare_inputs(self, image):
+        """The inputs of the prepared model, from the model's own."""
+        if not self._in_app:
+            image = (image * np.array(self.std) + np.array(self.mean)).astype("float32")
+        return {"image": image}
+
+    def input_tables(self, names, shapes):
+        mean, std = 0.0, 1.0
+        if self._in_app:
+            mean, std = (float(np.squeeze(value)) for value in (self.mean, self.std))
+        color_space = schema.RGB if shapes["image"][-1] == 3 else schema.GRAYSCALE
+        return [
+            schema.Table(
+                "TensorMetadata",
+                name="image",
+                content=schema.content("ImageProperties", color_space=color_space),
+                process_units=[schema.process_unit("NormalizationOptions", mean=[mean], std=[std])],
+                stats=schema.Table("Stats", max=[(255.0 - mean) / std], min=[-mean / std]),
+            )
+        ]
+
+    process_units = ()
+
+    def files(self):
+        return {_LABELS_FILE: "\n".join(self.labels)}
+
+
+@dataclasses.dataclass(frozen=True)
+class TextMetadata:
+    """A text classifier: MediaPipe's TextClassifier takes the file as it is.
+
+    The app tokenizes, and knows two ways. "bert": lowercased ASCII, word pieces between
+    "[CLS]" and "[SEP]", for students of a `WordPieceVocabulary` with
+    add_special_tokens=True and strip_accents=False. "regex": words between blanks, for
+    students of a `WordVocabulary` with split_punctuation=False. There the app does not
+    lowercase: for a vocabulary that does, each word stands in the file also with its
+    first letter and with all letters in capitals.
+
+    Args:
+        labels: Names of the classes, in the model's order.
+        vocabulary: The student's `WordPieceVocabulary` or `WordVocabulary`.
+        tokenizer: "bert" or "regex".
+        max_length: Number of ids of a text; the app cuts off what is longer.
+    """
+
+    labels: tuple
+    vocabulary: object
+    tokenizer: str
+    max_length: int
+
+    def __post_init__(self):
+        _check_labels(self.labels)
+        check_integers(max_length=self.max_length)
+        if self.tokenizer not in _TOKENIZERS:
+            raise ValueError(
+                f"tokenizer must be one of {_TOKENIZERS}. Received: tokenizer={self.tokenizer!r}"
+            )
+        wanted = {
+            "bert": {"strip_accents": False, "lowercase": True, "add_special_tokens": True},
+            "regex": {"split_punctuation": False, "add_special_tokens": False},
+        }[self.tokenizer]
+        has = {name: getattr(self.vocabulary, name, None) for name in wanted}
+        if has != wanted:
+            raise ValueError(
+                f"An app's {self.tokenizer!r} tokenizer reads texts as a vocabulary with {wanted} "
+                f"does. Received: a {type(self.vocabulary).__name__} with {has}. Teach the student "
+                "with such a vocabulary, or it will see other ids in the app than in training."
+            )
+
+    def prepare(self, model):
+        """The model with the inputs that the app gives, and probabilities as its output."""
+        if len(model.inputs) != 1 or len(model.inputs[0].shape) != 2:
+            raise ValueError(
+                "TextMetadata needs a model with one input, ids (batch, length). Received: a model "
+                f"with the inputs {[tuple(tensor.shape) for tensor in model.inputs]}"
+            )
+        self._check_embedding(model)
+        inputs = {
+            name: keras.Input((self.max_length,), dtype="int32", name=name)
+            for name in (_BERT_INPUTS if self.tokenizer == "bert" else ("token_ids",))
+        }
+        if self.tokenizer == "bert":
+            # Of one text all segments are 0; unused, the input would not be in the file.
+            is_token = ops.greater(inputs["input_mask"], inputs["input_type_ids"])
+            ids = ops.where(is_token, inputs["input_word_ids"], 0)
+        else:
+            ids = inputs["token_ids"]
+        outputs = _probabilities(model, model(ids), self.labels)
+        return keras.Model(inputs, outputs, name=model.name)
+
+    def prepare_inputs(self, ids):
+        """The inputs of the prepared model, from the model's own."""
+        if self.tokenizer == "regex":
+            return {"token_ids": ids}
+        values = (ids, (ids != 0).astype("int32"), np.zeros_like(ids))
+        return dict(zip(_BERT_INPUTS, values))
+
+    def _check_embedding(self, model):
+        sizes = {
+            layer.input_dim
+            for layer in model._flatten_layers()
+            if isinstance(layer, keras.layers.Embedding)
+        }
+        num_tokens = len(self.vocabulary.tokens)
+        if sizes and num_tokens not in sizes:
+            raise ValueError(
+                "vocabulary must be the one that the model was taught with. Received: a vocabulary "
+                f"of {num_tokens} tokens for embeddings of {sorted(sizes)}."
+            )
+
+    def input_tables(self, names, shapes):
+        return [
+            schema.Table(
+                "TensorMetadata",
+                name=_BERT_NAMES.get(name, name),
+                content=schema.content("FeatureProperties"),
+                **(
+                    {"process_units": [self._tokenizer_table()]}
+                    if self.tokenizer == "regex"
+                    else {}
+                ),
+            )
+            for name in names
+        ]
+
+    @property
+    def process_units(self):
+        return [self._tokenizer_table()] if self.tokenizer == "bert" else []
+
+    def _tokenizer_table(self):
+        file = schema.Table("AssociatedFile", name=_VOCABULARY_FILE, type=schema.VOCABULARY)
+        if self.tokenizer == "bert":
+            return schema.process_unit("BertTokenizerOptions", vocab_file=[file])
+        return schema.process_unit(
+            "RegexTokenizerOptions", delim_regex_pattern=r"\s+", vocab_file=[file]
+        )
+
+    def files(self):
+        tokens = self.vocabulary.tokens
+        if self.tokenizer == "regex":
+            tokens = [f"{word} {number}" for word, number in self._words()]
+        return {_LABELS_FILE: "\n".join(self.labels), _VOCABULARY_FILE: "\n".join(tokens)}
+
+    def _words(self):
+        words = {"<PAD>": 0, "<UNKNOWN>": 1}
+        words.update((word, number) for number, word in enumerate(self.vocabulary.tokens))
+        if self.vocabulary.lowercase:
+            for word, number in list(words.items()):
+                for spelling in (word.capitalize(), word.upper()):
+                    words.setdefault(spelling, number)
+        return words.items()
+
+
+def add_metadata(content, metadata):
+    """Returns the bytes of a TFLite file with metadata in it.
+
+    Args:
+        content: The file's bytes.
+        metadata: `ImageMetadata` or `TextMetadata`.
+    """
+    model = flatbuffer_utils.convert_bytearray_to_object(bytearray(content))
+    (signature,), graph = model.signatureDefs, model.subgraphs[0]
+    names = {tensor.tensorIndex: tensor.name.decode() for tensor in signature.inputs}
+    shapes = {names[index]: tuple(graph.tensors[index].shape) for index in graph.inputs}
+    labels = schema.Table("AssociatedFile", name=_LABELS_FILE, type=schema.LABELS)
+    subgraph = schema.Table(
+        "SubGraphMetadata",
+        input_tensor_metadata=metadata.input_tables([names[i] for i in graph.inputs], shapes),
+        output_tensor_metadata=[
+            schema.Table(
+                "TensorMetadata",
+                name="probabilities",
+                description="One for each label.",
+                content=schema.content("FeatureProperties"),
+                stats=schema.Table("Stats", max=[1.0], min=[0.0]),
+                associated_files=[labels],
+            )
+        ],
+        input_process_units=list(metadata.process_units),
+    )
+    root = schema.Table(
+        "ModelMetadata", subgraph_metadata=[subgraph], min_parser_version=_MIN_PARSER_VERSION
+    )
+    _store(model, root.to_bytes())
+    content = flatbuffer_utils.convert_object_to_bytearray(model)
+    return content + _zip(metadata.files())
+
+
+def _store(model, buffer):
+    entry = flatbuffer_utils.schema_fb.MetadataT()
+    entry.name, entry.buffer = _ENTRY, len(model.buffers)
+    stored = flatbuffer_utils.schema_fb.BufferT()
+    stored.data = np.frombuffer(buffer, "uint8")
+    model.buffers.append(stored)
+    model.metadata = [*(model.metadata or ()), entry]
+
+
+def _zip(files):
+    """The files as a zip archive, uncompressed: readers map them into memory."""
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as file:
+        for name, text in files.items():
+            # With a fixed date, the same model gives the same bytes.
+            file.writestr(zipfile.ZipInfo(name), text)
+    return archive.getvalue()
+
+
+def _probabilities(model, outputs, labels):
+    if not hasattr(outputs, "shape") or len(outputs.shape) != 2 or outputs.shape[-1] != len(labels):
+        shapes = keras.tree.map_structure(lambda tensor: tuple(tensor.shape), outputs)
+        raise ValueError(
+            "labels must name each class of the model's one output (batch, classes). Received: "
+            f"{len(labels)} labels for a model with the output {shapes}"
+        )
+    (domain,) = output_domains(model) or [None]
+    if domain not in (LOGITS, SOFTMAX):
+        raise ValueError(
+            "Metadata is for a model whose output is logits or probabilities of a softmax, which "
+            f"its last layer says. Received: the model {model.name!r}, which ends in neither."
+        )
+    if domain == SOFTMAX:
+        return {"probabilities": outputs}
+    return {"probabilities": keras.layers.Softmax(name="probabilities", dtype="float32")(outputs)}
+
+
+def _check_labels(labels):
+    if isinstance(labels, str) or not all(isinstance(label, str) for label in labels):
+        raise ValueError(f"labels must be a list of names. Received: labels={labels!r}")
+    if any("\n" in label or not label.strip() for label in labels):
+        raise ValueError(
+            f"labels must be names of one line each, none empty. Received: labels={labels!r}"
+        )

@@ -1,0 +1,139 @@
+"""Files with metadata in MediaPipe Tasks, a client that nobody here wrote.
+
+MediaPipe gets an environment of its own, without TensorFlow, as in an app.
+"""
+
+import gzip
+import json
+import pathlib
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+import keras_distill as kd
+from keras_distill.export import ImageMetadata
+from keras_distill.export import TextMetadata
+
+CLIENT = pathlib.Path(__file__).with_name("mediapipe_client.py")
+SENTENCES = pathlib.Path(__file__).parents[2] / "examples/data/clinc150/test.tsv.gz"
+LABELS = ("negative", "neutral", "positive")
+MAX_LENGTH = 12
+
+
+@pytest.fixture(scope="session")
+def mediapipe(pytestconfig):
+    """Its interpreter; kept in pytest's cache, for half a gigabyte is not fetched twice."""
+    environment = pytestconfig.cache.mkdir("mediapipe") / "environment"
+    python = environment / "bin" / "python"
+    imports = [python, "-c", "import mediapipe"]
+    if python.exists() and subprocess.run(imports, capture_output=True).returncode == 0:
+        return python
+    subprocess.run([sys.executable, "-m", "venv", "--clear", environment], check=True)
+    installed = subprocess.run(
+        [python, "-m", "pip", "install", "--quiet", "mediapipe"], capture_output=True, text=True
+    )
+    if installed.returncode:
+        pytest.skip(f"MediaPipe cannot be installed here: {installed.stderr[-200:]}")
+    return python
+
+
+def scores(python, kind, model, inputs):
+    """MediaPipe's scores, (examples, classes)."""
+    printed = subprocess.run(
+        [python, CLIENT, kind, model, inputs], capture_output=True, text=True, check=True
+    ).stdout
+    return np.array([[by_label[label] for label in LABELS] for by_label in json.loads(printed)])
+
+
+@pytest.fixture(scope="module")
+def sentences():
+    """200 real ones: upper case, accents, punctuation and over-long texts among them."""
+    with gzip.open(SENTENCES, "rt", encoding="utf-8") as file:
+        texts = [line.split("\t")[0] for line in file.read().splitlines()[1::22]][:200]
+    changes = [
+        lambda text: text,
+        str.upper,
+        str.capitalize,
+        lambda text: text.replace("e", "é"),
+        lambda text: f"{text}, please -- (now)!",
+        lambda text: " and ".join([text] * 4),
+        lambda text: f"  {text}\n\t{text}? ",
+    ]
+    texts = [changes[i % len(changes)](text) for i, text in enumerate(texts)]
+    assert len(set(texts)) == 200
+    return texts
+
+
+def with_clear_answers(model):
+    """Untrained scores are all near 1/3, where a wrong id would not show."""
+    model.layers[-1].kernel.assign(30 * model.layers[-1].kernel)
+    return model
+
+
+def in_keras(model, vocabulary, texts):
+    ids = vocabulary(texts).numpy()
+    ids = np.pad(ids, [(0, 0), (0, MAX_LENGTH - ids.shape[1])])
+    expected = keras.ops.softmax(model(ids)).numpy()
+    # Of what MediaPipe reads, all must matter.
+    assert np.std(expected, axis=0).min() > 0.02
+    return expected
+
+
+@pytest.mark.parametrize("kind", ["bert", "regex"])
+def test_text_classifier_gives_keras_scores(kind, mediapipe, sentences, tmp_path):
+    if kind == "bert":
+        vocabulary = kd.text.learn_word_pieces(
+            sentences,
+            size=400,
+            strip_accents=False,
+            add_special_tokens=True,
+            max_length=MAX_LENGTH,
+        )
+        model = kd.students.transformer(vocabulary, 3, width=32, depth=2, heads=2)
+    else:
+        vocabulary = kd.text.learn_words(sentences, size=400, max_length=MAX_LENGTH)
+        model = kd.students.text_cnn(vocabulary, 3, embedding_dim=16, filters=16)
+    with_clear_answers(model)
+    path = tmp_path / "student.tflite"
+    metadata = TextMetadata(LABELS, vocabulary, kind, MAX_LENGTH)
+    kd.export_tflite(
+        model, path, representative_data=vocabulary(sentences[:50]).numpy(), metadata=metadata
+    )
+    inputs = tmp_path / "sentences.json"
+    inputs.write_text(json.dumps(sentences), encoding="utf-8")
+    np.testing.assert_allclose(
+        scores(mediapipe, "text", path, inputs), in_keras(model, vocabulary, sentences), atol=1e-4
+    )
+
+
+@pytest.mark.parametrize("ends_in_softmax", [False, True])
+@pytest.mark.parametrize(
+    ("mean", "std"), [(127.5, 127.5), ((120.0, 110.0, 100.0), (60.0, 55.0, 70.0))]
+)
+def test_image_classifier_gives_keras_scores(mean, std, ends_in_softmax, mediapipe, tmp_path):
+    """MediaPipe itself refuses a mean for each channel."""
+    image = keras.Input((24, 32, 3))
+    x = layers.Conv2D(8, 3, strides=2, activation="relu")(image)
+    x = layers.Dense(3)(layers.Flatten()(layers.AveragePooling2D(4)(x)))
+    model = with_clear_answers(keras.Model(image, x))
+    if ends_in_softmax:
+        model = keras.Model(image, layers.Softmax()(x))
+    # Smooth, as photos are, and in all colours.
+    generator = np.random.default_rng(0)
+    images = keras.ops.image.resize(generator.uniform(0, 255, (200, 4, 4, 3)), (24, 32))
+    images = np.round(np.clip(images, 0, 255)).astype("uint8")
+    x = ((images - np.array(mean)) / np.array(std)).astype("float32")
+    path = tmp_path / "student.tflite"
+    kd.export_tflite(
+        model, path, representative_data=x[:50], metadata=ImageMetadata(LABELS, mean, std)
+    )
+    np.savez(tmp_path / "images.npz", images=images)
+    expected = model(x).numpy() if ends_in_softmax else keras.ops.softmax(model(x)).numpy()
+    assert np.std(expected, axis=0).min() > 0.1
+    np.testing.assert_allclose(
+        scores(mediapipe, "image", path, tmp_path / "images.npz"), expected, atol=1e-4
+    )
