@@ -34,6 +34,7 @@ setup(
         "tensorflow",
         "tensorflow-datasets",
         "tensorflow-hub",
+        "tensorflow-serving-api",
         "tensorflow-text",
     ],
     extras_require={

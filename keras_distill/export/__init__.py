@@ -3,6 +3,7 @@
 from keras_distill.export.metadata import ImageMetadata
 from keras_distill.export.metadata import TextMetadata
 from keras_distill.export.saved_model import export_saved_model
+from keras_distill.export.serving import serving_command
 from keras_distill.export.tflite import TFLiteReport
 from keras_distill.export.tflite import export_tflite
 
@@ -12,4 +13,5 @@ __all__ = [
     "TextMetadata",
     "export_saved_model",
     "export_tflite",
+    "serving_command",
 ]

@@ -11,9 +11,10 @@ from tensorflow.lite.tools import flatbuffer_utils
 
 from keras_distill.arguments import check_integers
 from keras_distill.export import metadata_schema as schema
-from keras_distill.output_domain import LOGITS
+from keras_distill.export.labels import check_classifier
+from keras_distill.export.labels import check_labels
+from keras_distill.export.labels import classifier_domain
 from keras_distill.output_domain import SOFTMAX
-from keras_distill.output_domain import output_domains
 
 _ENTRY = "TFLITE_METADATA"
 # The first that knows all of our tables.
@@ -48,7 +49,7 @@ class ImageMetadata:
     std: float | tuple = 1.0
 
     def __post_init__(self):
-        _check_labels(self.labels)
+        check_labels(self.labels)
         for name in ("mean", "std"):
             values = np.atleast_1d(getattr(self, name)).astype("float64")
             if not np.isfinite(values).all() or (name == "std" and not (values > 0).all()):
@@ -71,9 +72,10 @@ class ImageMetadata:
                     f"{name} must be one number or one for each of the {shape[-1]} channels. "
                     f"Received: {name}={getattr(self, name)!r}"
                 )
+        check_classifier(model, self.labels)
         image = keras.Input(shape[1:], name="image")
         x = image if self._in_app else (image - np.float32(self.mean)) / np.float32(self.std)
-        outputs = _probabilities(model, model(x), self.labels)
+        outputs = _probabilities(model, model(x))
         return keras.Model(image, outputs, name=model.name)
 
     @property
@@ -131,7 +133,7 @@ class TextMetadata:
     max_length: int
 
     def __post_init__(self):
-        _check_labels(self.labels)
+        check_labels(self.labels)
         check_integers(max_length=self.max_length)
         if self.tokenizer not in _TOKENIZERS:
             raise ValueError(
@@ -156,6 +158,7 @@ class TextMetadata:
                 "TextMetadata needs a model with one input, ids (batch, length). Received: a model "
                 f"with the inputs {[tuple(tensor.shape) for tensor in model.inputs]}"
             )
+        check_classifier(model, self.labels)
         self._check_embedding(model)
         inputs = {
             name: keras.Input((self.max_length,), dtype="int32", name=name)
@@ -167,7 +170,7 @@ class TextMetadata:
             ids = ops.where(is_token, inputs["input_word_ids"], 0)
         else:
             ids = inputs["token_ids"]
-        outputs = _probabilities(model, model(ids), self.labels)
+        outputs = _probabilities(model, model(ids))
         return keras.Model(inputs, outputs, name=model.name)
 
     def prepare_inputs(self, ids):
@@ -287,28 +290,7 @@ def _zip(files):
     return archive.getvalue()
 
 
-def _probabilities(model, outputs, labels):
-    if not hasattr(outputs, "shape") or len(outputs.shape) != 2 or outputs.shape[-1] != len(labels):
-        shapes = keras.tree.map_structure(lambda tensor: tuple(tensor.shape), outputs)
-        raise ValueError(
-            "labels must name each class of the model's one output (batch, classes). Received: "
-            f"{len(labels)} labels for a model with the output {shapes}"
-        )
-    (domain,) = output_domains(model) or [None]
-    if domain not in (LOGITS, SOFTMAX):
-        raise ValueError(
-            "Metadata is for a model whose output is logits or probabilities of a softmax, which "
-            f"its last layer says. Received: the model {model.name!r}, which ends in neither."
-        )
-    if domain == SOFTMAX:
+def _probabilities(model, outputs):
+    if classifier_domain(model) == SOFTMAX:
         return {"probabilities": outputs}
     return {"probabilities": keras.layers.Softmax(name="probabilities", dtype="float32")(outputs)}
-
-
-def _check_labels(labels):
-    if isinstance(labels, str) or not all(isinstance(label, str) for label in labels):
-        raise ValueError(f"labels must be a list of names. Received: labels={labels!r}")
-    if any("\n" in label or not label.strip() for label in labels):
-        raise ValueError(
-            f"labels must be names of one line each, none empty. Received: labels={labels!r}"
-        )

@@ -10,22 +10,42 @@ import tensorflow as tf
 
 from keras_distill.export import parity
 from keras_distill.export.examples import examples_for_check
-from keras_distill.export.signature import NamedModel
+from keras_distill.export.served_model import ServedModel
+from keras_distill.export.serving import batching_config
+from keras_distill.export.serving import write_configs
+from keras_distill.export.serving import write_warmup
 
-ENDPOINT = "serving_default"
+DEFAULT, TOKENS = "serving_default", "tokens"
 # One example alone, and several: a batch size that the graph froze shows at the second.
 _BATCH_SIZES = (1, 3)
 
 
-def export_saved_model(model, directory, *, version=None, representative_data=None):
+def export_saved_model(
+    model,
+    directory,
+    *,
+    version=None,
+    labels=None,
+    preprocessor=None,
+    top_k=None,
+    warmup=None,
+    batch_sizes=None,
+    representative_data=None,
+):
     """Writes a SavedModel for TF Serving, checked against Keras before it appears.
 
-    The one endpoint, `serving_default`, has any batch size and named inputs and outputs.
-    An input has its key if the inputs are a dict, else its Input layer's name; "inputs"
-    ("inputs_0", "inputs_1", ... among several) if the layer has no name of its own. An
-    output has its key, else its last layer's name; "output" ("output_0", "output_1", ...)
-    if Keras made up the layer's name. Nested keys are joined with "_", and characters
-    that no Python identifier has become "_".
+    The endpoint `serving_default` has any batch size and named inputs and outputs. With a
+    preprocessor it reads texts, and a second endpoint, `tokens`, the model's own inputs.
+
+    A classifier, which has one output (batch, classes) of logits or softmax, answers with
+    `logits` (not behind a softmax) and `probabilities`; with labels also with `label`
+    (batch,), `top_labels` and `top_scores` (batch, top_k).
+
+    Names: an input has its key if the inputs are a dict, else its Input layer's name;
+    "inputs" ("inputs_0", "inputs_1", ... among several) if the layer has no name of its
+    own; texts are "text". An output of other models has its key, else its last layer's
+    name; "output" ("output_0", "output_1", ...) if Keras made up the layer's name. Nested
+    keys are joined with "_", and characters that no Python identifier has become "_".
 
     The files are written to a hidden folder inside `directory`, loaded again and run on
     1 and on 3 examples. Only if every output is as in Keras does the folder get its
@@ -42,6 +62,17 @@ def export_saved_model(model, directory, *, version=None, representative_data=No
         directory: The model's folder; its versions are folders named 1, 2, ...
         version: Number of the new version, at least 1. None: the highest number there
             plus one.
+        labels: Names of the classes, in the model's order.
+        preprocessor: A layer or model from strings (batch,) to the model's inputs, such as
+            a vocabulary of `keras_distill.text` or KerasHub's; a `keras.Model` may have
+            another shape of strings.
+        top_k: Number of best classes in the answers. Defaults to all, at most 5.
+        warmup: Examples for the server to run before it takes a new version into service,
+            as `serving_default` takes them, with a batch axis. They are stored in the
+            version's folder, in assets.extra, 1000 at most. With a preprocessor they are
+            the texts of the check, too.
+        batch_sizes: Batch sizes, rising, that the server may form of requests that come
+            together: written to batching.config in `directory`, beside models.config.
         representative_data: Real inputs for the check: an array, dict or list as the
             model takes it, with a batch axis, or a batched `tf.data.Dataset` of x or
             `(x, y)`. None: generated inputs, which check the graph as well, unless the
@@ -60,28 +91,49 @@ def export_saved_model(model, directory, *, version=None, representative_data=No
     ```python
     path = export_saved_model(student, "served/sentiment")    # served/sentiment/1
     served = tf.saved_model.load(path).signatures["serving_default"]
-    served(ids=tf.constant(ids))["logits"]
+    served(ids=tf.constant(ids))["probabilities"]
     ```
     """
-    named_model = NamedModel(model)
+    endpoints = {DEFAULT: ServedModel(model, labels, top_k)}
+    if preprocessor is not None:
+        with_text = _behind(preprocessor, model)
+        endpoints = {DEFAULT: ServedModel(with_text, labels, top_k), TOKENS: endpoints[DEFAULT]}
     directory = pathlib.Path(directory)
     path = directory / str(_free_version(directory, version))
-    inputs, _ = examples_for_check(named_model, representative_data, 3, max_examples=3)
+    requests = None if warmup is None else endpoints[DEFAULT].name_inputs(warmup)
+    batching = None if batch_sizes is None else batching_config(batch_sizes)
+    data = {DEFAULT: representative_data}
+    if preprocessor is not None:
+        data = {DEFAULT: warmup, TOKENS: representative_data}
+    examples = {
+        name: examples_for_check(endpoint, data[name], 3, max_examples=3)[0]
+        for name, endpoint in endpoints.items()
+    }
     directory.mkdir(parents=True, exist_ok=True)
     # On the same file system, so that one rename publishes it.
     with tempfile.TemporaryDirectory(prefix=".writing-", dir=directory) as folder:
         written = pathlib.Path(folder) / "saved_model"
-        write_saved_model(named_model, written)
-        _check_saved_model(named_model, written, inputs)
+        write_saved_model(endpoints, written)
+        for name, endpoint in endpoints.items():
+            _check_endpoint(endpoint, written, name, examples[name])
+        if requests is not None:
+            write_warmup(written, directory.resolve().name, requests)
         os.rename(written, path)
+    write_configs(directory, batching)
     return path
 
 
-def write_saved_model(named_model, folder, batch_size=None):
-    """Writes a SavedModel with the named endpoint, unchecked.
+def _behind(preprocessor, model):
+    shape = preprocessor.input_shape[1:] if isinstance(preprocessor, keras.Model) else ()
+    texts = keras.Input(shape, dtype="string", name="text")
+    return keras.Model(texts, model(preprocessor(texts)), name=model.name)
+
+
+def write_saved_model(endpoints, folder, batch_size=None):
+    """Writes a SavedModel, unchecked.
 
     Args:
-        named_model: A `NamedModel`.
+        endpoints: `NamedModel`s by the names of the endpoints.
         folder: The folder to write, which must not exist.
         batch_size: A fixed batch size, or None for any.
     """
@@ -89,9 +141,10 @@ def write_saved_model(named_model, folder, batch_size=None):
     # Lookup tables, such as a TextVectorization's, are found through the model only. A
     # model that is tracked by itself has every weight written, and served, twice.
     holder = tf.Module()
-    holder.model = named_model.model
+    holder.models = [named_model.model for named_model in endpoints.values()]
     archive.track(holder)
-    archive.add_endpoint(ENDPOINT, named_model, [named_model.input_specs(batch_size)])
+    for name, named_model in endpoints.items():
+        archive.add_endpoint(name, named_model, [named_model.input_specs(batch_size)])
     archive.write_out(str(folder), verbose=False)
 
 
@@ -111,10 +164,10 @@ def _free_version(directory, version):
     return version
 
 
-def _check_saved_model(named_model, folder, inputs):
+def _check_endpoint(named_model, folder, name, inputs):
     # The module owns the variables: it must outlive its signature.
     module = tf.saved_model.load(str(folder))
-    endpoint = module.signatures[ENDPOINT]
+    endpoint = module.signatures[name]
     tolerance = parity.float_tolerance(named_model.model)
     for batch_size in _BATCH_SIZES:
         # Fewer given examples than the batch has are taken again.

@@ -51,7 +51,7 @@ def test_strings_are_served_in_a_fresh_process(tmp_path):
     command = [sys.executable, "-c", SERVE, str(path), json.dumps(texts)]
     printed = subprocess.run(command, capture_output=True, check=True, text=True).stdout
     served = json.loads(printed.splitlines()[-1])
-    assert list(served) == ["logits"]
+    assert set(served) == {"logits", "probabilities"}
     np.testing.assert_allclose(served["logits"], model(tf.constant(texts)), atol=1e-6)
 
 
@@ -62,7 +62,8 @@ def test_every_kind_of_student_serves_any_batch_under_its_names(build, tmp_path)
     endpoint = tf.saved_model.load(str(path)).signatures["serving_default"]
     inputs, outputs = names_in(path)
     assert inputs == {tensor.name for tensor in model.inputs}
-    assert outputs == (set(model.output) if isinstance(model.output, dict) else {"logits"})
+    is_dict = isinstance(model.output, dict)
+    assert outputs == (set(model.output) if is_dict else {"logits", "probabilities"})
     x = {tensor.name: tf.ones((6, *tensor.shape[1:]), tensor.dtype) for tensor in model.inputs}
     served = endpoint(**x)
     expected = model(x if len(x) > 1 else next(iter(x.values())))
@@ -90,7 +91,7 @@ def test_half_precision(policy, tmp_path):
     x = keras.Input((4,))
     hidden = layers.Dense(8, dtype=policy)(x)
     path = export_saved_model(keras.Model(x, layers.Dense(2, dtype=policy)(hidden)), tmp_path)
-    assert names_in(path) == ({"inputs"}, {"output"})
+    assert names_in(path) == ({"inputs"}, {"logits", "probabilities"})
 
 
 def test_unknown_length_stays_unknown(tmp_path):
@@ -119,7 +120,7 @@ def test_versions_count_up_from_the_highest_and_keep_the_others(tmp_path):
     assert export_saved_model(dense(), str(directory), version=9) == directory / "9"
     (directory / "notes").mkdir()
     assert export_saved_model(dense(), directory) == directory / "10"
-    assert {path.name for path in directory.iterdir()} == {"1", "9", "10", "notes"}
+    assert {path.name for path in directory.iterdir()} == {"1", "9", "10", "notes", "models.config"}
 
 
 def test_existing_version_is_refused_and_kept(tmp_path):

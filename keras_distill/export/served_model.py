@@ -1,0 +1,68 @@
+"""What a server answers with: a model's outputs, probabilities and the names of classes."""
+
+import tensorflow as tf
+
+from keras_distill.arguments import check_integers
+from keras_distill.export.labels import check_classifier
+from keras_distill.export.labels import check_labels
+from keras_distill.export.labels import classifier_domain
+from keras_distill.export.signature import NamedModel
+from keras_distill.output_domain import LOGITS
+
+
+class ServedModel(NamedModel):
+    """A `NamedModel` that also gives probabilities and, with labels, the best classes.
+
+    Of a model with one output (batch, classes) of logits the outputs are "logits" and
+    "probabilities"; of one that ends in softmax, "probabilities"; with labels there are
+    also "label" (batch,), "top_labels" and "top_scores" (batch, top_k). Other models
+    keep their outputs and names.
+
+    Args:
+        model: A `keras.Model`, as for `NamedModel`.
+        labels: Names of the classes, or None.
+        top_k: Number of best classes. Defaults to all, at most 5.
+
+    Raises:
+        ValueError: If there are labels and the model is no classifier of so many classes.
+    """
+
+    def __init__(self, model, labels=None, top_k=None):
+        super().__init__(model)
+        self._domain = classifier_domain(model)
+        if labels is not None:
+            check_labels(labels)
+            check_classifier(model, labels)
+        _check_top_k(top_k, labels)
+        self._labels = labels
+        self._top_k = min(5, len(labels or ())) if top_k is None else top_k
+
+    def __call__(self, inputs):
+        outputs = super().__call__(inputs)
+        if self._domain is None:
+            return outputs
+        (values,) = outputs.values()
+        if self._domain == LOGITS:
+            outputs = {"logits": values, "probabilities": tf.nn.softmax(values)}
+        else:
+            outputs = {"probabilities": values}
+        if self._labels is not None:
+            outputs.update(self._best(outputs["probabilities"]))
+        return outputs
+
+    def _best(self, probabilities):
+        scores, places = tf.math.top_k(probabilities, self._top_k)
+        labels = tf.gather(tf.constant(list(self._labels)), places)
+        return {"label": labels[:, 0], "top_labels": labels, "top_scores": scores}
+
+
+def _check_top_k(top_k, labels):
+    if top_k is None:
+        return
+    if labels is None:
+        raise ValueError(f"top_k needs labels. Received: top_k={top_k!r}, labels=None")
+    check_integers(top_k=top_k)
+    if top_k > len(labels):
+        raise ValueError(
+            f"top_k must be at most {len(labels)}, the number of classes. Received: {top_k=}"
+        )

@@ -1,0 +1,157 @@
+"""What TensorFlow Serving answers and reads, without a server."""
+
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import students_to_export
+import tensorflow as tf
+from google.protobuf import text_format
+from tensorflow_serving.apis import prediction_log_pb2
+from tensorflow_serving.config import model_server_config_pb2
+
+import keras_distill as kd
+from keras_distill.export import export_saved_model
+from keras_distill.export import serving_command
+
+LABELS = ["bad", "good", "so-so"]
+TEXTS = ["a good film", "a bad film", "good", "unheard of"]
+VOCABULARY = kd.text.WordVocabulary(["a", "good", "bad", "film"], max_length=6)
+
+
+def student(**arguments):
+    return kd.students.text_cnn(VOCABULARY, 3, embedding_dim=4, filters=3, **arguments)
+
+
+def signatures(path):
+    module = tf.saved_model.load(str(path))
+    return module, module.signatures
+
+
+def test_texts_in_names_of_classes_out(tmp_path):
+    model = student()
+    path = export_saved_model(
+        model, tmp_path, labels=LABELS, preprocessor=VOCABULARY, top_k=2, warmup=TEXTS
+    )
+    _module, endpoints = signatures(path)
+    served = endpoints["serving_default"](text=tf.constant(TEXTS))
+    logits = model(VOCABULARY(TEXTS)).numpy()
+    np.testing.assert_allclose(served["logits"], logits, atol=1e-6)
+    probabilities = keras.ops.softmax(logits).numpy()
+    np.testing.assert_allclose(served["probabilities"], probabilities, atol=1e-6)
+    best = np.argsort(-probabilities, axis=-1)[:, :2]
+    names = np.array([label.encode() for label in LABELS])
+    np.testing.assert_array_equal(served["top_labels"], names[best])
+    np.testing.assert_array_equal(served["label"], names[best[:, 0]])
+    np.testing.assert_allclose(
+        served["top_scores"], np.take_along_axis(probabilities, best, 1), atol=1e-6
+    )
+    by_ids = endpoints["tokens"](token_ids=VOCABULARY(TEXTS))
+    keras.tree.map_structure(np.testing.assert_array_equal, dict(by_ids), dict(served))
+
+
+def test_softmax_outputs_are_the_probabilities(tmp_path):
+    """A second softmax would flatten them."""
+    x = keras.Input((4,), name="x")
+    model = keras.Model(x, keras.layers.Dense(3, activation="softmax")(x))
+    _, endpoints = signatures(export_saved_model(model, tmp_path, labels=LABELS))
+    served = endpoints["serving_default"](x=tf.ones((2, 4)))
+    assert set(served) == {"probabilities", "label", "top_labels", "top_scores"}
+    np.testing.assert_allclose(served["probabilities"], model(np.ones((2, 4))), atol=1e-6)
+    assert served["top_labels"].shape == (2, 3)
+
+
+def test_pairs_of_texts(tmp_path):
+    pairs = keras.Input((2,), dtype="string")
+    path = export_saved_model(
+        student(pairs=True), tmp_path, preprocessor=keras.Model(pairs, VOCABULARY(pairs))
+    )
+    _module, endpoints = signatures(path)
+    assert endpoints["serving_default"](text=tf.constant([["a", "b"]]))["logits"].shape == (1, 3)
+
+
+def test_warmup_requests_fit_the_signature(tmp_path):
+    """As a server replays them: parsed from the file, run against the endpoint."""
+    path = export_saved_model(
+        student(), tmp_path / "films", labels=LABELS, preprocessor=VOCABULARY, warmup=TEXTS
+    )
+    _module, endpoints = signatures(path)
+    records = list(tf.data.TFRecordDataset(str(path / "assets.extra/tf_serving_warmup_requests")))
+    assert len(records) == len(TEXTS)
+    for record, text in zip(records, TEXTS):
+        request = prediction_log_pb2.PredictionLog.FromString(record.numpy()).predict_log.request
+        assert request.model_spec.name == "films"
+        inputs = {name: tf.make_ndarray(proto) for name, proto in request.inputs.items()}
+        assert inputs["text"].tolist() == [text.encode()]
+        endpoint = endpoints[request.model_spec.signature_name]
+        assert endpoint(text=tf.constant(inputs["text"]))["label"].shape == (1,)
+
+
+def test_configurations_are_the_servers(tmp_path):
+    directory = tmp_path / "films"
+    export_saved_model(student(), directory, batch_sizes=[1, 8, 32])
+    config = text_format.Parse(
+        (directory / "models.config").read_text(), model_server_config_pb2.ModelServerConfig()
+    ).model_config_list.config[0]
+    assert (config.name, config.base_path) == ("films", "/models/films")
+    batching = (directory / "batching.config").read_text()
+    assert "max_batch_size { value: 32 }" in batching
+    assert batching.count("allowed_batch_sizes") == 3
+    command = serving_command(directory)
+    assert f"-v '{directory}:/models/films:ro'" in command
+    assert "--model_config_file=/models/films/models.config" in command
+    assert "--batching_parameters_file=/models/films/batching.config" in command
+
+
+def test_saved_model_cli_runs_it(tmp_path):
+    """TensorFlow's own tool, in a process that never saw Keras."""
+    model = students_to_export.cnn()
+    path = export_saved_model(model, tmp_path / "served")
+    x = np.random.default_rng(0).normal(size=(5, 12, 12, 1)).astype("float32")
+    np.save(tmp_path / "x.npy", x)
+    script = "from tensorflow.python.tools.saved_model_cli import main; main()"
+    arguments = ["run", "--dir", path, "--tag_set", "serve", "--signature_def", "serving_default"]
+    arguments += ["--inputs", f"image={tmp_path / 'x.npy'}", "--outdir", tmp_path / "out"]
+    subprocess.run([sys.executable, "-c", script, *arguments], check=True, capture_output=True)
+    np.testing.assert_allclose(np.load(tmp_path / "out" / "logits.npy"), model(x), atol=1e-6)
+
+
+class TestBadInput:
+    """Each before anything is written."""
+
+    @pytest.fixture(autouse=True)
+    def nothing_is_written(self, tmp_path):
+        yield
+        assert not list(tmp_path.iterdir())
+
+    def test_number_of_labels(self, tmp_path):
+        with pytest.raises(ValueError, match=r"2 labels for the model 'text_cnn'.*\(None, 3\)"):
+            export_saved_model(student(), tmp_path, labels=["a", "b"])
+
+    def test_labels_of_no_classifier(self, tmp_path):
+        with pytest.raises(ValueError, match="labels must name each class"):
+            export_saved_model(students_to_export.two_in_two_out(), tmp_path, labels=LABELS)
+
+    @pytest.mark.parametrize("top_k", [0, 4, 1.5])
+    def test_top_k(self, top_k, tmp_path):
+        with pytest.raises(ValueError, match="top_k must be"):
+            export_saved_model(student(), tmp_path, labels=LABELS, top_k=top_k)
+
+    def test_top_k_without_labels(self, tmp_path):
+        with pytest.raises(ValueError, match="top_k needs labels"):
+            export_saved_model(student(), tmp_path, top_k=2)
+
+    @pytest.mark.parametrize("batch_sizes", [[], [8, 4], [2, 2], [0, 1], [1.5]])
+    def test_batch_sizes(self, batch_sizes, tmp_path):
+        with pytest.raises(ValueError, match="batch_sizes"):
+            export_saved_model(student(), tmp_path, batch_sizes=batch_sizes)
+
+    def test_warmup_of_another_shape(self, tmp_path):
+        with pytest.raises(ValueError, match=r"'image'.*\(None, 12, 12, 1\)"):
+            export_saved_model(students_to_export.cnn(), tmp_path, warmup=np.ones((2, 5)))
+
+    def test_command_for_another_folder(self, tmp_path):
+        with pytest.raises(FileNotFoundError, match=r"has no models\.config"):
+            serving_command(tmp_path)
