@@ -19,7 +19,11 @@ from keras_distill import students
 from keras_distill import teachers
 from keras_distill import text
 from keras_distill.distiller import Distiller
+from keras_distill.export import ImageMetadata
+from keras_distill.export import TextMetadata
 from keras_distill.export import TFLiteReport
+from keras_distill.export import benchmark
+from keras_distill.export import describe
 from keras_distill.export import export_saved_model
 from keras_distill.export import export_tflite
 from keras_distill.inputs import DistillationInputs
@@ -31,8 +35,12 @@ __all__ = [
     "DistillationInputs",
     "Distiller",
     "HubLayer",
+    "ImageMetadata",
     "Objective",
     "TFLiteReport",
+    "TextMetadata",
+    "benchmark",
+    "describe",
     "export_saved_model",
     "export_tflite",
     "losses",
