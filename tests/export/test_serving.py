@@ -1,5 +1,7 @@
 """What TensorFlow Serving answers and reads, without a server."""
 
+import json
+import pathlib
 import subprocess
 import sys
 
@@ -9,12 +11,15 @@ import pytest
 import students_to_export
 import tensorflow as tf
 from google.protobuf import text_format
+from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
 import keras_distill as kd
 from keras_distill.export import export_saved_model
 from keras_distill.export import serving_command
+from keras_distill.export.examples import generate_inputs
+from keras_distill.export.signature import NamedModel
 
 LABELS = ["bad", "good", "so-so"]
 TEXTS = ["a good film", "a bad film", "good", "unheard of"]
@@ -116,6 +121,30 @@ def test_saved_model_cli_runs_it(tmp_path):
     arguments += ["--inputs", f"image={tmp_path / 'x.npy'}", "--outdir", tmp_path / "out"]
     subprocess.run([sys.executable, "-c", script, *arguments], check=True, capture_output=True)
     np.testing.assert_allclose(np.load(tmp_path / "out" / "logits.npy"), model(x), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "build", [students_to_export.cnn, students_to_export.bilstm], ids=lambda build: build.__name__
+)
+def test_the_c_loader_runs_it(build, tmp_path):
+    """TF Serving is C++: no Python, no Keras, the same numbers."""
+    model = build()
+    path = export_saved_model(model, tmp_path / "served")
+    inputs = generate_inputs(NamedModel(model), 5)
+    np.savez(tmp_path / "inputs.npz", **inputs)
+    graph = saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes())
+    signature = graph.meta_graphs[0].signature_def["serving_default"]
+    names = {
+        half: {name: info.name for name, info in getattr(signature, half).items()}
+        for half in ("inputs", "outputs")
+    }
+    (tmp_path / "names.json").write_text(json.dumps(names))
+    script = pathlib.Path(__file__).with_name("c_loader.py")
+    files = [tmp_path / name for name in ("inputs.npz", "names.json", "outputs.npz")]
+    folder = pathlib.Path(tf.__file__).parent
+    subprocess.run([sys.executable, script, folder, path, *files], check=True, capture_output=True)
+    with np.load(tmp_path / "outputs.npz") as found:
+        np.testing.assert_allclose(found["logits"], model(*inputs.values()), atol=1e-6)
 
 
 class TestBadInput:
