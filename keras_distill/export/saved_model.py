@@ -2,13 +2,14 @@
 
 import os
 import pathlib
-import tempfile
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from keras_distill.export import parity
+from keras_distill.export.destination import check_destination
+from keras_distill.export.destination import hidden_folder
 from keras_distill.export.examples import examples_for_check
 from keras_distill.export.served_model import ServedModel
 from keras_distill.export.serving import batching_config
@@ -99,6 +100,7 @@ def export_saved_model(
         with_text = _behind(preprocessor, model)
         endpoints = {DEFAULT: ServedModel(with_text, labels, top_k), TOKENS: endpoints[DEFAULT]}
     directory = pathlib.Path(directory)
+    check_destination("directory", directory)
     path = directory / str(_free_version(directory, version))
     requests = None if warmup is None else endpoints[DEFAULT].name_inputs(warmup)
     batching = None if batch_sizes is None else batching_config(batch_sizes)
@@ -109,10 +111,8 @@ def export_saved_model(
         name: examples_for_check(endpoint, data[name], 3, max_examples=3)[0]
         for name, endpoint in endpoints.items()
     }
-    directory.mkdir(parents=True, exist_ok=True)
-    # On the same file system, so that one rename publishes it.
-    with tempfile.TemporaryDirectory(prefix=".writing-", dir=directory) as folder:
-        written = pathlib.Path(folder) / "saved_model"
+    with hidden_folder(directory) as folder:
+        written = folder / "saved_model"
         write_saved_model(endpoints, written)
         for name, endpoint in endpoints.items():
             _check_endpoint(endpoint, written, name, examples[name])

@@ -6,6 +6,7 @@ import pathlib
 import tensorflow as tf
 
 from keras_distill.arguments import check_integers
+from keras_distill.export.destination import hidden_folder
 from keras_distill.imports import import_module
 
 _WARMUP_FILE = pathlib.Path("assets.extra") / "tf_serving_warmup_requests"
@@ -69,10 +70,10 @@ def write_configs(directory, batching=None):
 
 
 def _replace(path, text):
-    # Beside the file, so that one rename replaces it.
-    written = path.with_name(f".writing-{path.name}")
-    written.write_text(text, encoding="utf-8")
-    os.replace(written, path)
+    with hidden_folder(path.parent) as folder:
+        written = folder / path.name
+        written.write_text(text, encoding="utf-8")
+        os.replace(written, path)
 
 
 def serving_command(directory):

@@ -3,7 +3,6 @@
 import dataclasses
 import os
 import pathlib
-import tempfile
 import warnings
 
 import numpy as np
@@ -14,6 +13,8 @@ from keras_distill.arguments import check_rates
 from keras_distill.export import litert
 from keras_distill.export import parity
 from keras_distill.export.conversion import convert_model
+from keras_distill.export.destination import check_destination
+from keras_distill.export.destination import hidden_folder
 from keras_distill.export.examples import examples_for_check
 from keras_distill.export.layer_differences import describe_worst_layer
 from keras_distill.export.metadata import TextMetadata
@@ -149,6 +150,8 @@ def export_tflite(
     ```
     """
     check_integers(batch_size=batch_size)
+    path = pathlib.Path(path)
+    check_destination("path", path)
     if isinstance(metadata, TextMetadata) and sequence_length is None:
         sequence_length = metadata.max_length
     if sequence_length is not None:
@@ -176,14 +179,14 @@ def export_tflite(
     if metadata is not None:
         content = add_metadata(content, metadata)
     interpreter = litert.open_file(content)
-    report = {"path": pathlib.Path(path), "num_bytes": len(content), "quantization": quantization}
+    report = {"path": path, "num_bytes": len(content), "quantization": quantization}
     if select_tf_ops := litert.select_tf_ops(interpreter):
         warnings.warn(
             f"{path} is written unchecked: its operations {', '.join(select_tf_ops)} need the Flex "
             "delegate, which LiteRT's Python package does not have.",
             stacklevel=2,
         )
-        _write(report["path"], content)
+        _write(path, content)
         return TFLiteReport(**report, select_tf_ops=select_tf_ops)
     found = litert.run_file(interpreter, inputs, batch_size)
     outputs = parity.compare_outputs(expected, found)
@@ -192,7 +195,7 @@ def export_tflite(
     except ValueError as error:
         worst = describe_worst_layer(named_model, inputs, settings)
         raise ValueError(f"{error} {worst}") from None
-    _write(report["path"], content)
+    _write(path, content)
     return TFLiteReport(
         **report,
         max_difference=max(output.max_difference for output in outputs),
@@ -280,9 +283,7 @@ def _remedy(quantization, is_real):
 
 
 def _write(path, content):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Beside the file, so that one rename replaces it.
-    with tempfile.TemporaryDirectory(prefix=".writing-", dir=path.parent) as folder:
-        written = pathlib.Path(folder) / path.name
+    with hidden_folder(path.parent) as folder:
+        written = folder / path.name
         written.write_bytes(content)
         os.replace(written, path)

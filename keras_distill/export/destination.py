@@ -1,0 +1,40 @@
+"""Where an export goes: looked at before the work, replaced in one step after it."""
+
+import contextlib
+import os
+import pathlib
+import tempfile
+
+
+def check_destination(name, path):
+    """Raises unless a file, or a folder, can be written at a path.
+
+    Args:
+        name: The argument's name, "path" for a file or "directory" for a folder.
+        path: A `pathlib.Path`; folders on the way are made later.
+
+    Raises:
+        ValueError: If something of another kind is there, or no folder can be made.
+        PermissionError: If this user may not write there.
+    """
+    is_file = name == "path"
+    if path.exists() and path.is_dir() == is_file:
+        kind, found = ("file", "folder") if is_file else ("folder", "file")
+        raise ValueError(f"{name} must be a {kind}. Received: {path}, which is a {found}.")
+    folder = next(parent for parent in (path / "x").absolute().parents if parent.exists())
+    if folder == path.absolute() and is_file:
+        folder = folder.parent
+    if not folder.is_dir():
+        raise ValueError(f"{name} must be in a folder. Received: {path}, where {folder} is a file.")
+    if not os.access(folder, os.W_OK):
+        raise PermissionError(
+            f"{name} must be where you may write. Received: {path}; {folder} is not writable."
+        )
+
+
+@contextlib.contextmanager
+def hidden_folder(folder):
+    """A temporary folder inside of another, on the same disk, so that one rename publishes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".writing-", dir=folder) as hidden:
+        yield pathlib.Path(hidden)
