@@ -6,6 +6,7 @@ from setuptools import setup
 TEST = [
     "import-linter",
     "matplotlib",
+    "openvino",  # A second reader of SavedModels.
     "pytest",
     "pytest-timeout",
     "ruff",

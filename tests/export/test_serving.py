@@ -147,6 +147,26 @@ def test_the_c_loader_runs_it(build, tmp_path):
         np.testing.assert_allclose(found["logits"], model(*inputs.values()), atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    "build",
+    [students_to_export.cnn, students_to_export.text_cnn, students_to_export.transformer],
+    ids=lambda build: build.__name__,
+)
+def test_openvino_runs_it(build, tmp_path):
+    """Another reader of the format, with kernels of its own."""
+    import openvino
+
+    model = build()
+    path = export_saved_model(model, tmp_path / "served")
+    inputs = generate_inputs(NamedModel(model), 5)
+    settings = {"INFERENCE_PRECISION_HINT": "f32"}
+    compiled = openvino.Core().compile_model(openvino.convert_model(path), "CPU", settings)
+    found = compiled(list(inputs.values()))
+    by_name = {next(iter(output.names)): values for output, values in found.items()}
+    expected = keras.ops.softmax(model(*inputs.values()))
+    np.testing.assert_allclose(by_name["probabilities"], expected, atol=1e-5)
+
+
 class TestBadInput:
     """Each before anything is written."""
 
