@@ -14,6 +14,7 @@ if _backend != "tensorflow":
         "environment variable KERAS_BACKEND=tensorflow before importing keras."
     )
 
+from keras_distill import export
 from keras_distill import losses
 from keras_distill import students
 from keras_distill import teachers
@@ -41,6 +42,7 @@ __all__ = [
     "TextMetadata",
     "benchmark",
     "describe",
+    "export",
     "export_saved_model",
     "export_tflite",
     "losses",
