@@ -12,6 +12,7 @@ TEST = [
     "ruff",
     "safetensors",  # KerasHub reads Hugging Face folders with it.
     "scipy",
+    "selenium",  # The page of examples/web in a browser.
 ]
 
 setup(

@@ -1,0 +1,118 @@
+"""The page of examples/web in a real browser."""
+
+import functools
+import http.server
+import importlib.util
+import pathlib
+import shutil
+import subprocess
+import threading
+
+import keras
+import pytest
+
+import keras_distill as kd
+
+HERE = pathlib.Path(__file__).resolve().parents[2] / "examples" / "web"
+BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
+DRIVER = shutil.which("chromedriver")
+LABELS = ("travel", "money", "food")
+SENTENCES = ["Book a flight", "pay MY bill", "what is for dinner", "unheard-of"]
+
+
+@pytest.fixture(scope="module")
+def student():
+    keras.utils.set_random_seed(1)
+    texts = ["book a flight", "pay my bill", "what is for dinner", "cancel the flight and pay"]
+    words = kd.text.learn_words(texts, size=100, max_length=12)
+    model = kd.students.text_cnn(words, 3, embedding_dim=8, filters=8)
+    model.layers[-1].kernel.assign(20 * model.layers[-1].kernel)
+    return words, model
+
+
+@pytest.fixture(scope="module")
+def page(student, tmp_path_factory):
+    """The built folder, served on this machine."""
+    words, model = student
+    folder = tmp_path_factory.mktemp("web")
+    metadata = kd.TextMetadata(LABELS, words, "regex", 12)
+    kd.export_tflite(model, folder / "student.tflite", metadata=metadata)
+    spec = importlib.util.spec_from_file_location("build_page", HERE / "build.py")
+    build_page = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(build_page)
+    try:
+        build_page.build(folder / "student.tflite", folder / "page")
+    except (FileNotFoundError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"npm cannot install MediaPipe here: {error}")
+    requests = []
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *arguments):
+            requests.append(arguments)
+
+    handler = functools.partial(Handler, directory=str(folder / "page"))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if BROWSER is None or DRIVER is None:
+        pytest.skip("There is no Chromium with its chromedriver on the PATH.")
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = BROWSER
+    for argument in ("--headless=new", "--no-sandbox", "--window-size=420,720"):
+        options.add_argument(argument)
+    # No name resolves: what the page fetched from elsewhere would fail.
+    options.add_argument("--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    # Named, or selenium asks the network for one.
+    driver = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
+    yield driver
+    driver.quit()
+
+
+def test_what_is_typed_is_classified_as_in_keras(student, page, browser, tmp_path):
+    from selenium.webdriver.support.wait import WebDriverWait
+
+    words, model = student
+    browser.get(page)
+    wait = WebDriverWait(browser, 60)
+
+    def text_of(name):
+        return browser.find_element("id", name).text
+
+    wait.until(lambda _: text_of("status") == "Ready.")
+    for sentence in SENTENCES:
+        field = browser.find_element("id", "text")
+        field.clear()
+        field.send_keys(sentence)
+        wait.until(lambda _: "ms in this browser" in text_of("status"))
+        ids = words([sentence]).numpy()
+        probabilities = keras.ops.softmax(model(ids))[0].numpy()
+        shown = {
+            row.find_element("class name", "label").text: row.find_element(
+                "class name", "score"
+            ).text
+            for row in browser.find_elements("class name", "row")
+        }
+        expected = {label: f"{100 * share:.1f} %" for label, share in zip(LABELS, probabilities)}
+        assert shown == expected
+        assert text_of("answer") == LABELS[probabilities.argmax()]
+    browser.save_screenshot(str(tmp_path / "page.png"))
+    loaded = browser.execute_script(
+        "return performance.getEntriesByType('resource').map(entry => entry.name)"
+    )
+    assert len(loaded) >= 4
+    assert all(url.startswith(page) for url in loaded)
+    # MediaPipe prints its information as errors.
+    errors = [
+        entry
+        for entry in browser.get_log("browser")
+        if entry["level"] == "SEVERE" and '"INFO: ' not in entry["message"]
+    ]
+    assert not errors
