@@ -1,0 +1,154 @@
+"""Size, latency and agreement of TFLite files, for every kind of model and mode.
+
+    python benchmarks/export_table.py [--only cnn,text_cnn] [--modes none,int8]
+
+Prints one table in Markdown: models with random weights, so that no download is needed; sizes and
+latencies do not depend on their values. Inputs: for texts, ids of the whole vocabulary, a quarter
+of them padding; for images, noise. An agreement of untrained models is that of near ties: a trained
+model's is higher. ms: median of one run, in a process of its own. Refused: with the reason's start.
+"""
+
+import argparse
+import os
+import pathlib
+import tempfile
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import keras_hub
+import numpy as np
+
+import keras_distill as kd
+
+NUM_CLASSES, LENGTH, VOCABULARY = 10, 32, 8000
+NUM_EXAMPLES = 50
+# Of many classes the untrained are near ties, and their order is no failure here.
+TOLERANCE = 1.0
+
+
+def cnn():
+    image = keras.Input((28, 28, 1), name="image")
+    x = image
+    for filters in (16, 32, 64):
+        x = keras.layers.Conv2D(filters, 3, strides=2, use_bias=False)(x)
+        x = keras.layers.ReLU()(keras.layers.BatchNormalization()(x))
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    return keras.Model(image, keras.layers.Dense(NUM_CLASSES, name="logits")(x))
+
+
+def application(build, size):
+    return lambda: build(
+        input_shape=(size, size, 3), weights=None, classes=100, classifier_activation=None
+    )
+
+
+def bert():
+    backbone = keras_hub.models.BertBackbone(
+        vocabulary_size=VOCABULARY,
+        num_layers=4,
+        num_heads=4,
+        hidden_dim=256,
+        intermediate_dim=1024,
+        max_sequence_length=LENGTH,
+    )
+    inputs = {
+        name: keras.Input((LENGTH,), dtype="int32", name=name)
+        for name in ("token_ids", "segment_ids", "padding_mask")
+    }
+    pooled = backbone(inputs)["pooled_output"]
+    return keras.Model(inputs, keras.layers.Dense(NUM_CLASSES, name="logits")(pooled))
+
+
+def two_in_two_out():
+    ids = keras.Input((LENGTH,), dtype="int32", name="ids")
+    features = keras.Input((16,), name="features")
+    x = keras.layers.Embedding(VOCABULARY, 32)(ids)
+    x = keras.layers.Conv1D(64, 3, activation="relu")(x)
+    x = keras.layers.Concatenate()([keras.layers.GlobalMaxPooling1D()(x), features])
+    x = keras.layers.Dense(64, activation="relu")(x)
+    outputs = {"topic": keras.layers.Dense(NUM_CLASSES)(x), "urgency": keras.layers.Dense(3)(x)}
+    return keras.Model({"ids": ids, "features": features}, outputs)
+
+
+def text(build, **arguments):
+    return lambda: build(VOCABULARY, NUM_CLASSES, **arguments)
+
+
+MODELS = {
+    "cnn": cnn,
+    "MobileNetV2 96": application(keras.applications.MobileNetV2, 96),
+    "MobileNetV3Small 96": application(keras.applications.MobileNetV3Small, 96),
+    "EfficientNetB0 96": application(keras.applications.EfficientNetB0, 96),
+    "text_cnn": text(kd.students.text_cnn, embedding_dim=64),
+    "bilstm": text(kd.students.bilstm, embedding_dim=64, units=64),
+    "bilstm, unrolled": text(
+        kd.students.bilstm, embedding_dim=64, units=64, length=LENGTH, unroll=True
+    ),
+    "transformer": text(kd.students.transformer, width=128, depth=2, heads=4),
+    "pairs, text_cnn": text(kd.students.text_cnn, embedding_dim=64, pairs=True),
+    "BERT of KerasHub, 4 layers": bert,
+    "two in, two out": two_in_two_out,
+}
+MODES = ("none", "float16", "dynamic", "int8", "int4")
+
+
+def examples(model):
+    """Inputs by name: ids with padding, masks of ones, noise."""
+    generator = np.random.default_rng(0)
+    inputs = {}
+    for tensor in keras.tree.flatten(model.inputs):
+        shape = (NUM_EXAMPLES, *(LENGTH if size is None else size for size in tensor.shape[1:]))
+        if tensor.dtype != "int32":
+            values = generator.normal(size=shape).astype("float32")
+        elif tensor.name == "segment_ids":
+            values = np.zeros(shape, "int32")
+        else:
+            is_mask = tensor.name == "padding_mask"
+            values = np.ones(shape) if is_mask else generator.integers(1, VOCABULARY, shape)
+            values[..., 3 * shape[-1] // 4 :] = 0
+            values = values.astype("int32")
+        inputs[tensor.name] = values
+    return inputs
+
+
+def row(name, model, mode, folder):
+    path = folder / "model.tflite"
+    inputs = examples(model)
+    try:
+        report = kd.export_tflite(
+            model,
+            path,
+            quantization=mode,
+            representative_data=inputs,
+            sequence_length=LENGTH,
+            tolerance=TOLERANCE,
+        )
+    except (ValueError, RuntimeError) as error:
+        reason = str(error).split(". ")[0]
+        return f"| {name} | {mode} | refused: {reason} | | | | |"
+    first = {key: values[:1] for key, values in inputs.items()}
+    ms = [kd.benchmark(path, num_threads=threads, inputs=first).median_ms for threads in (1, 2)]
+    return (
+        f"| {name} | {mode} | {report.num_bytes / 1024:,.0f} | {ms[0]:.3f} | {ms[1]:.3f} "
+        f"| {report.max_difference:.1e} | {report.top1_agreement:.2f} |"
+    )
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", default=";".join(MODELS), help="models, parted by ;")
+    parser.add_argument("--modes", default=",".join(MODES), help="modes, parted by commas")
+    arguments = parser.parse_args()
+    print("| model | mode | KB | ms, 1 thread | ms, 2 threads | max difference | top-1 |")
+    print("|---|---|---|---|---|---|---|", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        for name in arguments.only.split(";"):
+            keras.utils.set_random_seed(0)
+            model = MODELS[name]()
+            for mode in arguments.modes.split(","):
+                print(row(name, model, mode, pathlib.Path(folder)), flush=True)
+
+
+if __name__ == "__main__":
+    main()
