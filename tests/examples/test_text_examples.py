@@ -24,7 +24,7 @@ def bert_folder(tmp_path_factory):
     tokenizer = keras_hub.models.BertTokenizer(TOKENS, lowercase=False)
     keras_hub.models.BertTextClassifierPreprocessor(tokenizer, 32).save_to_preset(folder)
     keras_hub.models.BertBackbone(
-        len(TOKENS), num_layers=6, num_heads=2, hidden_dim=8, intermediate_dim=16
+        len(TOKENS), num_layers=1, num_heads=2, hidden_dim=8, intermediate_dim=16
     ).save_to_preset(folder)
     return folder
 
