@@ -26,6 +26,7 @@ from keras_distill.export.signature import NamedModel
 _MAX_EXAMPLES = 100
 _NUM_GENERATED = 32
 _FLOAT_TOLERANCE = 1e-4
+_ANY = "any"
 _MIN_AGREEMENT = 0.9
 
 
@@ -74,9 +75,9 @@ def export_tflite(
 ):
     """Writes a TFLite file, checked against Keras in the LiteRT interpreter first.
 
-    All shapes are fixed and only TFLite's builtin operations are used, so that every
-    stock interpreter runs the file. The signature `serving_default` has the names that
-    `export_saved_model` gives.
+    Unless you ask for others, all shapes are fixed and only TFLite's builtin operations
+    are used, so that every stock interpreter runs the file. The signature
+    `serving_default` has the names that `export_saved_model` gives.
 
     The file is refused if an output is NaN or infinite, or too far from Keras:
 
@@ -118,8 +119,9 @@ def export_tflite(
         batch_size: Number of examples that the file reads at once. Defaults to 1.
         sequence_length: The size, in the file, of every dimension that the model leaves
             open, such as the length of a text; the caller of the file fills shorter texts
-            up with zeros, as is done here with `representative_data`. None for models
-            with fixed shapes.
+            up with zeros, as is done here with `representative_data`. "any" leaves them
+            open: the caller resizes the inputs, and the file is checked at two lengths.
+            None for models with fixed shapes.
         metadata: `ImageMetadata` or `TextMetadata`, for apps that read it: MediaPipe's.
             The file then has the inputs that they give, probabilities as its output, and
             TextMetadata's max_length for sequence_length.
@@ -152,16 +154,24 @@ def export_tflite(
     check_integers(batch_size=batch_size)
     path = pathlib.Path(path)
     check_destination("path", path)
-    if isinstance(metadata, TextMetadata) and sequence_length is None:
+    if isinstance(metadata, TextMetadata):
+        if sequence_length not in (None, metadata.max_length):
+            raise ValueError(
+                "sequence_length must be None or the metadata's max_length. Received: "
+                f"{sequence_length=}, max_length={metadata.max_length}"
+            )
         sequence_length = metadata.max_length
-    if sequence_length is not None:
+    is_open = sequence_length == _ANY
+    if is_open:
+        sequence_length = None
+    elif sequence_length is not None:
         check_integers(sequence_length=sequence_length)
     prepared = model if metadata is None else metadata.prepare(model)
     named_model = NamedModel(model, sequence_length)
     check_quantizable(model, quantization, representative_data is not None)
     _check_tolerance(tolerance)
     _check_integer_io(integer_io, quantization)
-    _check_convertible(named_model)
+    _check_convertible(named_model, is_open)
     inputs, labels = examples_for_check(
         named_model, representative_data, _NUM_GENERATED, _MAX_EXAMPLES
     )
@@ -190,6 +200,12 @@ def export_tflite(
         return TFLiteReport(**report, select_tf_ops=select_tf_ops)
     found = litert.run_file(interpreter, inputs, batch_size)
     outputs = parity.compare_outputs(expected, found)
+    if is_open:
+        shorter = named_model.halve(inputs)
+        outputs += parity.compare_outputs(
+            parity.keras_outputs(named_model, shorter),
+            litert.run_file(interpreter, shorter, batch_size),
+        )
     try:
         _check_outputs(outputs, quantization, tolerance, is_real=representative_data is not None)
     except ValueError as error:
@@ -221,18 +237,18 @@ def _check_integer_io(integer_io, quantization):
         )
 
 
-def _check_convertible(named_model):
+def _check_convertible(named_model, is_open):
     for name, spec in named_model.input_specs().items():
         if spec.dtype == tf.string:
             raise ValueError(
                 f"A TFLite file cannot read strings. Received: the string input {name!r}. Export "
                 "the model behind the tokenizer, and tokenize outside of the file."
             )
-        if None in spec.shape[1:]:
+        if None in spec.shape[1:] and not is_open:
             raise ValueError(
-                "A TFLite file has fixed shapes; only the batch may be unknown. Received: the "
-                f"input {name!r} of shape {tuple(spec.shape)}. Give sequence_length, such as "
-                "sequence_length=64, or build the student with a fixed length."
+                "Most apps read files with fixed shapes. Received: the input "
+                f"{name!r} of shape {tuple(spec.shape)}. Give sequence_length, such as "
+                "sequence_length=64, or 'any' if the app resizes the inputs before each run."
             )
     if dtype := parity.half_precision(named_model.model):
         raise ValueError(

@@ -118,6 +118,13 @@ class TestBadInput:
         with pytest.raises(ValueError, match=r"'bert', 'regex'.*tokenizer='words'"):
             TextMetadata(LABELS, WORDS, "words", 10)
 
+    def test_sequence_length(self, tmp_path):
+        student = kd.students.text_cnn(WORDS, 3, embedding_dim=4, filters=2)
+        with pytest.raises(ValueError, match="sequence_length='any', max_length=10"):
+            kd.export_tflite(
+                student, tmp_path / "s", sequence_length="any", metadata=WORDS_METADATA
+            )
+
     def test_max_length(self):
         with pytest.raises(ValueError, match="max_length=0"):
             TextMetadata(LABELS, WORDS, "regex", 0)

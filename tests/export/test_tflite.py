@@ -160,6 +160,42 @@ def test_sequence_length_fixes_every_open_dimension(kind, tmp_path):
     np.testing.assert_allclose(runner(**padded)["logits"], model(padded), atol=1e-6)
 
 
+@pytest.mark.parametrize("quantization", ["none", "dynamic"])
+def test_any_length(quantization, tmp_path):
+    """The file is resized to each text."""
+    model = open_length()
+    path = tmp_path / "s.tflite"
+    export_tflite(model, path, quantization=quantization, sequence_length="any")
+    runner = Interpreter(str(path)).get_signature_runner("serving_default")
+    generator = np.random.default_rng(0)
+    for length in (1, 9, 40):
+        x = {"ids": generator.integers(1, 20, (1, length)).astype("int32")}
+        x["starts"] = np.ones((1, 3), "int32")
+        np.testing.assert_allclose(runner(**x)["logits"], model(x), atol=1e-5)
+
+
+def test_a_file_that_is_right_at_one_length_only_is_refused(tmp_path):
+    """A length that tracing froze shows at the second one."""
+
+    class FrozenMean(layers.Layer):
+        def call(self, x):
+            return keras.ops.sum(x, axis=1) / 32
+
+        def compute_output_shape(self, input_shape):
+            return (input_shape[0], input_shape[2])
+
+    class Mean(FrozenMean):
+        def call(self, x):
+            return keras.ops.mean(x, axis=1) if tf.executing_eagerly() else super().call(x)
+
+    x = keras.Input((None, 3), name="x")
+    model = keras.Model(x, Mean()(x))
+    export_tflite(model, tmp_path / "fixed.tflite", sequence_length=32)
+    with pytest.raises(ValueError, match="must agree with Keras"):
+        export_tflite(model, tmp_path / "open.tflite", sequence_length="any")
+    assert not (tmp_path / "open.tflite").exists()
+
+
 def test_sequence_length_leaves_fixed_dimensions_alone(tmp_path):
     x = keras.Input((None, 3), name="x")
     model = keras.Model(x, layers.GlobalMaxPooling1D()(x))
@@ -179,9 +215,9 @@ def test_longer_texts_than_sequence_length_are_refused(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("sequence_length", [0, 2.5, True])
+@pytest.mark.parametrize("sequence_length", [0, 2.5, True, "all"])
 def test_sequence_length_that_is_no_length_is_refused(sequence_length, tmp_path):
-    with pytest.raises(ValueError, match=f"sequence_length={sequence_length}"):
+    with pytest.raises(ValueError, match=f"sequence_length={sequence_length!r}"):
         export_tflite(open_length(), tmp_path / "s.tflite", sequence_length=sequence_length)
 
 
