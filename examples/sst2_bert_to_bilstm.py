@@ -1,12 +1,14 @@
 """A BERT teaches a BiLSTM the sentiment of film reviews (Tang et al. 2019, arXiv:1903.12136).
 
-    python examples/sst2_bert_to_bilstm.py --teacher BERT --data SST2 --seeds 5
+    python examples/sst2_bert_to_bilstm.py --teacher BERT --data SST2 --vectors GLOVE --seeds 5
 
 BERT is a preset, handle or folder; SST2 the folder with train_phrases, train_sentences, dev and
-test.tsv.gz. The student reads the teacher's word pieces, with the teacher's embeddings, which stay
-as they are: so it knows words that its training data lack. It is taught in six ways, all with the
-same number of steps, and each keeps the weights that did best on dev:
+test.tsv.gz; GLOVE a file or folder of word vectors, for the student that has nothing of the
+teacher's. The others read the teacher's word pieces, with the teacher's embeddings, which stay
+as they are: so they know words that their training data lack. They are taught in these ways, all
+with the same number of steps, and each keeps the weights that did best on dev:
 
+    word vectors   the labels; whole words, with the vectors of GLOVE, which are trained too
     alone          the labels
     hard           the labels, and the teacher's most likely class for the augmented texts
     soft           T^2 KL, or the squared difference of the logits, no labels (alpha = 0)
@@ -17,6 +19,7 @@ come from whole sentences only, of which dev and test consist.
 """
 
 import dataclasses
+import functools
 import time
 
 import numpy as np
@@ -54,12 +57,17 @@ def main(arguments):
     # A BERT normalizes the sum of its embeddings; alone they are small, with a common offset.
     embeddings = 0.4 * (embeddings - embeddings.mean(0)) / embeddings.std()
 
-    def make_student(lesson, seed):
+    words = kd.text.learn_words(
+        train.texts, size=20_000, among=kd.text.vector_words(arguments.vectors), max_length=64
+    )
+    vectors = kd.text.load_vectors(arguments.vectors, words)
+
+    def make_student(lesson, seed, inputs=vocabulary, embeddings=embeddings, trainable=False):
         return kd.students.bilstm(
-            vocabulary,
+            inputs,
             2,
             embeddings=embeddings,
-            trainable_embeddings=False,
+            trainable_embeddings=trainable,
             units=150,
             dense_units=200,
             embedding_dropout=lesson.dropout / 2,
@@ -82,15 +90,21 @@ def main(arguments):
         "soft, KL, augmented": recipe.Lesson(augmented, logits, soft_loss=kl, **taught),
         "soft, MSE, augmented": recipe.Lesson(augmented, logits, soft_loss=mse, **taught),
     }
-    if arguments.only:
-        lessons = {name: lessons[name] for name in arguments.only.split(";")}
+    plain = {"word vectors": recipe.Lesson(train, learning_rate=2e-3, dropout=0.5, **shared)}
+    make_plain = functools.partial(make_student, inputs=words, embeddings=vectors, trainable=True)
+    plain_rows, _ = recipe.compare(
+        plain, make_plain, words, dev, test, recipe.accuracy, arguments.seeds
+    )
     rows, student = recipe.compare(
         lessons, make_student, vocabulary, dev, test, recipe.accuracy, arguments.seeds
     )
+    rows = {**plain_rows, **rows}
     recipe.print_table(teacher, rows, test, recipe.accuracy, "accuracy")
     recipe.export(student, vocabulary, vocabulary, output, test)
     print(f"\nTook {(time.time() - start) / 60:.0f} minutes.")
 
 
 if __name__ == "__main__":
-    main(recipe.arguments(__doc__.splitlines()[0], rounds=30, steps=4000, only=""))
+    main(
+        recipe.arguments(__doc__.splitlines()[0], vectors="glove.6B.50d.txt", rounds=30, steps=4000)
+    )

@@ -76,7 +76,9 @@ def test_wnut17_entities(bert_folder, checked, monkeypatch):
 def test_sst2_bert_to_bilstm(bert_folder, checked, monkeypatch):
     parts = ["train_phrases", "train_sentences", "dev", "test"]
     data = write(checked, parts, ("text", "label"), TEXTS)
-    settings = {"rounds": 2, "steps": 10, "only": ""}
+    vectors = checked / "vectors.txt"
+    vectors.write_text("".join(f"{word} 0.1 0.2\n" for word in TOKENS[5:]))
+    settings = {"vectors": str(vectors), "rounds": 2, "steps": 10}
     run("sst2_bert_to_bilstm", bert_folder, data, checked / "out", monkeypatch, **settings)
 
 
