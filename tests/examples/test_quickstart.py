@@ -33,9 +33,7 @@ def test_quickstart_writes_what_it_says(quickstart, tmp_path, capsys):
         assert repr(sentence) in printed
 
     serving = tf.saved_model.load(str(tmp_path / "serving" / "1"))
-    (logits,) = serving.signatures["serving_default"](
-        text=tf.constant(quickstart.SENTENCES)
-    ).values()
+    logits = serving.signatures["serving_default"](text=tf.constant(quickstart.SENTENCES))["logits"]
     on_phone = quickstart.LiteRTClassifier(tmp_path / "distilled.tflite")
     vocabulary = (tmp_path / "vocabulary.txt").read_text().split("\n")
     words = quickstart.SENTENCES[0].split()

@@ -107,8 +107,7 @@ def test_weights_are_saved_by_themselves(tmp_path):
 def test_exported_it_reads_strings(classifier, tmp_path):
     kd.export_saved_model(classifier, tmp_path)
     serve = tf.saved_model.load(tmp_path / "1").signatures["serving_default"]
-    (logits,) = serve(text=TEXTS).values()
-    np.testing.assert_allclose(logits, classifier(TEXTS), atol=1e-5)
+    np.testing.assert_allclose(serve(text=TEXTS)["logits"], classifier(TEXTS), atol=1e-5)
 
 
 def test_a_frozen_encoder_trains_the_head_alone(hub_folders):
