@@ -44,18 +44,21 @@ def measure(path, num_threads, xnnpack, num_runs, min_seconds, inputs):
     if inputs is not None:
         with np.load(inputs) as arrays:
             given = dict(arrays)
-    for name, detail in interpreter.get_signature_runner().get_input_details().items():
+    details = interpreter.get_signature_runner().get_input_details()
+    if unknown := sorted(set(given) - set(details)):
+        raise ValueError(f"inputs must have names of {sorted(details)}. Received: {unknown}")
+    for name, detail in details.items():
         values = given.get(name, np.zeros(detail["shape"], detail["dtype"]))
         interpreter.set_tensor(detail["index"], values)
-    run_ms, end = [], 0.0
+    run_ms, seconds = [], 0.0
     # The first runs pack weights and fill caches.
     for _ in range(3):
         interpreter.invoke()
-    while len(run_ms) < num_runs or end < min_seconds:
+    while len(run_ms) < num_runs or seconds < min_seconds:
         start = time.perf_counter()
         interpreter.invoke()
         run_ms.append(1000 * (time.perf_counter() - start))
-        end += run_ms[-1] / 1000
+        seconds += run_ms[-1] / 1000
     grown = None if before is None else _memory_kib("VmHWM") - before
     return {"run_ms": run_ms, "load_ms": load_ms, "memory_kib": grown}
 

@@ -49,6 +49,11 @@ def test_inputs_of_another_shape(files):
         benchmark(files["ids"], inputs={"ids": np.zeros((1, 3), "int32")})
 
 
+def test_inputs_of_another_name(files):
+    with pytest.raises(RuntimeError, match=r"names of \['ids'\]. Received: \['tokens'\]"):
+        benchmark(files["ids"], inputs={"tokens": np.zeros((1, 12), "int32")})
+
+
 def test_bad_arguments(files, tmp_path):
     with pytest.raises(FileNotFoundError, match="no file"):
         benchmark(tmp_path / "none.tflite")
