@@ -232,7 +232,9 @@ class TextMetadata:
         if self.vocabulary.lowercase:
             for word, number in list(words.items()):
                 for spelling in (word.capitalize(), word.upper()):
-                    words.setdefault(spelling, number)
+                    # The capitals of "ß" are those of "ss".
+                    if spelling.lower() == word:
+                        words.setdefault(spelling, number)
         return words.items()
 
 

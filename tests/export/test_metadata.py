@@ -49,6 +49,15 @@ def test_text_file(tmp_path):
     np.testing.assert_allclose(runner(token_ids=ids)["probabilities"], expected, atol=1e-6)
 
 
+def test_capitals_of_another_word_stay_unknown():
+    """The capitals of "maß" are those of "mass"."""
+    words = kd.text.WordVocabulary(["maß", "été"])
+    lines = TextMetadata(LABELS, words, "regex", 10).files()["vocab.txt"].split("\n")
+    spellings = {line.split()[0] for line in lines}
+    assert {"maß", "Maß", "été", "Été", "ÉTÉ"} <= spellings
+    assert "MASS" not in spellings
+
+
 def test_the_same_model_gives_the_same_bytes(tmp_path):
     model = image_model()
     contents = [
