@@ -26,6 +26,7 @@ setup(
     packages=find_packages(include=["keras_distill", "keras_distill.*"]),
     install_requires=[
         "ai-edge-litert",
+        "flatbuffers",
         # tensorflow-datasets imports it and does not ask for it.
         "importlib_resources",
         "keras>=3.13",
