@@ -1,11 +1,11 @@
 """A BERT teaches a BiLSTM to find rare entities, word by word (WNUT 17).
 
-    python examples/wnut17_entities.py --teacher BERT --data WNUT17 --vectors GLOVE
+    python examples/wnut17_entities.py --teacher BERT --data WNUT17
 
 BERT is a preset, handle or folder, WNUT17 the folder with train, dev and test.tsv.gz (columns
-tokens and tags), GLOVE a file or folder of word vectors. Teacher and student split words into
-different pieces, and both answer once per word: by its first piece. Scores are F1 of whole
-entities: a span counts only with all its words and the right type.
+tokens and tags). Teacher and student split words into different pieces, and both answer once per
+word: by its first piece. Scores are F1 of whole entities: a span counts only with all its words
+and the right type.
 """
 
 import time

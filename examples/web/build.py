@@ -5,7 +5,7 @@
 
 student.tflite is a file that export_tflite wrote with TextMetadata, of a student without a loop:
 text_cnn, transformer, or bilstm with unroll=True. Needs npm, once, for MediaPipe's runtime
-(@mediapipe/tasks-text, Apache-2.0, 11 MB); the page itself loads nothing from elsewhere.
+(@mediapipe/tasks-text, Apache-2.0, 7 MB); the page itself loads nothing from elsewhere.
 """
 
 import argparse
