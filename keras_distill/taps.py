@@ -10,6 +10,9 @@ import weakref
 import keras
 import tensorflow as tf
 
+from keras_distill.layer_calls import own_call
+from keras_distill.layer_calls import set_call
+
 ATTENTION_SCORES = "attention_scores"
 
 # Of this thread: MirroredStrategy traces each replica in a thread of its own.
@@ -196,22 +199,19 @@ def read(outputs, path):
 
 def _wrap(layer):
     with _tap_lock:
-        num_recordings, own_call = _wrapped_layers.get(layer, (0, layer.__dict__.get("call")))
-        _wrapped_layers[layer] = (num_recordings + 1, own_call)
+        num_recordings, previous = _wrapped_layers.get(layer, (0, own_call(layer)))
+        _wrapped_layers[layer] = (num_recordings + 1, previous)
         if num_recordings == 0:
-            # Past Keras's __setattr__, which would track the function.
-            object.__setattr__(layer, "call", _recording_call(layer, layer.call))
+            set_call(layer, _recording_call(layer, layer.call))
 
 
 def _unwrap(layer):
     with _tap_lock:
-        num_recordings, own_call = _wrapped_layers.pop(layer)
+        num_recordings, previous = _wrapped_layers.pop(layer)
         if num_recordings > 1:
-            _wrapped_layers[layer] = (num_recordings - 1, own_call)
-        elif own_call is None:
-            object.__delattr__(layer, "call")
+            _wrapped_layers[layer] = (num_recordings - 1, previous)
         else:
-            object.__setattr__(layer, "call", own_call)
+            set_call(layer, previous)
 
 
 def _recording_call(layer, call):

@@ -1,0 +1,36 @@
+"""Another `call` for layers, for a while: the way into a model of any kind."""
+
+import contextlib
+
+
+@contextlib.contextmanager
+def replaced_calls(layers, make_call):
+    """Replaces the `call` of layers within a with block.
+
+    Args:
+        layers: Keras layers.
+        make_call: Function of a layer and its present call; returns the new one.
+    """
+    own_calls = []
+    try:
+        for layer in layers:
+            own_calls.append((layer, own_call(layer)))
+            set_call(layer, make_call(layer, layer.call))
+        yield
+    finally:
+        for layer, call in reversed(own_calls):
+            set_call(layer, call)
+
+
+def own_call(layer):
+    """The call that this layer has apart from its class's, or None."""
+    return layer.__dict__.get("call")
+
+
+def set_call(layer, call):
+    """Gives a layer a call of its own; with None, that of its class again."""
+    # Past Keras's __setattr__, which would track the function.
+    if call is not None:
+        object.__setattr__(layer, "call", call)
+    elif own_call(layer) is not None:
+        object.__delattr__(layer, "call")

@@ -1,0 +1,69 @@
+"""8 bits carry attention over padded texts."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from keras_distill.export import export_tflite
+from keras_distill.export.integer_attention import close_masks
+
+LENGTH, WIDTH = 12, 16
+
+
+def pointed_attention(dropout):
+    """Reads vectors; every place looks at few others, and at none that is masked."""
+    keras.utils.set_random_seed(0)
+    x = keras.Input((LENGTH, WIDTH), name="x")
+    is_token = keras.ops.any(keras.ops.not_equal(x, 0.0), axis=-1)
+    attention = layers.MultiHeadAttention(2, 8, dropout=dropout)
+    mixed = attention(x, x, attention_mask=keras.ops.expand_dims(is_token, 1))
+    model = keras.Model(x, layers.Dense(4, name="logits")(mixed[:, 0]))
+    for dense in (attention.query_dense, attention.key_dense):
+        dense.kernel.assign(3.0 * dense.kernel)
+    return model
+
+
+def padded_inputs(num_examples=64):
+    generator = np.random.default_rng(1)
+    x = generator.normal(size=(num_examples, LENGTH, WIDTH)).astype("float32")
+    lengths = generator.integers(2, LENGTH + 1, num_examples)
+    return x * (np.arange(LENGTH) < lengths[:, None])[:, :, None]
+
+
+# Without dropout Keras calls a fused kernel, with masks of its own.
+@pytest.mark.parametrize("dropout", [0.0, 0.1])
+def test_int8_attends_where_keras_does(dropout, tmp_path):
+    model, x = pointed_attention(dropout), padded_inputs()
+    report = export_tflite(model, tmp_path / "s.tflite", quantization="int8", representative_data=x)
+    assert report.max_difference < 0.1 * np.ptp(model(x))
+    assert report.top1_agreement >= 0.95
+
+
+def test_closer_masks_hardly_change_the_model():
+    model, x = pointed_attention(0.0), padded_inputs()
+    expected, calls = model(x), [dict(layer.__dict__) for layer in model._flatten_layers()]
+    with close_masks(model):
+        np.testing.assert_allclose(model(x), expected, atol=2e-3)
+    assert [layer.__dict__.keys() for layer in model._flatten_layers()] == [
+        call.keys() for call in calls
+    ]
+    np.testing.assert_array_equal(model(x), expected)
+
+
+def test_masks_of_softmax_layers():
+    scores = keras.Input((5,))
+    mask = keras.Input((5,), dtype="bool")
+    model = keras.Model([scores, mask], layers.Softmax()(scores, mask=mask))
+    x = [np.array([[1.0, 2, 3, 50, -4]], "float32"), np.array([[True, True, True, False, True]])]
+    expected = np.exp([1.0, 2, 3, -np.inf, -4])
+    with close_masks(model):
+        found = model(x)
+    np.testing.assert_allclose(found[0], expected / expected.sum(), atol=1e-5)
+
+
+def test_the_calls_are_put_back_after_an_error():
+    model = pointed_attention(0.1)
+    with pytest.raises(KeyError), close_masks(model):
+        raise KeyError
+    assert not any("call" in layer.__dict__ for layer in model._flatten_layers())
