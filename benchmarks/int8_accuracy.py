@@ -1,0 +1,170 @@
+"""Accuracy of int8 files: after training, and after fine-tuning that knows of the rounding.
+
+    python benchmarks/int8_accuracy.py mnist FOLDER_OF_IDX_FILES
+    python benchmarks/int8_accuracy.py sst2 FOLDER_OF_TSV_FILES --teacher TEACHER.keras
+
+Each student is taught by its teacher, then fine-tuned twice from there, for the same steps and
+under the same teacher: as before ("plain"), and within `quantization_aware`. The int8 files are run
+by LiteRT on the whole test set. TEACHER.keras is what examples/sst2_tinybert.py writes.
+"""
+
+import argparse
+import gzip
+import os
+import pathlib
+import sys
+import tempfile
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "examples"))
+
+import keras
+import numpy as np
+import text_recipe as recipe
+
+import keras_distill as kd
+from keras_distill.export import litert
+
+CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+LENGTH = 64
+
+
+def read_idx(path, offset):
+    return np.frombuffer(gzip.open(path).read(), "uint8", offset=offset)
+
+
+def mnist(folder, teacher_path, seed):
+    """A small depthwise CNN, taught by a larger CNN."""
+    x, y = {}, {}
+    for part in ("train", "t10k"):
+        labels = read_idx(folder / f"{part}-labels-idx1-ubyte.gz", 8)
+        images = read_idx(folder / f"{part}-images-idx3-ubyte.gz", 16)
+        x[part] = images.reshape(-1, 28, 28, 1).astype("float32") / 255
+        y[part] = labels.astype("int32")
+    x_train, y_train = x["train"][:20_000], y["train"][:20_000]
+
+    def network(build_block, widths):
+        image = keras.Input((28, 28, 1), name="image")
+        features = image
+        for width in widths:
+            for layer in build_block(width):
+                features = layer(features)
+        features = keras.layers.GlobalAveragePooling2D()(features)
+        return keras.Model(image, keras.layers.Dense(10, name="logits")(features))
+
+    def convolution(width):
+        yield keras.layers.Conv2D(width, 3, strides=2, padding="same", use_bias=False)
+        yield keras.layers.BatchNormalization(momentum=0.9)
+        yield keras.layers.ReLU()
+
+    def depthwise(width):
+        yield keras.layers.DepthwiseConv2D(3, strides=2, padding="same", use_bias=False)
+        yield keras.layers.BatchNormalization(momentum=0.9)
+        yield keras.layers.ReLU()
+        yield keras.layers.Conv2D(width, 1, use_bias=False)
+        yield keras.layers.BatchNormalization(momentum=0.9)
+        yield keras.layers.ReLU()
+
+    keras.utils.set_random_seed(0)
+    teacher = network(convolution, (32, 64, 128))
+    teacher.compile(keras.optimizers.Adam(1e-3), CROSS_ENTROPY)
+    teacher.fit(x_train, y_train, batch_size=128, epochs=3, verbose=2)
+    keras.utils.set_random_seed(seed)
+    student = network(depthwise, (16, 32, 64))
+    distiller = kd.Distiller(student, teacher, alpha=0.1, temperature=4.0)
+
+    def fit(learning_rate, epochs):
+        distiller.compile(keras.optimizers.Adam(learning_rate), CROSS_ENTROPY)
+        distiller.fit(x_train, y_train, batch_size=128, epochs=epochs, verbose=2)
+
+    return distiller, fit, x["t10k"], y["t10k"], x_train[:200]
+
+
+def sst2(folder, teacher_path, seed):
+    """A transformer with layers of its BERT teacher."""
+    teacher = keras.models.load_model(teacher_path)
+    train, _, test = recipe.read_parts(folder, train="train_sentences")
+    vocabulary = kd.text.teacher_vocabulary(
+        teacher.get_layer("preprocessor").preprocessor, max_length=LENGTH
+    )
+    lesson = recipe.Lesson(train, recipe.teacher_answers(teacher, train))
+    keras.utils.set_random_seed(seed)
+    student = kd.students.from_teacher(teacher, (2, 5))
+    distiller = kd.Distiller(
+        student, alpha=0.1, soft_loss=kd.losses.SoftTargetKL(2.0, teacher_from_logits=True)
+    )
+    batches = kd.text.batch_by_length(
+        lesson.dataset(), vocabulary, bucket_lengths=recipe.LENGTHS, batch_size=32, seed=seed
+    )
+
+    def fit(learning_rate, epochs):
+        schedule = kd.teachers.WarmupLinearDecay(learning_rate, epochs * len(batches))
+        distiller.compile(keras.optimizers.Adam(schedule, global_clipnorm=1.0), CROSS_ENTROPY)
+        distiller.fit(batches, epochs=epochs, shuffle=False, verbose=2)
+
+    def ids(examples):
+        padded = kd.text.batch_by_length(
+            kd.text.Examples(examples.texts),
+            vocabulary,
+            bucket_lengths=(LENGTH,),
+            batch_size=len(examples.texts),
+            shuffle=False,
+        )
+        return next(iter(padded)).numpy()
+
+    return distiller, fit, ids(test), test.labels, ids(train)[:200]
+
+
+TASKS = {"mnist": (mnist, 1e-3, 3), "sst2": (sst2, 5e-5, 3)}
+
+
+def accuracies(student, x, y, representative_data):
+    """Of the float32 model and of its int8 file, in percent."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / "student.tflite"
+        kd.export_tflite(
+            student,
+            path,
+            quantization="int8",
+            representative_data=representative_data,
+            sequence_length=LENGTH if x.ndim == 2 else None,
+            tolerance=1.0,
+        )
+        file = litert.open_file(path.read_bytes())
+    (name,) = file.get_signature_runner().get_input_details()
+    (found,) = litert.run_file(file, {name: x}, 1).values()
+    expected = student.predict(x, batch_size=100, verbose=0)
+    return [100 * float(np.mean(logits.argmax(-1) == y)) for logits in (expected, found)]
+
+
+def rows(build, learning_rate, epochs, *arguments):
+    """Yields how a student was fine-tuned, and its accuracies."""
+    distiller, fit, *data = build(*arguments)
+    student = distiller.student
+    fit(learning_rate, epochs)
+    taught = student.get_weights()
+    yield "no", *accuracies(student, *data)
+    fit(learning_rate / 5, 1)
+    yield "plain", *accuracies(student, *data)
+    student.set_weights(taught)
+    with kd.students.quantization_aware(distiller):
+        fit(learning_rate / 5, 1)
+    yield "quantization-aware", *accuracies(student, *data)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("task", choices=TASKS)
+    parser.add_argument("data", type=pathlib.Path)
+    parser.add_argument("--teacher", type=pathlib.Path)
+    parser.add_argument("--seeds", type=int, default=3)
+    arguments = parser.parse_args()
+    print("| seed | fine-tuned | float32 | int8 |\n|---|---|---|---|")
+    for seed in range(arguments.seeds):
+        settings = (*TASKS[arguments.task], arguments.data, arguments.teacher, seed)
+        for how, exact, int8 in rows(*settings):
+            print(f"| {seed} | {how} | {exact:.2f} | {int8:.2f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
