@@ -10,6 +10,9 @@ layers and takes as many steps on the labels.
 
 Deviations from the paper: attention probabilities are compared, not the scores before the
 softmax; task data only, with no general distillation before; no augmentation.
+
+Measured on the test sentences, 3 seeds: teacher 90.55 %, student 88.41 %, baseline 87.65 %; an hour
+on one core beside the teacher's own training. The table is in README.md.
 """
 
 import time
@@ -98,4 +101,4 @@ def main(arguments):
 
 
 if __name__ == "__main__":
-    main(recipe.arguments(__doc__.splitlines()[0], rate=5e-5, steps=2000))
+    main(recipe.arguments(__doc__.splitlines()[0], rate=5e-5, steps=500))

@@ -15,7 +15,7 @@ import text_recipe as recipe
 
 import keras_distill as kd
 
-NUM_STEPS = 2000
+NUM_STEPS = 1000
 
 
 def spans(tags):
@@ -56,32 +56,36 @@ def main(arguments):
         learning_rate=arguments.rate,
         per_word=True,
     )
-    texts = [" ".join(words) for words in train.texts]
-    vocabulary = kd.text.learn_word_pieces(texts, size=6000, add_special_tokens=True)
+    # The teacher's pieces and their embeddings: rare entities are words that are not in train.
+    vocabulary = teacher.get_layer("preprocessor").preprocessor
     inputs = kd.teachers.TextInputs(vocabulary, ["token_ids"], per_word=True)
     embeddings = recipe.teacher_embeddings(teacher, vocabulary)
+    # A BERT normalizes the sum of its embeddings; alone they are small, with a common offset.
+    embeddings = 0.4 * (embeddings - embeddings.mean(0)) / embeddings.std()
 
     def make_student(lesson, seed):
         return kd.students.bilstm(
             vocabulary,
             num_tags,
             embeddings=embeddings,
+            trainable_embeddings=False,
             units=100,
             dense_units=100,
-            embedding_dropout=lesson.dropout,
+            embedding_dropout=lesson.dropout / 2,
             dropout=lesson.dropout,
             per_word=True,
         )
 
+    shared = {"num_steps": NUM_STEPS, "learning_rate": 2e-3}
     lessons = {
-        "student alone": recipe.Lesson(train, num_steps=NUM_STEPS, dropout=0.5),
+        "student alone": recipe.Lesson(train, dropout=0.5, **shared),
         "student distilled": recipe.Lesson(
             train,
             recipe.teacher_answers(teacher, train),
-            alpha=0.5,
-            soft_loss=kd.losses.SoftTargetKL(2.0, teacher_from_logits=True),
-            num_steps=NUM_STEPS,
-            dropout=0.5,
+            alpha=0.0,
+            soft_loss=kd.losses.SoftTargetKL(1.0, teacher_from_logits=True),
+            dropout=0.3,
+            **shared,
         ),
     }
     rows, student = recipe.compare(
