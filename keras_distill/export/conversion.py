@@ -86,7 +86,7 @@ def _convert(**request):
     if "error" in answer:
         raise ValueError(
             "The model must convert to TFLite's builtin operations, which every interpreter has. "
-            f"{answer['error']}. Replace the layers that use them."
+            f"{answer['error']}"
         )
 
 

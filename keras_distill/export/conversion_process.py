@@ -73,7 +73,9 @@ def _batches(representative_data, batch_size):
 
 def _reason(error):
     found = re.search(r"(?:TF Select|Custom) ops: (.*)", str(error))
-    return f"It has none for: {found[1]}" if found else f"The converter says: {error}"
+    if found:
+        return f"It has none for: {found[1]}. Replace the layers that use them."
+    return f"The converter says: {error}"
 
 
 def main():

@@ -123,6 +123,8 @@ def test_both_accuracies_of_labelled_data(tmp_path):
 def test_select_tf_ops_are_named(tmp_path):
     x = keras.Input((4, 4), name="x")
     model = keras.Model(x, keras.ops.linalg.inv(x + 4 * np.eye(4, dtype="float32")))
+    with pytest.raises(ValueError, match=r"none for: .*MatrixInverse.*\. Replace the layers"):
+        export_tflite(model, tmp_path / "s.tflite")
     with pytest.warns(UserWarning, match="unchecked: its operations FlexMatrixInverse need"):
         report = export_tflite(model, tmp_path / "s.tflite", allow_select_tf_ops=True)
     assert report.select_tf_ops == ("FlexMatrixInverse",)
