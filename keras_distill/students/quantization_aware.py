@@ -48,12 +48,16 @@ def quantization_aware(model):
     Rounded, each to 255 steps: kernels of Dense, EinsumDense and convolutions, one step
     size for each output; embedding tables, one step size; the inputs of every layer that
     TFLite does not fuse with the one before; the outputs of EinsumDense. The gradient
-    passes as if nothing was rounded. Not rounded: the inside of RNNs, the model's own
-    output, and what has no layer, such as `x + y`.
+    passes as if nothing was rounded. Not rounded: the inside of RNNs and of normalizations,
+    the model's own output, and what has no layer, such as `x + y`. Where these lose the
+    accuracy, as in a transformer measured on SST-2, the block does not bring it back.
 
     Args:
         model: A `Distiller`, whose student it then is, or any `keras.Model`. Its train,
             test and predict functions are made anew at both ends of the block.
+
+    Raises:
+        ValueError: If the model has nothing to round.
 
     Reference: Jacob et al. 2018, https://arxiv.org/abs/1712.05877. Deviations: the range
     of an activation is that of the batch, not a moving average, so the model needs no
