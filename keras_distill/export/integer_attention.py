@@ -13,7 +13,8 @@ def close_masks(model):
     """Puts masked attention scores just below the lowest one, within a with block.
 
     Keras puts them at -1e9. One tensor has one step size in 8 bits: with -1e9 in its
-    range it is 4 million, and all scores become equal.
+    range it is 4 million, and all scores become equal. Only the scores of MultiHeadAttention
+    and of Softmax layers are: Attention and GroupedQueryAttention mask theirs by themselves.
 
     Args:
         model: A `keras.Model`.

@@ -17,16 +17,15 @@ _SHARED_AXES = {
     keras.layers.DepthwiseConv2D: (0, 1),
     keras.layers.Embedding: (0, 1),
 }
-# TFLite makes one operation of a product, its normalization and its activation.
-_FUSED = (
+# Not in the file, or one operation there with the product before.
+_GONE_OR_FUSED = (
+    keras.layers.InputLayer,
+    keras.layers.Dropout,
     keras.layers.BatchNormalization,
-    keras.layers.Activation,
     keras.layers.ReLU,
-    keras.layers.LeakyReLU,
 )
 # Against a division by zero.
 _TINY = 1e-30
-_RANDOM = (keras.layers.Dropout, keras.layers.SpatialDropout1D, keras.layers.SpatialDropout2D)
 
 
 @contextlib.contextmanager
@@ -53,8 +52,8 @@ def quantization_aware(model):
     accuracy, as in a transformer measured on SST-2, the block does not bring it back.
 
     Args:
-        model: A `Distiller`, whose student it then is, or any `keras.Model`. Its train,
-            test and predict functions are made anew at both ends of the block.
+        model: A `Distiller`, whose student it then is, or any `keras.Model`. The train,
+            test and predict functions of both are made anew at both ends of the block.
 
     Raises:
         ValueError: If the model has nothing to round.
@@ -71,21 +70,26 @@ def quantization_aware(model):
             "model must have a layer with a kernel or embeddings to round. Received: "
             f"{student.name!r} with the layers {[layer.name for layer in layers]}."
         )
-    _forget_functions(model)
+    compiled = [model] if student is model else [model, student]
+    _forget_functions(compiled)
     try:
         with replaced_calls(layers, _rounding_call):
             yield
     finally:
-        _forget_functions(model)
+        _forget_functions(compiled)
 
 
 def _is_rounded(layer):
     is_leaf = len(list(layer._flatten_layers())) == 1
-    return is_leaf and not isinstance(layer, (*_FUSED, *_RANDOM, keras.layers.InputLayer))
+    is_gone_or_fused = isinstance(layer, _GONE_OR_FUSED) or (
+        isinstance(layer, keras.layers.Activation) and layer.activation is keras.activations.relu
+    )
+    return is_leaf and not is_gone_or_fused
 
 
-def _forget_functions(model):
-    model.train_function = model.test_function = model.predict_function = None
+def _forget_functions(models):
+    for model in models:
+        model.train_function = model.test_function = model.predict_function = None
 
 
 def _rounding_call(layer, call):

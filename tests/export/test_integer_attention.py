@@ -42,12 +42,9 @@ def test_int8_attends_where_keras_does(dropout, tmp_path):
 
 def test_closer_masks_hardly_change_the_model():
     model, x = pointed_attention(0.0), padded_inputs()
-    expected, calls = model(x), [dict(layer.__dict__) for layer in model._flatten_layers()]
+    expected = model(x)
     with close_masks(model):
         np.testing.assert_allclose(model(x), expected, atol=2e-3)
-    assert [layer.__dict__.keys() for layer in model._flatten_layers()] == [
-        call.keys() for call in calls
-    ]
     np.testing.assert_array_equal(model(x), expected)
 
 

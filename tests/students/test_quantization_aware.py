@@ -30,6 +30,12 @@ def noise(*shape):
     return np.random.default_rng(0).normal(size=shape).astype("float32")
 
 
+def product_and(following):
+    product = layers.Dense(3)
+    model = keras.Sequential([keras.Input((5, 4)), product, *following])
+    return model, product, noise(16, 5, 4)
+
+
 class TestRounding:
     def test_dense(self):
         x = noise(32, 7)
@@ -74,15 +80,31 @@ class TestRounding:
             found = model(np.array([[1, 5, 8]]))
         np.testing.assert_allclose(found[0], round_to_steps(table, (0, 1))[[1, 5, 8]], atol=1e-6)
 
-    def test_fused_layers_are_not_rounded_twice(self):
-        """Within the block a product's normalization and activation read exact numbers."""
-        x = noise(16, 4)
-        product = [layers.Dense(3), layers.BatchNormalization(), layers.ReLU()]
-        model = keras.Sequential([keras.Input((4,)), *product])
+    @pytest.mark.parametrize(
+        "following",
+        [
+            [layers.BatchNormalization(), layers.ReLU()],
+            [layers.Activation("relu")],
+            [layers.SpatialDropout1D(0.5)],
+        ],
+    )
+    def test_what_is_fused_or_gone_reads_exact_numbers(self, following):
+        model, product, x = product_and(following)
         with quantization_aware(model):
             found = model(x)
-            exact = product[0](x)
-        np.testing.assert_allclose(found, product[2](product[1](exact)), atol=1e-6)
+            exact = product(x)
+        for layer in following:
+            exact = layer(exact)
+        np.testing.assert_array_equal(found, exact)
+
+    @pytest.mark.parametrize("layer", [layers.Activation("gelu"), layers.LeakyReLU()])
+    def test_other_activations_are_operations_of_their_own(self, layer):
+        model, product, x = product_and([layer])
+        with quantization_aware(model):
+            found = model(x)
+            exact = product(x)
+        np.testing.assert_allclose(found, layer(round_to_range(exact)), atol=1e-5)
+        assert np.abs(found - layer(exact)).max() > 1e-4
 
     @pytest.mark.parametrize("value", [0.0, 1.0, -3.0, 1e-20])
     def test_constant_inputs(self, value):
@@ -140,7 +162,8 @@ class TestBlock:
 
         def losses():
             fitted = distiller.fit(x, y, batch_size=64, verbose=0).history["loss"][0]
-            return fitted, distiller.evaluate(x, y, batch_size=64, verbose=0)
+            evaluated = distiller.evaluate(x, y, batch_size=64, verbose=0)
+            return fitted, evaluated, np.ptp(student.predict(x, verbose=0))
 
         before = losses()
         with quantization_aware(distiller):
@@ -157,7 +180,7 @@ class TestBlock:
         assert losses[-1] < 0.9 * losses[0]
         assert all(np.abs(a - b).max() > 0 for a, b in zip(previous, student.get_weights()))
 
-    def test_nothing_is_left_after_an_error(self, tmp_path):
+    def test_nothing_is_left_after_an_error(self):
         student, x, _ = student_and_data()
         expected = np.asarray(student(x))
         with pytest.raises(KeyboardInterrupt), quantization_aware(student):
