@@ -26,7 +26,6 @@ from keras_distill.export import litert
 from keras_distill.export.conversion import convert_model
 from keras_distill.export.signature import NamedModel
 
-CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 LENGTH = 64
 
 
@@ -68,14 +67,14 @@ def mnist(folder, teacher_path, seed):
 
     keras.utils.set_random_seed(0)
     teacher = network(convolution, (32, 64, 128))
-    teacher.compile(keras.optimizers.Adam(1e-3), CROSS_ENTROPY)
+    teacher.compile(keras.optimizers.Adam(1e-3), recipe.CROSS_ENTROPY)
     teacher.fit(x_train, y_train, batch_size=128, epochs=3, verbose=2)
     keras.utils.set_random_seed(seed)
     student = network(depthwise, (16, 32, 64))
     distiller = kd.Distiller(student, teacher, alpha=0.1, temperature=4.0)
 
     def fit(learning_rate, epochs):
-        distiller.compile(keras.optimizers.Adam(learning_rate), CROSS_ENTROPY)
+        distiller.compile(keras.optimizers.Adam(learning_rate), recipe.CROSS_ENTROPY)
         distiller.fit(x_train, y_train, batch_size=128, epochs=epochs, verbose=2)
 
     return distiller, fit, x["t10k"], y["t10k"], x_train[:200]
@@ -100,7 +99,9 @@ def sst2(folder, teacher_path, seed):
 
     def fit(learning_rate, epochs):
         schedule = kd.teachers.WarmupLinearDecay(learning_rate, epochs * len(batches))
-        distiller.compile(keras.optimizers.Adam(schedule, global_clipnorm=1.0), CROSS_ENTROPY)
+        distiller.compile(
+            keras.optimizers.Adam(schedule, global_clipnorm=1.0), recipe.CROSS_ENTROPY
+        )
         distiller.fit(batches, epochs=epochs, shuffle=False, verbose=2)
 
     def ids(examples):

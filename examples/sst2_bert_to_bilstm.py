@@ -53,9 +53,7 @@ def main(arguments):
     vocabulary = kd.text.teacher_vocabulary(
         teacher.get_layer("preprocessor").preprocessor, max_length=64
     )
-    embeddings = recipe.teacher_embeddings(teacher, vocabulary)
-    # A BERT normalizes the sum of its embeddings; alone they are small, with a common offset.
-    embeddings = 0.4 * (embeddings - embeddings.mean(0)) / embeddings.std()
+    embeddings = recipe.evened(recipe.teacher_embeddings(teacher, vocabulary))
 
     words = kd.text.learn_words(
         train.texts, size=20_000, among=kd.text.vector_words(arguments.vectors), max_length=64

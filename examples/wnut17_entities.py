@@ -59,9 +59,7 @@ def main(arguments):
     # The teacher's pieces and their embeddings: rare entities are words that are not in train.
     vocabulary = teacher.get_layer("preprocessor").preprocessor
     inputs = kd.teachers.TextInputs(vocabulary, ["token_ids"], per_word=True)
-    embeddings = recipe.teacher_embeddings(teacher, vocabulary)
-    # A BERT normalizes the sum of its embeddings; alone they are small, with a common offset.
-    embeddings = 0.4 * (embeddings - embeddings.mean(0)) / embeddings.std()
+    embeddings = recipe.evened(recipe.teacher_embeddings(teacher, vocabulary))
 
     def make_student(lesson, seed):
         return kd.students.bilstm(

@@ -1,6 +1,7 @@
 """Comparison of an exported model with the Keras model that it comes from."""
 
 import dataclasses
+import math
 
 import keras
 import numpy as np
@@ -33,6 +34,13 @@ class OutputParity:
     top1_agreement: float | None
     num_rows: int
     is_float: bool
+
+    @property
+    def relative_difference(self):
+        """`max_difference` as a share of `span`; infinite where Keras's values are all equal."""
+        if self.max_difference == 0:
+            return 0.0
+        return self.max_difference / self.span if self.span else math.inf
 
     def is_close(self, tolerance):
         """Whether the difference is within tolerance * max(1, largest); 0 for integers."""

@@ -40,6 +40,8 @@ class TFLiteReport:
         quantization: The mode it was written with.
         max_difference: Largest absolute difference from Keras, over all outputs; None for
             a file that could not be checked.
+        max_relative_difference: The largest one as a share of its output's range, which is
+            Keras's largest value minus its smallest. This is what a tolerance limits.
         top1_agreement: Share of the rows in which the largest class is Keras's (of
             integer outputs: share of equal values), in the output where it is lowest;
             None if no output has classes.
@@ -53,6 +55,7 @@ class TFLiteReport:
     num_bytes: int
     quantization: str
     max_difference: float | None = None
+    max_relative_difference: float | None = None
     top1_agreement: float | None = None
     num_examples: int = 0
     accuracy: float | None = None
@@ -215,6 +218,7 @@ def export_tflite(
     return TFLiteReport(
         **report,
         max_difference=max(output.max_difference for output in outputs),
+        max_relative_difference=max(output.relative_difference for output in outputs),
         top1_agreement=min(
             (o.top1_agreement for o in outputs if o.top1_agreement is not None), default=None
         ),

@@ -42,6 +42,12 @@ def test_single_logit_has_no_top1():
     assert one_output([[0.3], [0.4]], [[0.9], [0.1]]).top1_agreement is None
 
 
+def test_relative_difference_is_a_share_of_the_range():
+    assert one_output([[-1.0, 3.0]], [[-1.0, 2.0]]).relative_difference == 0.25
+    assert one_output([[2.0]], [[2.0]]).relative_difference == 0.0
+    assert one_output([[2.0]], [[2.5]]).relative_difference == np.inf
+
+
 def test_integers_must_be_equal_however_large():
     """1e-4 of a token id of 30000 would let a neighbouring token pass."""
     output = one_output([30000, 7], [30001, 7])

@@ -60,6 +60,8 @@ def test_report_is_what_a_user_measures_on_the_same_inputs(kind, tmp_path):
         for name, values in model(x).items()
     ]
     assert report.max_difference == pytest.approx(max(differences))
+    shares = [d / np.ptp(v) for d, v in zip(differences, model(x).values())]
+    assert report.max_relative_difference == pytest.approx(max(shares))
     assert report.num_examples == 7
 
 
