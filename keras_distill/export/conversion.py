@@ -13,11 +13,11 @@ import threading
 import numpy as np
 
 from keras_distill.export import conversion_process
-from keras_distill.export.integer_attention import close_masks
 from keras_distill.export.quantization import MODES
 from keras_distill.export.saved_model import DEFAULT
 from keras_distill.export.saved_model import write_saved_model
 from keras_distill.imports import import_module
+from keras_distill.int8 import int8_calls
 
 _lock = threading.Lock()
 _process = None
@@ -40,7 +40,7 @@ def convert_model(named_model, inputs, *, quantization, batch_size, **settings):
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         is_calibrated = MODES[quantization].is_calibrated
-        with close_masks(named_model.model) if is_calibrated else contextlib.nullcontext():
+        with int8_calls(named_model.model) if is_calibrated else contextlib.nullcontext():
             # With an open batch, LSTMs get operations that no stock interpreter has.
             write_saved_model({DEFAULT: named_model}, folder / "saved_model", batch_size)
         np.savez(folder / "inputs.npz", **inputs)

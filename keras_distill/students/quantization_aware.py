@@ -1,31 +1,26 @@
 """Training that knows of 8 bits: weights and activations are rounded as an int8 file does."""
 
 import contextlib
+import functools
 
 import keras
-import tensorflow as tf
 from keras import ops
 
+from keras_distill.int8 import int8_calls
+from keras_distill.int8.rounding import round_activation
+from keras_distill.int8.rounding import round_kernel
 from keras_distill.layer_calls import replaced_calls
 
-# Axes of a kernel, or of embeddings, that share a step size; the others have one for each place.
+# Axes of a kernel that share a step size; the others have one for each place.
 _SHARED_AXES = {
     keras.layers.Dense: (0,),
     keras.layers.Conv1D: (0, 1),
     keras.layers.Conv2D: (0, 1, 2),
     keras.layers.DepthwiseConv1D: (0, 1),
     keras.layers.DepthwiseConv2D: (0, 1),
-    keras.layers.Embedding: (0, 1),
 }
-# Not in the file, or one operation there with the product before.
-_GONE_OR_FUSED = (
-    keras.layers.InputLayer,
-    keras.layers.Dropout,
-    keras.layers.BatchNormalization,
-    keras.layers.ReLU,
-)
-# Against a division by zero.
-_TINY = 1e-30
+# Not in the file.
+_GONE = (keras.layers.InputLayer, keras.layers.Dropout)
 
 
 @contextlib.contextmanager
@@ -45,11 +40,11 @@ def quantization_aware(model):
     ```
 
     Rounded, each to 255 steps: kernels of Dense, EinsumDense and convolutions, one step
-    size for each output; embedding tables, one step size; the inputs of every layer that
-    TFLite does not fuse with the one before; the outputs of EinsumDense. The gradient
-    passes as if nothing was rounded. Not rounded: the inside of RNNs and of normalizations,
-    the model's own output, and what has no layer, such as `x + y`. Where these lose the
-    accuracy, as in a transformer measured on SST-2, the block does not bring it back.
+    size for each output; embedding tables; inputs and outputs of every layer, apart from
+    those between a product and the BatchNormalization and relu that TFLite fuses with it;
+    what LayerNormalization and MultiHeadAttention compute inside. The gradient passes as if
+    nothing was rounded. Not rounded: what has no layer, such as `x + y`, before the next
+    layer reads it.
 
     Args:
         model: A `Distiller`, whose student it then is, or any `keras.Model`. The train,
@@ -73,7 +68,7 @@ def quantization_aware(model):
     compiled = [model] if student is model else [model, student]
     _forget_functions(compiled)
     try:
-        with replaced_calls(layers, _rounding_call):
+        with int8_calls(student, round_activation), replaced_calls(layers, _rounding_call):
             yield
     finally:
         _forget_functions(compiled)
@@ -81,10 +76,15 @@ def quantization_aware(model):
 
 def _is_rounded(layer):
     is_leaf = len(list(layer._flatten_layers())) == 1
-    is_gone_or_fused = isinstance(layer, _GONE_OR_FUSED) or (
+    return is_leaf and not isinstance(layer, _GONE) and not _is_fused(layer)
+
+
+def _is_fused(layer):
+    """Whether TFLite makes one operation of it and the product before."""
+    is_relu = isinstance(layer, keras.layers.ReLU) or (
         isinstance(layer, keras.layers.Activation) and layer.activation is keras.activations.relu
     )
-    return is_leaf and not is_gone_or_fused
+    return is_relu or isinstance(layer, keras.layers.BatchNormalization)
 
 
 def _forget_functions(models):
@@ -94,52 +94,51 @@ def _forget_functions(models):
 
 def _rounding_call(layer, call):
     kernels = _kernels(layer)
+    next_layers = [node.operation for node in layer._outbound_nodes]
+    is_fused_with_next = bool(next_layers) and all(map(_is_fused, next_layers))
+    is_exact = is_fused_with_next or isinstance(layer, keras.layers.Embedding)
 
     def rounding_call(*args, **kwargs):
-        args, kwargs = keras.tree.map_structure(_round_activation, (args, kwargs))
-        rounded = [(kernel, _round_kernel(kernel, axes)) for kernel, axes in kernels]
-        with keras.StatelessScope(rounded) if rounded else contextlib.nullcontext():
+        args, kwargs = keras.tree.map_structure(round_activation, (args, kwargs))
+        rounded = [(kernel, round_values(kernel)) for kernel, round_values in kernels]
+        with contextlib.ExitStack() as stack:
+            if rounded:
+                stack.enter_context(keras.StatelessScope(rounded))
+                stack.enter_context(_rounded_before_activation(layer))
             outputs = call(*args, **kwargs)
-        if isinstance(layer, keras.layers.EinsumDense):
-            # Attention multiplies them without a layer in between.
-            outputs = _round_activation(outputs)
-        return outputs
+        return outputs if is_exact else keras.tree.map_structure(round_activation, outputs)
 
     return rounding_call
 
 
+@contextlib.contextmanager
+def _rounded_before_activation(layer):
+    """Only relu is one operation with the product; others read a rounded one."""
+    activation = getattr(layer, "activation", None)
+    if activation in (None, keras.activations.linear, keras.activations.relu):
+        yield
+        return
+    layer.activation = lambda x: activation(round_activation(x))
+    try:
+        yield
+    finally:
+        layer.activation = activation
+
+
 def _kernels(layer):
-    """Pairs of a variable and the axes that share a step size."""
-    kernels = [weight for weight in layer.weights if weight.name in ("kernel", "embeddings")]
+    """Pairs of a variable and the function that rounds it."""
+    rounded = [(w, _round_table) for w in layer.weights if w.name == "embeddings"]
     if isinstance(layer, keras.layers.EinsumDense):
         terms, output = layer.equation.replace("...", "").split("->")
         letters = terms.split(",")[1].strip()
         axes = tuple(axis for axis, letter in enumerate(letters) if letter not in output)
-        return [(kernel, axes) for kernel in kernels]
-    for kind, axes in _SHARED_AXES.items():
-        if isinstance(layer, kind):
-            return [(kernel, axes) for kernel in kernels]
-    return []
+    else:
+        axes = next((axes for kind, axes in _SHARED_AXES.items() if isinstance(layer, kind)), None)
+    if axes is not None:
+        round_values = functools.partial(round_kernel, axes=axes)
+        rounded += [(w, round_values) for w in layer.weights if w.name == "kernel"]
+    return rounded
 
 
-def _round_kernel(kernel, axes):
-    """Symmetric: -127 to 127 steps."""
-    values = ops.cast(kernel, "float32")
-    step = ops.max(ops.abs(values), axis=axes, keepdims=True) / 127.0
-    return _straight_through(values, ops.round(values / (step + _TINY)) * step)
-
-
-def _round_activation(values):
-    """255 steps from the smallest to the largest number of the batch; 0 is one of them."""
-    if not (tf.is_tensor(values) and values.dtype.is_floating):
-        return values
-    exact = ops.cast(values, "float32")
-    lowest, highest = ops.minimum(ops.min(exact), 0.0), ops.maximum(ops.max(exact), 0.0)
-    step = (highest - lowest) / 255.0 + _TINY
-    zero = ops.round(-lowest / step)
-    steps = ops.clip(ops.round(exact / step) + zero, 0.0, 255.0)
-    return ops.cast(_straight_through(exact, (steps - zero) * step), values.dtype)
-
-
-def _straight_through(values, rounded):
-    return values + ops.stop_gradient(rounded - values)
+def _round_table(table):
+    return round_activation(ops.cast(table, "float32"))

@@ -6,7 +6,7 @@ import pytest
 from keras import layers
 
 from keras_distill.export import export_tflite
-from keras_distill.export.integer_attention import close_masks
+from keras_distill.int8.attention import close_masks
 
 LENGTH, WIDTH = 12, 16
 
