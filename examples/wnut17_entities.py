@@ -5,7 +5,8 @@
 BERT is a preset, handle or folder, WNUT17 the folder with train, dev and test.tsv.gz (columns
 tokens and tags). Teacher and student split words into different pieces, and both answer once per
 word: by its first piece. Scores are F1 of whole entities: a span counts only with all its words
-and the right type.
+and the right type. The transfer set of "augmented" has more sentences: those of train with words
+replaced by near ones, other names in place of names.
 """
 
 import time
@@ -14,8 +15,6 @@ import numpy as np
 import text_recipe as recipe
 
 import keras_distill as kd
-
-NUM_STEPS = 1000
 
 
 def spans(tags):
@@ -42,6 +41,15 @@ def entity_f1(logits, examples):
     return 200 * num_right / (sum(map(len, true)) + sum(map(len, predicted)))
 
 
+def with_near_words(train, vocabulary, embeddings, num_iterations):
+    """Train, and sentences with other words, without tags."""
+    sentences = [" ".join(words) for words in train.texts]
+    new_sentences = kd.text.augment_with_nearest_words(
+        sentences, vocabulary.tokens, embeddings, num_iterations
+    )
+    return train + kd.text.from_lists([text.split() for text in new_sentences], tags=True)
+
+
 def main(arguments):
     start = time.time()
     output = arguments.output or recipe.SAVED_MODELS / "wnut17_entities"
@@ -59,7 +67,10 @@ def main(arguments):
     # The teacher's pieces and their embeddings: rare entities are words that are not in train.
     vocabulary = teacher.get_layer("preprocessor").preprocessor
     inputs = kd.teachers.TextInputs(vocabulary, ["token_ids"], per_word=True)
-    embeddings = recipe.evened(recipe.teacher_embeddings(teacher, vocabulary))
+    embeddings = recipe.teacher_embeddings(teacher, vocabulary)
+    augmented = with_near_words(train, vocabulary, embeddings, arguments.rounds)
+    logits = recipe.teacher_answers(teacher, augmented)
+    embeddings = recipe.evened(embeddings)
 
     def make_student(lesson, seed):
         return kd.students.bilstm(
@@ -74,17 +85,13 @@ def main(arguments):
             per_word=True,
         )
 
-    shared = {"num_steps": NUM_STEPS, "learning_rate": 2e-3}
+    shared = {"num_steps": arguments.steps, "learning_rate": 2e-3}
+    soft_loss = kd.losses.SoftTargetKL(1.0, teacher_from_logits=True)
+    taught = {"alpha": 0.0, "soft_loss": soft_loss, "dropout": 0.3, **shared}
     lessons = {
         "student alone": recipe.Lesson(train, dropout=0.5, **shared),
-        "student distilled": recipe.Lesson(
-            train,
-            recipe.teacher_answers(teacher, train),
-            alpha=0.0,
-            soft_loss=kd.losses.SoftTargetKL(1.0, teacher_from_logits=True),
-            dropout=0.3,
-            **shared,
-        ),
+        "student distilled": recipe.Lesson(train, logits[: len(train)], **taught),
+        "student distilled, augmented": recipe.Lesson(augmented, logits, **taught),
     }
     rows, student = recipe.compare(
         lessons, make_student, inputs, dev, test, entity_f1, arguments.seeds
@@ -95,4 +102,4 @@ def main(arguments):
 
 
 if __name__ == "__main__":
-    main(recipe.arguments(__doc__.splitlines()[0], epochs=6, rate=2e-4))
+    main(recipe.arguments(__doc__.splitlines()[0], epochs=6, rate=2e-4, rounds=10, steps=1000))

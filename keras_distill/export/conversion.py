@@ -13,6 +13,8 @@ import threading
 import numpy as np
 
 from keras_distill.export import conversion_process
+from keras_distill.export.compaction import compact
+from keras_distill.export.embedding_lookups import look_up_embeddings
 from keras_distill.export.quantization import MODES
 from keras_distill.export.saved_model import DEFAULT
 from keras_distill.export.saved_model import write_saved_model
@@ -38,9 +40,8 @@ def convert_model(named_model, inputs, *, quantization, batch_size, **settings):
         RuntimeError: If the converter crashes.
     """
     with tempfile.TemporaryDirectory() as folder:
-        folder = pathlib.Path(folder)
-        is_calibrated = MODES[quantization].is_calibrated
-        with int8_calls(named_model.model) if is_calibrated else contextlib.nullcontext():
+        folder, mode = pathlib.Path(folder), MODES[quantization]
+        with int8_calls(named_model.model) if mode.is_calibrated else contextlib.nullcontext():
             # With an open batch, LSTMs get operations that no stock interpreter has.
             write_saved_model({DEFAULT: named_model}, folder / "saved_model", batch_size)
         np.savez(folder / "inputs.npz", **inputs)
@@ -48,20 +49,22 @@ def convert_model(named_model, inputs, *, quantization, batch_size, **settings):
         _convert(
             saved_model=str(folder / "saved_model"),
             path=str(path),
-            quantization="none" if quantization == "int4" else quantization,
+            quantization="none" if mode.recipe else quantization,
             representative_data=str(folder / "inputs.npz"),
             batch_size=batch_size,
             **settings,
         )
-        return _with_4_bits(path) if quantization == "int4" else path.read_bytes()
+        content = path.read_bytes()
+    return compact(_quantize_weights(content, mode.recipe) if mode.recipe else content)
 
 
-def _with_4_bits(path):
-    """The weights of products in 4 bits: what TensorFlow's converter does not do."""
-    recipe = import_module("litert_quantizer.recipe")
-    quantizer = import_module("litert_quantizer.quantizer").Quantizer(str(path))
-    quantizer.load_quantization_recipe(recipe.dynamic_wi4_afp32())
-    return bytes(quantizer.quantize().quantized_model)
+def _quantize_weights(content, recipe):
+    """One step size for each output of a kernel, and for each row of embeddings."""
+    recipe = getattr(import_module("litert_quantizer.recipe"), recipe)
+    quantizer = import_module("litert_quantizer.quantizer").Quantizer(look_up_embeddings(content))
+    quantizer.load_quantization_recipe(recipe())
+    result = quantizer.quantize(enable_progress_bar=False, enable_progress_report=False)
+    return bytes(result.quantized_model)
 
 
 def _convert(**request):

@@ -26,7 +26,7 @@ def convert(
     Args:
         saved_model: Folder of the SavedModel, with a fixed batch size.
         path: The file to write.
-        quantization: "none", "float16", "dynamic", "int8" or "int16x8".
+        quantization: "none", "float16", "int8" or "int16x8".
         representative_data: An .npz file with inputs by name, for the last two.
         batch_size: That of the SavedModel.
         integer_io: Whether inputs and outputs are integers, for the last two.

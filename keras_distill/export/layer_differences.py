@@ -39,6 +39,7 @@ def _layer_outputs(model):
     for layer in getattr(model, "layers", ()):
         tensor = getattr(layer, "output", None)
         is_one = isinstance(tensor, keras.KerasTensor) and "float" in str(tensor.dtype)
-        if is_one and not isinstance(layer, keras.layers.InputLayer):
+        # The output of a model within is that of its own graph.
+        if is_one and not isinstance(layer, (keras.layers.InputLayer, keras.Model)):
             outputs[layer.name] = tensor
     return outputs

@@ -245,7 +245,7 @@ def add_metadata(content, metadata):
         content: The file's bytes.
         metadata: `ImageMetadata` or `TextMetadata`.
     """
-    model = flatbuffer_utils.convert_bytearray_to_object(bytearray(content))
+    model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
     (signature,), graph = model.signatureDefs, model.subgraphs[0]
     names = {tensor.tensorIndex: tensor.name.decode() for tensor in signature.inputs}
     shapes = {names[index]: tuple(graph.tensors[index].shape) for index in graph.inputs}

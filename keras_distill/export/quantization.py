@@ -14,10 +14,12 @@ class Mode:
             range of Keras's output.
         is_calibrated: Whether it needs representative data, to find the range of every
             activation.
+        recipe: litert-quantizer's name for it, where that quantizes the float file.
     """
 
     tolerance: float
     is_calibrated: bool = False
+    recipe: str | None = None
 
 
 # The largest difference over the untrained models of benchmarks/export_table.py, as a share of the
@@ -26,10 +28,10 @@ class Mode:
 MODES = {
     "none": Mode(0.0),
     "float16": Mode(0.01),
-    "dynamic": Mode(0.05),
+    "dynamic": Mode(0.05, recipe="dynamic_wi8_afp32"),
     "int8": Mode(0.15, is_calibrated=True),
     "int16x8": Mode(0.05, is_calibrated=True),
-    "int4": Mode(0.3),
+    "int4": Mode(0.3, recipe="dynamic_wi4_afp32"),
 }
 
 

@@ -70,7 +70,8 @@ def checked(tmp_path, capsys):
 def test_wnut17_entities(bert_folder, checked, monkeypatch):
     rows = [("a good film", "O O O"), ("Oslo a book", "B-place O O")]
     data = write(checked, ["train", "dev", "test"], ("tokens", "tags"), rows)
-    run("wnut17_entities", bert_folder, data, checked / "out", monkeypatch, epochs=1, rate=1e-3)
+    settings = {"epochs": 1, "rate": 1e-3, "rounds": 2, "steps": 10}
+    run("wnut17_entities", bert_folder, data, checked / "out", monkeypatch, **settings)
 
 
 def test_sst2_bert_to_bilstm(bert_folder, checked, monkeypatch):

@@ -4,11 +4,13 @@ import functools
 import http.server
 import importlib.util
 import pathlib
+import re
 import shutil
 import subprocess
 import threading
 
 import keras
+import numpy as np
 import pytest
 
 import keras_distill as kd
@@ -30,13 +32,23 @@ def student():
     return words, model
 
 
+def export(student, path, quantization):
+    words, model = student
+    metadata = kd.TextMetadata(LABELS, words, "regex", 12)
+    kd.export_tflite(
+        model,
+        path,
+        quantization=quantization,
+        representative_data=words(SENTENCES).numpy(),
+        metadata=metadata,
+    )
+
+
 @pytest.fixture(scope="module")
 def page(student, tmp_path_factory):
-    """The built folder, served on this machine."""
-    words, model = student
+    """The built folder, and where it is served on this machine."""
     folder = tmp_path_factory.mktemp("web")
-    metadata = kd.TextMetadata(LABELS, words, "regex", 12)
-    kd.export_tflite(model, folder / "student.tflite", metadata=metadata)
+    export(student, folder / "student.tflite", "none")
     spec = importlib.util.spec_from_file_location("build_page", HERE / "build.py")
     build_page = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(build_page)
@@ -50,10 +62,14 @@ def page(student, tmp_path_factory):
         def log_message(self, *arguments):
             requests.append(arguments)
 
+        def end_headers(self):
+            self.send_header("Cache-Control", "no-store")
+            super().end_headers()
+
     handler = functools.partial(Handler, directory=str(folder / "page"))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/"
+        yield folder / "page", f"http://127.0.0.1:{server.server_port}/"
         server.shutdown()
 
 
@@ -76,11 +92,16 @@ def browser():
     driver.quit()
 
 
-def test_what_is_typed_is_classified_as_in_keras(student, page, browser, tmp_path):
+@pytest.mark.parametrize(("quantization", "percent"), [("none", 0.06), ("dynamic", 3)])
+def test_what_is_typed_is_classified_as_in_keras(
+    quantization, percent, student, page, browser, tmp_path
+):
     from selenium.webdriver.support.wait import WebDriverWait
 
     words, model = student
-    browser.get(page)
+    folder, address = page
+    export(student, folder / "student.tflite", quantization)
+    browser.get(address)
     wait = WebDriverWait(browser, 60)
 
     def text_of(name):
@@ -100,15 +121,16 @@ def test_what_is_typed_is_classified_as_in_keras(student, page, browser, tmp_pat
             ).text
             for row in browser.find_elements("class name", "row")
         }
-        expected = {label: f"{100 * share:.1f} %" for label, share in zip(LABELS, probabilities)}
-        assert shown == expected
+        assert all(re.fullmatch(r"\d+\.\d %", score) for score in shown.values())
+        found = [float(shown[label].removesuffix(" %")) for label in LABELS]
+        np.testing.assert_allclose(found, 100 * probabilities, atol=percent)
         assert text_of("answer") == LABELS[probabilities.argmax()]
     browser.save_screenshot(str(tmp_path / "page.png"))
     loaded = browser.execute_script(
         "return performance.getEntriesByType('resource').map(entry => entry.name)"
     )
     assert len(loaded) >= 4
-    assert all(url.startswith(page) for url in loaded)
+    assert all(url.startswith(address) for url in loaded)
     # MediaPipe prints its information as errors.
     errors = [
         entry

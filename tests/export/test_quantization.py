@@ -9,6 +9,7 @@ from ai_edge_litert.interpreter import Interpreter
 from keras import layers
 
 from keras_distill.export import conversion
+from keras_distill.export import ImageMetadata
 from keras_distill.export import export_tflite
 from keras_distill.export.examples import generate_inputs
 from keras_distill.export.signature import NamedModel
@@ -197,18 +198,30 @@ class TestBadInput:
             export_tflite(model, tmp_path / "s.tflite")
 
 
-def test_a_tighter_tolerance_refuses_and_names_the_layer(tmp_path):
+def image_model():
+    image = keras.Input((8, 8, 1), name="image")
+    features = layers.Dense(400, name="hidden")(layers.Flatten()(image))
+    return keras.Model(image, layers.Dense(3, name="logits")(features))
+
+
+def around_another_model():
+    x = keras.Input((8, 8, 1), name="image")
+    return keras.Model(x, layers.Dense(3, name="logits")(image_model()(x)))
+
+
+@pytest.mark.parametrize("build", [image_model, around_another_model])
+@pytest.mark.parametrize("metadata", [None, ImageMetadata(["a", "b", "c"], mean=0.0, std=1.0)])
+def test_a_tighter_tolerance_refuses_and_names_the_layer(build, metadata, tmp_path):
     """Without a place to look at, a refused file is a dead end."""
-    x = keras.Input((64,), name="x")
-    model = keras.Model(x, layers.Dense(10, name="logits")(layers.Dense(400, name="hidden")(x)))
     with pytest.raises(
-        ValueError, match=r"agree with Keras to.*furthest from Keras: '(logits|hidden)'"
+        ValueError, match=r"agree with Keras to.*furthest from Keras: '(logits|hidden|flatten.*)'"
     ):
         export_tflite(
-            model,
+            build(),
             tmp_path / "s.tflite",
             quantization="int8",
-            representative_data=real_inputs(model),
+            representative_data=np.random.default_rng(0).normal(size=(50, 8, 8, 1)),
+            metadata=metadata,
             tolerance=0.0,
         )
     assert not list(tmp_path.iterdir())

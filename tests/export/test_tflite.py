@@ -173,7 +173,8 @@ def test_any_length(quantization, tmp_path):
     for length in (1, 9, 40):
         x = {"ids": generator.integers(1, 20, (1, length)).astype("int32")}
         x["starts"] = np.ones((1, 3), "int32")
-        np.testing.assert_allclose(runner(**x)["logits"], model(x), atol=1e-5)
+        atol = {"none": 1e-5, "dynamic": 2e-3}[quantization]
+        np.testing.assert_allclose(runner(**x)["logits"], model(x), atol=atol)
 
 
 def test_a_file_that_is_right_at_one_length_only_is_refused(tmp_path):

@@ -1,0 +1,44 @@
+"""A file without what no interpreter reads."""
+
+import itertools
+
+from tensorflow.lite.tools import flatbuffer_utils
+
+
+def compact(content):
+    """Shares equal constants, and shortens the names of all tensors but inputs and outputs.
+
+    Args:
+        content: The bytes of a TFLite file.
+
+    Returns:
+        Those of the smaller one.
+    """
+    model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
+    _share_constants(model)
+    # Tools such as litert-quantizer tell tensors apart by their names.
+    numbers = itertools.count()
+    for graph in model.subgraphs:
+        named = {*graph.inputs, *graph.outputs}
+        for index, tensor in enumerate(graph.tensors):
+            if index not in named:
+                tensor.name = str(next(numbers))
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+
+
+def _share_constants(model):
+    buffers, places, first_equal = [], {}, {}
+    for index, buffer in enumerate(model.buffers):
+        content = None if buffer.data is None else bytes(buffer.data)
+        # Tensors that are computed each have an empty buffer, or all the first one.
+        is_constant = bool(content)
+        if is_constant and content in first_equal:
+            places[index] = first_equal[content]
+            continue
+        places[index] = len(buffers)
+        buffers.append(buffer)
+        if is_constant:
+            first_equal[content] = places[index]
+    model.buffers = buffers
+    for owner in [t for graph in model.subgraphs for t in graph.tensors] + (model.metadata or []):
+        owner.buffer = places[owner.buffer]
