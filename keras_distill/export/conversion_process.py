@@ -73,9 +73,15 @@ def _batches(representative_data, batch_size):
 
 def _reason(error):
     found = re.search(r"(?:TF Select|Custom) ops: (.*)", str(error))
-    if found:
-        return f"It has none for: {found[1]}. Replace the layers that use them."
-    return f"The converter says: {error}"
+    if not found:
+        return f"The converter says: {error}"
+    # Each operation's name in the graph begins with the path of its layer.
+    places = set(re.findall(r'"(\w+):", "([^"@]+)/\1[^"/@]*@', str(error)))
+    missing = []
+    for name in found[1].split(", "):
+        paths = sorted(path for operation, path in places if operation == name)
+        missing.append(f"{name} (in {', '.join(paths)})" if paths else name)
+    return f"It has none for: {', '.join(missing)}. Replace the layers that use them."
 
 
 def main():

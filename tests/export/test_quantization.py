@@ -133,6 +133,17 @@ def test_select_tf_ops_are_named(tmp_path):
     assert report.path.stat().st_size == report.num_bytes
 
 
+def test_layers_with_operations_of_strings_are_named(tmp_path):
+    def as_text_and_back(x):
+        return tf.strings.to_number(tf.strings.as_string(x))
+
+    x = keras.Input((4,), name="x")
+    texts = layers.Lambda(as_text_and_back, output_shape=(4,), name="texts")(x)
+    with pytest.raises(ValueError, match=r"AsString \(in \S*/texts\w*\), StringToNumber \(in "):
+        export_tflite(keras.Model(x, layers.Dense(2)(texts)), tmp_path / "s.tflite")
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_crash_of_the_converter_is_an_error(tmp_path):
     """Calibrating a loop aborts the process: a user's session with an hour's training in it."""
     model = students_to_export.bilstm()
