@@ -1,5 +1,6 @@
-"""The page of examples/web in a real browser."""
+"""The pages of examples/web in a real browser."""
 
+import contextlib
 import functools
 import http.server
 import importlib.util
@@ -44,33 +45,39 @@ def export(student, path, quantization):
     )
 
 
-@pytest.fixture(scope="module")
-def page(student, tmp_path_factory):
-    """The built folder, and where it is served on this machine."""
-    folder = tmp_path_factory.mktemp("web")
-    export(student, folder / "student.tflite", "none")
+@contextlib.contextmanager
+def served(model, page, raw=False):
+    """Builds a page's folder and serves it on this machine; gives its address."""
     spec = importlib.util.spec_from_file_location("build_page", HERE / "build.py")
     build_page = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(build_page)
     try:
-        build_page.build(folder / "student.tflite", folder / "page")
+        build_page.build(model, page, raw)
     except (FileNotFoundError, subprocess.CalledProcessError) as error:
-        pytest.skip(f"npm cannot install MediaPipe here: {error}")
-    requests = []
+        pytest.skip(f"npm cannot install the runtime here: {error}")
 
     class Handler(http.server.SimpleHTTPRequestHandler):
         def log_message(self, *arguments):
-            requests.append(arguments)
+            pass
 
         def end_headers(self):
             self.send_header("Cache-Control", "no-store")
             super().end_headers()
 
-    handler = functools.partial(Handler, directory=str(folder / "page"))
+    handler = functools.partial(Handler, directory=str(page))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield folder / "page", f"http://127.0.0.1:{server.server_port}/"
+        yield f"http://127.0.0.1:{server.server_port}/"
         server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def page(student, tmp_path_factory):
+    """The built folder, and where it is served."""
+    folder = tmp_path_factory.mktemp("web")
+    export(student, folder / "student.tflite", "none")
+    with served(folder / "student.tflite", folder / "page") as address:
+        yield folder / "page", address
 
 
 @pytest.fixture(scope="module")
@@ -126,15 +133,59 @@ def test_what_is_typed_is_classified_as_in_keras(
         np.testing.assert_allclose(found, 100 * probabilities, atol=percent)
         assert text_of("answer") == LABELS[probabilities.argmax()]
     browser.save_screenshot(str(tmp_path / "page.png"))
+    check_offline(browser, address, num_files=4)
+
+
+@pytest.mark.parametrize(("quantization", "atol"), [("none", 1e-4), ("dynamic", 0.05)])
+def test_a_raw_file_gives_keras_numbers(quantization, atol, student, browser, tmp_path):
+    """One with a loop, which MediaPipe would refuse."""
+    from selenium.webdriver.support.wait import WebDriverWait
+
+    words, _ = student
+    keras.utils.set_random_seed(0)
+    model = kd.students.bilstm(words, 3, embedding_dim=16, units=8)
+    model.layers[-1].kernel.assign(500 * model.layers[-1].kernel)
+    path = tmp_path / "student.tflite"
+    ids = words(SENTENCES).numpy()
+    kd.export_tflite(
+        model, path, quantization=quantization, representative_data=ids, sequence_length=12
+    )
+    with served(path, tmp_path / "page", raw=True) as address:
+        browser.get(address)
+        wait = WebDriverWait(browser, 60)
+
+        def text_of(name):
+            return browser.find_element("id", name).text
+
+        wait.until(lambda _: text_of("status") == "Ready.")
+        field = browser.find_element("name", "token_ids")
+        field.send_keys(" ".join(map(str, ids[0])))
+        browser.find_element("tag name", "button").click()
+        wait.until(lambda _: "ms in this browser" in text_of("status"))
+        name, numbers = text_of("outputs").split(": ")
+        assert name == "logits"
+        found = [float(number) for number in numbers.split()]
+        expected = model(ids[:1]).numpy()[0]
+        assert np.ptp(expected) > 5 * atol
+        np.testing.assert_allclose(found, expected, atol=atol)
+        browser.save_screenshot(str(tmp_path / "page.png"))
+        check_offline(browser, address, num_files=5)
+        field.clear()
+        field.send_keys("1 2 three")
+        browser.find_element("tag name", "button").click()
+        wait.until(lambda _: text_of("status") == "token_ids takes up to 12 numbers.")
+
+
+def check_offline(browser, address, num_files):
     loaded = browser.execute_script(
         "return performance.getEntriesByType('resource').map(entry => entry.name)"
     )
-    assert len(loaded) >= 4
+    assert len(loaded) >= num_files
     assert all(url.startswith(address) for url in loaded)
-    # MediaPipe prints its information as errors.
+    # The runtimes print what they do, and that there is no NPU, as errors.
     errors = [
         entry
         for entry in browser.get_log("browser")
-        if entry["level"] == "SEVERE" and '"INFO: ' not in entry["message"]
+        if entry["level"] == "SEVERE" and not re.search('"(INFO|WARNING): ', entry["message"])
     ]
     assert not errors
