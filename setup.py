@@ -9,6 +9,7 @@ TEST = [
     "openvino",  # A second reader of SavedModels.
     "pytest",
     "pytest-timeout",
+    "pytest-xdist",
     "ruff",
     "safetensors",  # KerasHub reads Hugging Face folders with it.
     "scipy",
