@@ -6,21 +6,23 @@
 BERT is a preset, handle or folder, MRPC (STSB) the folder with train, dev and test.tsv.gz:
 columns sentence1, sentence2 and label, 0 or 1 for MRPC, 0 to 5 for STS-B. The teacher reads both
 sentences at once. The student reads each by itself, with one encoder, and compares the two
-vectors. Scores are accuracy, and for STS-B Spearman's rank correlation.
+vectors. The transfer set of "augmented" has more pairs, in which words of the first sentence, the
+second or both are masked or replaced; only the teacher says what they are. Scores are accuracy,
+and for STS-B Spearman's rank correlation.
 
 Measured on MRPC, 3 seeds: teacher 81.16 %, student alone 67.34 %, distilled 68.41 %; 50 minutes on
 one core. The table is in README.md.
 """
 
+import dataclasses
 import time
 
 import keras
+import numpy as np
 import text_recipe as recipe
 from scipy.stats import spearmanr
 
 import keras_distill as kd
-
-NUM_STEPS = 2000
 
 
 def rank_correlation(outputs, examples):
@@ -68,12 +70,17 @@ def main(arguments):
         if is_regression
         else kd.losses.SoftTargetKL(2.0, teacher_from_logits=True)
     )
-    shared = {"num_steps": NUM_STEPS, "hard_loss": hard_loss}
+    new_pairs = kd.text.augment(train.texts, arguments.rounds)
+    pairs = kd.text.Examples(np.concatenate([train.texts, new_pairs]))
+    logits = recipe.teacher_answers(teacher, pairs)
+    # Not read at alpha 0.
+    unlabelled = dataclasses.replace(pairs, labels=np.full(len(pairs), -1, train.labels.dtype))
+    shared = {"num_steps": arguments.steps, "hard_loss": hard_loss}
+    taught = {"soft_loss": soft_loss, **shared}
     lessons = {
         "student alone": recipe.Lesson(train, **shared),
-        "student distilled": recipe.Lesson(
-            train, recipe.teacher_answers(teacher, train), alpha=0.5, soft_loss=soft_loss, **shared
-        ),
+        "student distilled": recipe.Lesson(train, logits[: len(train)], alpha=0.5, **taught),
+        "student distilled, augmented": recipe.Lesson(unlabelled, logits, alpha=0.0, **taught),
     }
     score = rank_correlation if is_regression else recipe.accuracy
     rows, student = recipe.compare(
@@ -86,4 +93,8 @@ def main(arguments):
 
 
 if __name__ == "__main__":
-    main(recipe.arguments(__doc__.splitlines()[0], epochs=4, rate=1e-4, task="mrpc"))
+    main(
+        recipe.arguments(
+            __doc__.splitlines()[0], epochs=4, rate=1e-4, rounds=10, steps=2000, task="mrpc"
+        )
+    )

@@ -2,6 +2,7 @@
 
 import atexit
 import contextlib
+import io
 import json
 import pathlib
 import signal
@@ -63,7 +64,9 @@ def _quantize_weights(content, recipe):
     recipe = getattr(import_module("litert_quantizer.recipe"), recipe)
     quantizer = import_module("litert_quantizer.quantizer").Quantizer(look_up_embeddings(content))
     quantizer.load_quantization_recipe(recipe())
-    result = quantizer.quantize(enable_progress_bar=False, enable_progress_report=False)
+    # It does not hand on enable_progress_bar to all of its bars.
+    with contextlib.redirect_stderr(io.StringIO()):
+        result = quantizer.quantize(enable_progress_bar=False, enable_progress_report=False)
     return bytes(result.quantized_model)
 
 

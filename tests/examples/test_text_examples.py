@@ -1,6 +1,6 @@
 """Examples with BERTs from start to end, on a tiny BERT, a handful of texts and one student.
 
-Two of them, for time: what they share is text_recipe.py.
+Three of them, for time: what they share is text_recipe.py.
 """
 
 import argparse
@@ -72,6 +72,15 @@ def test_wnut17_entities(bert_folder, checked, monkeypatch):
     data = write(checked, ["train", "dev", "test"], ("tokens", "tags"), rows)
     settings = {"epochs": 1, "rate": 1e-3, "rounds": 2, "steps": 10}
     run("wnut17_entities", bert_folder, data, checked / "out", monkeypatch, **settings)
+
+
+@pytest.mark.parametrize("task", ["mrpc", "stsb"])
+def test_mrpc_pairs(task, bert_folder, checked, monkeypatch):
+    labels = {"mrpc": ("1", "0"), "stsb": ("4.5", "0.2")}[task]
+    rows = [("a good film", "good film", labels[0]), ("a bad book", "good film", labels[1])]
+    data = write(checked, ["train", "dev", "test"], ("sentence1", "sentence2", "label"), rows)
+    settings = {"epochs": 1, "rate": 1e-3, "rounds": 2, "steps": 10, "task": task}
+    run("mrpc_pairs", bert_folder, data, checked / "out", monkeypatch, **settings)
 
 
 def test_sst2_bert_to_bilstm(bert_folder, checked, monkeypatch):
