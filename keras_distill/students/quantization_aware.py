@@ -31,12 +31,12 @@ def quantization_aware(model):
     plain float32 model again, with the weights that it learnt. Write its file with
     `export_tflite(student, path, quantization="int8", representative_data=...)`.
 
-    Fine-tune a student that is trained already, at a tenth of its learning rate or less,
-    and under its teacher:
+    Fine-tune a student that is trained already, without dropout, at a learning rate near
+    that of its training, and under its teacher:
 
     ```python
     with kd.students.quantization_aware(distiller):
-        distiller.fit(dataset, epochs=1)
+        distiller.fit(dataset, epochs=2)
     ```
 
     Rounded, each to 255 steps: kernels of Dense, EinsumDense and convolutions, one step
