@@ -3,10 +3,13 @@
     python examples/wnut17_entities.py --teacher BERT --data WNUT17
 
 BERT is a preset, handle or folder, WNUT17 the folder with train, dev and test.tsv.gz (columns
-tokens and tags). Teacher and student split words into different pieces, and both answer once per
-word: by its first piece. Scores are F1 of whole entities: a span counts only with all its words
-and the right type. The transfer set of "augmented" has more sentences: those of train with words
-replaced by near ones, other names in place of names.
+tokens and tags). Teacher and student read the same word pieces, and answer once per word: at its
+first piece. Scores are F1 of whole entities: a span counts only with all its words and the right
+type. The transfer set of "augmented" has more sentences: those of train with words replaced by near
+ones, other names in place of names.
+
+Measured, 3 seeds, F1: teacher 43.7 %, student alone 33.8 %, distilled 34.0 %, augmented 36.7 %. The
+table is in README.md.
 """
 
 import time
