@@ -17,7 +17,6 @@ def exact_variances(model, rounded):
         model: A `keras.Model`.
         rounded: Function of a tensor, for the values that the file rounds within a layer.
     """
-
     layers = [
         layer
         for layer in model._flatten_layers()

@@ -1,5 +1,6 @@
 """Rounding to 8 bits as TFLite does it, with a gradient that passes as if nothing was rounded."""
 
+import keras
 import tensorflow as tf
 from keras import ops
 
@@ -10,8 +11,8 @@ _TINY = 1e-30
 def round_kernel(kernel, axes):
     """Symmetric: -127 to 127 steps."""
     values = ops.cast(kernel, "float32")
-    step = ops.max(ops.abs(values), axis=axes, keepdims=True) / 127.0
-    return _straight_through(values, ops.round(values / (step + _TINY)) * step)
+    steps, scale = keras.quantizers.abs_max_quantize(values, axis=axes, epsilon=_TINY)
+    return _straight_through(values, ops.cast(steps, "float32") / scale)
 
 
 def round_activation(values):
@@ -20,10 +21,8 @@ def round_activation(values):
         return values
     exact = ops.cast(values, "float32")
     lowest, highest = ops.minimum(ops.min(exact), 0.0), ops.maximum(ops.max(exact), 0.0)
-    step = (highest - lowest) / 255.0 + _TINY
-    zero = ops.round(-lowest / step)
-    steps = ops.clip(ops.round(exact / step) + zero, 0.0, 255.0)
-    return ops.cast(_straight_through(exact, (steps - zero) * step), values.dtype)
+    rounded = keras.quantizers.fake_quant_with_min_max_vars(exact, lowest, highest)
+    return ops.cast(_straight_through(exact, rounded), values.dtype)
 
 
 def _straight_through(values, rounded):
