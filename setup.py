@@ -27,6 +27,7 @@ setup(
     packages=find_packages(include=["keras_distill", "keras_distill.*"]),
     install_requires=[
         "ai-edge-litert",
+        "filelock",
         "flatbuffers",
         # tensorflow-datasets imports it and does not ask for it.
         "importlib_resources",

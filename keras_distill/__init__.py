@@ -30,6 +30,7 @@ from keras_distill.export import export_tflite
 from keras_distill.inputs import DistillationInputs
 from keras_distill.inputs import pair_inputs
 from keras_distill.objective import Objective
+from keras_distill.store import TeacherStore
 from keras_distill.teachers import HubLayer
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "ImageMetadata",
     "Objective",
     "TFLiteReport",
+    "TeacherStore",
     "TextMetadata",
     "benchmark",
     "describe",

@@ -7,9 +7,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_distill.destination import check_destination
+from keras_distill.destination import hidden_folder
 from keras_distill.export import parity
-from keras_distill.export.destination import check_destination
-from keras_distill.export.destination import hidden_folder
 from keras_distill.export.examples import examples_for_check
 from keras_distill.export.served_model import ServedModel
 from keras_distill.export.serving import batching_config
@@ -100,7 +100,7 @@ def export_saved_model(
         with_text = _behind(preprocessor, model)
         endpoints = {DEFAULT: ServedModel(with_text, labels, top_k), TOKENS: endpoints[DEFAULT]}
     directory = pathlib.Path(directory)
-    check_destination("directory", directory)
+    check_destination("directory", directory, "folder")
     path = directory / str(_free_version(directory, version))
     requests = None if warmup is None else endpoints[DEFAULT].name_inputs(warmup)
     batching = None if batch_sizes is None else batching_config(batch_sizes)

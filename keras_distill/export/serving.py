@@ -6,7 +6,7 @@ import pathlib
 import tensorflow as tf
 
 from keras_distill.arguments import check_integers
-from keras_distill.export.destination import hidden_folder
+from keras_distill.destination import hidden_folder
 from keras_distill.imports import import_module
 
 _WARMUP_FILE = pathlib.Path("assets.extra") / "tf_serving_warmup_requests"

@@ -10,11 +10,11 @@ import tensorflow as tf
 
 from keras_distill.arguments import check_integers
 from keras_distill.arguments import check_rates
+from keras_distill.destination import check_destination
+from keras_distill.destination import hidden_folder
 from keras_distill.export import litert
 from keras_distill.export import parity
 from keras_distill.export.conversion import convert_model
-from keras_distill.export.destination import check_destination
-from keras_distill.export.destination import hidden_folder
 from keras_distill.export.examples import examples_for_check
 from keras_distill.export.layer_differences import describe_worst_layer
 from keras_distill.export.metadata import TextMetadata
@@ -157,7 +157,7 @@ def export_tflite(
     """
     check_integers(batch_size=batch_size)
     path = pathlib.Path(path)
-    check_destination("path", path)
+    check_destination("path", path, "file")
     if isinstance(metadata, TextMetadata):
         if sequence_length not in (None, metadata.max_length):
             raise ValueError(

@@ -12,7 +12,7 @@ from keras_distill.teachers.hub import HubLayer
 from keras_distill.teachers.text_inputs import HUB_NAMES
 from keras_distill.teachers.text_inputs import KERAS_HUB_NAMES
 from keras_distill.teachers.text_inputs import TextInputs
-from keras_distill.teachers.text_inputs import vocabulary_size
+from keras_distill.teachers.text_inputs import known_tokens
 from keras_distill.text.base import Vocabulary
 from keras_distill.text.vocabulary import teacher_vocabulary
 
@@ -203,11 +203,11 @@ def _classifier(encoder, num_classes, per_word, dropout, exact_gelu):
 
 def _check_fit(encoder, preprocessor, sequence_length):
     """Raises `ValueError` unless both have one vocabulary, and positions for all tokens."""
-    known, num_rows = vocabulary_size(preprocessor), _num_rows(encoder, "word_embeddings")
-    if known is not None and num_rows is not None and known != num_rows:
+    tokens, num_rows = known_tokens(preprocessor), _num_rows(encoder, "word_embeddings")
+    if tokens is not None and num_rows is not None and len(tokens) != num_rows:
         raise ValueError(
             "preprocessor and encoder must have one vocabulary. Received: a preprocessor of "
-            f"{known} tokens, an encoder of {num_rows}. Give the encoder's own preprocessor."
+            f"{len(tokens)} tokens, an encoder of {num_rows}. Give the encoder's own preprocessor."
         )
     length = getattr(preprocessor, "sequence_length", None)
     length = length or getattr(preprocessor, "max_length", None) or sequence_length

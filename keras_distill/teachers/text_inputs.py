@@ -5,6 +5,8 @@ import pathlib
 import keras
 import tensorflow as tf
 
+from keras_distill.text.base import read_tokens
+
 HUB_NAMES = ("input_word_ids", "input_mask", "input_type_ids")
 KERAS_HUB_NAMES = ("token_ids", "padding_mask", "segment_ids")
 
@@ -97,14 +99,14 @@ class TextInputs(keras.layers.Layer):
         return cls(preprocessor, **config)
 
 
-def vocabulary_size(preprocessor):
-    """Number of tokens that a preprocessor knows, or None where it does not say."""
+def known_tokens(preprocessor):
+    """The tokens that a preprocessor knows, a list of str, or None where it does not say."""
     if hasattr(preprocessor, "tokens"):
-        return len(preprocessor.tokens)
+        return preprocessor.tokens
     if hasattr(preprocessor, "tokenizer"):
-        return preprocessor.tokenizer.vocabulary_size()
+        return preprocessor.tokenizer.get_vocabulary()
     if getattr(preprocessor, "folder", None) is not None:
         files = sorted(pathlib.Path(preprocessor.folder, "assets").glob("*vocab*.txt"))
         if len(files) == 1:
-            return len(files[0].read_text(encoding="utf-8").rstrip("\n").split("\n"))
+            return read_tokens(files[0])
     return None

@@ -10,7 +10,7 @@ from keras_distill.teachers.hub import HubLayer
 from keras_distill.teachers.text_inputs import HUB_NAMES
 from keras_distill.teachers.text_inputs import KERAS_HUB_NAMES
 from keras_distill.teachers.text_inputs import TextInputs
-from keras_distill.teachers.text_inputs import vocabulary_size
+from keras_distill.teachers.text_inputs import known_tokens
 from keras_distill.text.vocabulary import WordPieceVocabulary
 
 TEXTS = tf.constant(["the film is unwanted", "Good.", ""])
@@ -101,8 +101,8 @@ def test_saved_in_a_model_it_works_alike(kind, hub_preprocessor, tmp_path):
         np.testing.assert_array_equal(loaded[name], values)
 
 
-def test_vocabulary_sizes(hub_preprocessor):
-    assert vocabulary_size(make_preprocessor()) == len(TOKENS)
-    assert vocabulary_size(hub_preprocessor) == len(hub_modules.WORD_PIECES)
-    assert vocabulary_size(WordPieceVocabulary(TOKENS)) == len(TOKENS)
-    assert vocabulary_size(lambda texts: texts) is None
+def test_known_tokens(hub_preprocessor):
+    assert known_tokens(make_preprocessor()) == TOKENS
+    assert known_tokens(hub_preprocessor) == list(hub_modules.WORD_PIECES)
+    assert known_tokens(WordPieceVocabulary(TOKENS)) == TOKENS
+    assert known_tokens(lambda texts: texts) is None

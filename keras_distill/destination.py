@@ -6,20 +6,21 @@ import pathlib
 import tempfile
 
 
-def check_destination(name, path):
+def check_destination(name, path, kind):
     """Raises unless a file, or a folder, can be written at a path.
 
     Args:
-        name: The argument's name, "path" for a file or "directory" for a folder.
+        name: The argument's name.
         path: A `pathlib.Path`; folders on the way are made later.
+        kind: "file" or "folder".
 
     Raises:
         ValueError: If something of another kind is there, or no folder can be made.
         PermissionError: If this user may not write there.
     """
-    is_file = name == "path"
+    is_file = kind == "file"
     if path.exists() and path.is_dir() == is_file:
-        kind, found = ("file", "folder") if is_file else ("folder", "file")
+        found = "folder" if is_file else "file"
         raise ValueError(f"{name} must be a {kind}. Received: {path}, which is a {found}.")
     folder = next(parent for parent in (path / "x").absolute().parents if parent.exists())
     if folder == path.absolute() and is_file:

@@ -1,0 +1,198 @@
+"""Labels a data set shard by shard, and goes on where an earlier run stopped."""
+
+import math
+
+import filelock
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_distill.output_domain import SIGMOID
+from keras_distill.output_domain import SOFTMAX
+from keras_distill.output_domain import output_domains
+from keras_distill.store.fingerprints import fingerprint_rows
+from keras_distill.store.manifest import Manifest
+from keras_distill.store.manifest import check_same
+from keras_distill.store.manifest import read_manifest
+from keras_distill.store.shards import FINGERPRINTS
+from keras_distill.store.shards import Shard
+from keras_distill.store.views import describe_example
+from keras_distill.store.views import example_spec
+from keras_distill.store.views import rows_of
+
+_MIN_EXAMPLES_PER_SHARD = 4096
+# All of them are open while the store is read.
+_MAX_SHARDS = 256
+_BYTES_PER_SHARD = 2**28
+# Of a text, or its hidden states, before it is seen.
+_TYPICAL_LENGTH = 64
+_DROPPED = "dropped"
+_LARGEST_FLOAT16 = 65504.0
+
+
+def plan_store(examples, labeller, teacher, identity, *, taps, dtype, top_k, shards):
+    """Returns the `Manifest` of a store that is to be built.
+
+    The first example is labelled for it, so that a teacher that cannot read the examples
+    says so before anything is written.
+
+    Args:
+        examples: A `tf.data.Dataset` of what the teacher reads, one example an element.
+        labeller: The teacher's `Labeller`.
+        teacher: The teacher.
+        identity: What `identify_teacher` says of it.
+        taps, dtype, top_k, shards: As for `TeacherStore.build`.
+    """
+    num_examples = _count(examples)
+    first = next(iter(examples.ragged_batch(1)))
+    labeller(first)
+    domains = output_domains(teacher) or []
+    is_probability = [domain in (SOFTMAX, SIGMOID) for domain in domains]
+    outputs = [name for name in labeller.shapes if _is_output(name)]
+    columns = {
+        name: {"shape": shape, "is_probability": False} for name, shape in labeller.shapes.items()
+    }
+    for name, is_one in zip(outputs, is_probability):
+        columns[name]["is_probability"] = is_one
+    if top_k is not None:
+        _check_top_k(top_k, {name: labeller.shapes[name] for name in outputs})
+    spec = example_spec(examples.element_spec)
+    shapes = [shape for *_, shape in spec] + list(labeller.shapes.values())
+    num_bytes = 4 * sum(math.prod(n or _TYPICAL_LENGTH for n in shape) for shape in shapes)
+    if shards is None:
+        examples_per_shard = max(_MIN_EXAMPLES_PER_SHARD, -(-num_examples // _MAX_SHARDS))
+        examples_per_shard = max(1, min(examples_per_shard, _BYTES_PER_SHARD // num_bytes))
+    else:
+        examples_per_shard = -(-num_examples // shards)
+    return Manifest(
+        teacher=identity,
+        taps=list(taps),
+        dtype=dtype,
+        top_k=top_k,
+        example=spec,
+        num_examples=num_examples,
+        examples_per_shard=examples_per_shard,
+        columns=columns,
+        structure=labeller.structure,
+    )
+
+
+def build_store(path, examples, labeller, plan, *, drop_nan, verbose):
+    """Writes the shards of a plan that are not there yet, and the manifest.
+
+    Args:
+        path: The store's folder, a `pathlib.Path`.
+        examples, labeller: As for `plan_store`.
+        plan: The `Manifest`.
+        drop_nan, verbose: As for `TeacherStore.build`.
+    """
+    path.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(path / ".lock", blocking=False)
+    try:
+        with lock:
+            _build(path, examples, labeller, plan, drop_nan, verbose)
+    except filelock.Timeout:
+        raise ValueError(
+            "path must be the folder of a store that no other process builds just now. Received: "
+            f"{path}. Wait until it is done, or give another folder."
+        ) from None
+
+
+def _build(path, examples, labeller, plan, drop_nan, verbose):
+    stored = read_manifest(path)
+    if stored is None:
+        plan.write(path)
+    else:
+        check_same(path, stored.settings(), plan.settings())
+        plan = stored
+        if plan.is_complete and all(Shard(path, n).exists() for n in range(plan.num_shards)):
+            return
+    columns = plan.make_columns()
+    progress = keras.utils.Progbar(plan.num_examples, unit_name="example", verbose=verbose)
+    chunks = examples.ragged_batch(plan.examples_per_shard).prefetch(1)
+    num_seen = 0
+    for index, x in enumerate(chunks):
+        shard, rows = Shard(path, index), rows_of(x)
+        fingerprints = fingerprint_rows(rows)
+        if shard.exists():
+            _check_unchanged(shard, fingerprints)
+        else:
+            outputs = labeller(x, on_batch=progress.add if verbose else None)
+            dropped = _bad_rows(outputs, rows, num_seen, plan, drop_nan)
+            kept = np.delete(np.arange(len(fingerprints)), dropped)
+            arrays = {FINGERPRINTS: fingerprints[kept], _DROPPED: dropped}
+            for name, column in columns.items():
+                arrays.update(column.encode([outputs[name][place] for place in kept]))
+            shard.write(arrays)
+        num_seen += len(fingerprints)
+        progress.update(num_seen)
+    if num_seen != plan.num_examples:
+        raise ValueError(
+            f"dataset must have the {plan.num_examples} examples that it had when the store in "
+            f"{path} was begun. Received: {num_seen}."
+        )
+    plan.is_complete = True
+    plan.write(path)
+
+
+def _is_output(name):
+    return name == "output" or name.startswith("output[")
+
+
+def _count(examples):
+    cardinality = int(examples.cardinality())
+    if cardinality == tf.data.INFINITE_CARDINALITY:
+        raise ValueError(
+            "dataset must be finite. Received: an endless data set. Leave out repeat()."
+        )
+    if cardinality == tf.data.UNKNOWN_CARDINALITY:
+        cardinality = int(examples.reduce(np.int64(0), lambda count, _: count + 1))
+    if cardinality == 0:
+        raise ValueError("dataset must hold an example. Received: an empty data set.")
+    return cardinality
+
+
+def _check_top_k(top_k, shapes):
+    for name, shape in shapes.items():
+        if not shape or None in shape or shape[-1] <= top_k:
+            raise ValueError(
+                f"top_k must be less than the number of classes of the teacher's {name!r}, whose "
+                f"rows have the shape {tuple(shape)}. Received: top_k={top_k}. Leave it out."
+            )
+
+
+def _check_unchanged(shard, fingerprints):
+    """A shard of an earlier run must be of these examples."""
+    shard.check()
+    kept = np.delete(fingerprints, shard.read(_DROPPED), axis=0)
+    stored = shard.read(FINGERPRINTS)
+    if kept.shape != stored.shape or np.any(kept != stored):
+        raise ValueError(
+            "dataset must yield the examples of the earlier run, in the same order. Received: "
+            f"others than those of {shard.path}. Shuffle and augment behind the store, or build "
+            "another store, in another folder."
+        )
+
+
+def _bad_rows(outputs, rows, num_before, plan, drop_nan):
+    """Places of the examples whose outputs are not finite."""
+    is_bad = np.zeros(len(rows[0]), bool)
+    for name, values in outputs.items():
+        for place, row in enumerate(values):
+            largest = np.max(np.abs(row), initial=0.0)
+            if not np.isfinite(largest):
+                is_bad[place] = True
+            elif largest > _LARGEST_FLOAT16 and plan.dtype == "float16":
+                raise ValueError(
+                    f"The teacher's {name!r} has values of {largest:.4g}, and float16 holds "
+                    f"{_LARGEST_FLOAT16:,.0f} at most. Give dtype='float32'."
+                )
+    dropped = np.flatnonzero(is_bad)
+    if len(dropped) and not drop_nan:
+        place = int(dropped[0])
+        raise ValueError(
+            f"The teacher gives NaN or infinity for {len(dropped)} of {len(is_bad)} examples, the "
+            f"first is number {num_before + place}: {describe_example(rows, place)}. Mend the "
+            "teacher or the example, or give drop_nan=True to leave such examples out."
+        )
+    return dropped

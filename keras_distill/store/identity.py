@@ -1,0 +1,86 @@
+"""What tells one teacher from another: weights, configuration, vocabulary."""
+
+import hashlib
+import json
+import re
+
+import keras
+import numpy as np
+
+from keras_distill.teachers.text_inputs import TextInputs
+from keras_distill.teachers.text_inputs import known_tokens
+
+# Where something lies says nothing of what it is.
+_PLACES = ("handle", "name")
+
+
+def identify_teacher(teacher, version):
+    """Describes a teacher by hashes that another run, process or machine finds again.
+
+    Args:
+        teacher: A `keras.Model` or another callable.
+        version: What a callable without weights is told by, or None.
+
+    Returns:
+        Dict from "weights", "config", "vocabulary" and "version" to str or None.
+
+    Raises:
+        ValueError: If there is nothing to tell the teacher by.
+    """
+    weights = getattr(teacher, "weights", None)
+    if weights is None:
+        weights = getattr(teacher, "variables", ())
+    if not weights and version is None:
+        raise ValueError(
+            "teacher has no weights, so a store cannot see when it changes. Received: "
+            f"{teacher!r}. Give version, any string that you change when the teacher changes."
+        )
+    is_keras = isinstance(teacher, keras.layers.Layer)
+    return {
+        "weights": _hash(map(_weight_bytes, weights)) if weights else None,
+        "config": _hash([_config(teacher).encode()]) if is_keras else None,
+        "vocabulary": _vocabulary(teacher) if is_keras else None,
+        "version": version,
+    }
+
+
+def _weight_bytes(weight):
+    values = np.asarray(keras.ops.convert_to_numpy(weight))
+    return f"{values.dtype}{values.shape}".encode() + values.tobytes()
+
+
+def _config(teacher):
+    try:
+        config = keras.saving.serialize_keras_object(teacher)
+    except (NotImplementedError, ValueError):
+        # A subclassed model without get_config, or a layer that cannot be saved.
+        config = [type(layer).__qualname__ for layer in teacher._flatten_layers()]
+    # Automatic names, such as dense_7, count the layers that were made before.
+    numbers = {layer.name: f"layer {n}" for n, layer in enumerate(teacher._flatten_layers())}
+    text = json.dumps(_placeless(config, numbers), sort_keys=True, default=str)
+    return re.sub(r" at 0x[0-9a-f]+", "", text)
+
+
+def _placeless(value, numbers):
+    if isinstance(value, dict):
+        kept = {key: item for key, item in value.items() if key not in _PLACES}
+        return {str(key): _placeless(item, numbers) for key, item in kept.items()}
+    if isinstance(value, (list, tuple)):
+        return [_placeless(item, numbers) for item in value]
+    return numbers.get(value, value) if isinstance(value, str) else value
+
+
+def _vocabulary(teacher):
+    preprocessors = [
+        layer.preprocessor for layer in teacher._flatten_layers() if isinstance(layer, TextInputs)
+    ]
+    tokens = [known_tokens(preprocessor) for preprocessor in preprocessors]
+    found = [token for some in tokens for token in some or ()]
+    return _hash(f"{token}\n".encode() for token in found) if found else None
+
+
+def _hash(parts):
+    digest = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()

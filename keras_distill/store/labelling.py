@@ -1,0 +1,135 @@
+"""Runs a teacher over examples, in batches of like length where they are texts."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_distill.first_batch import named_leaves
+from keras_distill.inputs import DistillationInputs
+from keras_distill.teacher_pass import TeacherPass
+from keras_distill.teachers.text_inputs import TextInputs
+from keras_distill.text import batch_by_length
+
+_BATCH_SIZE = 32
+_BUCKET_LENGTHS = (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
+
+
+class Labeller:
+    """A teacher, and which of its outputs are kept.
+
+    Args:
+        teacher: A `keras.Model` or another callable. Of a `bert_classifier` the
+            "preprocessor" and the "classifier" run one after the other, so that texts
+            meet others of like length.
+        taps: Paths, "output" for the teacher's output.
+        batch_size: Examples in a batch; None: 32, texts by the number of their tokens.
+
+    Attributes:
+        shapes: Dict from the name of an output to the shape of one example's row, None
+            where sizes differ; once it has labelled.
+        structure: Dict from tap to the names of its outputs, nested as the outputs are.
+    """
+
+    def __init__(self, teacher, taps, batch_size=None):
+        self._preprocessor, self._model = _split(teacher)
+        self._batch_size = batch_size
+        prefix = f"{getattr(self._model, 'name', '')}/"
+        self._paths = {tap: tap.removeprefix(prefix) for tap in taps}
+        hidden = [path for path in self._paths.values() if path != "output"]
+        self._pass = TeacherPass(self._model, hidden)
+        self._run = None
+        self.shapes = self.structure = None
+
+    def __call__(self, x, on_batch=None):
+        """Labels examples.
+
+        Args:
+            x: Tensors of them, nested as the teacher reads them, with a first axis of
+                examples.
+            on_batch: Function of the number of examples that were labelled just now.
+
+        Returns:
+            Dict from the name of an output to a list of float32 arrays, one for each example.
+        """
+        num_examples = _count(x)
+        rows = {}
+        for inputs, places in self._batches(x, num_examples):
+            outputs = self._outputs(inputs)
+            num_used = {} if self._preprocessor is None else _count_used(inputs)
+            for name, values in outputs.items():
+                kept = rows.setdefault(name, [None] * num_examples)
+                for row, place in enumerate(places.numpy()):
+                    kept[place] = values[row][self._own(name, num_used, row)]
+            if on_batch is not None:
+                on_batch(len(places))
+        return rows
+
+    def _batches(self, x, num_examples):
+        examples = tf.data.Dataset.from_tensor_slices((x, np.arange(num_examples, dtype="int32")))
+        if self._preprocessor is None:
+            return examples.batch(self._batch_size or _BATCH_SIZE)
+        return batch_by_length(
+            # The elements are plain tensors, which a ragged data set says only after a map.
+            examples.map(lambda text, place: (text, place)),
+            self._preprocessor,
+            bucket_lengths=_BUCKET_LENGTHS,
+            batch_size=self._batch_size,
+            shuffle=False,
+        )
+
+    def _outputs(self, inputs):
+        if self._run is None:
+            num_open = 1 if self._preprocessor is None else 2
+            spec = keras.tree.map_structure(lambda leaf: _open_spec(leaf, num_open), inputs)
+            self._run = tf.function(self._trace, input_signature=[spec], autograph=False)
+            traced = self._run.get_concrete_function().structured_outputs
+            self.shapes = {name: leaf.shape.as_list()[1:] for name, leaf in traced.items()}
+        return {name: leaf.numpy() for name, leaf in self._run(inputs).items()}
+
+    def _trace(self, inputs):
+        activations = self._pass(DistillationInputs(inputs), "output" in self._paths)
+        activations = {tap: activations[path] for tap, path in self._paths.items()}
+        leaves = named_leaves(activations)
+        self.structure = keras.tree.pack_sequence_as(activations, [name for name, _ in leaves])
+        return {name: tf.cast(leaf, "float32") for name, leaf in leaves}
+
+    def _own(self, name, num_used, row):
+        """The part of an example's row that is not padding."""
+        what = "words" if name.startswith("output") and "words" in num_used else "ids"
+        if what not in num_used:
+            return ...
+        return tuple(slice(num_used[what][row] if n is None else n) for n in self.shapes[name])
+
+
+def _split(teacher):
+    """The preprocessor and the classifier of a `bert_classifier`; None and any other teacher."""
+    layers = teacher.layers if isinstance(teacher, keras.Model) else ()
+    if len(layers) == 3 and isinstance(layers[1], TextInputs):
+        return layers[1:]
+    return None, teacher
+
+
+def _count(x):
+    return int(tf.shape(keras.tree.flatten(x)[0])[0])
+
+
+def _count_used(inputs):
+    """How many ids and words each example of a batch has."""
+    ids = [
+        leaf.numpy() != 0
+        for path, leaf in keras.tree.flatten_with_path(inputs)
+        if path != ("word_starts",)
+    ]
+    num_used = {"ids": _used_lengths(np.any(ids, axis=0))}
+    if isinstance(inputs, dict) and "word_starts" in inputs:
+        num_used["words"] = _used_lengths(inputs["word_starts"].numpy() != 0)
+    return num_used
+
+
+def _used_lengths(is_used):
+    return np.max(np.where(is_used, np.arange(1, is_used.shape[1] + 1), 0), axis=1, initial=0)
+
+
+def _open_spec(tensor, num_open):
+    """A spec for batches of any size, and texts of any length: nothing is traced twice."""
+    return tf.TensorSpec([None] * num_open + tensor.shape[num_open:], tensor.dtype)

@@ -1,0 +1,108 @@
+"""Adds stored outputs to what a data set yields."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_distill.inputs import DistillationInputs
+from keras_distill.store.fingerprints import fingerprint_rows
+from keras_distill.store.views import describe_example
+from keras_distill.store.views import rows_of
+from keras_distill.store.views import teacher_view
+from keras_distill.store.views import unpack_element
+
+
+class Reader:
+    """Functions for the maps of a `tf.data.Dataset`.
+
+    Args:
+        lookup: The store's `Lookup`.
+        columns: Dict from the name of an output to its column.
+        structure: Names of outputs, nested as teacher_outputs are to be.
+        on_missing: "error", "drop" or "teacher".
+        labeller: The `Labeller` for "teacher", or None.
+        path: The store's folder, for the error.
+    """
+
+    def __init__(self, lookup, columns, structure, on_missing, labeller, path):
+        self._lookup, self._columns, self._structure = lookup, columns, structure
+        self._on_missing, self._labeller, self._path = on_missing, labeller, path
+
+    @tf.autograph.experimental.do_not_convert
+    def read_batch(self, *batch):
+        """Returns a batch with `DistillationInputs`, its ragged rows padded."""
+        return self.trim(*self.read_chunk(*batch), is_example=False)
+
+    @tf.autograph.experimental.do_not_convert
+    def read_chunk(self, *batch):
+        """Returns a batch, the outputs of its examples, and the shapes of their rows."""
+        view = teacher_view(unpack_element(batch)[0])
+        leaves = keras.tree.flatten(view)
+        types = [tf.bool]
+        for column in self._columns.values():
+            types += [column.dtype, tf.int32] if _is_ragged(column) else [column.dtype]
+
+        def read(*leaves):
+            return self._read(keras.tree.pack_sequence_as(view, leaves))
+
+        is_found, *tensors = tf.py_function(read, leaves, types)
+        is_found.set_shape([None])
+        tensors = iter(tensors)
+        outputs, shapes = {}, {}
+        for name, column in self._columns.items():
+            outputs[name] = tf.ensure_shape(next(tensors), [None, *column.shape])
+            if _is_ragged(column):
+                shapes[name] = tf.ensure_shape(next(tensors), [None, len(column.shape)])
+        if self._on_missing == "drop":
+            batch, outputs, shapes = tf.nest.map_structure(
+                lambda tensor: _keep(tensor, is_found), (batch, outputs, shapes)
+            )
+        return batch, outputs, shapes
+
+    @tf.autograph.experimental.do_not_convert
+    def trim(self, batch, outputs, shapes, is_example=True):
+        """Returns one element with `DistillationInputs`; of an example, without padding."""
+        inputs, *rest = unpack_element(batch)
+        rows = {}
+        for name, values in outputs.items():
+            if is_example and name in shapes:
+                values = tf.slice(values, tf.zeros_like(shapes[name]), shapes[name])
+                values.set_shape(self._columns[name].shape)
+            rows[name] = tf.cast(values, tf.float32)
+        teacher_outputs = keras.tree.map_structure(lambda name: rows[name], self._structure)
+        x = DistillationInputs(inputs.student, (), teacher_outputs)
+        rest = [part for part in rest if part is not None]
+        return (x, *rest) if rest else x
+
+    def _read(self, x):
+        examples = rows_of(x)
+        indices = self._lookup.find(fingerprint_rows(examples))
+        is_found = indices >= 0
+        missing = np.flatnonzero(~is_found)
+        live = {}
+        if len(missing) and self._on_missing == "error":
+            raise ValueError(
+                f"The store in {self._path} has no outputs for {len(missing)} of these "
+                f"{len(indices)} examples, the first is {describe_example(examples, missing[0])}. "
+                "Build the store with them, or give on_missing='teacher' or 'drop' to attach()."
+            )
+        if len(missing) and self._on_missing == "teacher":
+            live = self._labeller(tf.nest.map_structure(lambda leaf: tf.gather(leaf, missing), x))
+        parts = self._lookup.locate(indices)
+        results = [is_found]
+        for name, column in self._columns.items():
+            rows = column.gather(len(indices), parts)
+            for place, row in zip(missing, live.get(name, ())):
+                rows[place] = row
+            results += column.pad(rows) if _is_ragged(column) else [rows]
+        return results
+
+
+def _is_ragged(column):
+    return None in column.shape
+
+
+def _keep(tensor, is_kept):
+    if isinstance(tensor, tf.RaggedTensor):
+        return tf.ragged.boolean_mask(tensor, is_kept)
+    return tf.boolean_mask(tensor, is_kept)

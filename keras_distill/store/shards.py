@@ -1,0 +1,107 @@
+"""Shards: the stored arrays of some examples, whole or not there at all."""
+
+import hashlib
+import json
+import os
+import shutil
+import urllib.parse
+
+import numpy as np
+
+FINGERPRINTS = "fingerprints"
+_DESCRIPTION = "shard.json"
+
+
+class Shard:
+    """A folder with one .npy file for each array, and a file with their checksums.
+
+    It gets its name when it is complete, by one rename, so that a process that dies while
+    it writes leaves none that is half there.
+
+    Args:
+        folder: The store's `pathlib.Path`.
+        index: The shard's number.
+    """
+
+    def __init__(self, folder, index):
+        self.path = folder / f"shard_{index:05d}"
+        self._arrays = {}
+
+    def exists(self):
+        return self.path.exists()
+
+    def write(self, arrays):
+        """Writes arrays by name, all with one row, or more, for each example.
+
+        Raises:
+            OSError: If the disk is full or cannot be written; nothing is left behind.
+        """
+        hidden = self.path.with_name("." + self.path.name)
+        shutil.rmtree(hidden, ignore_errors=True)
+        hidden.mkdir()
+        try:
+            for name, array in arrays.items():
+                with open(hidden / _file_name(name), "wb") as file:
+                    np.save(file, array, allow_pickle=False)
+                    _flush(file)
+            files = {_file_name(name): _describe(hidden / _file_name(name)) for name in arrays}
+            with open(hidden / _DESCRIPTION, "w", encoding="utf-8") as file:
+                json.dump(files, file, indent=1, sort_keys=True)
+                _flush(file)
+            os.rename(hidden, self.path)
+        except OSError as error:
+            shutil.rmtree(hidden, ignore_errors=True)
+            raise OSError(
+                error.errno,
+                f"{self.path} cannot be written: {error.strerror}. The shards before it are kept: "
+                "make room, or give write access, and build again",
+            ) from error
+
+    def check(self):
+        """Raises `ValueError` unless every file is there and as it was written."""
+        files = self.description()
+        for name, expected in files.items():
+            path = self.path / name
+            if not path.exists():
+                raise ValueError(f"{path} is missing. {_REMEDY}")
+            if path.stat().st_size != expected["num_bytes"]:
+                raise ValueError(
+                    f"{path} has {path.stat().st_size:,} bytes, not the {expected['num_bytes']:,} "
+                    f"that were written. {_REMEDY}"
+                )
+            if _describe(path) != expected:
+                raise ValueError(f"{path} is corrupt: its checksum differs. {_REMEDY}")
+
+    def description(self):
+        """Dict from file name to size and checksum."""
+        path = self.path / _DESCRIPTION
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ValueError(f"{path} cannot be read: {error}. {_REMEDY}") from error
+
+    def read(self, name):
+        """Maps an array into memory; only what is used of it is read."""
+        if name not in self._arrays:
+            array = np.load(self.path / _file_name(name), mmap_mode="r", allow_pickle=False)
+            # Without the class memmap, which makes every access slower.
+            self._arrays[name] = array.view(np.ndarray)
+        return self._arrays[name]
+
+
+_REMEDY = "Remove the shard's folder and build the store again: only what is missing is labelled."
+
+
+def _file_name(name):
+    return urllib.parse.quote(name, safe="") + ".npy"
+
+
+def _flush(file):
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _describe(path):
+    with open(path, "rb") as file:
+        checksum = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+    return {"num_bytes": path.stat().st_size, "checksum": checksum}

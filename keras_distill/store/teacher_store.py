@@ -1,0 +1,287 @@
+"""The teacher's outputs on disk: it runs once, and the student trains from what it said."""
+
+import pathlib
+
+import numpy as np
+import tensorflow as tf
+
+from keras_distill.arguments import check_integers
+from keras_distill.destination import check_destination
+from keras_distill.inputs import unpack
+from keras_distill.store.building import build_store
+from keras_distill.store.building import plan_store
+from keras_distill.store.identity import identify_teacher
+from keras_distill.store.labelling import Labeller
+from keras_distill.store.lookup import Lookup
+from keras_distill.store.manifest import check_same
+from keras_distill.store.manifest import read_manifest
+from keras_distill.store.reading import Reader
+from keras_distill.store.shards import Shard
+from keras_distill.store.views import example_spec
+from keras_distill.store.views import teacher_view
+from keras_distill.store.views import unpack_element
+
+_DTYPES = ("float16", "float32")
+_ON_MISSING = ("error", "teacher", "drop")
+_EXAMPLES_PER_READ = 1024
+_BYTES_PER_READ = 2**24
+
+
+class TeacherStore:
+    """A teacher's outputs for the examples of a data set, in a folder.
+
+    The teacher is most of the cost of distilling. With a store it runs once, however many
+    students and epochs follow:
+
+    ```python
+    store = kd.TeacherStore.build(examples, teacher, "store")
+    dataset = kd.text.batch_by_length(store.attach(examples), vocabulary)
+    distiller = kd.Distiller(student, soft_loss=kd.losses.SoftTargetKL(teacher_from_logits=True))
+    distiller.fit(dataset, epochs=10)
+    ```
+
+    Examples are known by a fingerprint of what the teacher reads, 128 bits of BLAKE2b. So
+    the data set may be shuffled, filtered, repeated and added to, before the store and behind
+    it; an example that the store does not have is an error that names it. What changes the
+    student's view alone, such as its tokenizer, comes behind `attach`.
+
+    A folder holds a manifest, which tells the teacher by its weights, configuration and
+    vocabulary, and shards of NumPy files with checksums. It may be moved.
+    """
+
+    def __init__(self, path, manifest):
+        self.path = path
+        self._manifest = manifest
+        self._columns = manifest.make_columns()
+        shards = [Shard(path, index) for index in range(manifest.num_shards)]
+        for shard in shards:
+            shard.check()
+        self._lookup = Lookup(shards)
+
+    @classmethod
+    def build(
+        cls,
+        dataset,
+        teacher,
+        path,
+        *,
+        taps=("output",),
+        dtype="float16",
+        top_k=None,
+        shards=None,
+        batch_size=None,
+        version=None,
+        drop_nan=False,
+        verbose=1,
+    ):
+        """Runs a teacher over a data set and stores its outputs.
+
+        Stopped at any point, by `kill -9` too, the same call goes on with the first
+        shard that is missing; the files are those that one run would have written. A
+        finished store of this teacher and data set is opened.
+
+        Texts, of a `bert_classifier`, are batched with others of like length within a
+        shard. The memory that is used does not grow with the data set.
+
+        Args:
+            dataset: `text.Examples`, or a finite `tf.data.Dataset` of single examples: `x`,
+                `(x, y)` or `(x, y, sample_weight)`, always in the same order. Of
+                `DistillationInputs` the teacher's part is read.
+            teacher: A `keras.Model` or another callable, from a batch of x to logits,
+                probabilities or features. It runs in inference mode.
+            path: The store's folder.
+            taps: What to keep: "output", and paths of hidden activations as `Objective`
+                takes them. Defaults to the output alone.
+            dtype: "float16" or "float32", of what is stored.
+            top_k: Keep the k most likely classes of "output" and the probability of all
+                others together. None keeps all.
+            shards: Number of files to spread the examples over; a run that is stopped
+                loses one at most. None chooses.
+            batch_size: Examples that the teacher reads at once. None: 32; of texts, as many
+                as have 2,048 tokens.
+            version: For a teacher without weights: any string, to be changed with it.
+            drop_nan: Whether to leave out examples for which the teacher gives NaN or
+                infinity. Defaults to False: an error that names the first.
+            verbose: 1 shows a progress bar, 0 nothing. Defaults to 1.
+
+        Returns:
+            The `TeacherStore`.
+
+        Raises:
+            ValueError: If an argument does not fit, the folder holds a store of another
+                teacher or data set, another process builds in it, or the teacher gives NaN.
+            OSError: If the disk is full or cannot be written. What is there stays.
+        """
+        dataset = dataset.dataset() if hasattr(dataset, "dataset") else dataset
+        taps = _check_settings(dataset, teacher, taps, dtype, top_k, shards, batch_size)
+        path = pathlib.Path(path)
+        check_destination("path", path, "folder")
+        identity = identify_teacher(teacher, version)
+        examples = dataset.map(_teacher_part, num_parallel_calls=tf.data.AUTOTUNE)
+        _check_examples(examples.element_spec)
+        labeller = Labeller(teacher, taps, batch_size)
+        plan = plan_store(
+            examples,
+            labeller,
+            teacher,
+            identity,
+            taps=taps,
+            dtype=dtype,
+            top_k=top_k,
+            shards=shards,
+        )
+        build_store(path, examples, labeller, plan, drop_nan=drop_nan, verbose=verbose)
+        return cls.open(path)
+
+    @classmethod
+    def open(cls, path, teacher=None, version=None):
+        """Opens a finished store, and checks every file of it.
+
+        Args:
+            path: The store's folder.
+            teacher: The teacher that it must be of. None does not ask.
+            version: As for `build`.
+
+        Raises:
+            ValueError: If there is no finished store, a file is missing, cut off or
+                corrupt, its format is newer than this package, or it is of another
+                teacher: of other weights, configuration or vocabulary.
+        """
+        path = pathlib.Path(path)
+        manifest = read_manifest(path)
+        if manifest is None or not manifest.is_complete:
+            found = "nothing" if manifest is None else "a store that is not finished"
+            raise ValueError(
+                "path must be the folder of a finished TeacherStore. Received: "
+                f"{path}, which holds {found}. Run TeacherStore.build, which goes on where it was."
+            )
+        if teacher is not None:
+            identity = identify_teacher(teacher, version)
+            check_same(path, {"teacher": manifest.teacher}, {"teacher": identity})
+        return cls(path, manifest)
+
+    def __len__(self):
+        return len(self._lookup)
+
+    def attach(self, dataset, on_missing="error", teacher=None):
+        """Adds the stored outputs to the examples of a data set.
+
+        Args:
+            dataset: `text.Examples`, or a `tf.data.Dataset` of `x`, `(x, y)` or `(x, y,
+                sample_weight)`, batched or not; x, or of `DistillationInputs` the teacher's
+                part, as when the store was built.
+            on_missing: For examples that the store does not have: "error", "drop" them,
+                or run the "teacher".
+            teacher: For "teacher": the one that the store is of.
+
+        Returns:
+            A data set of `(DistillationInputs, ...)`, with y and weights unchanged. Its
+            teacher_outputs are the teacher's output, or a dict by path if other taps are
+            stored; float32. Rows of different lengths are padded in batches.
+
+        Raises:
+            ValueError: If the examples are made of something else than those of the
+                store, or the teacher is another. An example that is missing is an
+                `InvalidArgumentError` of TensorFlow that names it, while the data is read.
+        """
+        dataset = dataset.dataset() if hasattr(dataset, "dataset") else dataset
+        if on_missing not in _ON_MISSING or (on_missing == "teacher") != (teacher is not None):
+            raise ValueError(
+                f"on_missing must be one of {_ON_MISSING}, with the teacher for 'teacher' alone. "
+                f"Received: {on_missing=}, {teacher=}"
+            )
+        is_batched = self._is_batched(dataset)
+        structure = _as_tuples(self._manifest.structure)
+        reader = Reader(
+            self._lookup,
+            self._columns,
+            structure["output"] if list(structure) == ["output"] else structure,
+            on_missing,
+            self._live(teacher),
+            self.path,
+        )
+        if is_batched:
+            return dataset.map(reader.read_batch, num_parallel_calls=tf.data.AUTOTUNE)
+        cardinality = dataset.cardinality()
+        chunks = dataset.ragged_batch(self._examples_per_read())
+        chunks = chunks.map(reader.read_chunk, num_parallel_calls=tf.data.AUTOTUNE)
+        examples = chunks.unbatch().map(reader.trim)
+        if on_missing == "drop" or cardinality < 0:
+            return examples
+        return examples.apply(tf.data.experimental.assert_cardinality(cardinality))
+
+    def _live(self, teacher):
+        if teacher is None:
+            return None
+        identity = identify_teacher(teacher, self._manifest.teacher["version"])
+        check_same(self.path, {"teacher": self._manifest.teacher}, {"teacher": identity})
+        return Labeller(teacher, self._manifest.taps)
+
+    def _is_batched(self, dataset):
+        """Whether the elements are batches of the examples that are stored."""
+        inputs, _, _ = unpack(dataset.element_spec)
+        found, stored = example_spec(teacher_view(inputs)), self._manifest.example
+        without_batch = [[path, dtype, shape[1:]] for path, dtype, shape in found]
+        if found != stored and without_batch != stored:
+            raise ValueError(
+                "dataset must yield what the store's examples are made of, one or a batch of them. "
+                f"Received: {found}; stored: {stored}, as [path, dtype, shape]. Attach the store "
+                "to what the teacher reads, before the student's tokenizer, scaling or padding."
+            )
+        return found != stored
+
+    def _examples_per_read(self):
+        columns = self._manifest.columns.values()
+        num_values = sum(np.prod([n or 64 for n in column["shape"]]) for column in columns)
+        return int(max(1, min(_EXAMPLES_PER_READ, _BYTES_PER_READ // (4 * num_values))))
+
+
+@tf.autograph.experimental.do_not_convert
+def _teacher_part(*data):
+    return teacher_view(unpack_element(data)[0])
+
+
+def _as_tuples(structure):
+    """With tuples for lists, of which tf.data would make tensors."""
+    if isinstance(structure, dict):
+        return {key: _as_tuples(part) for key, part in structure.items()}
+    return tuple(map(_as_tuples, structure)) if isinstance(structure, list) else structure
+
+
+def _check_settings(dataset, teacher, taps, dtype, top_k, shards, batch_size):
+    """Raises `ValueError` unless all fit; returns the taps as a tuple."""
+    if not isinstance(dataset, tf.data.Dataset):
+        raise ValueError(
+            "dataset must be text.Examples or a tf.data.Dataset of single examples. Received: "
+            f"dataset of type {type(dataset).__name__}. tf.data.Dataset.from_tensor_slices makes "
+            "one of arrays."
+        )
+    if not callable(teacher):
+        raise ValueError(
+            f"teacher must be a model or a function of a batch of x. Received: {teacher!r}"
+        )
+    taps = (taps,) if isinstance(taps, str) else tuple(taps)
+    if not taps or not all(isinstance(tap, str) for tap in taps) or len(set(taps)) < len(taps):
+        raise ValueError(f"taps must be different paths, at least one. Received: taps={taps!r}")
+    if dtype not in _DTYPES:
+        raise ValueError(f"dtype must be one of {_DTYPES}. Received: dtype={dtype!r}")
+    for name, value in {"top_k": top_k, "shards": shards, "batch_size": batch_size}.items():
+        if value is not None:
+            check_integers(**{name: value})
+    return taps
+
+
+def _check_examples(spec):
+    for path, dtype, shape in example_spec(spec):
+        if dtype != "string" and None in shape:
+            raise ValueError(
+                "dataset must yield single examples, numbers of one shape or texts. Received: "
+                f"{path or 'x'} of shape {shape} and type {dtype}. Take a batched data set apart "
+                "with unbatch(); pad what differs in length."
+            )
+        if dtype == "string" and tuple(shape) not in ((), (2,), (None,)):
+            raise ValueError(
+                "dataset must yield single examples: a text, a pair of shape (2,), or words of "
+                f"shape (words,). Received: {path or 'x'} of shape {shape}. Take a batched data "
+                "set apart with unbatch()."
+            )

@@ -1,0 +1,54 @@
+"""What the teacher reads of an example: of that the fingerprint is taken."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_distill.inputs import is_missing
+from keras_distill.inputs import unpack
+
+
+def teacher_view(inputs):
+    """The teacher's part of `DistillationInputs`: the student's, if it has none of its own."""
+    return inputs.student if is_missing(inputs.teacher) else inputs.teacher
+
+
+def unpack_element(data):
+    """`unpack` of what a data set's map gives its function."""
+    return unpack(data if len(data) > 1 else data[0])
+
+
+def example_spec(spec):
+    """What one example is made of, as JSON has it: a list of [path, dtype, shape]."""
+    return [
+        ["/".join(map(str, path)), leaf.dtype.name, leaf.shape.as_list()]
+        for path, leaf in keras.tree.flatten_with_path(spec)
+    ]
+
+
+def rows_of(x):
+    """The examples of a batch, as `fingerprint_rows` takes them.
+
+    Args:
+        x: Nested tensors, ragged where examples differ in length.
+
+    Returns:
+        A list with an array, or a list of arrays, for each tensor.
+    """
+    return [
+        leaf.to_list() if isinstance(leaf, tf.RaggedTensor) else leaf.numpy()
+        for leaf in keras.tree.flatten(x)
+    ]
+
+
+def describe_example(columns, row):
+    """A short text that tells which example it is."""
+    parts = []
+    for column in columns:
+        entry = np.asarray(column[row])
+        if entry.dtype.kind in "OSU":
+            texts = [text.decode("utf-8", "replace") for text in entry.reshape(-1).tolist()]
+            parts.append(f"{' '.join(texts)[:80]!r}")
+        else:
+            parts.append(f"{entry.dtype.name} {entry.shape} that begins {entry.reshape(-1)[:4]}")
+    return ", ".join(parts)

@@ -1,0 +1,323 @@
+"""A store that is built is whole, of one teacher, and never silently another's."""
+
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import filelock
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from store_examples import TEXTS
+from store_examples import TOKENS
+from store_examples import dataset
+from store_examples import make_bert
+from store_examples import make_teacher
+from store_examples import numbers
+
+import keras_distill as kd
+from keras_distill import TeacherStore
+from keras_distill.store import labelling
+
+KILL_BUILDS = pathlib.Path(__file__).with_name("kill_builds.py")
+
+
+@pytest.fixture
+def teacher():
+    return make_teacher()
+
+
+def build(teacher, path, examples=None, **settings):
+    examples = dataset() if examples is None else examples
+    settings = {"shards": 5, "verbose": 0, **settings}
+    return TeacherStore.build(examples, teacher, path, **settings)
+
+
+def contents(folder):
+    """Bytes by file name."""
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name != ".lock"]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+def count_labelled(monkeypatch):
+    """A list that grows by the number of examples of each chunk that a teacher labels."""
+    chunks, call = [], labelling.Labeller.__call__
+
+    def counting_call(self, x, **settings):
+        chunks.append(labelling._count(x))
+        return call(self, x, **settings)
+
+    monkeypatch.setattr(labelling.Labeller, "__call__", counting_call)
+    return chunks
+
+
+class TestResuming:
+    def test_killed_at_twenty_moments(self, tmp_path):
+        printed = subprocess.run(
+            [sys.executable, KILL_BUILDS, tmp_path, "20"],
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+        # Else the moments were all before the first shard, or after the last.
+        assert int(printed) >= 5
+        whole = contents(tmp_path / "whole")
+        assert len([name for name in whole if name.startswith("shard_")]) == 12 * 4
+        for number in range(20):
+            assert contents(tmp_path / f"killed_{number}") == whole
+
+    def test_only_what_is_missing_is_labelled(self, teacher, tmp_path, monkeypatch):
+        build(teacher, tmp_path / "s")
+        whole = contents(tmp_path / "s")
+        manifest = json.loads((tmp_path / "s" / "manifest.json").read_text())
+        chunks = count_labelled(monkeypatch)
+        for is_complete in (True, False):
+            shutil.rmtree(tmp_path / "s" / "shard_00003")
+            state = {**manifest, "is_complete": is_complete}
+            (tmp_path / "s" / "manifest.json").write_text(json.dumps(state))
+            build(teacher, tmp_path / "s")
+            assert contents(tmp_path / "s") == whole
+        # The first example is looked at each time.
+        assert chunks == [1, 10, 1, 10]
+
+    def test_a_finished_store_is_opened(self, teacher, tmp_path, monkeypatch):
+        build(teacher, tmp_path / "s")
+        before = contents(tmp_path / "s")
+        assert len(build(teacher, tmp_path / "s")) == 50
+        assert contents(tmp_path / "s") == before
+
+
+class TestChanges:
+    """What changes is named; nothing is labelled or written."""
+
+    @pytest.fixture
+    def path(self, teacher, tmp_path):
+        build(teacher, tmp_path / "s")
+        return tmp_path / "s"
+
+    @pytest.mark.parametrize(
+        ("changed", "named"),
+        [
+            ({"dtype": "float32"}, "dtype"),
+            ({"taps": ("output", "hidden")}, "taps"),
+            ({"top_k": 2}, "top_k"),
+            ({"shards": 2}, "examples_per_shard"),
+            ({"examples": dataset(40)}, "num_examples"),
+            ({"examples": dataset().map(lambda x, y: tf.cast(x, tf.float64))}, "example"),
+        ],
+    )
+    def test_settings_and_data(self, changed, named, teacher, path):
+        before = contents(path)
+        with pytest.raises(ValueError, match=f"with another {named}. Received: .*; stored: "):
+            build(teacher, path, **changed)
+        assert contents(path) == before
+
+    def test_the_teachers_weights(self, teacher, path):
+        teacher.layers[1].kernel.assign_add(1e-3 * np.ones((4, 6), "float32"))
+        with pytest.raises(ValueError, match="another teacher's weights"):
+            build(teacher, path)
+        with pytest.raises(ValueError, match="another teacher's weights"):
+            TeacherStore.open(path, teacher)
+
+    def test_the_teachers_configuration(self, teacher, path):
+        other = keras.models.clone_model(
+            teacher, call_function=lambda layer, x: layer(x), clone_function=_with_relu
+        )
+        other.set_weights(teacher.get_weights())
+        with pytest.raises(ValueError, match="another teacher's config"):
+            TeacherStore.open(path, other)
+
+    def test_a_rebuilt_teacher_is_the_same(self, teacher, path, tmp_path):
+        """Keras counts on in the names of its layers."""
+        rebuilt = make_teacher()
+        rebuilt.set_weights(teacher.get_weights())
+        assert len(TeacherStore.open(path, rebuilt)) == 50
+        teacher.save(tmp_path / "teacher.keras")
+        loaded = keras.models.load_model(tmp_path / "teacher.keras")
+        assert len(TeacherStore.open(path, loaded)) == 50
+
+    def test_the_vocabulary(self, tmp_path):
+        examples = kd.text.from_lists(TEXTS)
+        bert = make_bert()
+        build(bert, tmp_path / "s", examples, shards=1)
+        other = make_bert(tokens=[*TOKENS[:-1], "!"])
+        other.set_weights(bert.get_weights())
+        with pytest.raises(ValueError, match=r"another teacher's (config|vocabulary)"):
+            TeacherStore.open(tmp_path / "s", other)
+
+    def test_the_examples_of_a_shard(self, teacher, path):
+        manifest = json.loads((path / "manifest.json").read_text())
+        (path / "manifest.json").write_text(json.dumps({**manifest, "is_complete": False}))
+        shuffled = dataset().shuffle(50, seed=1)
+        with pytest.raises(ValueError, match="must yield the examples of the earlier run"):
+            build(teacher, path, shuffled)
+
+    def test_a_teacher_without_weights_has_a_version(self, tmp_path):
+        def double(x):
+            return 2 * x
+
+        with pytest.raises(ValueError, match=r"teacher has no weights.*Give version"):
+            build(double, tmp_path / "s")
+        build(double, tmp_path / "s", version="1")
+        with pytest.raises(ValueError, match=r"teacher's version. Received: '2'; stored: '1'"):
+            build(double, tmp_path / "s", version="2")
+
+
+def _with_relu(layer):
+    config = layer.get_config()
+    if config.get("activation") == "tanh":
+        config["activation"] = "relu"
+    return type(layer).from_config(config)
+
+
+class TestDamage:
+    """Found when the store is opened, before anything is trained."""
+
+    @pytest.fixture
+    def path(self, teacher, tmp_path):
+        build(teacher, tmp_path / "s")
+        return tmp_path / "s"
+
+    def test_corrupt(self, path):
+        file = path / "shard_00002" / "output.npy"
+        content = bytearray(file.read_bytes())
+        content[-1] ^= 1
+        file.write_bytes(bytes(content))
+        with pytest.raises(ValueError, match=r"shard_00002/output.npy is corrupt.*build the store"):
+            TeacherStore.open(path)
+
+    def test_truncated(self, path):
+        file = path / "shard_00002" / "output.npy"
+        file.write_bytes(file.read_bytes()[:-3])
+        with pytest.raises(ValueError, match=r"output.npy has 185 bytes, not the 188"):
+            TeacherStore.open(path)
+
+    @pytest.mark.parametrize("name", ["output.npy", "shard.json"])
+    def test_missing_file(self, name, path):
+        (path / "shard_00002" / name).unlink()
+        with pytest.raises(ValueError, match=f"shard_00002/{name} (is missing|cannot be read)"):
+            TeacherStore.open(path)
+
+    def test_missing_shard_is_labelled_again(self, path, teacher):
+        before = contents(path)
+        shutil.rmtree(path / "shard_00002")
+        with pytest.raises(ValueError, match=r"shard_00002.*cannot be read"):
+            TeacherStore.open(path)
+        build(teacher, path)
+        assert contents(path) == before
+
+    def test_newer_format(self, path, teacher):
+        manifest = json.loads((path / "manifest.json").read_text())
+        newer = {**manifest, "format_version": 99, "unknown": 1}
+        (path / "manifest.json").write_text(json.dumps(newer))
+        for use in (TeacherStore.open, lambda path: build(teacher, path)):
+            with pytest.raises(ValueError, match=r"has the format 99.*pip install --upgrade"):
+                use(path)
+
+    def test_no_store(self, tmp_path):
+        with pytest.raises(ValueError, match="which holds nothing"):
+            TeacherStore.open(tmp_path / "none")
+        (tmp_path / "manifest.json").write_text("{")
+        with pytest.raises(ValueError, match="cannot be read as the manifest"):
+            TeacherStore.open(tmp_path)
+
+    def test_an_unfinished_store(self, path):
+        manifest = json.loads((path / "manifest.json").read_text())
+        (path / "manifest.json").write_text(json.dumps({**manifest, "is_complete": False}))
+        with pytest.raises(ValueError, match=r"not finished. Run TeacherStore.build"):
+            TeacherStore.open(path)
+
+    def test_it_may_be_moved(self, path, teacher):
+        path.rename(path.with_name("elsewhere"))
+        store = TeacherStore.open(path.with_name("elsewhere"), teacher)
+        ((x, _),) = store.attach(dataset()).batch(50)
+        np.testing.assert_allclose(x.teacher_outputs, teacher(x.student), atol=2e-3)
+
+
+class TestFaults:
+    def test_nan_is_named_or_dropped(self, teacher, tmp_path):
+        x, y = numbers()
+        x[17, 2] = np.nan
+        examples = tf.data.Dataset.from_tensor_slices((x, y))
+        with pytest.raises(ValueError, match=r"NaN or infinity for 1 of 10.* number 17: float32"):
+            build(teacher, tmp_path / "s", examples)
+        store = build(teacher, tmp_path / "s", examples, drop_nan=True)
+        assert len(store) == 49
+        assert len(list(store.attach(examples, "drop"))) == 49
+        build(teacher, tmp_path / "s", examples, drop_nan=True)
+
+    def test_a_whole_shard_of_nan(self, teacher, tmp_path):
+        x, y = numbers()
+        x[10:20] = np.nan
+        examples = tf.data.Dataset.from_tensor_slices((x, y))
+        assert len(build(teacher, tmp_path / "s", examples, drop_nan=True)) == 40
+
+    def test_too_large_for_float16(self, teacher, tmp_path):
+        teacher.layers[-1].bias.assign([7e4, 0, 0])
+        with pytest.raises(ValueError, match=r"values of 7e\+04, and float16 holds 65,504"):
+            build(teacher, tmp_path / "s")
+        build(teacher, tmp_path / "s32", dtype="float32")
+
+    def test_two_builders(self, teacher, tmp_path):
+        (tmp_path / "s").mkdir()
+        with (
+            filelock.FileLock(tmp_path / "s" / ".lock"),
+            pytest.raises(ValueError, match="no other process builds just now"),
+        ):
+            build(teacher, tmp_path / "s")
+        assert not list((tmp_path / "s").glob("shard_*"))
+        build(teacher, tmp_path / "s")
+
+    def test_a_read_only_folder(self, teacher, tmp_path, monkeypatch):
+        # Root may write everywhere.
+        monkeypatch.setattr(os, "access", lambda path, mode: pathlib.Path(path) != tmp_path)
+        with pytest.raises(PermissionError, match="path must be where you may write"):
+            build(teacher, tmp_path / "s")
+
+    def test_a_full_disk(self, teacher, tmp_path):
+        disk = tmp_path / "disk"
+        disk.mkdir()
+        mount = ["mount", "-t", "tmpfs", "-o", "size=48k", "tmpfs", str(disk)]
+        if os.geteuid() or subprocess.run(mount, capture_output=True).returncode:
+            pytest.skip("A small disk can be made by root only.")
+        try:
+            with pytest.raises(OSError, match=r"cannot be written: No space left.*build again"):
+                build(teacher, disk / "s")
+            written = contents(disk / "s")
+        finally:
+            subprocess.run(["umount", str(disk)], check=True)
+        build(teacher, tmp_path / "s")
+        whole = contents(tmp_path / "s")
+        names = [name for name in written if name != "manifest.json"]
+        assert names
+        assert all(written[name] == whole[name] for name in names)
+
+
+class TestBadInput:
+    @pytest.mark.parametrize(
+        ("settings", "message"),
+        [
+            ({"taps": ()}, "taps must be different paths"),
+            ({"taps": ("output", "hiden")}, "nearest are: .*hidden"),
+            ({"dtype": "int8"}, "dtype must be one of"),
+            ({"shards": 0}, "shards must be an integer of 1 or more"),
+            ({"batch_size": 0}, "batch_size must be an integer"),
+            ({"examples": dataset().repeat()}, "must be finite"),
+            ({"examples": dataset().take(0)}, "must hold an example"),
+            ({"examples": dataset().batch(5)}, r"single examples.*x of shape \[None, 4\].*unbatch"),
+            ({"examples": numbers()[0]}, "from_tensor_slices makes one of arrays"),
+        ],
+    )
+    def test_is_refused_before_anything_is_written(self, settings, message, teacher, tmp_path):
+        with pytest.raises(ValueError, match=message):
+            build(teacher, tmp_path / "s", **settings)
+        assert not (tmp_path / "s").exists()
+
+    def test_a_file_in_place_of_the_folder(self, teacher, tmp_path):
+        (tmp_path / "s").touch()
+        with pytest.raises(ValueError, match="path must be a folder"):
+            build(teacher, tmp_path / "s")
