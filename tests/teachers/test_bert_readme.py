@@ -1,4 +1,4 @@
-"""The README's example with a BERT, on a small one."""
+"""The README's examples with a BERT, on a small one."""
 
 import pathlib
 
@@ -18,7 +18,8 @@ def test_the_bert_example_runs(tmp_path, monkeypatch):
     make_preprocessor().save_to_preset("bert")
     rows = ["text\tlabel", *["the film is good\tgood", "the cafe is bad .\tbad"] * 20]
     pathlib.Path("train.tsv").write_text("\n".join(rows))
-    section = README.read_text().split("## A BERT as the teacher")[1].split("\n## ")[0]
+    text = README.read_text()
+    section = text.split("## A BERT as the teacher")[1].split("\n## Shipping the student")[0]
     blocks = [block.split("```")[0] for block in section.split("```python\n")[1:]]
     code = "".join(blocks).replace('"bert_base_en_uncased"', '"bert"')
     assert '"bert"' in code
@@ -26,4 +27,5 @@ def test_the_bert_example_runs(tmp_path, monkeypatch):
     namespace = {"keras": keras, "kd": kd}
     exec(compile(code, "README.md", "exec"), namespace)
     assert pathlib.Path("student.tflite").exists()
+    assert len(namespace["store"]) == 40
     assert namespace["teacher"](tf.constant(["the film", "bad"])).shape == (2, 2)
