@@ -16,6 +16,7 @@ if _backend != "tensorflow":
 
 from keras_distill import export
 from keras_distill import losses
+from keras_distill import store
 from keras_distill import students
 from keras_distill import teachers
 from keras_distill import text
@@ -49,6 +50,7 @@ __all__ = [
     "export_tflite",
     "losses",
     "pair_inputs",
+    "store",
     "students",
     "teachers",
     "text",

@@ -27,6 +27,7 @@ _BYTES_PER_SHARD = 2**28
 # Of a text, or its hidden states, before it is seen.
 _TYPICAL_LENGTH = 64
 _DROPPED = "dropped"
+_NUM_COMPARED = 64
 _LARGEST_FLOAT16 = 65504.0
 
 
@@ -44,6 +45,7 @@ def plan_store(examples, labeller, teacher, identity, *, taps, dtype, top_k, sha
         taps, dtype, top_k, shards: As for `TeacherStore.build`.
     """
     num_examples = _count(examples)
+    _check_repeatable(examples)
     first = next(iter(examples.ragged_batch(1)))
     labeller(first)
     domains = output_domains(teacher) or []
@@ -150,6 +152,20 @@ def _count(examples):
     if cardinality == 0:
         raise ValueError("dataset must hold an example. Received: an empty data set.")
     return cardinality
+
+
+def _check_repeatable(examples):
+    """Two passes must give the same examples, or the stored outputs would be of others."""
+    passes = [
+        fingerprint_rows(rows_of(next(iter(examples.ragged_batch(_NUM_COMPARED)))))
+        for _ in range(2)
+    ]
+    if np.any(passes[0] != passes[1]):
+        raise ValueError(
+            "dataset must yield the same examples each time. Received: one whose first examples "
+            "differ from pass to pass, by shuffling or a random augmentation. Shuffle behind the "
+            "store; give a random augmentation as keras_distill.store.RandomViews."
+        )
 
 
 def _check_top_k(top_k, shapes):
