@@ -124,7 +124,10 @@ def _build(path, examples, labeller, plan, drop_nan, verbose):
             kept = np.delete(np.arange(len(fingerprints)), dropped)
             arrays = {FINGERPRINTS: fingerprints[kept], _DROPPED: dropped}
             for name, column in columns.items():
-                arrays.update(column.encode([outputs[name][place] for place in kept]))
+                labelled = outputs[name]
+                if len(dropped):
+                    labelled = [labelled[place] for place in kept]
+                arrays.update(column.encode(labelled))
             shard.write(arrays)
         num_seen += len(fingerprints)
         progress.update(num_seen)
@@ -194,15 +197,17 @@ def _bad_rows(outputs, rows, num_before, plan, drop_nan):
     """Places of the examples whose outputs are not finite."""
     is_bad = np.zeros(len(rows[0]), bool)
     for name, values in outputs.items():
-        for place, row in enumerate(values):
-            largest = np.max(np.abs(row), initial=0.0)
-            if not np.isfinite(largest):
-                is_bad[place] = True
-            elif largest > _LARGEST_FLOAT16 and plan.dtype == "float16":
-                raise ValueError(
-                    f"The teacher's {name!r} has values of {largest:.4g}, and float16 holds "
-                    f"{_LARGEST_FLOAT16:,.0f} at most. Give dtype='float32'."
-                )
+        if isinstance(values, list):
+            largest = np.array([np.max(np.abs(row), initial=0.0) for row in values])
+        else:
+            largest = np.max(np.abs(values).reshape(len(values), -1), axis=1, initial=0.0)
+        is_bad |= ~np.isfinite(largest)
+        overall = np.max(largest[np.isfinite(largest)], initial=0.0)
+        if overall > _LARGEST_FLOAT16 and plan.dtype == "float16":
+            raise ValueError(
+                f"The teacher's {name!r} has values of {overall:.4g}, and float16 holds "
+                f"{_LARGEST_FLOAT16:,.0f} at most. Give dtype='float32'."
+            )
     dropped = np.flatnonzero(is_bad)
     if len(dropped) and not drop_nan:
         place = int(dropped[0])

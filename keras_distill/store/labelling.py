@@ -49,17 +49,23 @@ class Labeller:
             on_batch: Function of the number of examples that were labelled just now.
 
         Returns:
-            Dict from the name of an output to a list of float32 arrays, one for each example.
+            Dict from the name of an output to float32 rows, one for each example: an array,
+            or a list of arrays where their shapes differ.
         """
         num_examples = _count(x)
         rows = {}
         for inputs, places in self._batches(x, num_examples):
             outputs = self._outputs(inputs)
             num_used = {} if self._preprocessor is None else _count_used(inputs)
+            places = places.numpy()
             for name, values in outputs.items():
-                kept = rows.setdefault(name, [None] * num_examples)
-                for row, place in enumerate(places.numpy()):
-                    kept[place] = values[row][self._own(name, num_used, row)]
+                if name not in rows:
+                    rows[name] = self._empty_rows(name, num_examples)
+                if None not in self.shapes[name]:
+                    rows[name][places] = values
+                    continue
+                for row, place in enumerate(places):
+                    rows[name][place] = values[row][self._own(name, num_used, row)]
             if on_batch is not None:
                 on_batch(len(places))
         return rows
@@ -92,6 +98,10 @@ class Labeller:
         leaves = named_leaves(activations)
         self.structure = keras.tree.pack_sequence_as(activations, [name for name, _ in leaves])
         return {name: tf.cast(leaf, "float32") for name, leaf in leaves}
+
+    def _empty_rows(self, name, num_examples):
+        shape = self.shapes[name]
+        return [None] * num_examples if None in shape else np.empty((num_examples, *shape), "f4")
 
     def _own(self, name, num_used, row):
         """The part of an example's row that is not padding."""
