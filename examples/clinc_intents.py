@@ -71,7 +71,7 @@ def main(arguments):
         ),
         "student distilled": recipe.Lesson(
             transfer_set,
-            recipe.teacher_answers(teacher, transfer_set),
+            recipe.stored_answers(teacher, transfer_set, output),
             alpha=0.1,
             soft_loss=kd.losses.SoftTargetKL(2.0, teacher_from_logits=True),
             num_steps=NUM_STEPS,

@@ -72,15 +72,15 @@ def main(arguments):
     )
     new_pairs = kd.text.augment(train.texts, arguments.rounds)
     pairs = kd.text.Examples(np.concatenate([train.texts, new_pairs]))
-    logits = recipe.teacher_answers(teacher, pairs)
+    answers = recipe.stored_answers(teacher, pairs, output)
     # Not read at alpha 0.
     unlabelled = dataclasses.replace(pairs, labels=np.full(len(pairs), -1, train.labels.dtype))
     shared = {"num_steps": arguments.steps, "hard_loss": hard_loss}
     taught = {"soft_loss": soft_loss, **shared}
     lessons = {
         "student alone": recipe.Lesson(train, **shared),
-        "student distilled": recipe.Lesson(train, logits[: len(train)], alpha=0.5, **taught),
-        "student distilled, augmented": recipe.Lesson(unlabelled, logits, alpha=0.0, **taught),
+        "student distilled": recipe.Lesson(train, answers, alpha=0.5, **taught),
+        "student distilled, augmented": recipe.Lesson(unlabelled, answers, alpha=0.0, **taught),
     }
     score = rank_correlation if is_regression else recipe.accuracy
     rows, student = recipe.compare(

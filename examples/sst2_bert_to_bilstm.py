@@ -28,13 +28,12 @@ import text_recipe as recipe
 import keras_distill as kd
 
 
-def transfer_sets(train, sentences, teacher, num_iterations):
-    """The texts and the augmented ones, each with the teacher's logits; hard labels as well."""
-    new_texts = kd.text.augment(sentences.texts, num_iterations)
-    augmented = train + kd.text.from_lists(new_texts)
-    logits = recipe.teacher_answers(teacher, augmented)
-    labels = np.where(augmented.labels < 0, logits.argmax(-1), augmented.labels).astype("int32")
-    return augmented, logits, dataclasses.replace(augmented, labels=labels)
+def with_hard_labels(examples, answers):
+    """The examples; those without a label get the class that the teacher finds most likely."""
+    batches = answers.attach(examples.dataset().batch(1024))
+    classes = np.concatenate([np.argmax(x.teacher_outputs, axis=-1) for x, _ in batches])
+    labels = np.where(examples.labels < 0, classes, examples.labels).astype("int32")
+    return dataclasses.replace(examples, labels=labels)
 
 
 def main(arguments):
@@ -48,7 +47,10 @@ def main(arguments):
         arguments, output, phrases, 2, epochs=3, learning_rate=5e-5, sequence_length=64
     )
     train = phrases + sentences
-    augmented, logits, pseudo_labelled = transfer_sets(train, sentences, teacher, arguments.rounds)
+    new_texts = kd.text.augment(sentences.texts, arguments.rounds)
+    augmented = train + kd.text.from_lists(new_texts)
+    answers = recipe.stored_answers(teacher, augmented, output)
+    pseudo_labelled = with_hard_labels(augmented, answers)
     print(f"{len(train):,} texts, {len(augmented):,} with the augmented ones")
     vocabulary = kd.text.teacher_vocabulary(
         teacher.get_layer("preprocessor").preprocessor, max_length=64
@@ -77,16 +79,15 @@ def main(arguments):
         kd.losses.SoftTargetKL(2.0, teacher_from_logits=True),
         kd.losses.LogitsMSE(teacher_from_logits=True),
     )
-    train_logits = logits[: len(train)]
     shared = {"num_steps": num_steps, "batch_size": 128}
     taught = {"alpha": 0.0, "dropout": 0.1, "learning_rate": 2e-3, **shared}
     lessons = {
         "alone": recipe.Lesson(train, dropout=0.5, **shared),
         "hard, augmented": recipe.Lesson(pseudo_labelled, dropout=0.3, **shared),
-        "soft, KL": recipe.Lesson(train, train_logits, soft_loss=kl, **taught),
-        "soft, MSE": recipe.Lesson(train, train_logits, soft_loss=mse, **taught),
-        "soft, KL, augmented": recipe.Lesson(augmented, logits, soft_loss=kl, **taught),
-        "soft, MSE, augmented": recipe.Lesson(augmented, logits, soft_loss=mse, **taught),
+        "soft, KL": recipe.Lesson(train, answers, soft_loss=kl, **taught),
+        "soft, MSE": recipe.Lesson(train, answers, soft_loss=mse, **taught),
+        "soft, KL, augmented": recipe.Lesson(augmented, answers, soft_loss=kl, **taught),
+        "soft, MSE, augmented": recipe.Lesson(augmented, answers, soft_loss=mse, **taught),
     }
     plain = {"word vectors": recipe.Lesson(train, learning_rate=2e-3, dropout=0.5, **shared)}
     make_plain = functools.partial(make_student, inputs=words, embeddings=vectors, trainable=True)

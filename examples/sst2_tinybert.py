@@ -74,7 +74,7 @@ def main(arguments):
     steps = arguments.steps
     shared = {"learning_rate": arguments.rate, "batch_size": 32}
     taught = {
-        "logits": recipe.teacher_answers(teacher, train),
+        "answers": recipe.stored_answers(teacher, train, output),
         "alpha": 0.0,
         "soft_loss": kd.losses.SoftTargetKL(1.0, teacher_from_logits=True),
         **shared,

@@ -1,4 +1,4 @@
-"""What the text examples share: fine-tune a BERT, let it answer, teach students, show the table."""
+"""What the text examples share: fine-tune a BERT, store its answers, teach, show the table."""
 
 import argparse
 import dataclasses
@@ -10,7 +10,6 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # Progress bars are enough t
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 import keras_distill as kd
 
@@ -111,6 +110,11 @@ def teacher_answers(teacher, examples):
     return answers(teacher.get_layer("classifier"), teacher.get_layer("preprocessor"), examples)
 
 
+def stored_answers(teacher, examples, output):
+    """The answers of a `bert_classifier`, in the folder `output`; it runs once for all students."""
+    return kd.TeacherStore.build(examples, teacher, output / "answers")
+
+
 def read_parts(folder, train="train", **columns):
     """Reads train, dev and test, with the class names of train."""
     train = kd.text.read_tsv(folder / f"{train}.tsv.gz", **columns)
@@ -149,7 +153,7 @@ class Lesson:
 
     Args:
         examples: The transfer set, with -1 for a label that is not known.
-        logits: The teacher's answers, in the same order; None for the student alone.
+        answers: The teacher's, a `TeacherStore`; None for the student alone.
         alpha: Weight of the labels.
         soft_loss: Loss between the logits.
         num_steps: Number of training steps, the same for all that are compared.
@@ -160,7 +164,7 @@ class Lesson:
     """
 
     examples: kd.text.Examples
-    logits: np.ndarray | None = None
+    answers: kd.TeacherStore | None = None
     alpha: float = 1.0
     soft_loss: keras.losses.Loss | None = None
     num_steps: int = 10_000
@@ -170,17 +174,9 @@ class Lesson:
     dropout: float = 0.5
 
     def dataset(self):
-        examples = self.examples.dataset()
-        if self.logits is None:
-            return examples
-        logits = self.logits
-        if is_tagging(self.examples):
-            lengths = [len(rows) for rows in logits]
-            logits = tf.RaggedTensor.from_row_lengths(np.concatenate(logits), lengths)
-        logits = tf.data.Dataset.from_tensor_slices(logits)
-        return tf.data.Dataset.zip(examples, logits).map(
-            lambda example, logits: (kd.DistillationInputs(example[0], (), logits), example[1])
-        )
+        if self.answers is None:
+            return self.examples.dataset()
+        return self.answers.attach(self.examples)
 
 
 def teach(student, inputs, lesson, dev, score, seed):

@@ -72,7 +72,7 @@ def main(arguments):
     inputs = kd.teachers.TextInputs(vocabulary, ["token_ids"], per_word=True)
     embeddings = recipe.teacher_embeddings(teacher, vocabulary)
     augmented = with_near_words(train, vocabulary, embeddings, arguments.rounds)
-    logits = recipe.teacher_answers(teacher, augmented)
+    answers = recipe.stored_answers(teacher, augmented, output)
     embeddings = recipe.evened(embeddings)
 
     def make_student(lesson, seed):
@@ -93,8 +93,8 @@ def main(arguments):
     taught = {"alpha": 0.0, "soft_loss": soft_loss, "dropout": 0.3, **shared}
     lessons = {
         "student alone": recipe.Lesson(train, dropout=0.5, **shared),
-        "student distilled": recipe.Lesson(train, logits[: len(train)], **taught),
-        "student distilled, augmented": recipe.Lesson(augmented, logits, **taught),
+        "student distilled": recipe.Lesson(train, answers, **taught),
+        "student distilled, augmented": recipe.Lesson(augmented, answers, **taught),
     }
     rows, student = recipe.compare(
         lessons, make_student, inputs, dev, test, entity_f1, arguments.seeds
