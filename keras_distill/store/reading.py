@@ -5,6 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_distill.inputs import DistillationInputs
+from keras_distill.inputs import is_missing
 from keras_distill.store.fingerprints import fingerprint_rows
 from keras_distill.store.views import describe_example
 from keras_distill.store.views import rows_of
@@ -21,12 +22,14 @@ class Reader:
         structure: Names of outputs, nested as teacher_outputs are to be.
         on_missing: "error", "drop" or "teacher".
         labeller: The `Labeller` for "teacher", or None.
+        name: Key for these outputs beside those that are there, or None.
         path: The store's folder, for the error.
     """
 
-    def __init__(self, lookup, columns, structure, on_missing, labeller, path):
+    def __init__(self, lookup, columns, structure, on_missing, labeller, name, path):
         self._lookup, self._columns, self._structure = lookup, columns, structure
-        self._on_missing, self._labeller, self._path = on_missing, labeller, path
+        self._on_missing, self._labeller = on_missing, labeller
+        self._name, self._path = name, path
 
     @tf.autograph.experimental.do_not_convert
     def read_batch(self, *batch):
@@ -70,7 +73,11 @@ class Reader:
                 values.set_shape(self._columns[name].shape)
             rows[name] = tf.cast(values, tf.float32)
         teacher_outputs = keras.tree.map_structure(lambda name: rows[name], self._structure)
-        x = DistillationInputs(inputs.student, (), teacher_outputs)
+        if self._name is None:
+            x = DistillationInputs(inputs.student, (), teacher_outputs)
+        else:
+            others = {} if is_missing(inputs.teacher_outputs) else inputs.teacher_outputs
+            x = inputs._replace(teacher_outputs={**others, self._name: teacher_outputs})
         rest = [part for part in rest if part is not None]
         return (x, *rest) if rest else x
 

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from keras_distill.arguments import check_integers
 from keras_distill.destination import check_destination
+from keras_distill.inputs import is_missing
 from keras_distill.inputs import unpack
 from keras_distill.store.building import build_store
 from keras_distill.store.building import plan_store
@@ -163,7 +164,7 @@ class TeacherStore:
     def __len__(self):
         return len(self._lookup)
 
-    def attach(self, dataset, on_missing="error", teacher=None):
+    def attach(self, dataset, on_missing="error", teacher=None, name=None):
         """Adds the stored outputs to the examples of a data set.
 
         Args:
@@ -173,6 +174,8 @@ class TeacherStore:
             on_missing: For examples that the store does not have: "error", "drop" them,
                 or run the "teacher".
             teacher: For "teacher": the one that the store is of.
+            name: For the stores of several teachers, attached one after the other: the key
+                in teacher_outputs of what this one gives. None: they are its outputs alone.
 
         Returns:
             A data set of `(DistillationInputs, ...)`, with y and weights unchanged. Its
@@ -190,7 +193,7 @@ class TeacherStore:
                 f"on_missing must be one of {_ON_MISSING}, with the teacher for 'teacher' alone. "
                 f"Received: {on_missing=}, {teacher=}"
             )
-        is_batched = self._is_batched(dataset)
+        is_batched = self._is_batched(dataset, name)
         structure = _as_tuples(self._manifest.structure)
         reader = Reader(
             self._lookup,
@@ -198,6 +201,7 @@ class TeacherStore:
             structure["output"] if list(structure) == ["output"] else structure,
             on_missing,
             self._live(teacher),
+            name,
             self.path,
         )
         if is_batched:
@@ -217,9 +221,16 @@ class TeacherStore:
         check_same(self.path, {"teacher": self._manifest.teacher}, {"teacher": identity})
         return Labeller(teacher, self._manifest.taps)
 
-    def _is_batched(self, dataset):
+    def _is_batched(self, dataset, name):
         """Whether the elements are batches of the examples that are stored."""
         inputs, _, _ = unpack(dataset.element_spec)
+        others = inputs.teacher_outputs
+        is_free = is_missing(others) or (isinstance(others, dict) and name not in (None, *others))
+        if not is_free:
+            raise ValueError(
+                "dataset has outputs of a teacher already. Give name, another for each store that "
+                f"is attached. Received: {name=} beside {others}"
+            )
         found, stored = example_spec(teacher_view(inputs)), self._manifest.example
         without_batch = [[path, dtype, shape[1:]] for path, dtype, shape in found]
         if found != stored and without_batch != stored:

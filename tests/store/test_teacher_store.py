@@ -89,6 +89,22 @@ class TestAttach:
         with pytest.raises(ValueError, match="teacher's weights"):
             store.attach(mixed, "teacher", make_teacher())
 
+    def test_several_teachers(self, store, teacher, tmp_path):
+        other = make_teacher()
+        second = TeacherStore.build(dataset(), other, tmp_path / "b", dtype="float32", **QUIET)
+        pairs = kd.pair_inputs(dataset(), student=lambda x: x[:2], teacher=lambda x: x)
+        both = second.attach(store.attach(pairs, name="first"), name="second")
+        for x, _ in both.batch(50):
+            expected = {"first": teacher(x.teacher), "second": other(x.teacher)}
+            keras.tree.map_structure(
+                lambda found, wanted: np.testing.assert_allclose(found, wanted, atol=1e-6),
+                x.teacher_outputs,
+                expected,
+            )
+        for name in (None, "first"):
+            with pytest.raises(ValueError, match=r"has outputs of a teacher already. Give name"):
+                second.attach(store.attach(pairs, name="first"), name=name)
+
     def test_other_kinds_of_x_are_refused(self, store):
         integers = dataset().map(lambda x, y: (tf.cast(x, tf.int32), y))
         for other in (integers, dataset().batch(5).batch(2)):
