@@ -31,7 +31,7 @@ _NUM_COMPARED = 64
 _LARGEST_FLOAT16 = 65504.0
 
 
-def plan_store(examples, labeller, teacher, identity, *, taps, dtype, top_k, shards):
+def plan_store(examples, labeller, teacher, identity, *, shards, **settings):
     """Returns the `Manifest` of a store that is to be built.
 
     The first example is labelled for it, so that a teacher that cannot read the examples
@@ -42,7 +42,8 @@ def plan_store(examples, labeller, teacher, identity, *, taps, dtype, top_k, sha
         labeller: The teacher's `Labeller`.
         teacher: The teacher.
         identity: What `identify_teacher` says of it.
-        taps, dtype, top_k, shards: As for `TeacherStore.build`.
+        shards: As for `TeacherStore.build`.
+        settings: Its taps, dtype and top_k.
     """
     num_examples = _count(examples)
     _check_repeatable(examples)
@@ -56,8 +57,8 @@ def plan_store(examples, labeller, teacher, identity, *, taps, dtype, top_k, sha
     }
     for name, is_one in zip(outputs, is_probability):
         columns[name]["is_probability"] = is_one
-    if top_k is not None:
-        _check_top_k(top_k, {name: labeller.shapes[name] for name in outputs})
+    if settings["top_k"] is not None:
+        _check_top_k(settings["top_k"], {name: labeller.shapes[name] for name in outputs})
     spec = example_spec(examples.element_spec)
     shapes = [shape for *_, shape in spec] + list(labeller.shapes.values())
     num_bytes = 4 * sum(math.prod(n or _TYPICAL_LENGTH for n in shape) for shape in shapes)
@@ -68,9 +69,7 @@ def plan_store(examples, labeller, teacher, identity, *, taps, dtype, top_k, sha
         examples_per_shard = -(-num_examples // shards)
     return Manifest(
         teacher=identity,
-        taps=list(taps),
-        dtype=dtype,
-        top_k=top_k,
+        **settings,
         example=spec,
         num_examples=num_examples,
         examples_per_shard=examples_per_shard,
@@ -107,7 +106,9 @@ def _build(path, examples, labeller, plan, drop_nan, verbose):
     else:
         check_same(path, stored.settings(), plan.settings())
         plan = stored
-        if plan.is_complete and all(Shard(path, n).exists() for n in range(plan.num_shards)):
+        shards = [Shard(path, index) for index in range(plan.num_shards)]
+        _check_none_dropped([shard for shard in shards if shard.exists()], drop_nan)
+        if plan.is_complete and all(shard.exists() for shard in shards):
             return
     columns = plan.make_columns()
     progress = keras.utils.Progbar(plan.num_examples, unit_name="example", verbose=verbose)
@@ -178,6 +179,15 @@ def _check_top_k(top_k, shapes):
                 f"top_k must be less than the number of classes of the teacher's {name!r}, whose "
                 f"rows have the shape {tuple(shape)}. Received: top_k={top_k}. Leave it out."
             )
+
+
+def _check_none_dropped(shards, drop_nan):
+    num_dropped = 0 if drop_nan else sum(len(shard.read(_DROPPED)) for shard in shards)
+    if num_dropped:
+        raise ValueError(
+            f"The store was begun with drop_nan=True, and {num_dropped} examples were left out. "
+            "Received: drop_nan=False. Give drop_nan=True, or build in another folder."
+        )
 
 
 def _check_unchanged(shard, fingerprints):

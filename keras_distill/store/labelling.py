@@ -71,7 +71,13 @@ class Labeller:
         return rows
 
     def _batches(self, x, num_examples):
-        examples = tf.data.Dataset.from_tensor_slices((x, np.arange(num_examples, dtype="int32")))
+        places = np.arange(num_examples, dtype="int32")
+        if self._preprocessor is None and isinstance(x, tf.Tensor) and x.dtype == tf.string:
+            # Tokenized within the teacher, texts of like length need little padding, too.
+            lengths = tf.strings.length(tf.strings.reduce_join(tf.reshape(x, [len(x), -1]), 1))
+            places = np.argsort(lengths, kind="stable").astype("int32")
+            x = tf.gather(x, places)
+        examples = tf.data.Dataset.from_tensor_slices((x, places))
         if self._preprocessor is None:
             return examples.batch(self._batch_size or _BATCH_SIZE)
         return batch_by_length(
@@ -90,7 +96,15 @@ class Labeller:
             self._run = tf.function(self._trace, input_signature=[spec], autograph=False)
             traced = self._run.get_concrete_function().structured_outputs
             self.shapes = {name: leaf.shape.as_list()[1:] for name, leaf in traced.items()}
-        return {name: leaf.numpy() for name, leaf in self._run(inputs).items()}
+        outputs = {name: leaf.numpy() for name, leaf in self._run(inputs).items()}
+        num_examples = _count(inputs)
+        for name, values in outputs.items():
+            if values.shape[:1] != (num_examples,):
+                raise ValueError(
+                    f"The teacher's {name!r} must have one row for each example, {num_examples} "
+                    f"here. Received: shape {values.shape}"
+                )
+        return outputs
 
     def _trace(self, inputs):
         activations = self._pass(DistillationInputs(inputs), "output" in self._paths)

@@ -126,10 +126,10 @@ class TeacherStore:
             labeller,
             teacher,
             identity,
-            taps=taps,
+            shards=shards,
+            taps=list(taps),
             dtype=dtype,
             top_k=top_k,
-            shards=shards,
         )
         build_store(path, examples, labeller, plan, drop_nan=drop_nan, verbose=verbose)
         return cls.open(path)

@@ -249,6 +249,8 @@ class TestFaults:
         assert len(store) == 49
         assert len(list(store.attach(examples, "drop"))) == 49
         build(teacher, tmp_path / "s", examples, drop_nan=True)
+        with pytest.raises(ValueError, match="drop_nan=True, and 1 examples were left out"):
+            build(teacher, tmp_path / "s", examples)
 
     def test_a_whole_shard_of_nan(self, teacher, tmp_path):
         x, y = numbers()
@@ -316,6 +318,10 @@ class TestBadInput:
         with pytest.raises(ValueError, match=message):
             build(teacher, tmp_path / "s", **settings)
         assert not (tmp_path / "s").exists()
+
+    def test_outputs_that_are_not_of_the_examples(self, tmp_path):
+        with pytest.raises(ValueError, match=r"one row for each example, 1 here. .*shape \(4,\)"):
+            build(lambda x: tf.reduce_sum(x, axis=0), tmp_path / "s", version="1")
 
     def test_a_file_in_place_of_the_folder(self, teacher, tmp_path):
         (tmp_path / "s").touch()

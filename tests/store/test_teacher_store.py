@@ -165,6 +165,14 @@ class TestTexts:
         ((x, _),) = store.attach(examples).batch(5)
         np.testing.assert_allclose(x.teacher_outputs, teacher(tf.constant(TEXTS)), atol=1e-5)
 
+    def test_a_teacher_that_tokenizes_within(self, tmp_path):
+        bert = make_bert()
+        ensemble = kd.teachers.Ensemble([bert, bert])
+        examples = kd.text.from_lists(TEXTS)
+        store = TeacherStore.build(examples, ensemble, tmp_path / "s", dtype="float32", **QUIET)
+        for x, expected in zip(store.attach(examples), ensemble(tf.constant(TEXTS))):
+            np.testing.assert_allclose(x.teacher_outputs, expected, atol=1e-5)
+
     def test_hidden_states_have_the_lengths_of_their_texts(self, tmp_path):
         teacher = make_bert()
         examples = kd.text.from_lists(TEXTS)
