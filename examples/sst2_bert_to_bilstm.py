@@ -16,6 +16,11 @@ with the same number of steps, and each keeps the weights that did best on dev:
 
 Deviations from the paper: the embeddings (there word2vec, of whole words); the augmented texts
 come from whole sentences only, of which dev and test consist.
+
+Measured, 3 to 5 seeds: teacher 90.55 %, word vectors 84.94 %, alone 86.96 %, hard and augmented
+89.25 %, soft 88.28 % both ways, augmented 89.40 % (KL) and 89.77 % (squared difference). On two
+cores the teacher takes half an hour, its answers 20 minutes, each student 10. The table is in
+README.md.
 """
 
 import dataclasses

@@ -69,6 +69,8 @@ def checked(tmp_path, capsys):
 
 def test_wnut17_entities(bert_folder, checked, monkeypatch):
     rows = [("a good film", "O O O"), ("Oslo a book", "B-place O O")]
+    # Real ones have up to a hundred pieces, which no tagging model may cut.
+    rows.append((" ".join(["a book"] * 40), " ".join(["O O"] * 40)))
     data = write(checked, ["train", "dev", "test"], ("tokens", "tags"), rows)
     settings = {"epochs": 1, "rate": 1e-3, "rounds": 2, "steps": 10}
     run("wnut17_entities", bert_folder, data, checked / "out", monkeypatch, **settings)
