@@ -1,5 +1,6 @@
 """Labels a data set shard by shard, and goes on where an earlier run stopped."""
 
+import dataclasses
 import math
 
 import filelock
@@ -7,9 +8,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_distill.output_domain import SIGMOID
+from keras_distill.output_domain import LOGITS
 from keras_distill.output_domain import SOFTMAX
-from keras_distill.output_domain import output_domains
 from keras_distill.store.fingerprints import fingerprint_rows
 from keras_distill.store.manifest import Manifest
 from keras_distill.store.manifest import check_same
@@ -21,7 +21,7 @@ from keras_distill.store.views import example_spec
 from keras_distill.store.views import rows_of
 
 _MIN_EXAMPLES_PER_SHARD = 4096
-# All of them are open while the store is read.
+# A file of each is open while the store is read.
 _MAX_SHARDS = 256
 _BYTES_PER_SHARD = 2**28
 # Of a text, or its hidden states, before it is seen.
@@ -31,51 +31,47 @@ _NUM_COMPARED = 64
 _LARGEST_FLOAT16 = 65504.0
 
 
-def plan_store(examples, labeller, teacher, identity, *, shards, **settings):
-    """Returns the `Manifest` of a store that is to be built.
+def plan_store(path, examples, labeller, domains, settings, shards):
+    """Returns the `Manifest` of a store that is to be built, or built on.
 
-    The first example is labelled for it, so that a teacher that cannot read the examples
-    says so before anything is written.
+    For a new one the first example is labelled, so that a teacher that cannot read the
+    examples says so before anything is written.
 
     Args:
+        path: The store's folder, a `pathlib.Path`.
         examples: A `tf.data.Dataset` of what the teacher reads, one example an element.
         labeller: The teacher's `Labeller`.
-        teacher: The teacher.
-        identity: What `identify_teacher` says of it.
+        domains: The teacher's `output_domains`.
+        settings: Dict of the manifest's teacher, taps, dtype and top_k.
         shards: As for `TeacherStore.build`.
-        settings: Its taps, dtype and top_k.
     """
     num_examples = _count(examples)
+    spec = example_spec(examples.element_spec)
+    settings = {**settings, "example": spec, "num_examples": num_examples}
+    if shards is not None:
+        settings["examples_per_shard"] = -(-num_examples // shards)
     _check_repeatable(examples)
+    stored = read_manifest(path)
+    if stored is not None:
+        check_same(path, dataclasses.asdict(stored), settings)
+        return stored
     first = next(iter(examples.ragged_batch(1)))
     labeller(first)
-    domains = output_domains(teacher) or []
-    is_probability = [domain in (SOFTMAX, SIGMOID) for domain in domains]
     outputs = [name for name in labeller.shapes if _is_output(name)]
+    domains = dict(zip(outputs, domains or ()))
     columns = {
-        name: {"shape": shape, "is_probability": False} for name, shape in labeller.shapes.items()
+        name: {"shape": shape, "is_probability": domains.get(name) == SOFTMAX}
+        for name, shape in labeller.shapes.items()
     }
-    for name, is_one in zip(outputs, is_probability):
-        columns[name]["is_probability"] = is_one
     if settings["top_k"] is not None:
-        _check_top_k(settings["top_k"], {name: labeller.shapes[name] for name in outputs})
-    spec = example_spec(examples.element_spec)
-    shapes = [shape for *_, shape in spec] + list(labeller.shapes.values())
-    num_bytes = 4 * sum(math.prod(n or _TYPICAL_LENGTH for n in shape) for shape in shapes)
+        for name in outputs:
+            _check_top_k(settings["top_k"], name, labeller.shapes[name], domains.get(name))
     if shards is None:
-        examples_per_shard = max(_MIN_EXAMPLES_PER_SHARD, -(-num_examples // _MAX_SHARDS))
-        examples_per_shard = max(1, min(examples_per_shard, _BYTES_PER_SHARD // num_bytes))
-    else:
-        examples_per_shard = -(-num_examples // shards)
-    return Manifest(
-        teacher=identity,
-        **settings,
-        example=spec,
-        num_examples=num_examples,
-        examples_per_shard=examples_per_shard,
-        columns=columns,
-        structure=labeller.structure,
-    )
+        shapes = [shape for *_, shape in spec] + list(labeller.shapes.values())
+        num_bytes = 4 * sum(math.prod(n or _TYPICAL_LENGTH for n in shape) for shape in shapes)
+        num_wanted = max(_MIN_EXAMPLES_PER_SHARD, -(-num_examples // _MAX_SHARDS))
+        settings["examples_per_shard"] = max(1, min(num_wanted, _BYTES_PER_SHARD // num_bytes))
+    return Manifest(**settings, columns=columns, structure=labeller.structure)
 
 
 def build_store(path, examples, labeller, plan, *, drop_nan, verbose):
@@ -100,16 +96,11 @@ def build_store(path, examples, labeller, plan, *, drop_nan, verbose):
 
 
 def _build(path, examples, labeller, plan, drop_nan, verbose):
-    stored = read_manifest(path)
-    if stored is None:
-        plan.write(path)
-    else:
-        check_same(path, stored.settings(), plan.settings())
-        plan = stored
-        shards = [Shard(path, index) for index in range(plan.num_shards)]
-        _check_none_dropped([shard for shard in shards if shard.exists()], drop_nan)
-        if plan.is_complete and all(shard.exists() for shard in shards):
-            return
+    shards = [Shard(path, index) for index in range(plan.num_shards)]
+    _check_none_dropped([shard for shard in shards if shard.exists()], drop_nan)
+    if plan.is_complete and all(shard.exists() for shard in shards):
+        return
+    plan.write(path)
     columns = plan.make_columns()
     progress = keras.utils.Progbar(plan.num_examples, unit_name="example", verbose=verbose)
     chunks = examples.ragged_batch(plan.examples_per_shard).prefetch(1)
@@ -172,13 +163,17 @@ def _check_repeatable(examples):
         )
 
 
-def _check_top_k(top_k, shapes):
-    for name, shape in shapes.items():
-        if not shape or None in shape or shape[-1] <= top_k:
-            raise ValueError(
-                f"top_k must be less than the number of classes of the teacher's {name!r}, whose "
-                f"rows have the shape {tuple(shape)}. Received: top_k={top_k}. Leave it out."
-            )
+def _check_top_k(top_k, name, shape, domain):
+    if not shape or None in shape or shape[-1] <= top_k:
+        raise ValueError(
+            f"top_k must be less than the number of classes of the teacher's {name!r}, whose "
+            f"rows have the shape {tuple(shape)}. Received: top_k={top_k}. Leave it out."
+        )
+    if domain not in (None, LOGITS, SOFTMAX):
+        raise ValueError(
+            f"top_k is for one class of many, and the teacher's {name!r} ends in an activation "
+            f"that is no softmax ({domain}). Received: top_k={top_k}. Leave it out."
+        )
 
 
 def _check_none_dropped(shards, drop_nan):

@@ -11,7 +11,6 @@ from keras_distill.store.top_k import TopKColumn
 
 FORMAT_VERSION = 1
 _FILE = "manifest.json"
-_SETTINGS = ("teacher", "taps", "dtype", "top_k", "example", "num_examples", "examples_per_shard")
 
 
 @dataclasses.dataclass
@@ -48,11 +47,6 @@ class Manifest:
     @property
     def num_shards(self):
         return -(-self.num_examples // self.examples_per_shard)
-
-    def settings(self):
-        """What must be the same when a store is built on, or used with a teacher."""
-        fields = dataclasses.asdict(self)
-        return {name: fields[name] for name in _SETTINGS}
 
     def make_columns(self):
         """Dict from the name of an output to its column."""

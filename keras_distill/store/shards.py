@@ -1,5 +1,6 @@
 """Shards: the stored arrays of some examples, whole or not there at all."""
 
+import functools
 import hashlib
 import json
 import os
@@ -25,7 +26,6 @@ class Shard:
 
     def __init__(self, folder, index):
         self.path = folder / f"shard_{index:05d}"
-        self._arrays = {}
 
     def exists(self):
         return self.path.exists()
@@ -82,14 +82,19 @@ class Shard:
 
     def read(self, name):
         """Maps an array into memory; only what is used of it is read."""
-        if name not in self._arrays:
-            array = np.load(self.path / _file_name(name), mmap_mode="r", allow_pickle=False)
-            # Without the class memmap, which makes every access slower.
-            self._arrays[name] = array.view(np.ndarray)
-        return self._arrays[name]
+        path = self.path / _file_name(name)
+        return _map(path, path.stat().st_mtime_ns)
 
 
 _REMEDY = "Remove the shard's folder and build the store again: only what is missing is labelled."
+
+
+# Each has a file open, of which a process may have 1,024.
+@functools.lru_cache(maxsize=256)
+def _map(path, modified):
+    array = np.load(path, mmap_mode="r", allow_pickle=False)
+    # Without the class memmap, which makes every access slower.
+    return array.view(np.ndarray)
 
 
 def _file_name(name):

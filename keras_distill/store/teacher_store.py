@@ -9,6 +9,7 @@ from keras_distill.arguments import check_integers
 from keras_distill.destination import check_destination
 from keras_distill.inputs import is_missing
 from keras_distill.inputs import unpack
+from keras_distill.output_domain import output_domains
 from keras_distill.store.building import build_store
 from keras_distill.store.building import plan_store
 from keras_distill.store.identity import identify_teacher
@@ -95,7 +96,8 @@ class TeacherStore:
                 takes them. Defaults to the output alone.
             dtype: "float16" or "float32", of what is stored.
             top_k: Keep the k most likely classes of "output" and the probability of all
-                others together. None keeps all.
+                others together; they are read as log probabilities, which are logits. None
+                keeps all.
             shards: Number of files to spread the examples over; a run that is stopped
                 loses one at most. None chooses.
             batch_size: Examples that the teacher reads at once. None: 32; of texts, as many
@@ -117,20 +119,16 @@ class TeacherStore:
         taps = _check_settings(dataset, teacher, taps, dtype, top_k, shards, batch_size)
         path = pathlib.Path(path)
         check_destination("path", path, "folder")
-        identity = identify_teacher(teacher, version)
+        settings = {
+            "teacher": identify_teacher(teacher, version),
+            "taps": list(taps),
+            "dtype": dtype,
+            "top_k": top_k,
+        }
         examples = dataset.map(_teacher_part, num_parallel_calls=tf.data.AUTOTUNE)
         _check_examples(examples.element_spec)
         labeller = Labeller(teacher, taps, batch_size)
-        plan = plan_store(
-            examples,
-            labeller,
-            teacher,
-            identity,
-            shards=shards,
-            taps=list(taps),
-            dtype=dtype,
-            top_k=top_k,
-        )
+        plan = plan_store(path, examples, labeller, output_domains(teacher), settings, shards)
         build_store(path, examples, labeller, plan, drop_nan=drop_nan, verbose=verbose)
         return cls.open(path)
 

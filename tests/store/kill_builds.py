@@ -8,6 +8,7 @@ Every build is a fork of this process, whose TensorFlow has not started any thre
 import os
 import pathlib
 import random
+import shutil
 import signal
 import sys
 import time
@@ -52,6 +53,8 @@ def main(folder, num_kills):
     while num_killed < num_kills:
         killed = folder / f"killed_{num_killed}"
         if run(killed, random.uniform(0.2, 1.0) * duration):
+            # It was done before: another try, from the start.
+            shutil.rmtree(killed)
             continue
         num_killed += 1
         num_between += 0 < len(list(killed.glob("shard_*"))) < 12

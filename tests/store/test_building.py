@@ -22,6 +22,7 @@ from store_examples import numbers
 import keras_distill as kd
 from keras_distill import TeacherStore
 from keras_distill.store import labelling
+from keras_distill.store.shards import Shard
 
 KILL_BUILDS = pathlib.Path(__file__).with_name("kill_builds.py")
 
@@ -81,14 +82,25 @@ class TestResuming:
             (tmp_path / "s" / "manifest.json").write_text(json.dumps(state))
             build(teacher, tmp_path / "s")
             assert contents(tmp_path / "s") == whole
-        # The first example is looked at each time.
-        assert chunks == [1, 10, 1, 10]
+        assert chunks == [10, 10]
 
     def test_a_finished_store_is_opened(self, teacher, tmp_path, monkeypatch):
         build(teacher, tmp_path / "s")
         before = contents(tmp_path / "s")
+        chunks = count_labelled(monkeypatch)
         assert len(build(teacher, tmp_path / "s")) == 50
+        assert not chunks
         assert contents(tmp_path / "s") == before
+
+
+def test_many_shards_do_not_exhaust_the_open_files(tmp_path):
+    shards = [Shard(tmp_path, index) for index in range(400)]
+    before = len(os.listdir("/proc/self/fd"))
+    for index, shard in enumerate(shards):
+        shard.write({"output": np.full(3, index)})
+        np.testing.assert_array_equal(shard.read("output"), [index] * 3)
+    assert len(os.listdir("/proc/self/fd")) - before <= 260
+    np.testing.assert_array_equal(shards[0].read("output"), [0] * 3)
 
 
 class TestChanges:

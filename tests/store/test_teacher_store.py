@@ -290,6 +290,11 @@ class TestTopK:
 
         assert num_bytes(10) <= 0.06 * num_bytes(None)
 
+    def test_outputs_that_do_not_exclude_each_other(self, tmp_path):
+        teacher = make_teacher(activation="sigmoid")
+        with pytest.raises(ValueError, match=r"ends in an activation that is no softmax"):
+            TeacherStore.build(dataset(), teacher, tmp_path / "s", top_k=2, **QUIET)
+
     def test_more_than_the_classes(self, teacher, tmp_path):
         with pytest.raises(ValueError, match=r"top_k must be less.*shape \(3,\).*top_k=3"):
             TeacherStore.build(dataset(), teacher, tmp_path / "s", top_k=3, **QUIET)
