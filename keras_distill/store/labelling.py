@@ -40,21 +40,24 @@ class Labeller:
         self._run = None
         self.shapes = self.structure = None
 
-    def __call__(self, x, on_batch=None):
-        """Labels examples.
+    def __call__(self, x):
+        """`label` of the `batches` of examples."""
+        return self.label(self.batches(x), _count(x))
+
+    def label(self, batches, num_examples, on_batch=None):
+        """Runs the teacher.
 
         Args:
-            x: Tensors of them, nested as the teacher reads them, with a first axis of
-                examples.
+            batches: What `batches` returned.
+            num_examples: Number of examples in them.
             on_batch: Function of the number of examples that were labelled just now.
 
         Returns:
             Dict from the name of an output to float32 rows, one for each example: an array,
             or a list of arrays where their shapes differ.
         """
-        num_examples = _count(x)
         rows = {}
-        for inputs, places in self._batches(x, num_examples):
+        for inputs, places in batches:
             outputs = self._outputs(inputs)
             num_used = {} if self._preprocessor is None else _count_used(inputs)
             places = places.numpy()
@@ -70,7 +73,17 @@ class Labeller:
                 on_batch(len(places))
         return rows
 
-    def _batches(self, x, num_examples):
+    def batches(self, x):
+        """Tokenizes and batches examples.
+
+        Args:
+            x: Tensors of them, nested as the teacher reads them, with a first axis of
+                examples.
+
+        Returns:
+            A data set of what the teacher's model reads, and the examples' places in x.
+        """
+        num_examples = _count(x)
         places = np.arange(num_examples, dtype="int32")
         if self._preprocessor is None and isinstance(x, tf.Tensor) and x.dtype == tf.string:
             # Tokenized within the teacher, texts of like length need little padding, too.

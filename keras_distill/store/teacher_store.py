@@ -11,12 +11,12 @@ from keras_distill.inputs import is_missing
 from keras_distill.inputs import unpack
 from keras_distill.output_domain import output_domains
 from keras_distill.store.building import build_store
-from keras_distill.store.building import plan_store
 from keras_distill.store.identity import identify_teacher
 from keras_distill.store.labelling import Labeller
 from keras_distill.store.lookup import Lookup
 from keras_distill.store.manifest import check_same
 from keras_distill.store.manifest import read_manifest
+from keras_distill.store.planning import plan_store
 from keras_distill.store.reading import Reader
 from keras_distill.store.shards import Shard
 from keras_distill.store.views import example_spec

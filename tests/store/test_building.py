@@ -46,13 +46,13 @@ def contents(folder):
 
 def count_labelled(monkeypatch):
     """A list that grows by the number of examples of each chunk that a teacher labels."""
-    chunks, call = [], labelling.Labeller.__call__
+    chunks, label = [], labelling.Labeller.label
 
-    def counting_call(self, x, **settings):
-        chunks.append(labelling._count(x))
-        return call(self, x, **settings)
+    def counting_label(self, batches, num_examples, on_batch=None):
+        chunks.append(num_examples)
+        return label(self, batches, num_examples, on_batch)
 
-    monkeypatch.setattr(labelling.Labeller, "__call__", counting_call)
+    monkeypatch.setattr(labelling.Labeller, "label", counting_label)
     return chunks
 
 

@@ -1,0 +1,111 @@
+"""What a store will hold, before anything is labelled."""
+
+import dataclasses
+import math
+
+import numpy as np
+import tensorflow as tf
+
+from keras_distill.output_domain import LOGITS
+from keras_distill.output_domain import SOFTMAX
+from keras_distill.store.fingerprints import fingerprint_rows
+from keras_distill.store.manifest import Manifest
+from keras_distill.store.manifest import check_same
+from keras_distill.store.manifest import read_manifest
+from keras_distill.store.views import example_spec
+from keras_distill.store.views import rows_of
+
+_MIN_EXAMPLES_PER_SHARD = 4096
+# A file of each is open while the store is read.
+_MAX_SHARDS = 256
+_BYTES_PER_SHARD = 2**28
+# Of a text, or its hidden states, before it is seen.
+_TYPICAL_LENGTH = 64
+_NUM_COMPARED = 64
+
+
+def plan_store(path, examples, labeller, domains, settings, shards):
+    """Returns the `Manifest` of a store that is to be built, or built on.
+
+    For a new one the first example is labelled, so that a teacher that cannot read the
+    examples says so before anything is written.
+
+    Args:
+        path: The store's folder, a `pathlib.Path`.
+        examples: A `tf.data.Dataset` of what the teacher reads, one example an element.
+        labeller: The teacher's `Labeller`.
+        domains: The teacher's `output_domains`.
+        settings: Dict of the manifest's teacher, taps, dtype and top_k.
+        shards: As for `TeacherStore.build`.
+    """
+    num_examples = _count(examples)
+    spec = example_spec(examples.element_spec)
+    settings = {**settings, "example": spec, "num_examples": num_examples}
+    if shards is not None:
+        settings["examples_per_shard"] = -(-num_examples // shards)
+    _check_repeatable(examples)
+    stored = read_manifest(path)
+    if stored is not None:
+        check_same(path, dataclasses.asdict(stored), settings)
+        return stored
+    first = next(iter(examples.ragged_batch(1)))
+    labeller(first)
+    outputs = [name for name in labeller.shapes if _is_output(name)]
+    domains = dict(zip(outputs, domains or ()))
+    columns = {
+        name: {"shape": shape, "is_probability": domains.get(name) == SOFTMAX}
+        for name, shape in labeller.shapes.items()
+    }
+    if settings["top_k"] is not None:
+        for name in outputs:
+            _check_top_k(settings["top_k"], name, labeller.shapes[name], domains.get(name))
+    if shards is None:
+        shapes = [shape for *_, shape in spec] + list(labeller.shapes.values())
+        num_bytes = 4 * sum(math.prod(n or _TYPICAL_LENGTH for n in shape) for shape in shapes)
+        num_wanted = max(_MIN_EXAMPLES_PER_SHARD, -(-num_examples // _MAX_SHARDS))
+        settings["examples_per_shard"] = max(1, min(num_wanted, _BYTES_PER_SHARD // num_bytes))
+    return Manifest(**settings, columns=columns, structure=labeller.structure)
+
+
+def _is_output(name):
+    return name == "output" or name.startswith("output[")
+
+
+def _count(examples):
+    cardinality = int(examples.cardinality())
+    if cardinality == tf.data.INFINITE_CARDINALITY:
+        raise ValueError(
+            "dataset must be finite. Received: an endless data set. Leave out repeat()."
+        )
+    if cardinality == tf.data.UNKNOWN_CARDINALITY:
+        cardinality = int(examples.reduce(np.int64(0), lambda count, _: count + 1))
+    if cardinality == 0:
+        raise ValueError("dataset must hold an example. Received: an empty data set.")
+    return cardinality
+
+
+def _check_repeatable(examples):
+    """Two passes must give the same examples, or the stored outputs would be of others."""
+    passes = [
+        fingerprint_rows(rows_of(next(iter(examples.ragged_batch(_NUM_COMPARED)))))
+        for _ in range(2)
+    ]
+    if np.any(passes[0] != passes[1]):
+        raise ValueError(
+            "dataset must yield the same examples each time. Received: one whose first examples "
+            "differ from pass to pass, by shuffling or a random augmentation. Shuffle behind the "
+            "store; give a random augmentation as keras_distill.store.RandomViews."
+        )
+
+
+def _check_top_k(top_k, name, shape, domain):
+    if not shape or None in shape or shape[-1] <= top_k:
+        raise ValueError(
+            f"top_k must be less than the number of classes of the teacher's {name!r}, whose "
+            f"rows have the shape {tuple(shape)}. Received: top_k={top_k}. Leave it out."
+        )
+    if domain not in (None, LOGITS, SOFTMAX):
+        raise ValueError(
+            f"top_k is for one class of many, and the teacher's {name!r} ends in an activation "
+            f"that is no softmax ({domain}). Received: top_k={top_k}. Leave it out."
+        )
