@@ -41,6 +41,7 @@ setup(
         "tensorflow-hub",
         "tensorflow-serving-api",
         "tensorflow-text",
+        "xxhash",
     ],
     extras_require={
         "examples": ["matplotlib"],

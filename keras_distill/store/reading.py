@@ -31,24 +31,39 @@ class Reader:
         self._on_missing, self._labeller = on_missing, labeller
         self._name, self._path = name, path
 
-    @tf.autograph.experimental.do_not_convert
-    def read_batch(self, *batch):
-        """Returns a batch with `DistillationInputs`, its ragged rows padded."""
-        return self.trim(*self.read_chunk(*batch), is_example=False)
+    def batches(self, dataset):
+        """Maps a data set of batches to one with `DistillationInputs`, ragged rows padded."""
+        return dataset.map(self._read_batch, num_parallel_calls=tf.data.AUTOTUNE)
+
+    def examples(self, chunks):
+        """The same for single examples, of a data set of ragged batches of them."""
+        specs = tf.nest.flatten(chunks.element_spec)
+        is_ragged = any(isinstance(spec, tf.RaggedTensorSpec) for spec in specs)
+        if not is_ragged and not any(map(_is_ragged, self._columns.values())):
+            # Without a map over examples, which takes longer than all else.
+            return self.batches(chunks).unbatch()
+        chunks = chunks.map(self._read, num_parallel_calls=tf.data.AUTOTUNE)
+        return chunks.unbatch().map(self._trim)
 
     @tf.autograph.experimental.do_not_convert
-    def read_chunk(self, *batch):
+    def _read_batch(self, *batch):
+        batch, outputs, _ = self._read(*batch)
+        return self._add(batch, outputs)
+
+    @tf.autograph.experimental.do_not_convert
+    def _read(self, *batch):
         """Returns a batch, the outputs of its examples, and the shapes of their rows."""
         view = teacher_view(unpack_element(batch)[0])
-        leaves = keras.tree.flatten(view)
+        leaves = tf.nest.flatten(view, expand_composites=True)
         types = [tf.bool]
         for column in self._columns.values():
             types += [column.dtype, tf.int32] if _is_ragged(column) else [column.dtype]
 
         def read(*leaves):
-            return self._read(keras.tree.pack_sequence_as(view, leaves))
+            return self._look_up(tf.nest.pack_sequence_as(view, leaves, expand_composites=True))
 
-        is_found, *tensors = tf.py_function(read, leaves, types)
+        # Not py_function, whose eager tensors cost as much as all that is done here.
+        is_found, *tensors = tf.numpy_function(read, leaves, types, stateful=False)
         is_found.set_shape([None])
         tensors = iter(tensors)
         outputs, shapes = {}, {}
@@ -63,15 +78,17 @@ class Reader:
         return batch, outputs, shapes
 
     @tf.autograph.experimental.do_not_convert
-    def trim(self, batch, outputs, shapes, is_example=True):
-        """Returns one element with `DistillationInputs`; of an example, without padding."""
-        inputs, *rest = unpack_element(batch)
-        rows = {}
-        for name, values in outputs.items():
-            if is_example and name in shapes:
-                values = tf.slice(values, tf.zeros_like(shapes[name]), shapes[name])
-                values.set_shape(self._columns[name].shape)
-            rows[name] = tf.cast(values, tf.float32)
+    def _trim(self, example, outputs, shapes):
+        """Cuts the padding of an example's rows off."""
+        for name, shape in shapes.items():
+            row = tf.slice(outputs[name], tf.zeros_like(shape), shape)
+            outputs[name] = tf.ensure_shape(row, self._columns[name].shape)
+        return self._add(example, outputs)
+
+    def _add(self, element, outputs):
+        """Returns an element, an example or a batch, with `DistillationInputs`."""
+        inputs, *rest = unpack_element(element)
+        rows = {name: tf.cast(values, tf.float32) for name, values in outputs.items()}
         teacher_outputs = keras.tree.map_structure(lambda name: rows[name], self._structure)
         if self._name is None:
             x = DistillationInputs(inputs.student, (), teacher_outputs)
@@ -81,7 +98,7 @@ class Reader:
         rest = [part for part in rest if part is not None]
         return (x, *rest) if rest else x
 
-    def _read(self, x):
+    def _look_up(self, x):
         examples = rows_of(x)
         indices = self._lookup.find(fingerprint_rows(examples))
         is_found = indices >= 0

@@ -42,7 +42,7 @@ class TeacherStore:
     distiller.fit(dataset, epochs=10)
     ```
 
-    Examples are known by a fingerprint of what the teacher reads, 128 bits of BLAKE2b. So
+    Examples are known by a fingerprint of what the teacher reads, 128 bits of XXH3. So
     the data set may be shuffled, filtered, repeated and added to, before the store and behind
     it; an example that the store does not have is an error that names it. What changes the
     student's view alone, such as its tokenizer, comes behind `attach`.
@@ -203,11 +203,9 @@ class TeacherStore:
             self.path,
         )
         if is_batched:
-            return dataset.map(reader.read_batch, num_parallel_calls=tf.data.AUTOTUNE)
+            return reader.batches(dataset)
         cardinality = dataset.cardinality()
-        chunks = dataset.ragged_batch(self._examples_per_read())
-        chunks = chunks.map(reader.read_chunk, num_parallel_calls=tf.data.AUTOTUNE)
-        examples = chunks.unbatch().map(reader.trim)
+        examples = reader.examples(dataset.ragged_batch(self._examples_per_read()))
         if on_missing == "drop" or cardinality < 0:
             return examples
         return examples.apply(tf.data.experimental.assert_cardinality(cardinality))

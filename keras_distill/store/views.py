@@ -30,13 +30,13 @@ def rows_of(x):
     """The examples of a batch, as `fingerprint_rows` takes them.
 
     Args:
-        x: Nested tensors, ragged where examples differ in length.
+        x: Nested tensors or arrays, ragged where examples differ in length.
 
     Returns:
         A list with an array, or a list of arrays, for each tensor.
     """
     return [
-        leaf.to_list() if isinstance(leaf, tf.RaggedTensor) else leaf.numpy()
+        leaf.to_list() if isinstance(leaf, tf.RaggedTensor) else np.asarray(leaf)
         for leaf in keras.tree.flatten(x)
     ]
 
