@@ -1,21 +1,31 @@
 """What a TeacherStore costs: training from it, building it, and its growth.
 
     python benchmarks/teacher_store.py training [--rounds 9]
+    python benchmarks/teacher_store.py buckets [--rounds 5] [--shared ../shared]
     python benchmarks/teacher_store.py labelling [--rounds 3] [--shared ../shared]
     python benchmarks/teacher_store.py growth
+    python benchmarks/teacher_store.py dtypes [--seeds 5] [--shared ../shared]
 
 training: steps of a student that learns from a store, over plain `fit` of the same student on
-the same data; the data are read anew in every epoch. labelling: `TeacherStore.build` over
+the same data, which is shuffled and read anew in every epoch; the store is attached to the
+examples before the shuffling, or to the batches behind it. buckets: how long the first step of
+`fit` takes, steps a second for each length of batches of a BiLSTM that learns from a store, and
+how often its step was traced. labelling: `TeacherStore.build` over
 `teacher.predict` on texts padded to 64, and over the teacher's own best time, which is that of
 each batch length by itself, timed on a batch in memory; SST-2 sentences, a BERT of 6 layers
 from the folder `models` of ../shared. growth: seconds and peak memory of building and reading
 stores of 10^4, 10^5 and 10^6 examples, each in a process of its own.
 
 In a round all variants run one after the other. Prints minimum, median and maximum.
+
+dtypes: MNIST, test accuracy of students of one hidden layer that learn from the answers of a larger
+network: live, stored as float32, as float16, and as the 3 most likely classes. Same order, same
+start, seed by seed.
 """
 
 import argparse
 import collections
+import itertools
 import os
 import pathlib
 import re
@@ -29,6 +39,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 import tensorflow as tf
+from int8_accuracy import read_idx
 from text_throughput import EpochTimer
 from text_throughput import measure
 from text_throughput import row
@@ -64,38 +75,102 @@ def fitting(model, data, num_steps):
 
 def training(arguments):
     """Students of several speeds, batches of 128."""
-    arrays = make_arrays(20_000)
-    examples = tf.data.Dataset.from_tensor_slices(arrays)
-    print(
-        "| student from the store / plain fit | min | median | max | goal |\n|---|---|---|---|---|"
-    )
+    examples = tf.data.Dataset.from_tensor_slices(make_arrays(20_000))
+
+    def batches(examples):
+        return examples.shuffle(20_000, seed=0).batch(128)
+
+    print("| training | min | median | max | goal |\n|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         store = kd.TeacherStore.build(examples, make_network(256), folder, verbose=0)
-        batches = examples.shuffle(20_000, seed=0).batch(128)
         for width in (512, 1024, 2048):
-            plain, taught = make_network(width), make_network(width)
+            plain = make_network(width)
             plain.compile("adam", CROSS_ENTROPY)
-            soft_loss = kd.losses.SoftTargetKL(2.0, teacher_from_logits=True)
-            distiller = kd.Distiller(taught, soft_loss=soft_loss)
-            distiller.compile("adam", CROSS_ENTROPY)
-            num_steps = len(batches)
-            stored = store.attach(batches)
+            data = batches(examples)
+            num_steps = len(data)
             variants = {
-                "plain": fitting(plain, batches.prefetch(tf.data.AUTOTUNE), num_steps),
-                "store": fitting(distiller, stored.prefetch(tf.data.AUTOTUNE), num_steps),
+                "plain": fitting(plain, data.prefetch(tf.data.AUTOTUNE), num_steps),
+                "examples": fitting_from(store.attach(examples), batches, width, num_steps),
+                "batches": fitting_from(data, store.attach, width, num_steps),
             }
             rates = measure(variants, 128 * num_steps, arguments.rounds)
             label = f"width {width}, plain {np.median(rates['plain']):,.0f} examples a second"
-            row(label, rates["plain"] / rates["store"], 3, "<= 1.03")
+            for name in ("examples", "batches"):
+                ratios = rates["plain"] / rates[name]
+                row(f"{label}, store attached to {name} / plain", ratios, 3, "<= 1.03")
+
+
+def fitting_from(data, prepare, width, num_steps):
+    soft_loss = kd.losses.SoftTargetKL(2.0, teacher_from_logits=True)
+    distiller = kd.Distiller(make_network(width), soft_loss=soft_loss)
+    distiller.compile("adam", CROSS_ENTROPY)
+    return fitting(distiller, prepare(data).prefetch(tf.data.AUTOTUNE), num_steps)
+
+
+class FirstStep(keras.callbacks.Callback):
+    """The time from the start of `fit` to the end of its first step."""
+
+    seconds = None
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.seconds is None:
+            self.seconds = time.perf_counter() - self.start
+
+
+class CountedDistiller(kd.Distiller):
+    num_traces = 0
+
+    def train_step(self, data):
+        # TensorFlow runs this line only when it traces.
+        self.num_traces += 1
+        return super().train_step(data)
+
+
+def buckets(arguments):
+    lengths = (8, 16, 24, 32, 48, 64)
+    teacher, sentences = bert_and_sentences(arguments)
+    vocabulary = kd.text.teacher_vocabulary(teacher.get_layer("preprocessor").preprocessor)
+    with tempfile.TemporaryDirectory() as folder:
+        answers = kd.TeacherStore.build(sentences, teacher, folder, verbose=0).attach(sentences)
+        batches = kd.text.batch_by_length(answers, vocabulary, bucket_lengths=lengths)
+    plain_batches = batches.map(lambda x, y: (x.student, y))
+    models = {}
+    for name, data in {"plain": plain_batches, "store": batches}.items():
+        student = kd.students.bilstm(vocabulary, 2, embedding_dim=50)
+        soft_loss = kd.losses.SoftTargetKL(2.0, teacher_from_logits=True)
+        model = student if name == "plain" else CountedDistiller(student, soft_loss=soft_loss)
+        model.compile("adam", CROSS_ENTROPY)
+        models[name], first = model, FirstStep()
+        first.start = time.perf_counter()
+        model.fit(data, callbacks=[first], shuffle=False, verbose=0)
+        print(f"{name}: first step after {first.seconds:.2f} s")
+    print("| from the store | min | median | max |\n|---|---|---|---|")
+    for length in lengths:
+        of_length = [batch for batch in batches if batch[0].student.shape[1] == length]
+        # Without the rest that does not fill a batch.
+        size = max(len(y) for _, y in of_length)
+        of_length = [batch for batch in of_length if len(batch[1]) == size]
+        endless = tf.data.Dataset.from_generator(
+            lambda batches=of_length: itertools.cycle(batches),
+            output_signature=batches.element_spec,
+        )
+        run = fitting(models["store"], endless.prefetch(tf.data.AUTOTUNE), num_steps=30)
+        rates = measure({"steps": run}, 30, arguments.rounds)["steps"]
+        row(f"length {length}, batches of {size}, steps a second", rates, 1)
+    print(f"The step was traced {models['store'].num_traces} times.")
+
+
+def bert_and_sentences(arguments):
+    folder = arguments.shared / "models/minilm_l6_h384"
+    teacher = kd.teachers.bert_classifier(str(folder), num_classes=2, sequence_length=PADDED_LENGTH)
+    texts = kd.text.read_tsv(arguments.shared / "data/text/sst2/train_sentences.tsv.gz")
+    order = np.random.default_rng(0).permutation(len(texts))
+    return teacher, texts[order[: arguments.texts]]
 
 
 def labelling(arguments):
-    folder = arguments.shared / "models/minilm_l6_h384"
-    teacher = kd.teachers.bert_classifier(str(folder), num_classes=2, sequence_length=PADDED_LENGTH)
+    teacher, examples = bert_and_sentences(arguments)
     preprocessor, classifier = (teacher.get_layer(n) for n in ("preprocessor", "classifier"))
-    sentences = kd.text.read_tsv(arguments.shared / "data/text/sst2/train_sentences.tsv.gz")
-    order = np.random.default_rng(0).permutation(len(sentences))
-    examples = sentences[order[: arguments.texts]]
     ids = preprocessor(tf.constant(examples.texts.tolist()))
     padded = keras.tree.map_structure(
         lambda x: np.pad(x, [(0, 0), (0, PADDED_LENGTH - x.shape[1])]), ids
@@ -187,14 +262,65 @@ def one_size(arguments):
     )
 
 
-TASKS = {"training": training, "labelling": labelling, "growth": growth, "one_size": one_size}
+def dtypes(arguments):
+    x_train, y_train, x_test, y_test = load_mnist(arguments.shared / "data/images/mnist")
+    teacher = make_network(512, input_dim=784)
+    teacher.compile("adam", CROSS_ENTROPY)
+    teacher.fit(x_train, y_train, batch_size=128, epochs=3, verbose=0)
+    examples = tf.data.Dataset.from_tensor_slices((x_train, y_train))
+    with tempfile.TemporaryDirectory() as folder:
+        settings = {"float32": {"dtype": "float32"}, "float16": {}, "top 3": {"top_k": 3}}
+        datasets = {"live": examples} | {
+            name: kd.TeacherStore.build(
+                examples, teacher, f"{folder}/{name}", verbose=0, **options
+            ).attach(examples)
+            for name, options in settings.items()
+        }
+        accuracies = {name: [] for name in datasets}
+        for seed in range(arguments.seeds):
+            for name, data in datasets.items():
+                keras.utils.set_random_seed(seed)
+                soft_loss = kd.losses.SoftTargetKL(2.0, teacher_from_logits=True)
+                distiller = kd.Distiller(
+                    make_student(), teacher if name == "live" else None, soft_loss=soft_loss
+                )
+                schedule = kd.teachers.WarmupLinearDecay(2e-3, 5 * len(x_train) // 128)
+                distiller.compile(keras.optimizers.Adam(schedule), CROSS_ENTROPY)
+                batches = data.shuffle(len(x_train), seed=seed).batch(128)
+                distiller.fit(batches, epochs=5, shuffle=False, verbose=0)
+                logits = distiller.student.predict(x_test, batch_size=1000, verbose=0)
+                accuracies[name].append(np.mean(np.argmax(logits, -1) == y_test))
+    print("| test accuracy | " + " | ".join(f"seed {n}" for n in range(arguments.seeds)), end="")
+    print(" | mean |\n|" + "---|" * (arguments.seeds + 2))
+    for name, values in accuracies.items():
+        cells = [f"{value:.4f}" for value in (*values, np.mean(values))]
+        print(f"| {name} | " + " | ".join(cells) + " |")
+
+
+def make_student():
+    inputs = keras.Input((784,))
+    hidden = keras.layers.Dense(64, activation="relu")(inputs)
+    return keras.Model(inputs, keras.layers.Dense(10)(hidden))
+
+
+def load_mnist(folder):
+    arrays = []
+    for part in ("train", "t10k"):
+        images = read_idx(folder / f"{part}-images-idx3-ubyte.gz", 16)
+        labels = read_idx(folder / f"{part}-labels-idx1-ubyte.gz", 8)
+        arrays += [images.reshape(-1, 784).astype("float32") / 255, labels.astype("int32")]
+    return arrays
+
+
+TASKS = {task.__name__: task for task in (training, buckets, labelling, growth, one_size, dtypes)}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("task", choices=TASKS)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--texts", type=int, default=1024)
+    parser.add_argument("--texts", type=int, default=6920)
+    parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--examples", type=int, default=10_000)
     parser.add_argument("--shared", type=pathlib.Path, default="../shared")
     arguments = parser.parse_args()

@@ -1,11 +1,11 @@
 """What tells one teacher from another: weights, configuration, vocabulary."""
 
-import hashlib
 import json
 import re
 
 import keras
 import numpy as np
+import xxhash
 
 from keras_distill.teachers.text_inputs import TextInputs
 from keras_distill.teachers.text_inputs import known_tokens
@@ -37,16 +37,18 @@ def identify_teacher(teacher, version):
         )
     is_keras = isinstance(teacher, keras.layers.Layer)
     return {
-        "weights": _hash(map(_weight_bytes, weights)) if weights else None,
+        "weights": _hash(_weight_bytes(weights)) if weights else None,
         "config": _hash([_config(teacher).encode()]) if is_keras else None,
         "vocabulary": _vocabulary(teacher) if is_keras else None,
         "version": version,
     }
 
 
-def _weight_bytes(weight):
-    values = np.asarray(keras.ops.convert_to_numpy(weight))
-    return f"{values.dtype}{values.shape}".encode() + values.tobytes()
+def _weight_bytes(weights):
+    for weight in weights:
+        values = np.ascontiguousarray(keras.ops.convert_to_numpy(weight))
+        yield f"{values.dtype}{values.shape}".encode()
+        yield values.reshape(-1).view("uint8").data
 
 
 def _config(teacher):
@@ -80,7 +82,7 @@ def _vocabulary(teacher):
 
 
 def _hash(parts):
-    digest = hashlib.blake2b(digest_size=16)
+    digest = xxhash.xxh3_128()
     for part in parts:
         digest.update(part)
     return digest.hexdigest()

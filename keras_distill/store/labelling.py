@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from keras_distill.first_batch import named_leaves
 from keras_distill.inputs import DistillationInputs
+from keras_distill.store.views import take
 from keras_distill.teacher_pass import TeacherPass
 from keras_distill.teachers.text_inputs import TextInputs
 from keras_distill.text import batch_by_length
@@ -32,6 +33,8 @@ class Labeller:
 
     def __init__(self, teacher, taps, batch_size=None):
         self._preprocessor, self._model = _split(teacher)
+        # Traced once for all shards.
+        self._tokenize = tf.function(self._preprocessor, autograph=False)
         self._batch_size = batch_size
         prefix = f"{getattr(self._model, 'name', '')}/"
         self._paths = {tap: tap.removeprefix(prefix) for tap in taps}
@@ -60,7 +63,6 @@ class Labeller:
         for inputs, places in batches:
             outputs = self._outputs(inputs)
             num_used = {} if self._preprocessor is None else _count_used(inputs)
-            places = places.numpy()
             for name, values in outputs.items():
                 if name not in rows:
                     rows[name] = self._empty_rows(name, num_examples)
@@ -81,26 +83,31 @@ class Labeller:
                 examples.
 
         Returns:
-            A data set of what the teacher's model reads, and the examples' places in x.
+            Iterable of what the teacher's model reads, and of the examples' places in x.
         """
-        num_examples = _count(x)
-        places = np.arange(num_examples, dtype="int32")
-        if self._preprocessor is None and isinstance(x, tf.Tensor) and x.dtype == tf.string:
-            # Tokenized within the teacher, texts of like length need little padding, too.
-            lengths = tf.strings.length(tf.strings.reduce_join(tf.reshape(x, [len(x), -1]), 1))
-            places = np.argsort(lengths, kind="stable").astype("int32")
-            x = tf.gather(x, places)
-        examples = tf.data.Dataset.from_tensor_slices((x, places))
+        places = np.arange(_count(x), dtype="int32")
         if self._preprocessor is None:
-            return examples.batch(self._batch_size or _BATCH_SIZE)
-        return batch_by_length(
+            return self._slices(x, places)
+        examples = tf.data.Dataset.from_tensor_slices((x, places))
+        batches = batch_by_length(
             # The elements are plain tensors, which a ragged data set says only after a map.
             examples.map(lambda text, place: (text, place)),
-            self._preprocessor,
+            self._tokenize,
             bucket_lengths=_BUCKET_LENGTHS,
             batch_size=self._batch_size,
             shuffle=False,
         )
+        # Ids are small, and TensorFlow may take seconds to free an iterator.
+        return [(ids, places.numpy()) for ids, places in batches]
+
+    def _slices(self, x, places):
+        if isinstance(x, tf.Tensor) and x.dtype == tf.string:
+            # Tokenized within the teacher, texts of like length need little padding, too.
+            lengths = tf.strings.length(tf.strings.reduce_join(tf.reshape(x, [len(x), -1]), 1))
+            places = np.argsort(lengths, kind="stable")
+        size = self._batch_size or _BATCH_SIZE
+        for chosen in np.split(places, range(size, len(places), size)):
+            yield take(x, chosen), chosen
 
     def _outputs(self, inputs):
         if self._run is None:

@@ -9,6 +9,7 @@ from keras_distill.inputs import is_missing
 from keras_distill.store.fingerprints import fingerprint_rows
 from keras_distill.store.views import describe_example
 from keras_distill.store.views import rows_of
+from keras_distill.store.views import take
 from keras_distill.store.views import teacher_view
 from keras_distill.store.views import unpack_element
 
@@ -111,7 +112,7 @@ class Reader:
                 "Build the store with them, or give on_missing='teacher' or 'drop' to attach()."
             )
         if len(missing) and self._on_missing == "teacher":
-            live = self._labeller(tf.nest.map_structure(lambda leaf: tf.gather(leaf, missing), x))
+            live = self._labeller(take(x, missing))
         parts = self._lookup.locate(indices)
         results = [is_found]
         for name, column in self._columns.items():

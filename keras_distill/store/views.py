@@ -26,6 +26,11 @@ def example_spec(spec):
     ]
 
 
+def take(x, places):
+    """The examples of a batch at some places."""
+    return tf.nest.map_structure(lambda leaf: tf.gather(leaf, places), x)
+
+
 def rows_of(x):
     """The examples of a batch, as `fingerprint_rows` takes them.
 

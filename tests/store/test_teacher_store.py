@@ -228,6 +228,31 @@ class TestTraining:
         for live, stored in zip(*weights):
             np.testing.assert_allclose(live, stored, atol=1e-5)
 
+    def test_batches_of_all_lengths_are_traced_once(self, tmp_path):
+        num_traces = 0
+
+        class CountedDistiller(kd.Distiller):
+            def train_step(self, data):
+                nonlocal num_traces
+                num_traces += 1
+                return super().train_step(data)
+
+        examples = kd.text.from_lists(TEXTS, [0, 1, 2, 0, 1])
+        store = TeacherStore.build(examples, make_bert(), tmp_path / "s", **QUIET)
+        vocabulary = kd.text.learn_words(TEXTS, size=20)
+        batches = kd.text.batch_by_length(
+            store.attach(examples), vocabulary, bucket_lengths=(1, 2, 4, 8, 12), batch_size=2
+        )
+        assert len({ids.student.shape[1] for ids, _ in batches}) >= 3
+        student = kd.students.bilstm(vocabulary, 3, embedding_dim=4, units=4, dense_units=4)
+        distiller = CountedDistiller(
+            student, soft_loss=kd.losses.SoftTargetKL(teacher_from_logits=True)
+        )
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        distiller.compile("adam", loss)
+        distiller.fit(batches, epochs=3, shuffle=False, verbose=0)
+        assert num_traces == 1
+
     def test_without_a_teacher(self, store):
         student = make_teacher()
         distiller = kd.Distiller(
