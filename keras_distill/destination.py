@@ -3,7 +3,10 @@
 import contextlib
 import os
 import pathlib
+import shutil
 import tempfile
+
+_HIDDEN = ".writing-"
 
 
 def check_destination(name, path, kind):
@@ -37,5 +40,11 @@ def check_destination(name, path, kind):
 def hidden_folder(folder):
     """A temporary folder inside of another, on the same disk, so that one rename publishes."""
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".writing-", dir=folder) as hidden:
+    with tempfile.TemporaryDirectory(prefix=_HIDDEN, dir=folder) as hidden:
         yield pathlib.Path(hidden)
+
+
+def remove_hidden_folders(folder):
+    """Removes what processes left in their `hidden_folder` that were killed."""
+    for hidden in folder.glob(f"{_HIDDEN}*"):
+        shutil.rmtree(hidden, ignore_errors=True)

@@ -1,32 +1,30 @@
-"""Labels a data set shard by shard, and goes on where an earlier run stopped."""
-
-import concurrent.futures
+"""Begins a store and finishes it, whoever labels what is between."""
 
 import filelock
-import keras
-import numpy as np
 
+from keras_distill.destination import remove_hidden_folders
 from keras_distill.store.labelled_shard import DROPPED
-from keras_distill.store.labelled_shard import UnlabelledShard
-from keras_distill.store.labelled_shard import label_shard
-from keras_distill.store.shards import FINGERPRINTS
 from keras_distill.store.shards import Shard
 
 
-def build_store(path, examples, labeller, plan, *, drop_nan, verbose):
-    """Writes the shards of a plan that are not there yet, and the manifest.
+def build_store(path, plan, label_shards, *, drop_nan):
+    """Has the shards of a plan labelled, and writes the manifest before and after.
 
     Args:
         path: The store's folder, a `pathlib.Path`.
-        examples, labeller: As for `plan_store`.
         plan: The `Manifest`.
-        drop_nan, verbose: As for `TeacherStore.build`.
+        label_shards: Function without arguments that labels the shards that are not there,
+            in this process or in others, and compares those that are with the examples.
+        drop_nan: As for `TeacherStore.build`.
+
+    Raises:
+        ValueError: If another process builds in the folder, or a shard is missing afterwards.
     """
     path.mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(path / ".lock", blocking=False)
     try:
         with lock:
-            _build(path, examples, labeller, plan, drop_nan, verbose)
+            _build(path, plan, label_shards, drop_nan)
     except filelock.Timeout:
         raise ValueError(
             "path must be the folder of a store that no other process builds just now. Received: "
@@ -34,52 +32,25 @@ def build_store(path, examples, labeller, plan, *, drop_nan, verbose):
         ) from None
 
 
-def _build(path, examples, labeller, plan, drop_nan, verbose):
+def _build(path, plan, label_shards, drop_nan):
     shards = [Shard(path, index) for index in range(plan.num_shards)]
     _check_none_dropped([shard for shard in shards if shard.exists()], drop_nan)
     if plan.is_complete and all(shard.exists() for shard in shards):
         return
+    remove_hidden_folders(path)
     plan.write(path)
-    progress = keras.utils.Progbar(plan.num_examples, unit_name="example", verbose=verbose)
-    num_seen = 0
-    unlabelled = _unlabelled_shards(path, examples.ragged_batch(plan.examples_per_shard), labeller)
-    for shard, contents in _one_ahead(unlabelled):
-        if contents.batches is None:
-            _check_unchanged(shard, contents.fingerprints)
-        else:
-            arrays = label_shard(
-                contents,
-                labeller,
-                plan,
-                num_before=num_seen,
-                drop_nan=drop_nan,
-                on_batch=progress.add if verbose else None,
-            )
-            shard.write(arrays)
-        num_seen += len(contents)
-        progress.update(num_seen)
-    if num_seen != plan.num_examples:
+    label_shards()
+    missing = [shard.path.name for shard in shards if not shard.exists()]
+    if missing:
         raise ValueError(
-            f"dataset must have the {plan.num_examples} examples that it had when the store in "
-            f"{path} was begun. Received: {num_seen}."
+            "path must be a folder that all see who label. Received: "
+            f"{path}, where {len(missing)} of {len(shards)} shards are missing after all were "
+            f"labelled, the first is {missing[0]}. Give a folder of a shared file system."
         )
+    # Of workers that were killed.
+    remove_hidden_folders(path)
     plan.is_complete = True
     plan.write(path)
-
-
-def _unlabelled_shards(path, chunks, labeller):
-    for index, x in enumerate(chunks):
-        shard = Shard(path, index)
-        yield shard, UnlabelledShard(x, None if shard.exists() else labeller)
-
-
-def _one_ahead(items):
-    """Yields items, each made in a thread while the one before it is used."""
-    with concurrent.futures.ThreadPoolExecutor(1) as thread:
-        upcoming = thread.submit(next, items, None)
-        while (item := upcoming.result()) is not None:
-            upcoming = thread.submit(next, items, None)
-            yield item
 
 
 def _check_none_dropped(shards, drop_nan):
@@ -88,17 +59,4 @@ def _check_none_dropped(shards, drop_nan):
         raise ValueError(
             f"The store was begun with drop_nan=True, and {num_dropped} examples were left out. "
             "Received: drop_nan=False. Give drop_nan=True, or build in another folder."
-        )
-
-
-def _check_unchanged(shard, fingerprints):
-    """A shard of an earlier run must be of these examples."""
-    shard.check()
-    kept = np.delete(fingerprints, shard.read(DROPPED), axis=0)
-    stored = shard.read(FINGERPRINTS)
-    if kept.shape != stored.shape or np.any(kept != stored):
-        raise ValueError(
-            "dataset must yield the examples of the earlier run, in the same order. Received: "
-            f"others than those of {shard.path}. Shuffle and augment behind the store, or build "
-            "another store, in another folder."
         )

@@ -28,11 +28,14 @@ class UnlabelledShard:
         return len(self.fingerprints)
 
 
-def label_shard(shard, labeller, plan, *, num_before=0, drop_nan=False, on_batch=None):
-    """Returns a shard's arrays by name, the same ones whenever and wherever it is labelled.
+def complete_shard(shard, contents, labeller, plan, *, num_before, drop_nan, on_batch=None):
+    """Labels a shard and writes it; one that is there already is compared with the examples.
+
+    Its arrays are the same ones whenever and wherever it is labelled.
 
     Args:
-        shard: An `UnlabelledShard`.
+        shard: The `Shard`.
+        contents: Its `UnlabelledShard`.
         labeller: The teacher's `Labeller`.
         plan: The store's `Manifest`.
         num_before: Number of examples in the shards before it, for errors.
@@ -40,18 +43,35 @@ def label_shard(shard, labeller, plan, *, num_before=0, drop_nan=False, on_batch
         on_batch: As for `Labeller`.
 
     Raises:
-        ValueError: If an output is not finite, and drop_nan is False, or too large for float16.
+        ValueError: If an output is not finite, and drop_nan is False, or too large for float16;
+            if the shard is there, and is damaged or of other examples.
     """
-    outputs = labeller.label(shard.batches, len(shard), on_batch)
-    dropped = _bad_rows(outputs, shard.rows, num_before, plan, drop_nan)
-    kept = np.delete(np.arange(len(shard)), dropped)
-    arrays = {FINGERPRINTS: shard.fingerprints[kept], DROPPED: dropped}
+    if contents.batches is None:
+        _check_unchanged(shard, contents.fingerprints)
+        return
+    outputs = labeller.label(contents.batches, len(contents), on_batch)
+    dropped = _bad_rows(outputs, contents.rows, num_before, plan, drop_nan)
+    kept = np.delete(np.arange(len(contents)), dropped)
+    arrays = {FINGERPRINTS: contents.fingerprints[kept], DROPPED: dropped}
     for name, column in plan.make_columns().items():
         rows = outputs[name]
         if len(dropped):
             rows = [rows[place] for place in kept]
         arrays.update(column.encode(rows))
-    return arrays
+    shard.write(arrays)
+
+
+def _check_unchanged(shard, fingerprints):
+    """A shard of an earlier run must be of these examples."""
+    shard.check()
+    kept = np.delete(fingerprints, shard.read(DROPPED), axis=0)
+    stored = shard.read(FINGERPRINTS)
+    if kept.shape != stored.shape or np.any(kept != stored):
+        raise ValueError(
+            "dataset must yield the examples of the earlier run, in the same order. Received: "
+            f"others than those of {shard.path}. Shuffle and augment behind the store, or build "
+            "another store, in another folder."
+        )
 
 
 def _bad_rows(outputs, rows, num_before, plan, drop_nan):

@@ -4,10 +4,11 @@ import functools
 import hashlib
 import json
 import os
-import shutil
 import urllib.parse
 
 import numpy as np
+
+from keras_distill.destination import hidden_folder
 
 FINGERPRINTS = "fingerprints"
 _DESCRIPTION = "shard.json"
@@ -33,29 +34,31 @@ class Shard:
     def write(self, arrays):
         """Writes arrays by name, all with one row, or more, for each example.
 
+        Several processes may write a shard at once: the first one's stays, and the others
+        discard theirs, which are the same.
+
         Raises:
             OSError: If the disk is full or cannot be written; nothing is left behind.
         """
-        hidden = self.path.with_name("." + self.path.name)
-        shutil.rmtree(hidden, ignore_errors=True)
-        hidden.mkdir()
         try:
-            for name, array in arrays.items():
-                with open(hidden / _file_name(name), "wb") as file:
-                    np.save(file, array, allow_pickle=False)
-                    _flush(file)
-            files = {_file_name(name): _describe(hidden / _file_name(name)) for name in arrays}
-            with open(hidden / _DESCRIPTION, "w", encoding="utf-8") as file:
-                json.dump(files, file, indent=1, sort_keys=True)
-                _flush(file)
-            os.rename(hidden, self.path)
+            with hidden_folder(self.path.parent) as folder:
+                whole = folder / self.path.name
+                _write(whole, arrays)
+                self._publish(whole)
         except OSError as error:
-            shutil.rmtree(hidden, ignore_errors=True)
             raise OSError(
                 error.errno,
                 f"{self.path} cannot be written: {error.strerror}. The shards before it are kept: "
                 "make room, or give write access, and build again",
             ) from error
+
+    def _publish(self, whole):
+        try:
+            os.rename(whole, self.path)
+        except OSError:
+            # A folder with files is not replaced: another process was first.
+            if not self.exists():
+                raise
 
     def check(self):
         """Raises `ValueError` unless every file is there and as it was written."""
@@ -95,6 +98,18 @@ def _map(path, modified):
     array = np.load(path, mmap_mode="r", allow_pickle=False)
     # Without the class memmap, which makes every access slower.
     return array.view(np.ndarray)
+
+
+def _write(folder, arrays):
+    folder.mkdir()
+    for name, array in arrays.items():
+        with open(folder / _file_name(name), "wb") as file:
+            np.save(file, array, allow_pickle=False)
+            _flush(file)
+    files = {_file_name(name): _describe(folder / _file_name(name)) for name in arrays}
+    with open(folder / _DESCRIPTION, "w", encoding="utf-8") as file:
+        json.dump(files, file, indent=1, sort_keys=True)
+        _flush(file)
 
 
 def _file_name(name):

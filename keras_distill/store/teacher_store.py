@@ -5,25 +5,21 @@ import pathlib
 import numpy as np
 import tensorflow as tf
 
-from keras_distill.arguments import check_integers
-from keras_distill.destination import check_destination
 from keras_distill.inputs import is_missing
 from keras_distill.inputs import unpack
-from keras_distill.output_domain import output_domains
 from keras_distill.store.building import build_store
 from keras_distill.store.identity import identify_teacher
 from keras_distill.store.labelling import Labeller
 from keras_distill.store.lookup import Lookup
 from keras_distill.store.manifest import check_same
 from keras_distill.store.manifest import read_manifest
-from keras_distill.store.planning import plan_store
+from keras_distill.store.preparation import prepare
 from keras_distill.store.reading import Reader
+from keras_distill.store.sequence import label_in_sequence
 from keras_distill.store.shards import Shard
 from keras_distill.store.views import example_spec
 from keras_distill.store.views import teacher_view
-from keras_distill.store.views import unpack_element
 
-_DTYPES = ("float16", "float32")
 _ON_MISSING = ("error", "teacher", "drop")
 _EXAMPLES_PER_READ = 1024
 _BYTES_PER_READ = 2**24
@@ -115,21 +111,23 @@ class TeacherStore:
                 teacher or data set, another process builds in it, or the teacher gives NaN.
             OSError: If the disk is full or cannot be written. What is there stays.
         """
-        dataset = dataset.dataset() if hasattr(dataset, "dataset") else dataset
-        taps = _check_settings(dataset, teacher, taps, dtype, top_k, shards, batch_size)
         path = pathlib.Path(path)
-        check_destination("path", path, "folder")
-        settings = {
-            "teacher": identify_teacher(teacher, version),
-            "taps": list(taps),
-            "dtype": dtype,
-            "top_k": top_k,
-        }
-        examples = dataset.map(_teacher_part, num_parallel_calls=tf.data.AUTOTUNE)
-        _check_examples(examples.element_spec)
-        labeller = Labeller(teacher, taps, batch_size)
-        plan = plan_store(path, examples, labeller, output_domains(teacher), settings, shards)
-        build_store(path, examples, labeller, plan, drop_nan=drop_nan, verbose=verbose)
+        examples, labeller, plan = prepare(
+            dataset,
+            teacher,
+            path,
+            taps=taps,
+            dtype=dtype,
+            top_k=top_k,
+            shards=shards,
+            batch_size=batch_size,
+            version=version,
+        )
+
+        def label_shards():
+            label_in_sequence(path, examples, labeller, plan, drop_nan=drop_nan, verbose=verbose)
+
+        build_store(path, plan, label_shards, drop_nan=drop_nan)
         return cls.open(path)
 
     @classmethod
@@ -243,52 +241,8 @@ class TeacherStore:
         return int(max(1, min(_EXAMPLES_PER_READ, _BYTES_PER_READ // (4 * num_values))))
 
 
-@tf.autograph.experimental.do_not_convert
-def _teacher_part(*data):
-    return teacher_view(unpack_element(data)[0])
-
-
 def _as_tuples(structure):
     """With tuples for lists, of which tf.data would make tensors."""
     if isinstance(structure, dict):
         return {key: _as_tuples(part) for key, part in structure.items()}
     return tuple(map(_as_tuples, structure)) if isinstance(structure, list) else structure
-
-
-def _check_settings(dataset, teacher, taps, dtype, top_k, shards, batch_size):
-    """Raises `ValueError` unless all fit; returns the taps as a tuple."""
-    if not isinstance(dataset, tf.data.Dataset):
-        raise ValueError(
-            "dataset must be text.Examples or a tf.data.Dataset of single examples. Received: "
-            f"dataset of type {type(dataset).__name__}. tf.data.Dataset.from_tensor_slices makes "
-            "one of arrays."
-        )
-    if not callable(teacher):
-        raise ValueError(
-            f"teacher must be a model or a function of a batch of x. Received: {teacher!r}"
-        )
-    taps = (taps,) if isinstance(taps, str) else tuple(taps)
-    if not taps or not all(isinstance(tap, str) for tap in taps) or len(set(taps)) < len(taps):
-        raise ValueError(f"taps must be different paths, at least one. Received: taps={taps!r}")
-    if dtype not in _DTYPES:
-        raise ValueError(f"dtype must be one of {_DTYPES}. Received: dtype={dtype!r}")
-    for name, value in {"top_k": top_k, "shards": shards, "batch_size": batch_size}.items():
-        if value is not None:
-            check_integers(**{name: value})
-    return taps
-
-
-def _check_examples(spec):
-    for path, dtype, shape in example_spec(spec):
-        if dtype != "string" and None in shape:
-            raise ValueError(
-                "dataset must yield single examples, numbers of one shape or texts. Received: "
-                f"{path or 'x'} of shape {shape} and type {dtype}. Take a batched data set apart "
-                "with unbatch(); pad what differs in length."
-            )
-        if dtype == "string" and tuple(shape) not in ((), (2,), (None,)):
-            raise ValueError(
-                "dataset must yield single examples: a text, a pair of shape (2,), or words of "
-                f"shape (words,). Received: {path or 'x'} of shape {shape}. Take a batched data "
-                "set apart with unbatch()."
-            )

@@ -1,11 +1,13 @@
 """A store that is built is whole, of one teacher, and never silently another's."""
 
+import concurrent.futures
 import json
 import os
 import pathlib
 import shutil
 import subprocess
 import sys
+import threading
 
 import filelock
 import keras
@@ -101,6 +103,40 @@ def test_many_shards_do_not_exhaust_the_open_files(tmp_path):
         np.testing.assert_array_equal(shard.read("output"), [index] * 3)
     assert len(os.listdir("/proc/self/fd")) - before <= 260
     np.testing.assert_array_equal(shards[0].read("output"), [0] * 3)
+
+
+class TestWritersOfOneShard:
+    def test_at_once(self, tmp_path):
+        arrays = {"output": np.arange(30.0), "others": np.arange(3)}
+        with concurrent.futures.ThreadPoolExecutor(4) as threads:
+            for index in range(20):
+                shard, together = Shard(tmp_path, index), threading.Barrier(4)
+
+                def write(shard=shard, together=together):
+                    together.wait(timeout=60)
+                    shard.write(arrays)
+
+                for future in [threads.submit(write) for _ in range(4)]:
+                    future.result(timeout=60)
+                shard.check()
+        assert sorted(os.listdir(tmp_path)) == [f"shard_{index:05d}" for index in range(20)]
+
+    def test_the_first_one_stays(self, tmp_path):
+        shard = Shard(tmp_path, 0)
+        for value in (1, 2):
+            shard.write({"output": np.full(3, value)})
+        np.testing.assert_array_equal(shard.read("output"), [1, 1, 1])
+        shard.check()
+        assert os.listdir(tmp_path) == ["shard_00000"]
+
+    def test_what_killed_ones_left_is_removed(self, teacher, tmp_path):
+        build(teacher, tmp_path / "whole")
+        left = tmp_path / "s" / ".writing-killed"
+        left.mkdir(parents=True)
+        (left / "output.npy").touch()
+        build(teacher, tmp_path / "s")
+        assert contents(tmp_path / "s") == contents(tmp_path / "whole")
+        assert not left.exists()
 
 
 class TestChanges:

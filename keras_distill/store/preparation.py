@@ -1,0 +1,102 @@
+"""What a store is built from, checked before anything is written."""
+
+import tensorflow as tf
+
+from keras_distill.arguments import check_integers
+from keras_distill.destination import check_destination
+from keras_distill.output_domain import output_domains
+from keras_distill.store.identity import identify_teacher
+from keras_distill.store.labelling import Labeller
+from keras_distill.store.planning import plan_store
+from keras_distill.store.views import example_spec
+from keras_distill.store.views import teacher_view
+from keras_distill.store.views import unpack_element
+
+_DTYPES = ("float16", "float32")
+
+
+def prepare(dataset, teacher, path, *, taps, dtype, top_k, shards, batch_size, version):
+    """Checks the arguments of `TeacherStore.build`.
+
+    Args:
+        path: The store's folder, a `pathlib.Path`.
+
+    Returns:
+        The examples as `read_examples` gives them, the teacher's `Labeller` and the `Manifest`.
+    """
+    taps = _check_settings(dataset, teacher, taps, dtype, top_k, shards, batch_size)
+    check_destination("path", path, "folder")
+    settings = {
+        "teacher": identify_teacher(teacher, version),
+        "taps": list(taps),
+        "dtype": dtype,
+        "top_k": top_k,
+    }
+    examples = read_examples(dataset)
+    _check_examples(examples.element_spec)
+    labeller = Labeller(teacher, taps, batch_size)
+    plan = plan_store(path, examples, labeller, output_domains(teacher), settings, shards)
+    return examples, labeller, plan
+
+
+def read_examples(dataset, start=None, stop=None):
+    """Returns a data set of what the teacher reads, one example an element.
+
+    Args:
+        dataset: As for `TeacherStore.build`.
+        start, stop: Which examples; None: all. Of `text.Examples` no others are read, of a
+            `tf.data.Dataset` those before them, too.
+    """
+    if _is_sliceable(dataset):
+        dataset = dataset[start:stop].dataset()
+    elif start is not None:
+        dataset = dataset.skip(start).take(stop - start)
+    return dataset.map(_teacher_part, num_parallel_calls=tf.data.AUTOTUNE)
+
+
+def _is_sliceable(dataset):
+    return hasattr(dataset, "dataset")
+
+
+@tf.autograph.experimental.do_not_convert
+def _teacher_part(*data):
+    return teacher_view(unpack_element(data)[0])
+
+
+def _check_settings(dataset, teacher, taps, dtype, top_k, shards, batch_size):
+    """Raises `ValueError` unless all fit; returns the taps as a tuple."""
+    if not isinstance(dataset, tf.data.Dataset) and not _is_sliceable(dataset):
+        raise ValueError(
+            "dataset must be text.Examples or a tf.data.Dataset of single examples. Received: "
+            f"dataset of type {type(dataset).__name__}. tf.data.Dataset.from_tensor_slices makes "
+            "one of arrays."
+        )
+    if not callable(teacher):
+        raise ValueError(
+            f"teacher must be a model or a function of a batch of x. Received: {teacher!r}"
+        )
+    taps = (taps,) if isinstance(taps, str) else tuple(taps)
+    if not taps or not all(isinstance(tap, str) for tap in taps) or len(set(taps)) < len(taps):
+        raise ValueError(f"taps must be different paths, at least one. Received: taps={taps!r}")
+    if dtype not in _DTYPES:
+        raise ValueError(f"dtype must be one of {_DTYPES}. Received: dtype={dtype!r}")
+    for name, value in {"top_k": top_k, "shards": shards, "batch_size": batch_size}.items():
+        if value is not None:
+            check_integers(**{name: value})
+    return taps
+
+
+def _check_examples(spec):
+    for path, dtype, shape in example_spec(spec):
+        if dtype != "string" and None in shape:
+            raise ValueError(
+                "dataset must yield single examples, numbers of one shape or texts. Received: "
+                f"{path or 'x'} of shape {shape} and type {dtype}. Take a batched data set apart "
+                "with unbatch(); pad what differs in length."
+            )
+        if dtype == "string" and tuple(shape) not in ((), (2,), (None,)):
+            raise ValueError(
+                "dataset must yield single examples: a text, a pair of shape (2,), or words of "
+                f"shape (words,). Received: {path or 'x'} of shape {shape}. Take a batched data "
+                "set apart with unbatch()."
+            )
