@@ -57,19 +57,31 @@ def _config(teacher):
     except (NotImplementedError, ValueError):
         # A subclassed model without get_config, or a layer that cannot be saved.
         config = [type(layer).__qualname__ for layer in teacher._flatten_layers()]
-    # Automatic names, such as dense_7, count the layers that were made before.
-    numbers = {layer.name: f"layer {n}" for n, layer in enumerate(teacher._flatten_layers())}
-    text = json.dumps(_placeless(config, numbers), sort_keys=True, default=str)
+    text = json.dumps(_placeless(config, {}), sort_keys=True, default=str)
     return re.sub(r" at 0x[0-9a-f]+", "", text)
 
 
 def _placeless(value, numbers):
     if isinstance(value, dict):
+        numbers = _number_layers(value.get("layers")) or numbers
         kept = {key: item for key, item in value.items() if key not in _PLACES}
         return {str(key): _placeless(item, numbers) for key, item in kept.items()}
     if isinstance(value, (list, tuple)):
         return [_placeless(item, numbers) for item in value]
     return numbers.get(value, value) if isinstance(value, str) else value
+
+
+def _number_layers(configs):
+    """Numbers by name: automatic names, such as dense_7, count the layers made before.
+
+    Of each model for itself, because models within one another have layers of equal names.
+    """
+    configs = enumerate(configs if isinstance(configs, list) else ())
+    return {
+        config["name"]: f"layer {number}"
+        for number, config in configs
+        if isinstance(config, dict) and "name" in config
+    }
 
 
 def _vocabulary(teacher):

@@ -44,3 +44,9 @@ def make_bert(per_word=False, tokens=TOKENS):
         max_sequence_length=16,
     )
     return kd.teachers.bert_classifier(backbone, vocabulary, 3, per_word=per_word)
+
+
+def contents(folder):
+    """Bytes by file name."""
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name != ".lock"]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}

@@ -16,6 +16,7 @@ import pytest
 import tensorflow as tf
 from store_examples import TEXTS
 from store_examples import TOKENS
+from store_examples import contents
 from store_examples import dataset
 from store_examples import make_bert
 from store_examples import make_teacher
@@ -24,6 +25,7 @@ from store_examples import numbers
 import keras_distill as kd
 from keras_distill import TeacherStore
 from keras_distill.store import labelling
+from keras_distill.store.identity import identify_teacher
 from keras_distill.store.shards import Shard
 
 KILL_BUILDS = pathlib.Path(__file__).with_name("kill_builds.py")
@@ -38,12 +40,6 @@ def build(teacher, path, examples=None, **settings):
     examples = dataset() if examples is None else examples
     settings = {"shards": 5, "verbose": 0, **settings}
     return TeacherStore.build(examples, teacher, path, **settings)
-
-
-def contents(folder):
-    """Bytes by file name."""
-    files = [path for path in folder.rglob("*") if path.is_file() and path.name != ".lock"]
-    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
 def count_labelled(monkeypatch):
@@ -187,6 +183,11 @@ class TestChanges:
         teacher.save(tmp_path / "teacher.keras")
         loaded = keras.models.load_model(tmp_path / "teacher.keras")
         assert len(TeacherStore.open(path, loaded)) == 50
+
+    def test_a_rebuilt_bert_is_the_same(self):
+        """A dropout in its attention is called as the one before its classifier."""
+        configs = [identify_teacher(make_bert(), None)["config"] for _ in range(3)]
+        assert len(set(configs)) == 1
 
     def test_the_vocabulary(self, tmp_path):
         examples = kd.text.from_lists(TEXTS)
