@@ -99,18 +99,25 @@ def check_same(path, stored, wanted):
 
     Args:
         path: The store's folder, for the error.
+        stored, wanted: As for `differences`.
+    """
+    for name, was, value in differences(stored, wanted):
+        raise ValueError(
+            f"The store in {path} was built with another {name}. Received: {value!r}; stored: "
+            f"{was!r}. Build another store, in another folder."
+        )
+
+
+def differences(stored, wanted):
+    """Yields the name of each field that differs, what is stored and what is wanted.
+
+    Args:
         stored, wanted: Dicts of fields, those of dicts too.
     """
     for name, value in wanted.items():
         was = stored[name]
         if isinstance(value, dict) and isinstance(was, dict):
-            check_same(
-                path,
-                {f"{name}'s {key}": item for key, item in was.items()},
-                {f"{name}'s {key}": item for key, item in value.items()},
-            )
+            for key, *values in differences(was, value):
+                yield f"{name}'s {key}", *values
         elif was != value:
-            raise ValueError(
-                f"The store in {path} was built with another {name}. Received: {value!r}; stored: "
-                f"{was!r}. Build another store, in another folder."
-            )
+            yield name, was, value
