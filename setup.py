@@ -3,7 +3,9 @@ import pathlib
 from setuptools import find_packages
 from setuptools import setup
 
+BEAM = ["apache-beam"]
 TEST = [
+    *BEAM,
     "import-linter",
     "matplotlib",
     "openvino",  # A second reader of SavedModels.
@@ -44,6 +46,7 @@ setup(
         "xxhash",
     ],
     extras_require={
+        "beam": BEAM,
         "examples": ["matplotlib"],
         "test": TEST,
         "dev": [*TEST],

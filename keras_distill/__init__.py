@@ -14,6 +14,7 @@ if _backend != "tensorflow":
         "environment variable KERAS_BACKEND=tensorflow before importing keras."
     )
 
+from keras_distill import beam
 from keras_distill import export
 from keras_distill import losses
 from keras_distill import store
@@ -43,6 +44,7 @@ __all__ = [
     "TFLiteReport",
     "TeacherStore",
     "TextMetadata",
+    "beam",
     "benchmark",
     "describe",
     "export",
