@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from store_examples import TEXTS
+from store_examples import TOKENS
 from store_examples import contents
 from store_examples import dataset
 from store_examples import make_bert
@@ -104,12 +105,9 @@ def _add_noise(x, seed):
     return x + tf.random.stateless_uniform(x.shape, seed)
 
 
-def same_bert(per_word=False):
+def same_bert():
     keras.utils.set_random_seed(0)
-    return make_bert(per_word)
-
-
-words_bert = functools.partial(same_bert, per_word=True)
+    return make_bert(per_word=True)
 
 
 @needs_beam
@@ -122,7 +120,7 @@ class TestTheSameBytes:
             (lines, same_teacher, {"taps": ["output", "hidden"], "dtype": "float32"}),
             (one_is_nan, same_teacher, {"drop_nan": True}),
             (views, same_teacher, {}),
-            (words, words_bert, {"taps": ("output", "transformer_layer_0"), "shards": 2}),
+            (words, same_bert, {"taps": ("output", "transformer_layer_0"), "shards": 2}),
         ],
     )
     def test_as_in_one_process(self, make_dataset, make_teacher, settings, tmp_path):
@@ -132,18 +130,26 @@ class TestTheSameBytes:
         assert contents(tmp_path / "labelled") == contents(tmp_path / "built")
         TeacherStore.open(tmp_path / "labelled", make_teacher())
 
-    def test_threads_share_a_teacher(self, tmp_path):
-        def counted_teacher():
+    def test_threads_take_turns_with_one_teacher(self, tmp_path):
+        def count(x):
+            busy = tmp_path / "busy"
+            busy.touch(exist_ok=False)
+            time.sleep(0.005)
+            busy.unlink()
+            return x
+
+        def make_teacher():
             with open(tmp_path / "made", "a") as file:
                 file.write("one\n")
-            return same_teacher()
+            return lambda x: tf.ensure_shape(tf.numpy_function(count, [x], x.dtype), x.shape)
 
         options = ["--direct_running_mode=multi_threading", "--direct_num_workers=4"]
-        label(tmp_path / "s", make_teacher=counted_teacher, options=options, shards=25)
-        build(tmp_path / "built", shards=25)
-        assert contents(tmp_path / "s") == contents(tmp_path / "built")
+        settings = {"make_teacher": make_teacher, "shards": 25, "version": "1"}
+        label(tmp_path / "s", options=options, **settings)
         # One to plan the store, one for all threads.
         assert (tmp_path / "made").read_text() == "one\n" * 2
+        build(tmp_path / "built", **settings)
+        assert contents(tmp_path / "s") == contents(tmp_path / "built")
 
     def test_processes(self, tmp_path, monkeypatch):
         folders = [str(ROOT), str(pathlib.Path(__file__).parent)]
@@ -315,6 +321,10 @@ class TestErrors:
         with pytest.raises(ValueError, match=r"make_dataset must be .* pickled.*within it"):
             label(tmp_path / "s", lambda: examples)
 
+    def test_the_number_of_an_example(self, tmp_path):
+        with pytest.raises(ValueError, match=r"NaN or infinity for 1 of 10 .* is number 17: float"):
+            label(tmp_path / "s", one_is_nan)
+
     def test_workers_with_another_teacher(self, tmp_path):
         with pytest.raises(ValueError, match=r"make_teacher must .*another teacher's weights"):
             label(tmp_path / "s", make_teacher=random_teacher)
@@ -332,7 +342,14 @@ def test_the_script_of_the_docs(tmp_path, monkeypatch, capsys):
     script = docs.split("```python\n")[1].split("```")[0]
     rows = "".join(f"{text}\tgood\n" for text in TEXTS)
     (tmp_path / "reviews.tsv").write_text(f"text\tlabel\n{rows}")
-    same_bert().save(tmp_path / "teacher.keras")
+    keras.Sequential(
+        [
+            keras.Input((), dtype="string"),
+            keras.layers.TextVectorization(vocabulary=TOKENS[2:], output_sequence_length=8),
+            keras.layers.Flatten(),
+            keras.layers.Dense(3),
+        ]
+    ).save(tmp_path / "teacher.keras")
     monkeypatch.setattr(sys, "argv", ["label.py", str(tmp_path)])
     exec(compile(script, "label.py", "exec"), {"__name__": "__main__"})
     assert capsys.readouterr().out == f"{len(TEXTS)} examples are labelled.\n"
