@@ -16,7 +16,7 @@ from keras_distill.store.preparation import prepare
 from keras_distill.store.shard_worker import ShardWorker
 
 # Beam's own default may load a program from the network and start it.
-_DEFAULT_RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
+_DEFAULT_RUNNER = "FnApiRunner"
 
 
 def label(
@@ -58,8 +58,8 @@ def label(
     Args:
         make_dataset: Function without arguments that returns what `TeacherStore.build` takes
             as dataset, the same examples in the same order wherever it is called. Of
-            `text.Examples` a worker reads its shards; of a `tf.data.Dataset` also what lies
-            before them.
+            `text.Examples`, or whatever has slices and `dataset()`, a worker reads its shards;
+            of a `tf.data.Dataset` also what lies before them.
         make_teacher: Function without arguments that returns the teacher, the same one
             wherever it is called. It is called once in every process of a worker.
         path: The store's folder, which all workers must see under this name: in a shared file
@@ -129,7 +129,7 @@ def _check_function(name, function, product):
     except Exception as error:
         raise ValueError(
             f"{name} must be a function that can be pickled, to send it to the workers. Received: "
-            f"{function!r}, which cannot: {error}. Open files and make models within it."
+            f"{function!r}, which cannot ({error}). Read files and make models within it."
         ) from error
 
 

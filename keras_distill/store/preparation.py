@@ -44,8 +44,9 @@ def read_examples(dataset, start=None, stop=None):
 
     Args:
         dataset: As for `TeacherStore.build`.
-        start, stop: Which examples; None: all. Of `text.Examples` no others are read, of a
-            `tf.data.Dataset` those before them, too.
+        start, stop: Which examples; None: all. Of `text.Examples`, or another object with
+            slices and `dataset()`, no others are read; of a `tf.data.Dataset` those before
+            them, too.
     """
     if _is_sliceable(dataset):
         dataset = dataset[start:stop].dataset()

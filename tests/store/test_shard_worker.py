@@ -2,9 +2,11 @@
 
 import concurrent.futures
 import functools
+import pathlib
 import shutil
 
 import keras
+import numpy as np
 import pytest
 import tensorflow as tf
 from store_examples import contents
@@ -20,6 +22,7 @@ from keras_distill.store.planning import fingerprint_first
 from keras_distill.store.preparation import read_examples
 from keras_distill.store.shard_worker import ShardWorker
 
+ROOT = pathlib.Path(__file__).parents[2]
 NUM_SHARDS = 5
 # More than are compared at the beginning.
 NUM_EXAMPLES = 100
@@ -135,3 +138,18 @@ def test_shards_that_went_elsewhere(begun):
 def test_texts_are_sliced():
     examples = kd.text.from_lists(["a", "b", "c", "d"], [0, 1, 0, 1])
     assert list(read_examples(examples, 1, 3).as_numpy_iterator()) == [b"b", b"c"]
+
+
+def test_photos_of_the_docs_are_sliced(tmp_path):
+    block = (ROOT / "docs" / "scaling.md").read_text().split("```python\n")[2].split("```")[0]
+    # Only those of the slice can be read.
+    paths = [str(tmp_path / f"{number}.png") for number in range(4)]
+    for number in (1, 2):
+        photo = np.full((8, 8, 3), number, "uint8")
+        tf.io.write_file(paths[number], tf.io.encode_png(photo))
+    # Dataclasses look for their module.
+    names = {"__name__": __name__}
+    exec(compile(block, "scaling.md", "exec"), names)
+    photos = list(read_examples(names["Photos"](paths), 1, 3).as_numpy_iterator())
+    assert [photo.shape for photo in photos] == [(224, 224, 3)] * 2
+    assert [photo.max() for photo in photos] == [1, 2]
