@@ -7,6 +7,8 @@ from keras_distill import first_batch
 from keras_distill.inputs import DistillationInputs
 from keras_distill.inputs import unpack
 from keras_distill.losses.soft_targets import SoftTargetKL
+from keras_distill.multi_worker import check_num_batches
+from keras_distill.multi_worker import reducible
 from keras_distill.objective import check_objectives
 from keras_distill.schedules import check_number
 from keras_distill.schedules import is_schedule
@@ -190,12 +192,18 @@ class Distiller(keras.Model):
 
     def train_step(self, data):
         with self._student_taps.record():
-            return super().train_step(self._with_teacher(data))
+            logs = super().train_step(self._with_teacher(data))
+        return reducible(logs, self.distribute_strategy)
 
     def test_step(self, data):
         if self.validate_with_teacher:
             with self._student_taps.record():
-                return super().test_step(self._with_teacher(data))
+                logs = super().test_step(self._with_teacher(data))
+        else:
+            logs = self._test_student(data)
+        return reducible(logs, self.distribute_strategy)
+
+    def _test_student(self, data):
         inputs, y, sample_weight = unpack(data)
         logs = super().test_step((inputs.student, y, sample_weight))
         absent = set(self._part_trackers)
@@ -306,6 +314,8 @@ class Distiller(keras.Model):
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         # Keras shows the data here, before it makes the step functions.
         self._batch_spec = first_batch.batch_spec(iterator, data_batch)
+        if iterator is not None:
+            check_num_batches(iterator.num_batches, self.distribute_strategy)
 
     def make_train_function(self, force=False):
         if self.train_function is None or force:

@@ -9,6 +9,7 @@ from keras import layers
 from keras_distill import DistillationInputs
 from keras_distill import Distiller
 from keras_distill import Objective
+from keras_distill import TeacherStore
 from keras_distill import losses
 
 CLASSES = 4
@@ -112,6 +113,15 @@ def test_carried_outputs_without_teacher_inputs(two_devices):
 
     data = tf.data.Dataset.from_tensor_slices((FEATURES, LABELS, outputs)).batch(16)
     assert_same_on_two_devices(two_devices, data.map(to_inputs))
+
+
+def test_stored_outputs(two_devices, tmp_path):
+    """Each replica gets what was stored for its own part of the batch."""
+    examples = tf.data.Dataset.from_tensor_slices((FEATURES, LABELS))
+    teacher = mlp(9, "teacher")
+    store = TeacherStore.build(examples, teacher, tmp_path / "s", dtype="float32", verbose=0)
+    for data in (store.attach(examples).batch(16), store.attach(examples.batch(16))):
+        assert_same_on_two_devices(two_devices, data)
 
 
 def test_unlabelled(two_devices):

@@ -1,0 +1,75 @@
+"""MultiWorkerMirroredStrategy, in real processes: they train like one."""
+
+import contextlib
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import train_in_workers
+
+import keras_distill as kd
+
+RUN_WORKERS = pathlib.Path(__file__).with_name("run_workers.py")
+
+
+def run_workers(script, folder, num_workers, *fault):
+    """Returns what the job manager printed, when all workers have ended well."""
+    command = [sys.executable, RUN_WORKERS, script, folder, str(num_workers), *map(str, fault)]
+    manager = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        printed, _ = manager.communicate(timeout=240)
+    finally:
+        # The workers are of its group, which is gone if they have ended.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(manager.pid, signal.SIGKILL)
+        manager.wait()
+    logs = [f"{log.name}:\n{log.read_text()[-4000:]}" for log in folder.glob("worker_*.log")]
+    assert manager.returncode == 0, "\n".join([printed, *logs])
+    return printed
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """With a store; the results of the workers go there, too."""
+    folder = tmp_path_factory.mktemp("workers")
+    teacher = train_in_workers.make_teacher()
+    settings = {"dtype": "float32", "verbose": 0}
+    kd.TeacherStore.build(train_in_workers.examples(), teacher, folder / "store", **settings)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def one_process(folder):
+    strategy = tf.distribute.get_strategy()
+    kinds = (train_in_workers.live, train_in_workers.stored)
+    return {kind.__name__: kind(strategy, folder) for kind in kinds}
+
+
+@pytest.mark.parametrize("num_workers", [2, 4])
+def test_like_one_process(num_workers, one_process, folder):
+    """With a live teacher and from a store: weights, history, validation, evaluation."""
+    run_workers(train_in_workers.__file__, folder, num_workers)
+    for number in range(num_workers):
+        found = json.loads((folder / f"{num_workers}_{number}.json").read_text())
+        for kind, expected in one_process.items():
+            assert_close(found[kind], expected, kind)
+
+
+def assert_close(found, expected, name):
+    if isinstance(expected, dict):
+        assert found.keys() == expected.keys()
+        for key, value in expected.items():
+            assert_close(found[key], value, f"{name}: {key}")
+    elif isinstance(expected, list):
+        assert len(found) == len(expected)
+        for one, other in zip(found, expected):
+            assert_close(one, other, name)
+    else:
+        assert isinstance(found, float)
+        np.testing.assert_allclose(found, expected, atol=1e-5, rtol=1e-5, err_msg=name)

@@ -1,0 +1,101 @@
+"""One worker of test_multi_worker.py; the test itself trains in one process by the same code.
+
+python run_workers.py train_in_workers.py FOLDER NUM_WORKERS
+"""
+
+import json
+import pathlib
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import layers
+
+import keras_distill as kd
+
+CLASSES = 3
+FEATURES = np.random.default_rng(3).normal(size=(16, 6)).astype("float32")
+LABELS = np.random.default_rng(4).integers(0, CLASSES, 16)
+# The last batch is short: a mean of the workers' means would be another.
+NUM_VALIDATION = 11
+
+
+def mlp(width, name):
+    hidden = layers.Dense(width, "tanh", kernel_regularizer="l2", name="hidden")
+    return keras.Sequential([keras.Input((6,)), hidden, layers.Dense(CLASSES)], name=name)
+
+
+def examples(number=16):
+    return tf.data.Dataset.from_tensor_slices((FEATURES[:number], LABELS[:number]))
+
+
+def make_teacher():
+    keras.utils.set_random_seed(9)
+    return mlp(9, "teacher")
+
+
+def live(strategy, folder):
+    """A teacher and a hint in each worker, and batches that tf.distribute shards."""
+    del folder
+    with strategy.scope():
+        hint = kd.Objective(
+            kd.losses.FeatureMSE(), "hidden", "hidden", projector="auto", name="hint"
+        )
+        settings = {"alpha": 0.3, "objectives": [hint], "validate_with_teacher": True}
+        distiller = make_distiller(make_teacher(), **settings)
+    distiller.fit(batches(16), shuffle=False, verbose=0)
+    evaluation = distiller.evaluate(batches(NUM_VALIDATION), verbose=0, return_dict=True)
+    return results(distiller, evaluation)
+
+
+def stored(strategy, folder):
+    """What the teacher said, read by each worker for its own shard."""
+    store = kd.TeacherStore.open(folder / "store")
+
+    def shard(context):
+        mine = examples().shard(context.num_input_pipelines, context.input_pipeline_id)
+        return store.attach(mine).batch(context.get_per_replica_batch_size(8))
+
+    with strategy.scope():
+        loss = kd.losses.SoftTargetKL(2.0, teacher_from_logits=True)
+        distiller = make_distiller(soft_loss=loss)
+    dataset = strategy.distribute_datasets_from_function(shard)
+    validation_data = batches(NUM_VALIDATION)
+    history = distiller.fit(
+        dataset, epochs=2, shuffle=False, verbose=0, validation_data=validation_data
+    )
+    return results(distiller, history.history)
+
+
+def batches(number):
+    options = tf.data.Options()
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+    return examples(number).batch(8).with_options(options)
+
+
+def make_distiller(teacher=None, **settings):
+    keras.utils.set_random_seed(5)
+    distiller = kd.Distiller(mlp(5, "student"), teacher, **settings)
+    distiller.compile(
+        keras.optimizers.SGD(0.1, momentum=0.9),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+    )
+    return distiller
+
+
+def results(distiller, history):
+    """As JSON takes it, which has plain numbers only."""
+    weights = [weight.tolist() for weight in distiller.get_weights()]
+    return {"weights": weights, **history}
+
+
+def main(folder):
+    strategy = tf.distribute.MultiWorkerMirroredStrategy()
+    found = {kind.__name__: kind(strategy, folder) for kind in (live, stored)}
+    number = strategy.cluster_resolver.task_id
+    (folder / f"{strategy.num_replicas_in_sync}_{number}.json").write_text(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main(pathlib.Path())
