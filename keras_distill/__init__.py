@@ -21,6 +21,7 @@ from keras_distill import store
 from keras_distill import students
 from keras_distill import teachers
 from keras_distill import text
+from keras_distill.backup import BackupAndRestore
 from keras_distill.distiller import Distiller
 from keras_distill.export import ImageMetadata
 from keras_distill.export import TextMetadata
@@ -36,6 +37,7 @@ from keras_distill.store import TeacherStore
 from keras_distill.teachers import HubLayer
 
 __all__ = [
+    "BackupAndRestore",
     "DistillationInputs",
     "Distiller",
     "HubLayer",

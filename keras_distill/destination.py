@@ -48,3 +48,13 @@ def remove_hidden_folders(folder):
     """Removes what processes left in their `hidden_folder` that were killed."""
     for hidden in folder.glob(f"{_HIDDEN}*"):
         shutil.rmtree(hidden, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def replaced_file(path):
+    """A hidden path to write to; at the end, what is there takes the place of `path`."""
+    path = pathlib.Path(path)
+    with hidden_folder(path.parent) as folder:
+        written = folder / path.name
+        yield written
+        os.replace(written, path)

@@ -1,9 +1,12 @@
 """Distiller: a Keras model whose train step teaches a student."""
 
+import contextlib
+
 import keras
 import tensorflow as tf
 
 from keras_distill import first_batch
+from keras_distill.destination import replaced_file
 from keras_distill.inputs import DistillationInputs
 from keras_distill.inputs import unpack
 from keras_distill.losses.soft_targets import SoftTargetKL
@@ -393,6 +396,16 @@ class Distiller(keras.Model):
 
     # Saving
 
+    def save(self, filepath, overwrite=True, zipped=None, **kwargs):
+        """As `keras.Model.save`; a file that is there is replaced in one step, by a whole one."""
+        with _replaced(filepath, ".keras", overwrite) as path:
+            super().save(path, overwrite, zipped, **kwargs)
+
+    def save_weights(self, filepath, overwrite=True, max_shard_size=None):
+        """As `keras.Model.save_weights`, in one step like `save`."""
+        with _replaced(filepath, ".weights.h5", overwrite) as path:
+            super().save_weights(path, overwrite, max_shard_size)
+
     def save_own_variables(self, store):
         save_training_state(store, self.objectives, self._random_states())
 
@@ -431,3 +444,11 @@ def _check_student(student):
             f"student {student.name!r} is not built, so it has no weights to train. Start it with "
             "a keras.Input, or call it once on a batch."
         )
+
+
+def _replaced(filepath, suffix, overwrite):
+    """A context of the path that Keras, which writes in place, is to write to."""
+    is_local = str(filepath).endswith(suffix) and "://" not in str(filepath)
+    if is_local and overwrite:
+        return replaced_file(filepath)
+    return contextlib.nullcontext(filepath)

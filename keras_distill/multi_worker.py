@@ -20,12 +20,17 @@ def spans_workers(strategy):
     return is_multi_worker and strategy.extended._in_multi_worker_mode()
 
 
+def is_first_worker(strategy):
+    """Whether this process is the one that writes for all."""
+    return strategy.extended.should_checkpoint
+
+
 def mean_and_spread(number, strategy):
     """The mean of what each worker gives, and the standard deviation: 0 if they agree."""
     if not spans_workers(strategy):
         return number, 0.0
     powers = tf.constant([number, number**2], tf.float64)
-    mean, square = strategy.reduce("MEAN", strategy.run(lambda: powers), axis=None).numpy()
+    mean, square = strategy.reduce("MEAN", powers, axis=None).numpy()
     return float(mean), float(max(square - mean**2, 0.0)) ** 0.5
 
 

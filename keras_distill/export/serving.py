@@ -1,12 +1,11 @@
 """What TensorFlow Serving reads beside a model: warm-up requests and configurations."""
 
-import os
 import pathlib
 
 import tensorflow as tf
 
 from keras_distill.arguments import check_integers
-from keras_distill.destination import hidden_folder
+from keras_distill.destination import replaced_file
 from keras_distill.imports import import_module
 
 _WARMUP_FILE = pathlib.Path("assets.extra") / "tf_serving_warmup_requests"
@@ -70,10 +69,8 @@ def write_configs(directory, batching=None):
 
 
 def _replace(path, text):
-    with hidden_folder(path.parent) as folder:
-        written = folder / path.name
+    with replaced_file(path) as written:
         written.write_text(text, encoding="utf-8")
-        os.replace(written, path)
 
 
 def serving_command(directory):

@@ -1,7 +1,6 @@
 """TFLite export: one file for the LiteRT interpreter of a phone."""
 
 import dataclasses
-import os
 import pathlib
 import warnings
 
@@ -11,7 +10,7 @@ import tensorflow as tf
 from keras_distill.arguments import check_integers
 from keras_distill.arguments import check_rates
 from keras_distill.destination import check_destination
-from keras_distill.destination import hidden_folder
+from keras_distill.destination import replaced_file
 from keras_distill.export import litert
 from keras_distill.export import parity
 from keras_distill.export.conversion import convert_model
@@ -305,7 +304,5 @@ def _remedy(quantization, is_real):
 
 
 def _write(path, content):
-    with hidden_folder(path.parent) as folder:
-        written = folder / path.name
+    with replaced_file(path) as written:
         written.write_bytes(content)
-        os.replace(written, path)

@@ -2,8 +2,8 @@
 
     python run_workers.py SCRIPT FOLDER NUM_WORKERS [KILLED FILE]
 
-KILLED is the worker that is killed once FILE is there. The workers are forks of this process,
-whose TensorFlow has not started any thread yet: they need not import it again.
+KILLED is the worker that is killed once a file of the pattern FILE is in FOLDER. The workers are
+forks of this process, whose TensorFlow has not started any thread yet: they need not import it.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ def main(script, folder, num_workers, killed=None, file=None):
     pids = {start(script, folder, cluster, index): index for index in range(num_workers)}
     num_restarts = 0
     while pids:
-        if killed is not None and pathlib.Path(folder, file).exists():
+        if killed is not None and any(pathlib.Path(folder).glob(file)):
             os.kill(next(pid for pid, index in pids.items() if index == killed), signal.SIGKILL)
             killed = None
         pid, status = os.waitpid(-1, os.WNOHANG)

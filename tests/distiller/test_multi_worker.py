@@ -4,10 +4,13 @@ import contextlib
 import json
 import os
 import pathlib
+import re
+import shutil
 import signal
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -15,6 +18,7 @@ import train_in_workers
 
 import keras_distill as kd
 
+DOCS = pathlib.Path(kd.__file__).parents[1] / "docs" / "distributed.md"
 RUN_WORKERS = pathlib.Path(__file__).with_name("run_workers.py")
 
 
@@ -53,12 +57,43 @@ def one_process(folder):
 
 @pytest.mark.parametrize("num_workers", [2, 4])
 def test_like_one_process(num_workers, one_process, folder):
-    """With a live teacher and from a store: weights, history, validation, evaluation."""
+    """With a live teacher and from a store: weights, history, validation."""
     run_workers(train_in_workers.__file__, folder, num_workers)
     for number in range(num_workers):
         found = json.loads((folder / f"{num_workers}_{number}.json").read_text())
         for kind, expected in one_process.items():
             assert_close(found[kind], expected, kind)
+
+
+@pytest.fixture(scope="module")
+def code():
+    """The blocks of the docs."""
+    return re.findall(r"```python\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
+
+
+def test_docs(code, two_devices, tmp_path, monkeypatch):
+    """The worker of the docs, one killed and started again, ends like one undisturbed process."""
+    label, mirrored, worker, replace = code
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec(label, names)
+    # A second strategy in this process would clash with the tests' own.
+    exec(mirrored.replace("tf.distribute.MirroredStrategy()", "two_devices"), names | locals())
+    (tmp_path / "worker.py").write_text(worker)
+    fault = [1, "backup/epoch_00000[3-7].weights.h5"]
+    printed = run_workers(tmp_path / "worker.py", tmp_path, 2, *fault)
+    assert printed.count("Worker 1 ended with -9.") == 1
+    student = keras.models.load_model("student.keras")
+    shutil.rmtree("backup")
+    training, _ = worker.split("if not strategy.cluster_resolver")
+    names = {}
+    exec(training.replace("MultiWorkerMirroredStrategy", "get_strategy"), names)
+    for found, expected in zip(student.get_weights(), names["student"].get_weights()):
+        np.testing.assert_allclose(found, expected, atol=1e-5, rtol=0)
+    exec(replace, {"os": os, "student": names["student"]})
+    assert not pathlib.Path("new.keras").exists()
+    replaced = keras.models.load_model("student.keras")
+    np.testing.assert_array_equal(replaced.get_weights()[0], names["student"].get_weights()[0])
 
 
 def assert_close(found, expected, name):

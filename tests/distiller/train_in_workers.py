@@ -43,9 +43,10 @@ def live(strategy, folder):
         )
         settings = {"alpha": 0.3, "objectives": [hint], "validate_with_teacher": True}
         distiller = make_distiller(make_teacher(), **settings)
-    distiller.fit(batches(16), shuffle=False, verbose=0)
-    evaluation = distiller.evaluate(batches(NUM_VALIDATION), verbose=0, return_dict=True)
-    return results(distiller, evaluation)
+    history = distiller.fit(
+        batches(16), shuffle=False, verbose=0, validation_data=batches(NUM_VALIDATION)
+    )
+    return results(distiller, history.history)
 
 
 def stored(strategy, folder):
@@ -60,10 +61,7 @@ def stored(strategy, folder):
         loss = kd.losses.SoftTargetKL(2.0, teacher_from_logits=True)
         distiller = make_distiller(soft_loss=loss)
     dataset = strategy.distribute_datasets_from_function(shard)
-    validation_data = batches(NUM_VALIDATION)
-    history = distiller.fit(
-        dataset, epochs=2, shuffle=False, verbose=0, validation_data=validation_data
-    )
+    history = distiller.fit(dataset, epochs=2, shuffle=False, verbose=0)
     return results(distiller, history.history)
 
 
@@ -90,11 +88,39 @@ def results(distiller, history):
     return {"weights": weights, **history}
 
 
+def errors(strategy):
+    """What would else end in a collective that the other worker is not in."""
+
+    def shard(context):
+        mine = examples(9).shard(context.num_input_pipelines, context.input_pipeline_id)
+        return mine.batch(context.get_per_replica_batch_size(8))
+
+    with strategy.scope():
+        distiller = make_distiller(alpha=1.0)
+    uneven = strategy.distribute_datasets_from_function(shard)
+    yield lambda: distiller.evaluate(uneven, verbose=0)
+    own_folder = pathlib.Path(f"backup_{strategy.cluster_resolver.task_id}")
+    if strategy.cluster_resolver.task_id == 1:
+        own_folder.mkdir()
+        (own_folder / "epoch_000003.weights.h5").touch()
+    backup = kd.BackupAndRestore(own_folder)
+    yield lambda: distiller.fit(batches(16), shuffle=False, verbose=0, callbacks=[backup])
+
+
+def message_of(function):
+    try:
+        function()
+    except ValueError as error:
+        return str(error)
+
+
 def main(folder):
     strategy = tf.distribute.MultiWorkerMirroredStrategy()
     found = {kind.__name__: kind(strategy, folder) for kind in (live, stored)}
-    number = strategy.cluster_resolver.task_id
-    (folder / f"{strategy.num_replicas_in_sync}_{number}.json").write_text(json.dumps(found))
+    number, num_workers = strategy.cluster_resolver.task_id, strategy.num_replicas_in_sync
+    if num_workers == 2:
+        found["errors"] = [message_of(function) for function in errors(strategy)]
+    (folder / f"{num_workers}_{number}.json").write_text(json.dumps(found))
 
 
 if __name__ == "__main__":
