@@ -10,8 +10,8 @@ import xxhash
 from keras_distill.teachers.text_inputs import TextInputs
 from keras_distill.teachers.text_inputs import known_tokens
 
-# Where something lies says nothing of what it is.
-_PLACES = ("handle", "name")
+# Where something lies, and whether it has been called yet, says nothing of what it is.
+_INCIDENTAL = ("build_config", "handle", "name")
 
 
 def identify_teacher(teacher, version):
@@ -57,17 +57,17 @@ def _config(teacher):
     except (NotImplementedError, ValueError):
         # A subclassed model without get_config, or a layer that cannot be saved.
         config = [type(layer).__qualname__ for layer in teacher._flatten_layers()]
-    text = json.dumps(_placeless(config, {}), sort_keys=True, default=str)
+    text = json.dumps(_essential(config, {}), sort_keys=True, default=str)
     return re.sub(r" at 0x[0-9a-f]+", "", text)
 
 
-def _placeless(value, numbers):
+def _essential(value, numbers):
     if isinstance(value, dict):
         numbers = _number_layers(value.get("layers")) or numbers
-        kept = {key: item for key, item in value.items() if key not in _PLACES}
-        return {str(key): _placeless(item, numbers) for key, item in kept.items()}
+        kept = {key: item for key, item in value.items() if key not in _INCIDENTAL}
+        return {str(key): _essential(item, numbers) for key, item in kept.items()}
     if isinstance(value, (list, tuple)):
-        return [_placeless(item, numbers) for item in value]
+        return [_essential(item, numbers) for item in value]
     return numbers.get(value, value) if isinstance(value, str) else value
 
 

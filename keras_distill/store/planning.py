@@ -12,6 +12,7 @@ from keras_distill.store.fingerprints import fingerprint_rows
 from keras_distill.store.manifest import Manifest
 from keras_distill.store.manifest import check_same
 from keras_distill.store.manifest import read_manifest
+from keras_distill.store.shards import Shard
 from keras_distill.store.views import example_spec
 from keras_distill.store.views import rows_of
 
@@ -45,7 +46,8 @@ def plan_store(path, examples, labeller, domains, settings, shards):
         settings["examples_per_shard"] = -(-num_examples // shards)
     _check_repeatable(examples)
     stored = read_manifest(path)
-    if stored is not None:
+    # One that has no shard yet keeps nothing: another teacher may take its place.
+    if stored is not None and any(Shard(path, n).exists() for n in range(stored.num_shards)):
         check_same(path, dataclasses.asdict(stored), settings)
         return stored
     first = next(iter(examples.ragged_batch(1)))

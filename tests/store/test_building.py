@@ -160,6 +160,14 @@ class TestChanges:
             build(teacher, path, **changed)
         assert contents(path) == before
 
+    def test_a_store_without_a_shard_is_no_teachers_yet(self, teacher, tmp_path):
+        broken = make_teacher()
+        broken.layers[1].kernel.assign(np.full((4, 6), np.nan))
+        with pytest.raises(ValueError, match="NaN or infinity"):
+            build(broken, tmp_path / "s")
+        build(teacher, tmp_path / "s")
+        assert len(TeacherStore.open(tmp_path / "s", teacher)) == 50
+
     def test_the_teachers_weights(self, teacher, path):
         teacher.layers[1].kernel.assign_add(1e-3 * np.ones((4, 6), "float32"))
         with pytest.raises(ValueError, match="another teacher's weights"):
@@ -188,6 +196,13 @@ class TestChanges:
         """A dropout in its attention is called as the one before its classifier."""
         configs = [identify_teacher(make_bert(), None)["config"] for _ in range(3)]
         assert len(set(configs)) == 1
+
+    def test_a_teacher_that_has_run_is_the_same(self, tmp_path):
+        """Its layers then know the shapes that they were built for."""
+        bert = make_bert()
+        examples = tf.data.Dataset.from_tensor_slices(TEXTS)
+        store = build(bert, tmp_path / "s", examples)
+        assert len(TeacherStore.open(store.path, bert)) == len(TEXTS)
 
     def test_the_vocabulary(self, tmp_path):
         examples = kd.text.from_lists(TEXTS)
