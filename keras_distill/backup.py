@@ -61,7 +61,7 @@ class BackupAndRestore(keras.callbacks.Callback):
         self.model._initial_epoch = epoch
 
     def on_epoch_end(self, epoch, logs=None):
-        # All workers save: of the metrics each has its part, and they add them up.
+        # All workers save: a variable that they add up when it is read needs each of them.
         is_first = is_first_worker(self.model.distribute_strategy)
         with tempfile.TemporaryDirectory() as scratch:
             folder = self.backup_dir if is_first else pathlib.Path(scratch)
