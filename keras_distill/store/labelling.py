@@ -33,8 +33,6 @@ class Labeller:
 
     def __init__(self, teacher, taps, batch_size=None):
         self._preprocessor, self._model = _split(teacher)
-        # Traced once for all shards.
-        self._tokenize = tf.function(self._preprocessor, autograph=False)
         self._batch_size = batch_size
         prefix = f"{getattr(self._model, 'name', '')}/"
         self._paths = {tap: tap.removeprefix(prefix) for tap in taps}
@@ -44,8 +42,12 @@ class Labeller:
         self.shapes = self.structure = None
 
     def __call__(self, x):
-        """`label` of the `batches` of examples."""
-        return self.label(self.batches(x), _count(x))
+        """`label` of examples; of a few without the pipeline that sorts many by length."""
+        num_examples = _count(x)
+        if self._preprocessor is None or num_examples > _BATCH_SIZE:
+            return self.label(self.batches(x), num_examples)
+        ids = self._preprocessor(x.to_tensor() if isinstance(x, tf.RaggedTensor) else x)
+        return self.label([(ids, np.arange(num_examples))], num_examples)
 
     def label(self, batches, num_examples, on_batch=None):
         """Runs the teacher.
@@ -92,7 +94,7 @@ class Labeller:
         batches = batch_by_length(
             # The elements are plain tensors, which a ragged data set says only after a map.
             examples.map(lambda text, place: (text, place)),
-            self._tokenize,
+            self._preprocessor,
             bucket_lengths=_BUCKET_LENGTHS,
             batch_size=self._batch_size,
             shuffle=False,
