@@ -31,19 +31,24 @@ from keras_distill.export.signature import NamedModel
 LENGTH = 64
 
 
+def load_mnist(folder):
+    """Returns images (n, 28, 28, 1) in 0 to 1 and labels, of training and test set."""
+    arrays = []
+    for part in ("train", "t10k"):
+        images = read_idx(folder / f"{part}-images-idx3-ubyte.gz", 16)
+        labels = read_idx(folder / f"{part}-labels-idx1-ubyte.gz", 8)
+        arrays += [images.reshape(-1, 28, 28, 1).astype("float32") / 255, labels.astype("int32")]
+    return arrays
+
+
 def read_idx(path, offset):
     return np.frombuffer(gzip.open(path).read(), "uint8", offset=offset)
 
 
 def mnist(folder, teacher_path, seed):
     """A small depthwise CNN, taught by a larger CNN."""
-    x, y = {}, {}
-    for part in ("train", "t10k"):
-        labels = read_idx(folder / f"{part}-labels-idx1-ubyte.gz", 8)
-        images = read_idx(folder / f"{part}-images-idx3-ubyte.gz", 16)
-        x[part] = images.reshape(-1, 28, 28, 1).astype("float32") / 255
-        y[part] = labels.astype("int32")
-    x_train, y_train = x["train"][:20_000], y["train"][:20_000]
+    x_train, y_train, x_test, y_test = load_mnist(folder)
+    x_train, y_train = x_train[:20_000], y_train[:20_000]
 
     def network(build_block, widths):
         image = keras.Input((28, 28, 1), name="image")
@@ -76,7 +81,7 @@ def mnist(folder, teacher_path, seed):
     distiller = kd.Distiller(student, teacher, alpha=0.1, temperature=4.0)
     batches = tf.data.Dataset.from_tensor_slices((x_train, y_train))
     batches = batches.shuffle(len(x_train), seed=seed).batch(128)
-    return distiller, batches, x["t10k"], y["t10k"], x_train[:200]
+    return distiller, batches, x_test, y_test, x_train[:200]
 
 
 def sst2(folder, teacher_path, seed):

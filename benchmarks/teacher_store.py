@@ -4,7 +4,6 @@
     python benchmarks/teacher_store.py buckets [--rounds 5] [--shared ../shared]
     python benchmarks/teacher_store.py labelling [--rounds 3] [--shared ../shared]
     python benchmarks/teacher_store.py growth
-    python benchmarks/teacher_store.py dtypes [--seeds 5] [--shared ../shared]
 
 training: steps of a student that learns from a store, over plain `fit` of the same student on the
 same data. A BiLSTM on SST-2 sentences, batched by length; MLPs on arrays that are shuffled in every
@@ -20,10 +19,6 @@ without it. SST-2 sentences, a BERT of 6 layers from the folder `models` of ../s
 
 growth: seconds and peak memory of building and reading stores of 10^4, 10^5 and 10^6 examples, each
 in a process of its own.
-
-dtypes: MNIST, test accuracy of students of one hidden layer that learn from the answers of a larger
-network: live, stored as float32, as float16, and as the 3 most likely classes. Same order, same
-start, seed by seed.
 
 In a round all variants run one after the other. Prints minimum, median and maximum.
 """
@@ -44,7 +39,6 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 import tensorflow as tf
-from int8_accuracy import read_idx
 from text_throughput import EpochTimer
 from text_throughput import measure
 from text_throughput import row
@@ -125,8 +119,8 @@ def train_mlps(arguments, folder):
         report_training(f"MLP, {width}", measure(variants, 128 * num_steps, arguments.rounds))
 
 
-def taught(student):
-    return kd.Distiller(student, soft_loss=kd.losses.SoftTargetKL(2.0, teacher_from_logits=True))
+def taught(student, kind=kd.Distiller):
+    return kind(student, soft_loss=kd.losses.SoftTargetKL(2.0, teacher_from_logits=True))
 
 
 def report_training(label, rates):
@@ -166,8 +160,7 @@ def buckets(arguments):
     models = {}
     for name, data in {"plain": plain_batches, "store": batches}.items():
         student = kd.students.bilstm(vocabulary, 2, embedding_dim=50)
-        soft_loss = kd.losses.SoftTargetKL(2.0, teacher_from_logits=True)
-        model = student if name == "plain" else CountedDistiller(student, soft_loss=soft_loss)
+        model = student if name == "plain" else taught(student, CountedDistiller)
         model.compile("adam", CROSS_ENTROPY)
         models[name], first = model, FirstStep()
         first.start = time.perf_counter()
@@ -296,57 +289,7 @@ def one_size(arguments):
     )
 
 
-def dtypes(arguments):
-    x_train, y_train, x_test, y_test = load_mnist(arguments.shared / "data/images/mnist")
-    teacher = make_network(512, input_dim=784)
-    teacher.compile("adam", CROSS_ENTROPY)
-    teacher.fit(x_train, y_train, batch_size=128, epochs=3, verbose=0)
-    examples = tf.data.Dataset.from_tensor_slices((x_train, y_train))
-    with tempfile.TemporaryDirectory() as folder:
-        settings = {"float32": {"dtype": "float32"}, "float16": {}, "top 3": {"top_k": 3}}
-        datasets = {"live": examples} | {
-            name: kd.TeacherStore.build(
-                examples, teacher, f"{folder}/{name}", verbose=0, **options
-            ).attach(examples)
-            for name, options in settings.items()
-        }
-        accuracies = {name: [] for name in datasets}
-        for seed in range(arguments.seeds):
-            for name, data in datasets.items():
-                keras.utils.set_random_seed(seed)
-                soft_loss = kd.losses.SoftTargetKL(2.0, teacher_from_logits=True)
-                distiller = kd.Distiller(
-                    make_student(), teacher if name == "live" else None, soft_loss=soft_loss
-                )
-                schedule = kd.teachers.WarmupLinearDecay(2e-3, 5 * len(x_train) // 128)
-                distiller.compile(keras.optimizers.Adam(schedule), CROSS_ENTROPY)
-                batches = data.shuffle(len(x_train), seed=seed).batch(128)
-                distiller.fit(batches, epochs=5, shuffle=False, verbose=0)
-                logits = distiller.student.predict(x_test, batch_size=1000, verbose=0)
-                accuracies[name].append(np.mean(np.argmax(logits, -1) == y_test))
-    print("| test accuracy | " + " | ".join(f"seed {n}" for n in range(arguments.seeds)), end="")
-    print(" | mean |\n|" + "---|" * (arguments.seeds + 2))
-    for name, values in accuracies.items():
-        cells = [f"{value:.4f}" for value in (*values, np.mean(values))]
-        print(f"| {name} | " + " | ".join(cells) + " |")
-
-
-def make_student():
-    inputs = keras.Input((784,))
-    hidden = keras.layers.Dense(64, activation="relu")(inputs)
-    return keras.Model(inputs, keras.layers.Dense(10)(hidden))
-
-
-def load_mnist(folder):
-    arrays = []
-    for part in ("train", "t10k"):
-        images = read_idx(folder / f"{part}-images-idx3-ubyte.gz", 16)
-        labels = read_idx(folder / f"{part}-labels-idx1-ubyte.gz", 8)
-        arrays += [images.reshape(-1, 784).astype("float32") / 255, labels.astype("int32")]
-    return arrays
-
-
-TASKS = {task.__name__: task for task in (training, buckets, labelling, growth, one_size, dtypes)}
+TASKS = {task.__name__: task for task in (training, buckets, labelling, growth, one_size)}
 
 
 def main():
@@ -354,7 +297,6 @@ def main():
     parser.add_argument("task", choices=TASKS)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--texts", type=int, default=6920)
-    parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--examples", type=int, default=10_000)
     parser.add_argument("--shared", type=pathlib.Path, default="../shared")
     arguments = parser.parse_args()

@@ -1,6 +1,6 @@
 """A whole distillation, from texts to a trained student: ours, keras.distillation, a loop by hand.
 
-    python benchmarks/whole_job.py [--seeds 2] [--epochs 10] [--teacher teacher.keras]
+    python benchmarks/whole_job.py [--seeds 2] [--epochs 10] [--teacher TEACHER.keras]
 
 SST-2, 6,920 sentences. The teacher is a fine-tuned BERT of 6 layers and width 384, the student a
 BiLSTM(150) over the same word pieces, which starts with the teacher's embeddings. All three learn
@@ -12,8 +12,9 @@ from the teacher alone, with temperature 2, batches of 32, as many steps, and th
                 length
 
 A job's time begins with texts and a teacher in memory and ends with a trained student: it has the
-tokenizing and the tracing in it. Without --teacher one is fine-tuned first, for an epoch, which is
-in nobody's time. Prints seconds, test accuracy and the ratios, seed by seed.
+tokenizing and the tracing in it. TEACHER.keras is what examples/sst2_bert_to_bilstm.py writes;
+without --teacher one is fine-tuned first, for an epoch, which is in nobody's time. Prints seconds,
+test accuracy and the ratios, seed by seed.
 """
 
 import argparse
@@ -35,12 +36,6 @@ import keras_distill as kd
 LENGTH, BATCH_SIZE, TEMPERATURE = 64, 32, 2.0
 LENGTHS = (8, 12, 16, 24, 32, 48, 64)
 CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-JOBS = {}
-
-
-def job(function):
-    JOBS[function.__name__.replace("_", " ")] = function
-    return function
 
 
 class Task:
@@ -96,7 +91,6 @@ def finetuned(folder, train):
     return teacher
 
 
-@job
 def store(task, folder):
     answers = kd.TeacherStore.build(task.train, task.teacher, folder, verbose=0)
     batches = kd.text.batch_by_length(
@@ -112,7 +106,6 @@ def store(task, folder):
     return distiller.student
 
 
-@job
 def builtin(task, folder):
     ids = task.preprocessor(tf.constant(task.train.texts.tolist()))
     ids = {name: np.pad(x, [(0, 0), (0, LENGTH - x.shape[1])]) for name, x in ids.items()}
@@ -129,7 +122,6 @@ def builtin(task, folder):
     return student
 
 
-@job
 def by_hand(task, folder):
     batches = kd.text.batch_by_length(
         task.train,
@@ -155,6 +147,9 @@ def by_hand(task, folder):
         for x, _ in batches:
             step(x)
     return student
+
+
+JOBS = {"store": store, "builtin": builtin, "by hand": by_hand}
 
 
 def main():

@@ -21,7 +21,7 @@ _MIN_EXAMPLES_PER_SHARD = 4096
 _MAX_SHARDS = 256
 _BYTES_PER_SHARD = 2**28
 # Of a text, or its hidden states, before it is seen.
-_TYPICAL_LENGTH = 64
+TYPICAL_LENGTH = 64
 _NUM_COMPARED = 64
 
 
@@ -63,7 +63,7 @@ def plan_store(path, examples, labeller, domains, settings, shards):
             _check_top_k(settings["top_k"], name, labeller.shapes[name], domains.get(name))
     if shards is None:
         shapes = [shape for *_, shape in spec] + list(labeller.shapes.values())
-        num_bytes = 4 * sum(math.prod(n or _TYPICAL_LENGTH for n in shape) for shape in shapes)
+        num_bytes = 4 * sum(math.prod(n or TYPICAL_LENGTH for n in shape) for shape in shapes)
         num_wanted = max(_MIN_EXAMPLES_PER_SHARD, -(-num_examples // _MAX_SHARDS))
         settings["examples_per_shard"] = max(1, min(num_wanted, _BYTES_PER_SHARD // num_bytes))
     return Manifest(**settings, columns=columns, structure=labeller.structure)

@@ -7,6 +7,7 @@ import os
 import urllib.parse
 
 import numpy as np
+import xxhash
 
 from keras_distill.destination import hidden_folder
 
@@ -123,5 +124,5 @@ def _flush(file):
 
 def _describe(path):
     with open(path, "rb") as file:
-        checksum = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+        checksum = hashlib.file_digest(file, xxhash.xxh3_128).hexdigest()
     return {"num_bytes": path.stat().st_size, "checksum": checksum}

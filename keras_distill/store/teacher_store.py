@@ -13,6 +13,7 @@ from keras_distill.store.labelling import Labeller
 from keras_distill.store.lookup import Lookup
 from keras_distill.store.manifest import check_same
 from keras_distill.store.manifest import read_manifest
+from keras_distill.store.planning import TYPICAL_LENGTH
 from keras_distill.store.preparation import prepare
 from keras_distill.store.reading import Reader
 from keras_distill.store.sequence import label_in_sequence
@@ -237,7 +238,9 @@ class TeacherStore:
 
     def _examples_per_read(self):
         columns = self._manifest.columns.values()
-        num_values = sum(np.prod([n or 64 for n in column["shape"]]) for column in columns)
+        num_values = sum(
+            np.prod([n or TYPICAL_LENGTH for n in column["shape"]]) for column in columns
+        )
         return int(max(1, min(_EXAMPLES_PER_READ, _BYTES_PER_READ // (4 * num_values))))
 
 
