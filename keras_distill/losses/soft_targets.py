@@ -129,8 +129,8 @@ class SoftTargetCrossEntropy(SoftmaxLoss):
     def compare(self, teacher, student):
         log_p = _log_softmax(teacher, self.temperature)
         entropy = -ops.sum(ops.exp(log_p) * log_p, axis=-1)
-        squared_temperature = ops.cast(self.temperature, log_p.dtype) ** 2
-        return soft_target_kl(teacher, student, self.temperature) + squared_temperature * entropy
+        entropy = self.temperature**2 * ops.cast(entropy, student.dtype)
+        return soft_target_kl(teacher, student, self.temperature) + entropy
 
 
 @keras.saving.register_keras_serializable(package="keras_distill")
@@ -239,25 +239,25 @@ class LogitsMSE(OutputLoss):
 def soft_target_kl(teacher, student, temperature):
     """`T^2 * KL(softmax(teacher / T) || softmax(student / T))` over the last axis.
 
-    With d = log p - log q the divergence is the sum of `p * (d + exp(-d) - 1)`: no
-    term is negative, so none cancels another, as the terms of `p * d` do when the
-    student is close to its teacher. The gradient is written out for the same reason.
+    With d = log p - log q the divergence is the sum of `p * d + (q - p)`: no term is
+    negative, so none cancels another, as the terms of `p * d` do when the student is
+    close to its teacher. Inside, it is float64: float32 logits of any size and any
+    distance are then far enough apart, and the result is exact to float32 rounding.
     """
-    temperature = ops.cast(temperature, student.dtype)
+    dtype = student.dtype
     teacher = ops.stop_gradient(teacher)
 
     @tf.custom_gradient
     def divergence(student):
         log_p, log_q = _log_softmax(teacher, temperature), _log_softmax(student, temperature)
         p, q = ops.exp(log_p), ops.exp(log_q)
-        d = _log_ratio(teacher, student, temperature, log_p, log_q, q)
-        is_close = ops.abs(d) < 0.5
-        near = ops.where(is_close, d, ops.zeros_like(d))
-        values = ops.where(is_close, p * _exp_remainder(near), p * d + (q - p))
-        value = temperature**2 * ops.sum(values, axis=-1)
+        d = log_p - log_q
+        # q - p, to a relative precision also where they are almost equal.
+        difference = ops.sign(d) * ops.maximum(p, q) * ops.expm1(-ops.abs(d))
+        value = temperature**2 * ops.cast(ops.sum(p * d + difference, axis=-1), dtype)
+        difference = ops.cast(difference, dtype)
 
         def gradient(upstream):
-            difference = ops.where(is_close, p * ops.expm1(-near), q - p)
             return ops.expand_dims(upstream, -1) * temperature * difference
 
         return value, gradient
@@ -266,36 +266,8 @@ def soft_target_kl(teacher, student, temperature):
 
 
 def _log_softmax(logits, temperature):
-    # The largest logit is taken off before the division: afterwards its rounding error
-    # would be that of the largest quotient.
-    centred = (logits - _largest(logits)) / ops.cast(temperature, logits.dtype)
-    return ops.log_softmax(centred, axis=-1)
-
-
-def _largest(logits):
-    return ops.stop_gradient(ops.max(logits, axis=-1, keepdims=True))
-
-
-def _log_ratio(teacher, student, temperature, log_p, log_q, q):
-    """log p - log q, to a relative precision also where p and q are almost equal."""
-    # A shift of all logits changes no probability. It is taken off first, as a whole number:
-    # a difference of close floats is exact, and so is that of a float and a small integer.
-    shift = ops.round(_largest(student) - _largest(teacher))
-    u = teacher - (student - shift)
-    u = (u - ops.mean(u, axis=-1, keepdims=True)) / temperature
-    all_close = ops.max(ops.abs(u), axis=-1, keepdims=True) < 0.5
-    near = ops.where(all_close, u, ops.zeros_like(u))
-    # p is proportional to q * exp(u).
-    normaliser = ops.log1p(ops.sum(q * ops.expm1(near), axis=-1, keepdims=True))
-    return ops.where(all_close, near - normaliser, log_p - log_q)
-
-
-def _exp_remainder(d):
-    """d + exp(-d) - 1 for |d| < 0.5, by its Taylor series, to float32 precision."""
-    series = ops.zeros_like(d)
-    for n in range(10, 1, -1):
-        series = (1 - series) * d / n
-    return series * d
+    """In float64, where logits of float32 do not overflow."""
+    return ops.log_softmax(ops.cast(logits, "float64") / ops.cast(temperature, "float64"), axis=-1)
 
 
 def _with_zero(logits):
