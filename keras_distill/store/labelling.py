@@ -9,10 +9,11 @@ from keras_distill.inputs import DistillationInputs
 from keras_distill.store.views import take
 from keras_distill.teacher_pass import TeacherPass
 from keras_distill.teachers.text_inputs import TextInputs
-from keras_distill.text import batch_by_length
 
 _BATCH_SIZE = 32
-_BUCKET_LENGTHS = (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
+_TOKENS_PER_BATCH = 2048
+# Texts that are tokenized together, and sorted by length.
+_CHUNK = 4096
 
 
 class Labeller:
@@ -42,12 +43,8 @@ class Labeller:
         self.shapes = self.structure = None
 
     def __call__(self, x):
-        """`label` of examples; of a few without the pipeline that sorts many by length."""
-        num_examples = _count(x)
-        if self._preprocessor is None or num_examples > _BATCH_SIZE:
-            return self.label(self.batches(x), num_examples)
-        ids = self._preprocessor(x.to_tensor() if isinstance(x, tf.RaggedTensor) else x)
-        return self.label([(ids, np.arange(num_examples))], num_examples)
+        """`label` of examples."""
+        return self.label(self.batches(x), _count(x))
 
     def label(self, batches, num_examples, on_batch=None):
         """Runs the teacher.
@@ -87,20 +84,29 @@ class Labeller:
         Returns:
             Iterable of what the teacher's model reads, and of the examples' places in x.
         """
-        places = np.arange(_count(x), dtype="int32")
+        places = np.arange(_count(x))
         if self._preprocessor is None:
             return self._slices(x, places)
-        examples = tf.data.Dataset.from_tensor_slices((x, places))
-        batches = batch_by_length(
-            # The elements are plain tensors, which a ragged data set says only after a map.
-            examples.map(lambda text, place: (text, place)),
-            self._preprocessor,
-            bucket_lengths=_BUCKET_LENGTHS,
-            batch_size=self._batch_size,
-            shuffle=False,
-        )
-        # Ids are small, and TensorFlow may take seconds to free an iterator.
-        return [(ids, places.numpy()) for ids, places in batches]
+        chunks = np.split(places, range(_CHUNK, len(places), _CHUNK))
+        return [batch for chunk in chunks for batch in self._tokenized(take(x, chunk), chunk)]
+
+    def _tokenized(self, texts, places):
+        if isinstance(texts, tf.RaggedTensor):
+            texts = texts.to_tensor()
+        inputs = {name: leaf.numpy() for name, leaf in self._preprocessor(texts).items()}
+        num_used = _count_used(inputs)
+        widths = _padded_lengths(num_used["ids"])
+        for width in np.unique(widths):
+            rows = np.flatnonzero(widths == width)
+            size = self._batch_size or max(1, _TOKENS_PER_BATCH // width)
+            for chosen in np.split(rows, range(size, len(rows), size)):
+                longest = {"ids": width}
+                if "words" in num_used:
+                    longest["words"] = max(1, num_used["words"][chosen].max())
+                batch = {
+                    name: leaf[chosen, : longest[_axis_of(name)]] for name, leaf in inputs.items()
+                }
+                yield batch, places[chosen]
 
     def _slices(self, x, places):
         if isinstance(x, tf.Tensor) and x.dtype == tf.string:
@@ -160,22 +166,28 @@ def _count(x):
 
 
 def _count_used(inputs):
-    """How many ids and words each example of a batch has."""
-    ids = [
-        leaf.numpy() != 0
-        for path, leaf in keras.tree.flatten_with_path(inputs)
-        if path != ("word_starts",)
-    ]
+    """How many ids and words each text of a batch has."""
+    ids = [leaf != 0 for name, leaf in inputs.items() if _axis_of(name) == "ids"]
     num_used = {"ids": _used_lengths(np.any(ids, axis=0))}
-    if isinstance(inputs, dict) and "word_starts" in inputs:
-        num_used["words"] = _used_lengths(inputs["word_starts"].numpy() != 0)
+    if "word_starts" in inputs:
+        num_used["words"] = _used_lengths(inputs["word_starts"] != 0)
     return num_used
+
+
+def _axis_of(name):
+    return "words" if name == "word_starts" else "ids"
 
 
 def _used_lengths(is_used):
     return np.max(np.where(is_used, np.arange(1, is_used.shape[1] + 1), 0), axis=1, initial=0)
 
 
+def _padded_lengths(lengths):
+    """Few lengths, so that batches get full, and at most an eighth of padding in long texts."""
+    steps = np.maximum(4, 2 ** np.floor(np.log2(np.maximum(lengths, 1))).astype(int) // 8)
+    return np.maximum(1, -(-lengths // steps)) * steps
+
+
 def _open_spec(tensor, num_open):
     """A spec for batches of any size, and texts of any length: nothing is traced twice."""
-    return tf.TensorSpec([None] * num_open + tensor.shape[num_open:], tensor.dtype)
+    return tf.TensorSpec([None] * num_open + list(tensor.shape[num_open:]), tensor.dtype)
