@@ -16,8 +16,8 @@ BiLSTM that learns from a store, and how often its step was traced.
 labelling: `TeacherStore.build` over `teacher.predict` on texts padded to 64, and over the teacher's
 own best time, which is that of each batch length by itself, timed on the build's batches, tokenized
 and in memory, after its first. Every build traces the teacher anew; what a build of one text takes
-is printed, and the ratio without it. SST-2 sentences, a BERT of 6 layers from the folder `models` of
-../shared.
+is printed, and the ratio without it. SST-2 sentences, a BERT of 6 layers from the folder `models`
+of ../shared.
 
 growth: seconds and peak memory of building and reading stores of 10^4, 10^5 and 10^6 examples, each
 in a process of its own.
