@@ -76,12 +76,11 @@ def test_wnut17_entities(bert_folder, checked, monkeypatch):
     run("wnut17_entities", bert_folder, data, checked / "out", monkeypatch, **settings)
 
 
-@pytest.mark.parametrize("task", ["mrpc", "stsb"])
-def test_mrpc_pairs(task, bert_folder, checked, monkeypatch):
-    labels = {"mrpc": ("1", "0"), "stsb": ("4.5", "0.2")}[task]
-    rows = [("a good film", "good film", labels[0]), ("a bad book", "good film", labels[1])]
+def test_mrpc_pairs(bert_folder, checked, monkeypatch):
+    """With the option that differs most from the other examples: regression."""
+    rows = [("a good film", "good film", "4.5"), ("a bad book", "good film", "0.2")]
     data = write(checked, ["train", "dev", "test"], ("sentence1", "sentence2", "label"), rows)
-    settings = {"epochs": 1, "rate": 1e-3, "rounds": 2, "steps": 10, "task": task}
+    settings = {"epochs": 1, "rate": 1e-3, "rounds": 2, "steps": 10, "task": "stsb"}
     run("mrpc_pairs", bert_folder, data, checked / "out", monkeypatch, **settings)
 
 
