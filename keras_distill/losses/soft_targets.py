@@ -52,7 +52,7 @@ class SoftTargetKL(SoftmaxLoss):
         reduction: Keras's reduction of the values over the batch. Defaults to
             `"sum_over_batch_size"`.
         name: Name of the loss.
-        dtype: Dtype of the computation. Defaults to float32.
+        dtype: Dtype of inputs and value; what is between is float64. Defaults to float32.
 
     Call arguments:
         y_true: Teacher logits, `(batch, ..., classes)`.
@@ -103,7 +103,7 @@ class SoftTargetCrossEntropy(SoftmaxLoss):
         reduction: Keras's reduction of the values over the batch. Defaults to
             `"sum_over_batch_size"`.
         name: Name of the loss.
-        dtype: Dtype of the computation. Defaults to float32.
+        dtype: Dtype of inputs and value; what is between is float64. Defaults to float32.
 
     Call arguments:
         y_true: Teacher logits, `(batch, ..., classes)`.
@@ -155,7 +155,7 @@ class BinarySoftTargets(TemperatureLoss):
         reduction: Keras's reduction of the values over the batch. Defaults to
             `"sum_over_batch_size"`.
         name: Name of the loss.
-        dtype: Dtype of the computation. Defaults to float32.
+        dtype: Dtype of inputs and value; what is between is float64. Defaults to float32.
 
     Call arguments:
         y_true: Teacher logits, `(batch, ..., classes)`; one class for a single logit.
