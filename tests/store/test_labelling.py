@@ -1,0 +1,42 @@
+"""Texts are labelled with others of like length, each once."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from store_examples import make_bert
+
+from keras_distill.store import labelling
+from keras_distill.store.labelling import Labeller
+
+
+@pytest.fixture(scope="module")
+def bert():
+    return make_bert(max_length=200)
+
+
+@pytest.fixture
+def texts():
+    lengths = np.random.default_rng(0).integers(1, 190, 300)
+    return tf.constant([" ".join(["film"] * length) for length in lengths])
+
+
+@pytest.mark.parametrize("settings", [{}, {"batch_size": 7}])
+def test_batches(bert, texts, settings, monkeypatch):
+    monkeypatch.setattr(labelling, "_CHUNK", 128)
+    expected = keras.tree.map_structure(np.asarray, bert.get_layer("preprocessor")(texts))
+    batches = list(Labeller(bert, ["output"], **settings).batches(texts))
+    np.testing.assert_array_equal(np.sort(np.concatenate([p for _, p in batches])), range(300))
+    for inputs, places in batches:
+        num_texts, width = inputs["token_ids"].shape
+        assert num_texts == len(places) <= settings.get("batch_size", max(1, 2048 // width))
+        used = np.count_nonzero(inputs["token_ids"], axis=1)
+        assert np.all(width - used < np.maximum(4, used / 8))
+        for name, ids in inputs.items():
+            np.testing.assert_array_equal(ids, expected[name][places, :width])
+            assert not np.any(expected[name][places, width:])
+
+
+def test_outputs_are_at_their_places(bert, texts):
+    rows = Labeller(bert, ["output"])(texts)["output"]
+    np.testing.assert_allclose(rows, bert.predict(texts, verbose=0), atol=1e-5)
