@@ -20,7 +20,7 @@ def quickstart():
 
 
 def test_quickstart_writes_what_it_says(quickstart, tmp_path, capsys):
-    rows = quickstart.main(tmp_path, teacher_steps=50, student_steps=100, num_seeds=2)
+    rows = quickstart.main(tmp_path, teacher_steps=50, student_steps=100, num_seeds=1)
     teacher, alone, distilled, file = rows
     assert teacher["parameters"] >= 8 * distilled["parameters"]
     assert alone["parameters"] == distilled["parameters"]
