@@ -129,7 +129,8 @@ class SoftTargetCrossEntropy(SoftmaxLoss):
     def compare(self, teacher, student):
         log_p = _log_softmax(teacher, self.temperature)
         entropy = -ops.sum(ops.exp(log_p) * log_p, axis=-1)
-        entropy = self.temperature**2 * ops.cast(entropy, student.dtype)
+        squared_temperature = ops.cast(self.temperature, student.dtype) ** 2
+        entropy = squared_temperature * ops.cast(entropy, student.dtype)
         return soft_target_kl(teacher, student, self.temperature) + entropy
 
 
@@ -241,10 +242,11 @@ def soft_target_kl(teacher, student, temperature):
 
     With d = log p - log q the divergence is the sum of `p * d + (q - p)`: no term is
     negative, so none cancels another, as the terms of `p * d` do when the student is
-    close to its teacher. Inside, it is float64: float32 logits of any size and any
-    distance are then far enough apart, and the result is exact to float32 rounding.
+    close to its teacher. It is computed in float64: what that rounds off is far below
+    the last digit of float32, however large or close the logits are.
     """
     dtype = student.dtype
+    temperature = ops.cast(temperature, dtype)
     teacher = ops.stop_gradient(teacher)
 
     @tf.custom_gradient

@@ -94,19 +94,13 @@ class Labeller:
         if isinstance(texts, tf.RaggedTensor):
             texts = texts.to_tensor()
         inputs = {name: leaf.numpy() for name, leaf in self._preprocessor(texts).items()}
-        num_used = _count_used(inputs)
-        widths = _padded_lengths(num_used["ids"])
+        widths = _padded_lengths(_count_used(inputs)["ids"])
         for width in np.unique(widths):
             rows = np.flatnonzero(widths == width)
             size = self._batch_size or max(1, _TOKENS_PER_BATCH // width)
             for chosen in np.split(rows, range(size, len(rows), size)):
-                longest = {"ids": width}
-                if "words" in num_used:
-                    longest["words"] = max(1, num_used["words"][chosen].max())
-                batch = {
-                    name: leaf[chosen, : longest[_axis_of(name)]] for name, leaf in inputs.items()
-                }
-                yield batch, places[chosen]
+                # A text has no more words than ids.
+                yield {name: leaf[chosen, :width] for name, leaf in inputs.items()}, places[chosen]
 
     def _slices(self, x, places):
         if isinstance(x, tf.Tensor) and x.dtype == tf.string:
@@ -167,15 +161,11 @@ def _count(x):
 
 def _count_used(inputs):
     """How many ids and words each text of a batch has."""
-    ids = [leaf != 0 for name, leaf in inputs.items() if _axis_of(name) == "ids"]
+    ids = [leaf != 0 for name, leaf in inputs.items() if name != "word_starts"]
     num_used = {"ids": _used_lengths(np.any(ids, axis=0))}
     if "word_starts" in inputs:
         num_used["words"] = _used_lengths(inputs["word_starts"] != 0)
     return num_used
-
-
-def _axis_of(name):
-    return "words" if name == "word_starts" else "ids"
 
 
 def _used_lengths(is_used):

@@ -50,12 +50,14 @@ def test_default_is_four(loss_class):
     assert loss_class().temperature == 4.0
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("step", [0, 25, 100])
 @every_loss
-def test_schedule_at_a_step(loss_class, step):
+def test_schedule_at_a_step(loss_class, step, dtype):
     """The loss at a step is that of the schedule's temperature, with its T^2."""
     teacher, student = uniform(5.0, (4, 6))
-    loss = loss_class(falling(), student_from_logits=True, reduction="sum", name="mine")
+    settings = {"student_from_logits": True, "reduction": "sum", "name": "mine", "dtype": dtype}
+    loss = loss_class(falling(), **settings)
     at_step = loss.at_step(step)
     expected = loss_class(8.0 - 6.0 * step / 100, reduction="sum")(teacher, student)
     assert float(at_step(teacher, student)) == pytest.approx(float(expected), rel=1e-6)
