@@ -7,15 +7,14 @@ BEAM = ["apache-beam"]
 TEST = [
     *BEAM,
     "import-linter",
-    "matplotlib",
     "openvino",  # A second reader of SavedModels.
     "pytest",
     "pytest-timeout",
     "pytest-xdist",
     "ruff",
     "safetensors",  # KerasHub reads Hugging Face folders with it.
-    "scipy",
-    "selenium",  # The page of examples/web in a browser.
+    "selenium",  # The page of examples/web and the report in a browser.
+    "tensorboard",
 ]
 
 setup(
@@ -27,15 +26,19 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(include=["keras_distill", "keras_distill.*"]),
+    package_data={"keras_distill.evaluation.report": ["page.html", "page.css", "page.js"]},
     install_requires=[
         "ai-edge-litert",
         "filelock",
         "flatbuffers",
         # tensorflow-datasets imports it and does not ask for it.
         "importlib_resources",
+        "jinja2",
         "keras>=3.13",
         "keras-nlp",
         "litert-quantizer",
+        "matplotlib",
+        "scikit-learn",
         # tensorflow-hub imports pkg_resources, which setuptools 82 no longer has.
         "setuptools<82",
         "tensorflow",
@@ -47,7 +50,6 @@ setup(
     ],
     extras_require={
         "beam": BEAM,
-        "examples": ["matplotlib"],
         "test": TEST,
         "dev": [*TEST],
     },

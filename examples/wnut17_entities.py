@@ -18,19 +18,7 @@ import numpy as np
 import text_recipe as recipe
 
 import keras_distill as kd
-
-
-def spans(tags):
-    """Entities of a list of BIO tags: a set of `(first word, last word + 1, type)`."""
-    found, start = set(), None
-    for place, tag in enumerate([*tags, "O"]):
-        goes_on = tag.startswith("I-") and start is not None and tag[2:] == tags[start][2:]
-        if start is not None and not goes_on:
-            found.add((start, place, tags[start][2:]))
-            start = None
-        if start is None and tag != "O":
-            start = place
-    return found
+from keras_distill.evaluation.tagging import spans
 
 
 def entity_f1(logits, examples):

@@ -23,6 +23,9 @@ from keras_distill import teachers
 from keras_distill import text
 from keras_distill.backup import BackupAndRestore
 from keras_distill.distiller import Distiller
+from keras_distill.evaluation import Comparison
+from keras_distill.evaluation import compare
+from keras_distill.evaluation import metrics
 from keras_distill.export import ImageMetadata
 from keras_distill.export import TextMetadata
 from keras_distill.export import TFLiteReport
@@ -38,6 +41,7 @@ from keras_distill.teachers import HubLayer
 
 __all__ = [
     "BackupAndRestore",
+    "Comparison",
     "DistillationInputs",
     "Distiller",
     "HubLayer",
@@ -48,11 +52,13 @@ __all__ = [
     "TextMetadata",
     "beam",
     "benchmark",
+    "compare",
     "describe",
     "export",
     "export_saved_model",
     "export_tflite",
     "losses",
+    "metrics",
     "pair_inputs",
     "store",
     "students",

@@ -62,12 +62,16 @@ class Distiller(keras.Model):
             first batch looks like probabilities, it is an error until the loss
             declares `teacher_from_logits` or `student_from_logits`.
         objectives: `Objective`s between hidden layers.
-        validate_with_teacher: Whether `evaluate` and validation add the soft loss and
-            the objectives, in inference mode. The teacher then runs there too.
+        teacher_metrics: Keras metrics with y_true = teacher, y_pred = student, such as
+            `metrics.TeacherAgreement` and `metrics.Fidelity`, of a student with one output.
+            They get logits, also of a model that ends in a softmax.
+        validate_with_teacher: Whether `evaluate` and validation add the soft loss, the
+            objectives and the teacher_metrics, in inference mode. The teacher then runs there
+            too.
         name: Name of the model.
 
-    History: loss, hard_loss, soft_loss, one entry per objective, and the metrics of
-    compile(). Validation has what `student.evaluate` has.
+    History: loss, hard_loss, soft_loss, one entry per objective and teacher metric, and the
+    metrics of compile(). Validation has what `student.evaluate` has.
 
     Sample weights and Keras masks apply to the soft loss and to the objectives as well.
     If each output has weights of its own, these say nothing about hidden layers, and
@@ -112,6 +116,7 @@ class Distiller(keras.Model):
         temperature=4.0,
         soft_loss=None,
         objectives=(),
+        teacher_metrics=(),
         validate_with_teacher=False,
         name="distiller",
     ):
@@ -120,6 +125,7 @@ class Distiller(keras.Model):
         SoftTargetKL(temperature)  # Checks it.
         check_soft_loss(soft_loss)
         check_objectives(objectives)
+        _check_teacher_metrics(teacher_metrics)
         # The student casts its own inputs; what the batch carries for others stays as it is.
         super().__init__(name=name, dtype=student.dtype_policy, autocast=False)
         self.student = student
@@ -127,6 +133,7 @@ class Distiller(keras.Model):
         self.temperature = temperature
         self.soft_loss = soft_loss
         self.objectives = list(objectives)
+        self.teacher_metrics = list(teacher_metrics)
         self.validate_with_teacher = validate_with_teacher
         self._part_trackers = {
             part: keras.metrics.Mean(name=part)
@@ -170,7 +177,11 @@ class Distiller(keras.Model):
 
     @property
     def _needs_teacher(self):
-        return self._has_soft_loss or bool(self.objectives)
+        return self._needs_teacher_output or bool(self.objectives)
+
+    @property
+    def _needs_teacher_output(self):
+        return self._has_soft_loss or bool(self.teacher_metrics)
 
     @property
     def _has_soft_loss(self):
@@ -209,7 +220,7 @@ class Distiller(keras.Model):
     def _test_student(self, data):
         inputs, y, sample_weight = unpack(data)
         logs = super().test_step((inputs.student, y, sample_weight))
-        absent = set(self._part_trackers)
+        absent = {*self._part_trackers, *(metric.name for metric in self.teacher_metrics)}
         if y is None or self._compile_loss is None:
             # No loss was computed; a callback that monitors it must not see a 0.
             absent.add("loss")
@@ -229,7 +240,7 @@ class Distiller(keras.Model):
         inputs, y, sample_weight = unpack(data)
         if not self._needs_teacher:
             return DistillationInputs(inputs.student), y, sample_weight
-        activations = self._teacher_pass(inputs, self._has_soft_loss)
+        activations = self._teacher_pass(inputs, self._needs_teacher_output)
         # The student starts when the teacher is done: side by side they fight for the cores.
         with tf.control_dependencies(keras.tree.flatten(activations)):
             student_inputs = keras.tree.map_structure(
@@ -253,10 +264,12 @@ class Distiller(keras.Model):
             parts["hard_loss"] = hard
             if self._has_hard_loss:
                 terms.append(alpha * hard)
-        if self._has_soft_loss:
+        if self._needs_teacher_output:
             pairs = self._output_pairs(x.teacher_outputs["output"], y_pred, sample_weight)
-            parts["soft_loss"] = sum(pair.value(step) for pair in pairs)
-            terms.append((1 - alpha) * parts["soft_loss"])
+            if self._has_soft_loss:
+                parts["soft_loss"] = sum(pair.value(step) for pair in pairs)
+                terms.append((1 - alpha) * parts["soft_loss"])
+            self._update_teacher_metrics(pairs)
         if self.objectives:
             learnt = self._student_taps.activations(current_recording(), y_pred)
             values = self._objective_losses(x.teacher_outputs, learnt, sample_weight)
@@ -277,6 +290,15 @@ class Distiller(keras.Model):
         for name, value in parts.items():
             tracker = self._part_trackers[name]
             tracker.update_state(value * num_replicas, sample_weight=batch_size)
+
+    def _update_teacher_metrics(self, pairs):
+        if self.teacher_metrics and len(pairs) != 1:
+            raise ValueError(
+                "teacher_metrics need a student with one output. Received: "
+                f"{len(pairs)} outputs that have a soft loss"
+            )
+        for metric in self.teacher_metrics:
+            metric.update_state(*pairs[0].logits(), sample_weight=pairs[0].entry_weights())
 
     def _output_pairs(self, teacher_outputs, y_pred, sample_weight=None):
         return output_pairs(
@@ -381,15 +403,17 @@ class Distiller(keras.Model):
         with self.distribute_strategy.scope(), keras.StatelessScope():
             taught, learnt, y_pred = self._activations(inputs)
             first_batch.check_activations(taught, batch_size)
-            if self._has_soft_loss:
-                for pair in self._output_pairs(taught["output"], y_pred):
+            if self._needs_teacher_output:
+                pairs = self._output_pairs(taught["output"], y_pred)
+                for pair in pairs:
                     pair.check_values()
                     pair.value(step=0)
+                self._update_teacher_metrics(pairs)
             self._objective_losses(taught, learnt)
 
     def _activations(self, inputs):
         """Both models' activations, in inference mode, and the student's outputs."""
-        taught = self._teacher_pass(inputs, self._has_soft_loss)
+        taught = self._teacher_pass(inputs, self._needs_teacher_output)
         with self._student_taps.record() as recording:
             y_pred = self(inputs, training=False)
         return taught, self._student_taps.activations(recording, y_pred), y_pred
@@ -427,6 +451,7 @@ class Distiller(keras.Model):
             "temperature": serialize(self.temperature),
             "soft_loss": serialize(self.soft_loss),
             "objectives": [serialize(objective) for objective in self.objectives],
+            "teacher_metrics": [serialize(metric) for metric in self.teacher_metrics],
             "validate_with_teacher": self.validate_with_teacher,
             "name": self.name,
         }
@@ -443,6 +468,16 @@ def _check_student(student):
         raise ValueError(
             f"student {student.name!r} is not built, so it has no weights to train. Start it with "
             "a keras.Input, or call it once on a batch."
+        )
+
+
+def _check_teacher_metrics(metrics):
+    names = [getattr(metric, "name", None) for metric in metrics]
+    is_metric = all(isinstance(metric, keras.metrics.Metric) for metric in metrics)
+    if not is_metric or len(set(names)) < len(names):
+        raise ValueError(
+            "teacher_metrics must be Keras metrics with different names, such as "
+            f"[keras_distill.metrics.TeacherAgreement()]. Received: {metrics!r}"
         )
 
 

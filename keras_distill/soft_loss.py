@@ -4,10 +4,12 @@ from typing import Any
 from typing import NamedTuple
 
 import keras
+from keras import ops
 
 from keras_distill import output_domain
 from keras_distill.losses.outputs import OutputLoss
 from keras_distill.losses.outputs import TemperatureLoss
+from keras_distill.losses.soft_targets import SoftTargetKL
 from keras_distill.outputs import per_output
 from keras_distill.outputs import teacher_like_student
 from keras_distill.weights import fit_weights
@@ -38,24 +40,45 @@ class OutputPair(NamedTuple):
         """The reduced loss at an optimizer step."""
         loss = self.loss
         if isinstance(loss, OutputLoss):
-            loss = loss.with_settings(
-                **{
-                    f"{side}_from_logits": output_domain.from_logits(loss, side, self.name, domain)
-                    for side, _, domain in self._sides()
-                }
-            )
+            settings = [f"{side}_from_logits" for side, _, _ in self._sides()]
+            loss = loss.with_settings(**dict(zip(settings, self._from_logits(loss))))
         if isinstance(loss, TemperatureLoss):
             loss = loss.at_step(step)
         weights = fit_weights(self.sample_weight, len(self.student.shape) - 1)
         return loss(self.teacher, self.student, weights)
+
+    def logits(self):
+        """Teacher's and student's output as logits, if something says that they are not."""
+        loss = self.loss if isinstance(self.loss, OutputLoss) else SoftTargetKL()
+        return [
+            values if is_logits else loss.logits_of(values)
+            for is_logits, (_, values, _) in zip(self._from_logits(loss), self._sides())
+        ]
+
+    def entry_weights(self):
+        """The weight of each entry, `(batch, ...)`, its mask included; None: all are equal."""
+        mask = getattr(self.student, "_keras_mask", None)
+        if mask is None and self.sample_weight is None:
+            return None
+        shape = ops.shape(self.student)[:-1]
+        weights = ops.ones(shape) if mask is None else ops.cast(mask, "float32")
+        if self.sample_weight is None:
+            return weights
+        return weights * ops.cast(fit_weights(self.sample_weight, len(shape)), "float32")
 
     def check_values(self):
         """Checks the domains by the values of a real batch."""
         if isinstance(self.loss, OutputLoss):
             for side, values, domain in self._sides():
                 # NumPy has no bfloat16.
-                values = keras.ops.convert_to_numpy(keras.ops.cast(values, "float32"))
+                values = ops.convert_to_numpy(ops.cast(values, "float32"))
                 output_domain.check_values(self.loss, side, self.name, domain, values)
+
+    def _from_logits(self, loss):
+        return [
+            output_domain.from_logits(loss, side, self.name, domain)
+            for side, _, domain in self._sides()
+        ]
 
     def _sides(self):
         return (

@@ -17,7 +17,7 @@ middle, before = time.perf_counter(), set(sys.modules)
 import keras_distill
 end = time.perf_counter()
 heavy = {"tensorflow_hub", "tensorflow_text", "keras_hub", "keras_nlp", "tensorflow_datasets",
-         "ai_edge_litert", "matplotlib", "apache_beam"}
+         "ai_edge_litert", "matplotlib", "apache_beam", "sklearn", "jinja2"}
 print(sorted(heavy & set(sys.modules) - before), (end - middle) / (middle - start))
 """
 

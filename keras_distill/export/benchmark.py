@@ -1,4 +1,4 @@
-"""How fast a TFLite file runs here, and with how much memory."""
+"""How fast a TFLite file or a SavedModel runs here, and with how much memory."""
 
 import dataclasses
 import json
@@ -20,11 +20,11 @@ class LatencyReport:
     Args:
         median_ms, p95_ms, min_ms: Of one run, all inputs set.
         num_runs: Number of runs measured.
-        load_ms: To read the file and allocate its tensors.
-        memory_bytes: What the process grew by, from before the file was read to its peak;
+        load_ms: To read the model and get it ready.
+        memory_bytes: What the process grew by, from before the model was read to its peak;
             None where there is no /proc, outside of Linux.
         num_threads: Number of threads.
-        xnnpack: Whether XNNPACK ran what it can.
+        xnnpack: Whether XNNPACK ran what it can; False for a SavedModel.
     """
 
     median_ms: float
@@ -38,15 +38,18 @@ class LatencyReport:
 
 
 def benchmark(path, *, num_threads=1, xnnpack=True, inputs=None, num_runs=50, min_seconds=0.5):
-    """Times a TFLite file in LiteRT on this machine, in a process of its own.
+    """Times a model on this machine, in a process of its own.
 
     Args:
-        path: The file.
+        path: A TFLite file, run by LiteRT, or the folder of a SavedModel, whose
+            `serving_default` is run by TensorFlow. A SavedModel can run code of its own: time
+            those that you trust.
         num_threads: Number of threads. Defaults to 1.
         xnnpack: Whether the XNNPACK delegate, fast kernels for CPUs, runs what it can.
             Defaults to True, as in apps.
-        inputs: One batch of inputs by name, as arrays of the file's shapes and dtypes;
-            None for zeros. A model with a loop or sparse work takes other times on zeros.
+        inputs: One batch of inputs by name, as arrays of the model's shapes and dtypes;
+            None for zeros and empty texts, with sizes of 1 where they are open. A model with a
+            loop or sparse work takes other times on zeros.
         num_runs: Least number of runs. Defaults to 50.
         min_seconds: Least time of all runs. Defaults to 0.5.
 
@@ -54,9 +57,9 @@ def benchmark(path, *, num_threads=1, xnnpack=True, inputs=None, num_runs=50, mi
         A `LatencyReport`.
 
     Raises:
-        FileNotFoundError: If there is no such file.
+        FileNotFoundError: If there is no such file, or no SavedModel in the folder.
         ValueError: If an argument does not fit.
-        RuntimeError: If the file does not run, with what LiteRT says.
+        RuntimeError: If the model does not run, with what its runtime says.
 
     Example:
 
@@ -69,14 +72,22 @@ def benchmark(path, *, num_threads=1, xnnpack=True, inputs=None, num_runs=50, mi
     then stops; so the runs here are those of its interpreter.
     """
     path = pathlib.Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"path must be a TFLite file. Received: {path}, which is no file.")
+    if not path.is_file() and not (path / "saved_model.pb").is_file():
+        raise FileNotFoundError(
+            "path must be a TFLite file, or a folder with a saved_model.pb. Received: "
+            f"{path}, which is no file and no such folder."
+        )
     check_integers(num_threads=num_threads, num_runs=num_runs)
     with tempfile.TemporaryDirectory() as folder:
         arrays = None
         if inputs is not None:
             arrays = str(pathlib.Path(folder) / "inputs.npz")
-            np.savez(arrays, **inputs)
+            # Texts as bytes of one width: objects would be pickled.
+            texts = {name: np.asarray(v) for name, v in inputs.items()}
+            np.savez(
+                arrays,
+                **{k: v.astype("S") if v.dtype.kind in "OU" else v for k, v in texts.items()},
+            )
         request = {
             "path": str(path),
             "num_threads": num_threads,
@@ -94,7 +105,7 @@ def benchmark(path, *, num_threads=1, xnnpack=True, inputs=None, num_runs=50, mi
         )
     if process.returncode:
         raise RuntimeError(
-            f"{path} does not run in LiteRT with these inputs: {process.stderr.strip()[-500:]}"
+            f"{path} does not run with these inputs: {process.stderr.strip()[-500:]}"
         )
     measured = json.loads(process.stdout)
     run_ms, memory_kib = measured["run_ms"], measured["memory_kib"]
@@ -106,5 +117,5 @@ def benchmark(path, *, num_threads=1, xnnpack=True, inputs=None, num_runs=50, mi
         load_ms=measured["load_ms"],
         memory_bytes=None if memory_kib is None else 1024 * memory_kib,
         num_threads=num_threads,
-        xnnpack=bool(xnnpack),
+        xnnpack=bool(xnnpack) and path.is_file(),
     )

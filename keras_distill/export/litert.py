@@ -40,7 +40,7 @@ def run_file(interpreter, inputs, batch_size=1):
     for start in range(0, num_examples, batch_size):
         places = np.minimum(np.arange(start, start + batch_size), num_examples - 1)
         batch = {
-            name: _quantize(values[places], input_details[name]) for name, values in inputs.items()
+            name: quantized(values[places], input_details[name]) for name, values in inputs.items()
         }
         rows.append(runner(**batch))
     return {
@@ -49,7 +49,8 @@ def run_file(interpreter, inputs, batch_size=1):
     }
 
 
-def _quantize(values, detail):
+def quantized(values, detail):
+    """Floats as the file's integers, by the scale of its tensor; other values as they are."""
     scale, zero_point = detail["quantization"]
     if not scale or not np.issubdtype(values.dtype, np.floating):
         return values

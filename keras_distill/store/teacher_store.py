@@ -22,7 +22,7 @@ from keras_distill.store.views import example_spec
 from keras_distill.store.views import teacher_view
 
 _ON_MISSING = ("error", "teacher", "drop")
-_EXAMPLES_PER_READ = 1024
+_EXAMPLES_PER_READ = 4096
 _BYTES_PER_READ = 2**24
 
 

@@ -93,21 +93,6 @@ def test_sst2_bert_to_bilstm(bert_folder, checked, monkeypatch):
     run("sst2_bert_to_bilstm", bert_folder, data, checked / "out", monkeypatch, **settings)
 
 
-def test_entities_count_only_whole(monkeypatch):
-    monkeypatch.syspath_prepend(EXAMPLES)
-    from wnut17_entities import spans
-
-    tags = ["B-a", "I-a", "O", "I-b", "I-c", "B-c", "B-c", "I-a"]
-    assert spans(tags) == {
-        (0, 2, "a"),
-        (3, 4, "b"),
-        (4, 5, "c"),
-        (5, 6, "c"),
-        (6, 7, "c"),
-        (7, 8, "a"),
-    }
-
-
 def test_a_teacher_that_is_there_is_taken(bert_folder, tmp_path, monkeypatch, capsys):
     monkeypatch.syspath_prepend(EXAMPLES)
     recipe = importlib.import_module("text_recipe")

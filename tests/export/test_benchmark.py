@@ -54,6 +54,23 @@ def test_inputs_of_another_name(files):
         benchmark(files["ids"], inputs={"tokens": np.zeros((1, 12), "int32")})
 
 
+def test_a_saved_model(tmp_path):
+    """Of texts, as a server runs it."""
+    words = kd.text.learn_words(["a b", "b c"], size=10, max_length=4)
+    texts = keras.Input((), dtype="string", name="text")
+    model = keras.Model(texts, kd.students.text_cnn(words, 2, embedding_dim=4)(words(texts)))
+    folder = kd.export_saved_model(model, tmp_path / "served")
+    inputs = {"text": np.array(["a", "b c"], object)}
+    for given in (None, inputs):
+        report = benchmark(folder, inputs=given, num_runs=5, min_seconds=0, num_threads=2)
+        assert 0 < report.min_ms <= report.median_ms <= report.p95_ms
+        assert report.memory_bytes > 1e5
+        assert report.num_runs == 5
+        assert not report.xnnpack
+    with pytest.raises(RuntimeError, match=r"names of \['text'\]. Received: \['tokens'\]"):
+        benchmark(folder, inputs={"tokens": np.zeros((1, 12), "int32")})
+
+
 def test_bad_arguments(files, tmp_path):
     with pytest.raises(FileNotFoundError, match="no file"):
         benchmark(tmp_path / "none.tflite")

@@ -1,0 +1,76 @@
+"""What models read, in memory: rows of a data set, taken in any order and padded."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+
+class Column:
+    """One input of every example.
+
+    Args:
+        parts: List of arrays with a first axis of examples; their other sizes may differ.
+    """
+
+    def __init__(self, parts):
+        parts = [_as_array(part) for part in parts]
+        self.is_text = parts[0].dtype == object
+        if len({part.shape[1:] for part in parts}) == 1:
+            self._rows = np.concatenate(parts)
+        else:
+            self._rows = [row for part in parts for row in part]
+
+    def __len__(self):
+        return len(self._rows)
+
+    def sizes(self):
+        """About how long each example is, int `(examples,)`: to batch like with like."""
+        if self.is_text:
+            return np.array([sum(map(len, np.ravel(row))) for row in self._rows])
+        return np.array([row.size for row in self._rows])
+
+    def take(self, indices):
+        """A batch of examples, an array; shorter rows are filled up with 0 or ""."""
+        if isinstance(self._rows, np.ndarray):
+            return self._rows[indices]
+        rows = [self._rows[index] for index in indices]
+        shape = np.max([row.shape for row in rows], axis=0)
+        batch = np.full((len(rows), *shape), b"" if self.is_text else 0, rows[0].dtype)
+        for filled, row in zip(batch, rows):
+            filled[tuple(map(slice, row.shape))] = row
+        return batch
+
+
+def columns_of(parts):
+    """Nested `Column`s of a list of batches of one structure."""
+    return keras.tree.map_structure(lambda *leaves: Column(leaves), *parts)
+
+
+def take(columns, indices):
+    """A batch of nested columns, as tensors for strings and arrays for numbers."""
+
+    def take_one(column):
+        values = column.take(indices)
+        return tf.constant(values) if column.is_text else values
+
+    return keras.tree.map_structure(take_one, columns)
+
+
+def by_length(columns):
+    """Indices of all examples, the longest first: memory runs out at once or never."""
+    sizes = sum(column.sizes() for column in keras.tree.flatten(columns))
+    return np.argsort(-sizes, kind="stable")
+
+
+def _as_array(values):
+    if isinstance(values, tf.RaggedTensor):
+        values = values.to_tensor()
+    values = np.asarray(values)
+    if values.dtype.kind in "US":
+        values = values.astype(object)
+    if values.dtype == object:
+        encode = np.frompyfunc(
+            lambda text: text if isinstance(text, bytes) else text.encode(), 1, 1
+        )
+        values = encode(values)
+    return values

@@ -1,0 +1,279 @@
+"""Puts models side by side: how good, how like the teacher, how large, how fast."""
+
+import keras
+import numpy as np
+
+from keras_distill.arguments import check_integers
+from keras_distill.evaluation import outputs
+from keras_distill.evaluation.bootstrap import Bootstrap
+from keras_distill.evaluation.bootstrap import interval
+from keras_distill.evaluation.bootstrap import p_value
+from keras_distill.evaluation.classification import Classification
+from keras_distill.evaluation.columns import by_length
+from keras_distill.evaluation.columns import take
+from keras_distill.evaluation.comparison import Comparison
+from keras_distill.evaluation.comparison import ModelFigures
+from keras_distill.evaluation.costs import measure_costs
+from keras_distill.evaluation.held_out import read_held_out
+from keras_distill.evaluation.measures import Difference
+from keras_distill.evaluation.measures import Figure
+from keras_distill.evaluation.regression import Regression
+from keras_distill.evaluation.sources import open_source
+from keras_distill.evaluation.statistics import on_all
+from keras_distill.evaluation.tagging import Tagging
+
+
+def compare(
+    models,
+    data,
+    *,
+    teacher=None,
+    baseline=None,
+    preprocessors=None,
+    class_names=None,
+    histories=None,
+    num_threads=(1, 2),
+    num_resamples=1000,
+    seed=0,
+    verbose=1,
+):
+    """Compares models on examples that none of them has seen.
+
+    Each model runs once over the data. What is measured depends on the labels:
+
+    - classes: accuracy, macro_f1, F1 by class, nll (nats), brier (0 to 2), ece (15 bins), auc
+      (two classes) or top_5_accuracy (more than five);
+    - tags of words: the same for words, and span_f1 of BIO tags;
+    - numbers: mae and spearman;
+    - none: only the teacher's measures.
+
+    Against the teacher: agreement, the share of examples with the same class, and fidelity,
+    KL(teacher || student) in nats; of numbers teacher_mae. Every figure has a 95 % bootstrap
+    interval, drawn over examples (sentences for tags), and its difference from the baseline
+    on the same draws; accuracy also McNemar's exact test. Intervals tell about other
+    examples, not about other seeds of the training.
+
+    Args:
+        models: Dict from name to model: a `keras.Model`, another function from a batch of x to
+            logits, probabilities or numbers, a `TeacherStore`, or a path: a .keras or
+            .tflite file, the folder of a SavedModel or of a store. A .keras file is loaded
+            in Keras's safe mode; a SavedModel can run code of its own: compare those
+            that you trust.
+        data: `text.Examples`, arrays `(x, y)`, or a batched `tf.data.Dataset` of `(x, y)`;
+            `(x,)` without labels. Of `DistillationInputs` the teacher reads its part, all
+            others the student's. Labels are class indices (-1: none), one-hot rows, numbers
+            of a float dtype, or tags.
+        teacher: Name of the teacher among the models. None: "teacher", if there is one.
+        baseline: Name of the model that the others are tested against. None: "alone", if
+            there is one.
+        preprocessors: Dict from a model's name to a function from x to what that model reads,
+            such as a vocabulary where x is texts.
+        class_names: Names of the classes; None: those of `text.Examples`, or numbers.
+        histories: Dict from name to what `fit` returned, for the learning curves of the page.
+        num_threads: Numbers of threads for the times; an empty tuple skips them.
+        num_resamples: Number of bootstrap resamples.
+        seed: Seed of the resamples.
+        verbose: 1 shows progress, 0 nothing. Defaults to 1.
+
+    Returns:
+        A `Comparison`: printed it is a table; it writes JSON, Markdown and an HTML page.
+
+    Raises:
+        ValueError: If an argument does not fit, or the models do not fit together.
+
+    Example:
+
+    ```python
+    comparison = kd.compare(
+        {"teacher": teacher, "alone": alone, "distilled": student, "phone": "student.tflite"},
+        kd.text.read_tsv("test.tsv", class_names=train.class_names),
+        preprocessors={"alone": vocabulary, "distilled": vocabulary, "phone": vocabulary},
+    )
+    print(comparison)
+    comparison.write_html("comparison.html")
+    ```
+    """
+    teacher = _named("teacher", teacher, models)
+    baseline = _named("baseline", baseline, models, default="alone")
+    preprocessors = _check_preprocessors(preprocessors, models)
+    check_integers(num_resamples=num_resamples)
+    held_out = read_held_out(data, class_names)
+    sources = {name: open_source(name, model) for name, model in models.items()}
+    views = {name: held_out.teacher if name == teacher else held_out.student for name in sources}
+    is_tagging = isinstance(held_out.labels, list)
+    num_words = [len(row) for row in held_out.labels] if is_tagging else None
+    raw = {}
+    for name, source in sources.items():
+        if verbose:
+            print(name)
+        _check_text(name, source, views[name], preprocessors[name])
+        raw[name] = outputs.run(
+            source, views[name], preprocessors[name], num_words, verbose=verbose
+        )
+    kept = _labelled(held_out.labels)
+    task = _choose_task(held_out, kept, raw, sources)
+    answers = {
+        name: task.answers(values if kept is None else values[kept], sources[name].domain)
+        for name, values in raw.items()
+    }
+    _check_classes(answers, task, held_out.class_names)
+    costs = {}
+    for name, source in sources.items():
+        if verbose and num_threads:
+            print(f"Timing {name}")
+        middle = by_length(views[name])[len(held_out) // 2]
+        x = preprocessors[name](take(views[name], np.array([middle])))
+        costs[name] = measure_costs(source, x, num_threads)
+    bootstrap = Bootstrap(len(held_out) if kept is None else len(kept), num_resamples, seed)
+    figures, differences = _measure(task, answers, teacher, baseline, bootstrap)
+    return Comparison(
+        task=task,
+        models={
+            name: ModelFigures(
+                kind=sources[name].kind,
+                figures=figures[name],
+                differences=differences.get(name, {}),
+                mcnemar=_mcnemar(task, answers, baseline, name),
+                class_f1=_class_f1(task, answers[name]),
+                cost=costs[name],
+            )
+            for name in sources
+        },
+        teacher=teacher,
+        baseline=baseline,
+        num_examples=bootstrap.num_examples,
+        class_names=held_out.class_names,
+        answers=answers,
+        examples=held_out.student,
+        places=kept,
+        histories=dict(histories or {}),
+    )
+
+
+def _measure(task, answers, teacher, baseline, bootstrap):
+    """Figures and differences from the baseline: dicts by model and measure."""
+    measures = {}
+    for name, values in answers.items():
+        of_model = [] if task.labels is None else task.measures(values)
+        if teacher is not None and name != teacher:
+            of_model = of_model + task.teacher_measures(answers[teacher], values)
+        measures |= {(name, measure.name): measure for measure in of_model}
+    statistics = {key: measure.statistic for key, measure in measures.items()}
+    values = {key: on_all(s, bootstrap.num_examples) for key, s in statistics.items()}
+    resampled = bootstrap.resample(statistics)
+    figures = {name: {} for name in answers}
+    differences = {name: {} for name in answers if baseline is not None and name != baseline}
+    for (name, measure), value in values.items():
+        spread = resampled[name, measure]
+        figures[name][measures[name, measure]] = Figure(float(value), *interval(spread))
+        if name in differences and (baseline, measure) in values:
+            delta = spread - resampled[baseline, measure]
+            differences[name][measure] = Difference(
+                float(value - values[baseline, measure]), *interval(delta), p_value(delta)
+            )
+    return figures, differences
+
+
+def _mcnemar(task, answers, baseline, name):
+    can_test = isinstance(task, Classification) and task.labels is not None
+    if baseline is None or name == baseline or not can_test:
+        return None
+    return task.mcnemar(answers[baseline], answers[name])
+
+
+def _class_f1(task, answers):
+    if not isinstance(task, Classification) or task.labels is None:
+        return None
+    return on_all(task.class_f1(answers), len(answers))
+
+
+def _named(argument, name, models, default=None):
+    if not isinstance(models, dict) or not models:
+        raise ValueError(
+            "models must be a dict from names to models, such as {'teacher': teacher, 'student': "
+            f"student}}. Received: models of type {type(models).__name__}"
+        )
+    if name is None:
+        default = default or argument
+        return default if default in models else None
+    if name not in models:
+        raise ValueError(
+            f"{argument} must be the name of one of the models, {list(models)}. Received: {name!r}"
+        )
+    return name
+
+
+def _check_preprocessors(preprocessors, models):
+    preprocessors = dict(preprocessors or {})
+    unknown = sorted(set(preprocessors) - set(models))
+    if unknown or not all(map(callable, preprocessors.values())):
+        raise ValueError(
+            "preprocessors must be a dict from names of the models to functions of a batch of x. "
+            f"Received: {preprocessors}; the models are {list(models)}"
+        )
+    return {name: preprocessors.get(name, _as_it_is) for name in models}
+
+
+def _as_it_is(x):
+    return x
+
+
+def _check_text(name, source, columns, preprocessor):
+    has_text = any(column.is_text for column in keras.tree.flatten(columns))
+    if has_text and source.reads_text is False and preprocessor is _as_it_is:
+        raise ValueError(
+            f"models[{name!r}] reads numbers, and data has texts. Give preprocessors={{{name!r}: "
+            "vocabulary}, the function that turned texts into its inputs in training."
+        )
+
+
+def _labelled(labels):
+    """Indices of the examples with a label, where some have none; else None."""
+    if labels is None or isinstance(labels, list) or labels.dtype.kind == "f":
+        return None
+    places = np.flatnonzero(labels >= 0)
+    if len(places) == 0:
+        raise ValueError(
+            "data must have labels of at least 0, or none at all. Received: labels that are all "
+            "negative. Leave them out to compare with the teacher only."
+        )
+    return None if len(places) == len(labels) else places
+
+
+def _choose_task(held_out, kept, raw, sources):
+    labels = held_out.labels
+    if isinstance(labels, list):
+        return Tagging(labels, held_out.class_names)
+    width = next(iter(raw.values())).reshape(len(held_out), -1).shape[1]
+    domain = next(iter(sources.values())).domain
+    is_number = width == 1 and domain != outputs.SIGMOID
+    if (labels is None and is_number) or (labels is not None and labels.dtype.kind == "f"):
+        if width != 1:
+            raise ValueError(
+                "Models that are compared on labels of a float dtype must give one number. "
+                f"Received: {width} outputs. Give labels of an integer dtype for classes."
+            )
+        return Regression(labels)
+    return Classification(labels if kept is None else labels[kept])
+
+
+def _check_classes(answers, task, class_names):
+    shapes = {name: values.shape[1:] for name, values in answers.items()}
+    if len(set(shapes.values())) > 1:
+        raise ValueError(
+            "models must have the same classes in the same order. Received, numbers of classes: "
+            f"{ {name: shape[0] for name, shape in shapes.items()} }"
+        )
+    if isinstance(task, Regression):
+        return
+    (num_classes,) = next(iter(shapes.values()))
+    if task.labels is not None and task.labels.max() >= num_classes:
+        raise ValueError(
+            f"data must have labels below {num_classes}, the number of the models' classes. "
+            f"Received: a label of {task.labels.max()}"
+        )
+    if class_names is not None and len(class_names) != num_classes:
+        raise ValueError(
+            f"class_names must have a name for each of {num_classes} classes. Received: "
+            f"{len(class_names)} names"
+        )

@@ -1,0 +1,149 @@
+"""The result of a comparison: figures to print, to write and to draw."""
+
+import dataclasses
+import json
+import math
+import pathlib
+from typing import Any
+
+from keras_distill.destination import check_destination
+from keras_distill.destination import replaced_file
+from keras_distill.evaluation import tables
+from keras_distill.evaluation.costs import Cost
+from keras_distill.evaluation.report import render
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelFigures:
+    """What was measured of one model.
+
+    Args:
+        kind: What it is: "Keras", "TFLite", "SavedModel", "store" or "function".
+        figures: Dict from `Measure` to `Figure`.
+        differences: Dict from a measure's name to the `Difference` from the baseline.
+        mcnemar: p of McNemar's test against the baseline, or None.
+        class_f1: F1 of each class, NaN for one that is nowhere; None unless it classifies.
+        cost: `Cost`.
+    """
+
+    kind: str
+    figures: dict
+    differences: dict
+    mcnemar: float | None
+    class_f1: Any
+    cost: Cost
+
+    def __getitem__(self, name):
+        """The `Figure` of a measure, by its name."""
+        return next(figure for measure, figure in self.figures.items() if measure.name == name)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Comparison:
+    """Models side by side; as a str, a table.
+
+    Args:
+        task: What the models do, with the labels.
+        models: Dict from name to `ModelFigures`.
+        teacher, baseline: Names of two of them, or None.
+        num_examples: Number of examples that were compared.
+        class_names: Names of the classes, or None.
+        answers: Dict from name to what the model said: log probabilities `(examples, classes)`,
+            numbers `(examples,)`, or of tags those of all words.
+        examples: What the models read.
+        places: Which of these have labels; None: all.
+        histories: Dict from name to what `fit` returned.
+
+    Example:
+
+    ```python
+    comparison["distilled"]["accuracy"].value
+    comparison["distilled"].differences["accuracy"].p_value
+    ```
+    """
+
+    task: Any
+    models: dict
+    teacher: str | None
+    baseline: str | None
+    num_examples: int
+    class_names: tuple | None
+    answers: dict
+    examples: Any
+    places: Any
+    histories: dict
+
+    def __getitem__(self, name):
+        """The `ModelFigures` of a model, by its name."""
+        return self.models[name]
+
+    def __str__(self):
+        return tables.as_text(self)
+
+    def to_markdown(self):
+        """The tables in Markdown."""
+        return tables.as_markdown(self)
+
+    def to_json(self):
+        """All figures as JSON; null where there is none."""
+        return json.dumps(_without_nan(self._figures()), indent=2)
+
+    def write_markdown(self, path):
+        """Writes `to_markdown` to a file."""
+        _write(path, self.to_markdown())
+
+    def write_json(self, path):
+        """Writes `to_json` to a file."""
+        _write(path, self.to_json())
+
+    def write_html(self, path, title="Comparison"):
+        """Writes one page with all figures, charts and departures from the teacher.
+
+        The page needs no network and fetches nothing. It holds examples of the data.
+
+        Args:
+            path: The file.
+            title: Its heading.
+
+        Raises:
+            ImportError: If Jinja2 or Matplotlib is not installed.
+        """
+        _write(path, render(self, title))
+
+    def _figures(self):
+        return {
+            "task": self.task.name,
+            "num_examples": self.num_examples,
+            "teacher": self.teacher,
+            "baseline": self.baseline,
+            "models": {name: self._model_figures(model) for name, model in self.models.items()},
+        }
+
+    def _model_figures(self, model):
+        names = self.class_names
+        per_class = {}
+        if model.class_f1 is not None:
+            names = range(len(model.class_f1)) if names is None else names
+            per_class = {str(name): float(f1) for name, f1 in zip(names, model.class_f1)}
+        return {
+            "kind": model.kind,
+            "figures": {m.name: dataclasses.asdict(f) for m, f in model.figures.items()},
+            "differences": {n: dataclasses.asdict(d) for n, d in model.differences.items()},
+            "mcnemar_p_value": model.mcnemar,
+            "class_f1": per_class,
+            "cost": dataclasses.asdict(model.cost),
+        }
+
+
+def _write(path, text):
+    path = pathlib.Path(path)
+    check_destination("path", path, "file")
+    with replaced_file(path) as written:
+        written.write_text(text + "\n", encoding="utf-8")
+
+
+def _without_nan(value):
+    if isinstance(value, dict):
+        return {key: _without_nan(part) for key, part in value.items()}
+    is_nan = isinstance(value, float) and not math.isfinite(value)
+    return None if is_nan else value

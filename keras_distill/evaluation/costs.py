@@ -1,0 +1,42 @@
+"""What a model costs: parameters, operations, bytes, time, memory."""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Cost:
+    """Costs of one example on this machine's CPU. None where there is no such figure.
+
+    Args:
+        num_parameters: Weights.
+        num_flops: Floating-point operations, those of a tokenizer left out.
+        num_bytes: Of the file or the folder; of a Keras model, of its weights.
+        median_ms, p95_ms: Dicts by number of threads. A Keras model is timed as a SavedModel.
+        memory_bytes: What a process grows by that loads it and runs it, on one thread.
+    """
+
+    num_parameters: int | None
+    num_flops: int | None
+    num_bytes: int | None
+    median_ms: dict
+    p95_ms: dict
+    memory_bytes: int | None
+
+
+def measure_costs(source, x, num_threads):
+    """Measures a model on one example.
+
+    Args:
+        source: What `open_source` returns.
+        x: The inputs of one example, with a batch axis.
+        num_threads: Numbers of threads to time it on; none: it is not timed.
+    """
+    latencies = (source.latencies(x, num_threads) if num_threads else None) or {}
+    return Cost(
+        num_parameters=source.num_parameters,
+        num_flops=source.num_flops(x),
+        num_bytes=source.num_bytes,
+        median_ms={count: report.median_ms for count, report in latencies.items()},
+        p95_ms={count: report.p95_ms for count, report in latencies.items()},
+        memory_bytes=next((report.memory_bytes for report in latencies.values()), None),
+    )

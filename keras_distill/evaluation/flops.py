@@ -1,0 +1,76 @@
+"""Counts the floating-point operations of a model for one example."""
+
+import contextlib
+
+import keras
+import tensorflow as tf
+from tensorflow.python.framework.convert_to_constants import (
+    convert_variables_to_constants_v2_as_graph,
+)
+from tensorflow.python.util import deprecation
+
+
+def count_flops(model, x):
+    """Counts what TensorFlow's profiler knows of: products count as two operations.
+
+    Args:
+        model: A `keras.Model`.
+        x: Its inputs, of one example.
+
+    Returns:
+        The number; None for a model with a loop of unknown length.
+    """
+    model, x = _behind_text(model, x)
+    loops = _recurrent_layers(model)
+    before = [layer.unroll for layer in loops]
+    try:
+        # A loop's body would be counted once.
+        for layer in loops:
+            layer.unroll = True
+        return _count(model, x)
+    finally:
+        for layer, unroll in zip(loops, before):
+            layer.unroll = unroll
+
+
+def _count(model, x):
+    x = keras.tree.map_structure(tf.convert_to_tensor, x)
+    specs = keras.tree.map_structure(lambda v: tf.TensorSpec(v.shape, v.dtype), x)
+    run = tf.function(lambda x: model(x, training=False), autograph=False)
+    with _quiet():
+        _, graph = convert_variables_to_constants_v2_as_graph(run.get_concrete_function(specs))
+    if any("While" in node.op for node in graph.node):
+        return None
+    with tf.Graph().as_default() as inlined, _quiet():
+        tf.graph_util.import_graph_def(graph, name="")
+        options = tf.compat.v1.profiler.ProfileOptionBuilder.float_operation()
+        options["output"] = "none"
+        profile = tf.compat.v1.profiler.profile(inlined, options=options)
+    return profile.total_float_ops
+
+
+@contextlib.contextmanager
+def _quiet():
+    """Without TensorFlow's remarks on its own collections and on its profiler's age."""
+    logger = tf.get_logger()
+    level = logger.level
+    logger.setLevel("ERROR")
+    try:
+        with deprecation.silence():
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _behind_text(model, x):
+    """The part of a model behind its tokenizer, and what that part reads."""
+    layers = getattr(model, "layers", [])
+    is_text = any(tensor.dtype == "string" for tensor in getattr(model, "inputs", None) or [])
+    if is_text and isinstance(model, keras.Model) and len(layers) == 3:
+        _, tokenizer, rest = layers
+        return rest, tokenizer(x)
+    return model, x
+
+
+def _recurrent_layers(model):
+    return [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.RNN)]

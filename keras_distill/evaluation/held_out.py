@@ -1,0 +1,104 @@
+"""The examples that models are compared on: what they read, labels, names of classes."""
+
+import dataclasses
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_distill.evaluation.columns import columns_of
+from keras_distill.inputs import is_missing
+from keras_distill.inputs import unpack
+from keras_distill.text.examples import Examples
+
+
+@dataclasses.dataclass(frozen=True)
+class HeldOut:
+    """Examples in memory, none of which the models were trained on.
+
+    Args:
+        student, teacher: Nested `Column`s: what each of them reads.
+        labels: int `(examples,)`, float `(examples,)` for regression, a list of int arrays
+            `(words,)` for tagging; None without labels.
+        class_names: Tuple of str, or None.
+    """
+
+    student: Any
+    teacher: Any
+    labels: Any
+    class_names: tuple | None
+
+    def __len__(self):
+        return len(keras.tree.flatten(self.student)[0])
+
+
+def read_held_out(data, class_names=None):
+    """Reads `text.Examples`, arrays `(x, y)` or `(x,)`, or a batched `tf.data.Dataset` of them.
+
+    Raises:
+        ValueError: If it is something else, or empty.
+    """
+    if isinstance(data, Examples):
+        class_names = data.class_names if class_names is None else class_names
+        is_tagging = data.texts.ndim == 1 and len(data) and not isinstance(data.texts[0], str)
+        if not is_tagging:
+            data = (data.texts,) if data.labels is None else (data.texts, data.labels)
+            batches = [unpack(data if len(data) > 1 else data[0])]
+        else:
+            batches = _unpacked(data.dataset().ragged_batch(64))
+    elif isinstance(data, tf.data.Dataset):
+        batches = _unpacked(data)
+    elif isinstance(data, tuple) and len(data) in (1, 2, 3):
+        batches = [unpack(data if len(data) > 1 else data[0])]
+    else:
+        raise ValueError(
+            "data must be text.Examples, a tuple (x, y), or a batched tf.data.Dataset of (x, y). "
+            f"Received: data of type {type(data).__name__}"
+        )
+    if not batches or not all(leaf.shape[0] for leaf in keras.tree.flatten(batches[0][0])):
+        raise ValueError("data must hold an example. Received: an empty data set.")
+    inputs = [inputs for inputs, _, _ in batches]
+    student = columns_of([part.student for part in inputs])
+    teacher = student
+    if not is_missing(inputs[0].teacher):
+        teacher = columns_of([part.teacher for part in inputs])
+    labels = _labels([y for _, y, _ in batches])
+    names = None if class_names is None else tuple(map(str, class_names))
+    return HeldOut(student, teacher, labels, names)
+
+
+def _unpacked(dataset):
+    if dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
+        raise ValueError("data must be finite. Received: an endless data set. Take a part of it.")
+    return [unpack(batch) for batch in dataset]
+
+
+def _labels(parts):
+    if parts[0] is None:
+        return None
+    if any(isinstance(part, (dict, list)) for part in parts):
+        raise ValueError(
+            "data must have one label for each example, as models with one output have. Received: "
+            f"labels of type {type(parts[0]).__name__}. Compare one output after the other."
+        )
+    if isinstance(parts[0], tf.RaggedTensor):
+        return [row.numpy() for part in parts for row in part]
+    parts = [np.asarray(part) for part in parts]
+    if parts[0].ndim == 2 and parts[0].shape[1] == 1:
+        parts = [part[:, 0] for part in parts]
+    if parts[0].ndim == 1:
+        return np.concatenate(parts)
+    if all(part.ndim == 2 and _is_one_hot(part) for part in parts):
+        return np.concatenate([part.argmax(axis=1) for part in parts])
+    if parts[0].ndim == 2 and parts[0].dtype.kind in "iu":
+        # Padded with -1 behind the words.
+        return [row[: np.max(np.flatnonzero(row >= 0), initial=-1) + 1] for p in parts for row in p]
+    raise ValueError(
+        "data must have labels (examples,), one-hot (examples, classes), or tags (examples, words) "
+        f"padded with -1. Received: labels of shape {parts[0].shape} and type {parts[0].dtype}"
+    )
+
+
+def _is_one_hot(labels):
+    return bool(np.all((labels == 0) | (labels == 1)) and np.all(labels.sum(axis=1) == 1))

@@ -1,0 +1,74 @@
+"""What a model says of all examples: one pass, with a progress bar."""
+
+import keras
+import numpy as np
+
+from keras_distill.evaluation.columns import by_length
+from keras_distill.evaluation.columns import take
+from keras_distill.output_domain import SIGMOID
+from keras_distill.output_domain import SOFTMAX
+
+
+def run(source, columns, preprocessor, num_words, *, verbose):
+    """Runs a model over all examples, those of like length together.
+
+    Args:
+        source: What `open_source` returns.
+        columns: Nested `Column`s: the examples.
+        preprocessor: Function from a batch of them to the model's inputs.
+        num_words: Number of words of each example if the model tags words, else None.
+        verbose: Whether to show a progress bar.
+
+    Returns:
+        An array `(examples, ...)`; for tags a list of arrays `(words, tags)`.
+    """
+    order = by_length(columns)
+    progress = keras.utils.Progbar(len(order), unit_name="example", verbose=int(verbose))
+    rows = [None] * len(order)
+    for start in range(0, len(order), source.batch_size):
+        places = order[start : start + source.batch_size]
+        answers = _check(source(preprocessor(take(columns, places))), len(places))
+        for place, row in zip(places, answers):
+            rows[place] = row if num_words is None else row[: num_words[place]]
+        progress.update(min(start + source.batch_size, len(order)))
+    return np.stack(rows) if num_words is None else rows
+
+
+def log_probabilities(outputs, domain):
+    """Log probabilities, `(..., classes)`, float64, of logits or probabilities.
+
+    Args:
+        outputs: `(..., classes)`; of one class, the second of two.
+        domain: As `output_domains` gives it; where it is None the values decide: all from
+            0 to 1, they are probabilities.
+    """
+    outputs = np.asarray(outputs, "float64")
+    if domain is None:
+        is_probability = outputs.min() >= 0 and outputs.max() <= 1
+    else:
+        is_probability = domain in (SOFTMAX, SIGMOID)
+    if outputs.shape[-1] == 1:
+        if is_probability:
+            outputs = np.concatenate([1 - outputs, outputs], axis=-1)
+        else:
+            outputs = np.concatenate([np.zeros_like(outputs), outputs], axis=-1)
+    if is_probability:
+        # What float32 rounds to 0 is the smallest that it has: a finite price for an error.
+        outputs = np.log(np.maximum(outputs, np.finfo("float32").tiny))
+    largest = outputs.max(axis=-1, keepdims=True)
+    total = np.log(np.sum(np.exp(outputs - largest), axis=-1, keepdims=True))
+    return outputs - largest - total
+
+
+def _check(outputs, num_examples):
+    if not np.issubdtype(outputs.dtype, np.floating) or len(outputs) != num_examples:
+        raise ValueError(
+            "A model must give floats, one row for each example: logits, probabilities or numbers. "
+            f"Received: {outputs.dtype} of shape {outputs.shape} for {num_examples} examples."
+        )
+    if not np.isfinite(outputs).all():
+        raise ValueError(
+            "A model must give finite outputs. Received: NaN or infinity. Check its weights, and "
+            "its dtype policy (float16 overflows)."
+        )
+    return outputs

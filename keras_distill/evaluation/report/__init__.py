@@ -1,0 +1,5 @@
+"""A comparison as one HTML page that needs no network."""
+
+from keras_distill.evaluation.report.page import render
+
+__all__ = ["render"]

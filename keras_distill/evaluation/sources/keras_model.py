@@ -1,0 +1,95 @@
+"""A Keras model, or any function, as a source of outputs."""
+
+import pathlib
+import tempfile
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_distill.evaluation.flops import count_flops
+from keras_distill.export.benchmark import benchmark
+from keras_distill.export.saved_model import DEFAULT
+from keras_distill.export.saved_model import write_saved_model
+from keras_distill.export.signature import NamedModel
+from keras_distill.output_domain import output_domains
+
+
+class KerasModel:
+    """A Keras model in inference mode."""
+
+    batch_size = 64
+    kind = "Keras"
+
+    def __init__(self, model):
+        self._model = model
+        domains = output_domains(model)
+        self.domain = domains[0] if domains and len(domains) == 1 else None
+        self.num_parameters = sum(int(np.prod(weight.shape)) for weight in model.weights)
+        self.num_bytes = sum(
+            weight.value.dtype.size * int(np.prod(weight.shape)) for weight in model.weights
+        )
+        inputs = keras.tree.flatten(getattr(model, "inputs", None) or [])
+        self.reads_text = any(tensor.dtype == "string" for tensor in inputs) if inputs else None
+        self._run = tf.function(
+            lambda x: model(x, training=False), reduce_retracing=True, autograph=False
+        )
+
+    def __call__(self, x):
+        return one_output(self._run(keras.tree.map_structure(tf.convert_to_tensor, x)))
+
+    def num_flops(self, x):
+        return count_flops(self._model, x)
+
+    def latencies(self, x, num_threads):
+        """Times the model as a SavedModel, in processes of its own."""
+        try:
+            model = NamedModel(self._model)
+            inputs = model.name_inputs(keras.tree.map_structure(np.asarray, x))
+        except ValueError:
+            # The inputs of a subclassed model that no keras.Input has met are not known.
+            return None
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder, "saved_model")
+            write_saved_model({DEFAULT: model}, path)
+            return {
+                count: benchmark(path, num_threads=count, inputs=inputs) for count in num_threads
+            }
+
+
+class Function:
+    """A function of which nothing is known but what it returns."""
+
+    batch_size = 64
+    kind = "function"
+    domain = reads_text = num_parameters = num_bytes = None
+
+    def __init__(self, function):
+        self._function = function
+
+    def __call__(self, x):
+        return one_output(self._function(x))
+
+    def num_flops(self, x):
+        return None
+
+    def latencies(self, x, num_threads):
+        return None
+
+
+def one_output(outputs):
+    """The one output of a model as an array."""
+    leaves = keras.tree.flatten(outputs)
+    if len(leaves) != 1:
+        raise ValueError(
+            "Models that are compared must have one output. Received: "
+            f"{keras.tree.map_structure(lambda _: '*', outputs)}. Wrap the model in a function "
+            "that returns the one to compare, such as lambda x: model(x, training=False)['logits']."
+        )
+    values = keras.ops.cast(leaves[0], "float32") if _is_half(leaves[0]) else leaves[0]
+    return keras.ops.convert_to_numpy(values)
+
+
+def _is_half(tensor):
+    # NumPy has no bfloat16.
+    return tf.as_dtype(tensor.dtype) == tf.bfloat16

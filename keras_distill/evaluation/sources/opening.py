@@ -1,0 +1,62 @@
+"""Finds out what a model to compare is."""
+
+import pathlib
+
+import keras
+
+from keras_distill.evaluation.sources.keras_model import Function
+from keras_distill.evaluation.sources.keras_model import KerasModel
+from keras_distill.evaluation.sources.saved_model import SavedModel
+from keras_distill.evaluation.sources.stored import StoredOutputs
+from keras_distill.evaluation.sources.tflite import TFLiteFile
+from keras_distill.store import TeacherStore
+from keras_distill.store.manifest import read_manifest
+
+
+def open_source(name, model):
+    """Makes a function from inputs to outputs of anything that can be compared.
+
+    Args:
+        name: Its name, for errors.
+        model: A `keras.Model` or layer, another function, a `TeacherStore`, or a path: a .keras
+            or .tflite file, the folder of a SavedModel, of versions of one, or of a store.
+
+    Returns:
+        A source: a callable from a batch of inputs to an array, with `domain` (as of
+        `output_domains`), `reads_text` (None: unknown), `num_parameters`, `num_bytes`,
+        `num_flops(x)` and `latencies(x, num_threads)`; None where there is no such figure.
+
+    Raises:
+        ValueError: If it is nothing of that kind.
+    """
+    if isinstance(model, (str, pathlib.Path)):
+        return _open_path(name, pathlib.Path(model))
+    if isinstance(model, TeacherStore):
+        return StoredOutputs(model)
+    if isinstance(model, keras.Model):
+        return KerasModel(model)
+    if callable(model):
+        return Function(model)
+    raise ValueError(
+        f"models[{name!r}] must be a keras.Model, a function, a TeacherStore, or the path of a "
+        f".keras or .tflite file, of a SavedModel or of a store. Received: {model!r}"
+    )
+
+
+def _open_path(name, path):
+    if path.suffix == ".tflite" and path.is_file():
+        return TFLiteFile(path)
+    if path.suffix == ".keras" and path.is_file():
+        return KerasModel(keras.models.load_model(path, compile=False))
+    if path.is_dir():
+        versions = [folder for folder in path.iterdir() if folder.name.isdigit()]
+        folder = max(versions, key=lambda version: int(version.name), default=path)
+        if (folder / "saved_model.pb").is_file():
+            return SavedModel(folder)
+        if read_manifest(path) is not None:
+            return StoredOutputs(TeacherStore.open(path))
+    found = "is not there" if not path.exists() else "is none of them"
+    raise ValueError(
+        f"models[{name!r}] must be the path of a .keras or .tflite file, or the folder of a "
+        f"SavedModel or a store. Received: {path}, which {found}."
+    )

@@ -1,0 +1,76 @@
+"""A SavedModel's folder as a source of outputs, as a server runs it."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_distill.evaluation.sources.naming import named_inputs
+from keras_distill.export.benchmark import benchmark
+from keras_distill.export.saved_model import DEFAULT
+from keras_distill.output_domain import LOGITS
+from keras_distill.output_domain import SOFTMAX
+from keras_distill.teachers.module_files import load_module
+
+# What export_saved_model calls the outputs of a classifier.
+_DOMAINS = {"logits": LOGITS, "probabilities": SOFTMAX}
+
+
+class SavedModel:
+    """The `serving_default` of a SavedModel."""
+
+    batch_size = 64
+    kind = "SavedModel"
+    num_parameters = None
+
+    def __init__(self, folder):
+        self._folder = folder
+        # The module owns the variables: it must outlive its signature.
+        self._module = load_module(str(folder))
+        if DEFAULT not in self._module.signatures:
+            raise ValueError(
+                f"A SavedModel must have the signature {DEFAULT!r}. Received: {folder}, which has "
+                f"{sorted(self._module.signatures)}"
+            )
+        self._signature = self._module.signatures[DEFAULT]
+        self._inputs = self._signature.structured_input_signature[1]
+        self._output = self._choose_output()
+        self.domain = _DOMAINS.get(self._output)
+        self.reads_text = any(spec.dtype == tf.string for spec in self._inputs.values())
+        files = [path for path in folder.rglob("*") if path.is_file()]
+        self.num_bytes = sum(path.stat().st_size for path in files)
+
+    def __call__(self, x):
+        outputs = self._signature(**self._named(x))
+        return keras.ops.convert_to_numpy(outputs[self._output])
+
+    def num_flops(self, x):
+        return None
+
+    def latencies(self, x, num_threads):
+        inputs = {name: np.asarray(values) for name, values in self._named(x).items()}
+        return {
+            count: benchmark(self._folder, num_threads=count, inputs=inputs)
+            for count in num_threads
+        }
+
+    def _named(self, x):
+        named = named_inputs(f"The SavedModel in {self._folder}", self._inputs, x)
+        return {
+            name: tf.cast(values, self._inputs[name].dtype)
+            if self._inputs[name].dtype != tf.string
+            else tf.convert_to_tensor(values)
+            for name, values in named.items()
+        }
+
+    def _choose_output(self):
+        outputs = self._signature.structured_outputs
+        floats = [name for name, spec in outputs.items() if spec.dtype.is_floating]
+        for name in _DOMAINS:
+            if name in floats:
+                return name
+        if len(floats) != 1:
+            raise ValueError(
+                "A SavedModel that is compared must have one output of floats, or one called "
+                f"'logits' or 'probabilities'. Received: {self._folder} with {sorted(outputs)}"
+            )
+        return floats[0]

@@ -1,0 +1,67 @@
+"""A TFLite file as a source of outputs, in the LiteRT interpreter."""
+
+import numpy as np
+
+from keras_distill.evaluation.sources.naming import named_inputs
+from keras_distill.export import litert
+from keras_distill.export.benchmark import benchmark
+
+
+class TFLiteFile:
+    """A file with one signature, as `export_tflite` writes it."""
+
+    batch_size = 64
+    kind = "TFLite"
+    domain = num_parameters = None
+
+    def __init__(self, path):
+        self._path = path
+        content = path.read_bytes()
+        self._interpreter = litert.open_file(content)
+        self._inputs = self._interpreter.get_signature_runner().get_input_details()
+        self.reads_text = any(detail["dtype"] is np.bytes_ for detail in self._inputs.values())
+        self.num_bytes = len(content)
+
+    def __call__(self, x):
+        batch_size = next(iter(self._inputs.values()))["shape"][0]
+        outputs = litert.run_file(self._interpreter, self._named(x), batch_size)
+        if len(outputs) != 1:
+            raise ValueError(
+                "A file that is compared must have one output. Received: "
+                f"{self._path} with {sorted(outputs)}"
+            )
+        return next(iter(outputs.values()))
+
+    def num_flops(self, x):
+        return None
+
+    def latencies(self, x, num_threads):
+        inputs = {
+            name: litert.quantized(values[:1], self._inputs[name])
+            for name, values in self._named(x).items()
+        }
+        return {
+            count: benchmark(self._path, num_threads=count, inputs=inputs) for count in num_threads
+        }
+
+    def _named(self, x):
+        named = named_inputs(f"{self._path}", self._inputs, x)
+        return {name: self._fill_up(name, np.asarray(v)) for name, v in named.items()}
+
+    def _fill_up(self, name, values):
+        """Appends zeros where the file has a fixed, larger size."""
+        sizes = self._inputs[name]["shape"][1:]
+        if values.ndim != len(sizes) + 1 or np.any(values.shape[1:] > sizes):
+            raise ValueError(
+                f"{self._path} takes {name!r} of shape {tuple(sizes)} for each example. Received: "
+                f"{values.shape[1:]}. Give a preprocessor that cuts at that length, or export with "
+                "a longer sequence_length."
+            )
+        missing = sizes - values.shape[1:]
+        filled = np.pad(values, [(0, 0), *((0, count) for count in missing)])
+        # Floats for a file of integers become those by its scales, when it runs.
+        is_quantized = filled.dtype.kind == "f" and np.issubdtype(self._dtype(name), np.integer)
+        return filled if is_quantized else filled.astype(self._dtype(name))
+
+    def _dtype(self, name):
+        return self._inputs[name]["dtype"]

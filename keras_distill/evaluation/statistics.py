@@ -1,0 +1,47 @@
+"""Figures of a data set as functions of how often each example counts."""
+
+import numpy as np
+
+
+class OfSums:
+    """A figure that depends on sums over the examples: a mean, an F1, a calibration error.
+
+    Args:
+        contributions: What each example adds, `(examples,)` or `(examples, terms)`, an
+            array or a SciPy sparse array.
+        function: Function from sums `(resamples, terms)` to figures `(resamples,)`, or
+            `(resamples, figures)`. None: of the one term, its mean over the examples.
+    """
+
+    def __init__(self, contributions, function=None):
+        is_vector = contributions.ndim == 1
+        self._contributions = contributions[:, None] if is_vector else contributions
+        self._function = function
+
+    def __call__(self, counts):
+        """Returns the figures for `(resamples, examples)`, how often each example counts."""
+        # As sums of floats: products of integers have no fast path.
+        sums = np.asarray((self._contributions.T @ counts.T.astype("float64")).T)
+        if self._function is None:
+            return sums[:, 0] / counts.sum(axis=1)
+        return self._function(sums)
+
+
+class OfExamples:
+    """A figure that needs all examples at once, such as a rank correlation.
+
+    Args:
+        function: Function from indices of examples, some of them more than once, to the
+            figure, NaN where it has none.
+    """
+
+    def __init__(self, function):
+        self._function = function
+
+    def __call__(self, counts):
+        return np.array([self._function(np.repeat(np.arange(len(row)), row)) for row in counts])
+
+
+def on_all(statistic, num_examples):
+    """The figure of the examples as they are, each once."""
+    return statistic(np.ones((1, num_examples), "int64"))[0]

@@ -1,0 +1,119 @@
+"""A comparison's figures as rows of text."""
+
+_UNITS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+
+
+def figure_rows(comparison):
+    """The main table, a column for each model: a list of rows of strings, the header first."""
+    models = comparison.models.values()
+    threads = sorted({count for model in models for count in model.cost.median_ms})
+    rows = [["", *comparison.models]]
+    for measure in dict.fromkeys(m.name for model in models for m in model.figures):
+        found = [_find(model, measure) for model in models]
+        rows.append([measure, *(show_value(*pair) if pair else "" for pair in found)])
+    costs = [model.cost for model in models]
+    rows += [
+        ["parameters", *(show_count(cost.num_parameters) for cost in costs)],
+        ["FLOPs", *(show_count(cost.num_flops) for cost in costs)],
+        ["bytes", *(show_count(cost.num_bytes) for cost in costs)],
+        ["bytes of memory", *(show_count(cost.memory_bytes) for cost in costs)],
+    ]
+    for count in threads:
+        label = f"ms, {count} thread{'s' if count > 1 else ''}"
+        rows.append([label, *(show_ms(cost.median_ms.get(count)) for cost in costs)])
+        rows.append([f"{label}, p95", *(show_ms(cost.p95_ms.get(count)) for cost in costs)])
+    return [row for row in rows if any(row[1:])]
+
+
+def _find(model, name):
+    return next(((m, figure) for m, figure in model.figures.items() if m.name == name), None)
+
+
+def difference_rows(comparison):
+    """Each model against the baseline; empty without one."""
+    rows = []
+    for name, model in comparison.models.items():
+        measures = {m.name: m for m in model.figures}
+        for measure, difference in model.differences.items():
+            is_share = measures[measure].is_share
+            low, high = (show_signed(v, is_share) for v in (difference.low, difference.high))
+            mcnemar = show_p(model.mcnemar) if measure == "accuracy" else ""
+            rows.append(
+                [
+                    name,
+                    measure,
+                    show_signed(difference.value, is_share),
+                    f"{low} to {high}",
+                    show_p(difference.p_value),
+                    mcnemar,
+                ]
+            )
+    if not rows:
+        return []
+    title = f"minus {comparison.baseline}"
+    return [["model", "measure", title, "95 % interval", "p, bootstrap", "p, McNemar"], *rows]
+
+
+def as_text(comparison):
+    """The tables in columns, for a terminal."""
+    parts = [_summary(comparison), *map(_aligned, _tables(comparison))]
+    return "\n\n".join(parts)
+
+
+def as_markdown(comparison):
+    """The tables in Markdown."""
+    return "\n\n".join([_summary(comparison), *map(_markdown, _tables(comparison))])
+
+
+def show_value(measure, figure):
+    """A figure with its interval; shares in percent."""
+    scale, digits = (100, 2) if measure.is_share else (1, 3)
+    value, low, high = (scale * v for v in (figure.value, figure.low, figure.high))
+    return f"{value:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+
+
+def show_signed(value, is_share):
+    """A difference; of shares in points."""
+    return f"{100 * value:+.2f}" if is_share else f"{value:+.3f}"
+
+
+def show_p(p_value):
+    """A p value; "" for none."""
+    return "" if p_value is None else "< 0.001" if p_value < 0.001 else f"{p_value:.3f}"
+
+
+def show_count(number):
+    """A number with three digits and its unit, such as "1.23 M"; "" for none."""
+    if number is None:
+        return ""
+    for size, unit in _UNITS:
+        if number >= size:
+            return f"{number / size:.3g} {unit}"
+    return str(number)
+
+
+def show_ms(milliseconds):
+    """A time; "" for none."""
+    return "" if milliseconds is None else f"{milliseconds:.3g}"
+
+
+def _summary(comparison):
+    text = f"{comparison.num_examples:,} examples, {comparison.task.name}"
+    return text + ". Shares in %, with 95 % bootstrap intervals over the examples."
+
+
+def _tables(comparison):
+    return [rows for rows in (figure_rows(comparison), difference_rows(comparison)) if rows]
+
+
+def _aligned(rows):
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)) for row in rows]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _markdown(rows):
+    header, *rest = rows
+    lines = [header, ["---"] * len(header), *rest]
+    escaped = ([cell.replace("|", "\\|") for cell in line] for line in lines)
+    return "\n".join(f"| {' | '.join(line)} |" for line in escaped)

@@ -1,0 +1,326 @@
+import json
+import pathlib
+import re
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers
+
+import keras_distill as kd
+from keras_distill.evaluation.flops import count_flops
+
+README = pathlib.Path(__file__).resolve().parents[2] / "README.md"
+rng = np.random.default_rng(0)
+X = rng.normal(size=(60, 6)).astype("float32")
+Y = rng.integers(0, 3, 60)
+
+
+def make(units=3, activation=None, hidden=8):
+    inputs = keras.Input((6,), name="x")
+    hidden = layers.Dense(hidden, "relu")(inputs)
+    return keras.Model(inputs, layers.Dense(units, activation)(hidden))
+
+
+def compare(models, data=(X, Y), **settings):
+    settings = {"num_threads": (), "num_resamples": 50, "verbose": 0, **settings}
+    return kd.compare(models, data, **settings)
+
+
+def figures(comparison, name):
+    return {measure.name: f.value for measure, f in comparison[name].figures.items()}
+
+
+class TestKindsOfModels:
+    def test_all_give_the_same_figures(self, tmp_path):
+        keras.utils.set_random_seed(1)
+        model = make()
+        model.save(tmp_path / "model.keras")
+        kd.export_tflite(model, tmp_path / "model.tflite")
+        kd.export_saved_model(model, tmp_path / "served", labels=["a", "b", "c"])
+        examples = tf.data.Dataset.from_tensor_slices(X)
+        store = kd.TeacherStore.build(
+            examples, model, tmp_path / "store", dtype="float32", verbose=0
+        )
+        comparison = compare(
+            {
+                "keras": model,
+                "path": tmp_path / "model.keras",
+                "str": str(tmp_path / "model.tflite"),
+                "versions": tmp_path / "served",
+                "version": tmp_path / "served" / "1",
+                "store": store,
+                "store's path": tmp_path / "store",
+                "function": lambda x: model(x)[:],
+            }
+        )
+        expected = figures(comparison, "keras")
+        for name in comparison.models:
+            assert figures(comparison, name) == pytest.approx(expected, abs=1e-4), name
+        kinds = [m.kind for m in comparison.models.values()]
+        assert kinds == [
+            *("Keras", "Keras", "TFLite", "SavedModel", "SavedModel", "store", "store", "function")
+        ]
+        cost = comparison["keras"].cost
+        assert cost.num_parameters == 6 * 8 + 8 + 8 * 3 + 3
+        assert cost.num_bytes == 4 * cost.num_parameters
+        assert comparison["str"].cost.num_bytes == (tmp_path / "model.tflite").stat().st_size
+        model.compile(loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+        accuracy = model.evaluate(X, Y, verbose=0, return_dict=True)["accuracy"]
+        assert comparison["keras"]["accuracy"].value == pytest.approx(accuracy)
+
+    def test_an_int8_file_gets_floats(self, tmp_path):
+        model = make()
+        kd.export_tflite(model, tmp_path / "m.tflite", quantization="int8", representative_data=X)
+        comparison = compare({"teacher": model, "int8": tmp_path / "m.tflite"})
+        assert comparison["int8"]["agreement"].value > 0.9
+        assert 0 < comparison["int8"]["fidelity"].value < 0.01
+
+    def test_softmax_and_logits_are_alike(self):
+        model = make()
+        softmax = keras.Model(model.input, layers.Softmax()(model.output))
+        comparison = compare({"teacher": model, "student": softmax})
+        assert comparison["student"]["fidelity"].value == pytest.approx(0, abs=1e-6)
+
+    def test_time_and_memory(self, tmp_path):
+        model = make()
+        kd.export_tflite(model, tmp_path / "m.tflite")
+        comparison = compare({"keras": model, "file": tmp_path / "m.tflite"}, num_threads=(1,))
+        for name in ("keras", "file"):
+            cost = comparison[name].cost
+            assert 0 < cost.median_ms[1] <= cost.p95_ms[1]
+            assert cost.memory_bytes > 0
+
+    def test_unknown(self, tmp_path):
+        with pytest.raises(ValueError, match=r"models\['m'\] must be the path.*is not there"):
+            compare({"m": tmp_path / "none.tflite"})
+        with pytest.raises(ValueError, match=r"models\['m'\] must be the path.*is none of them"):
+            compare({"m": tmp_path})
+        with pytest.raises(ValueError, match=r"models\['m'\] must be a keras.Model"):
+            compare({"m": 3})
+
+    def test_an_unsafe_file_is_refused(self, tmp_path):
+        """A Lambda is code: Keras's safe mode does not load it."""
+        inputs = keras.Input((6,))
+        model = keras.Model(inputs, layers.Lambda(lambda x: x[:, :3])(inputs))
+        model.save(tmp_path / "m.keras")
+        with pytest.raises(ValueError, match=r"(?i)unsafe|lambda"):
+            compare({"m": tmp_path / "m.keras"})
+
+
+class TestData:
+    def test_ways_to_give_it(self):
+        model = make()
+        expected = figures(compare({"m": model}), "m")
+        one_hot = keras.utils.to_categorical(Y, 3)
+        for data in (
+            (X, one_hot),
+            (X, Y[:, None]),
+            tf.data.Dataset.from_tensor_slices((X, Y)).batch(7),
+        ):
+            assert figures(compare({"m": model}, data), "m") == pytest.approx(expected)
+
+    def test_without_labels_the_teacher_is_the_measure(self):
+        comparison = compare({"teacher": make(), "student": make()}, (X,))
+        assert set(figures(comparison, "student")) == {"agreement", "fidelity"}
+        assert figures(comparison, "teacher") == {}
+
+    def test_examples_without_a_label_are_left_out(self):
+        model, labels = make(), np.where(np.arange(60) % 2, -1, Y)
+        comparison = compare({"m": model}, (X, labels))
+        assert comparison.num_examples == 30
+        expected = figures(compare({"m": model}, (X[::2], Y[::2])), "m")
+        assert figures(comparison, "m") == pytest.approx(expected)
+
+    def test_teacher_and_student_read_their_parts(self):
+        model, other = make(), rng.normal(size=X.shape).astype("float32")
+        inputs = kd.DistillationInputs(student=X, teacher=other)
+        comparison = compare({"teacher": model, "student": model}, (inputs, Y))
+        assert comparison["teacher"]["accuracy"].value == np.mean(
+            model.predict(other, verbose=0).argmax(1) == Y
+        )
+        assert comparison["student"]["accuracy"].value == np.mean(
+            model.predict(X, verbose=0).argmax(1) == Y
+        )
+
+    def test_texts_of_all_lengths(self, tmp_path):
+        texts = [" ".join(rng.choice(["a", "b", "c"], rng.integers(1, 9))) for _ in range(80)]
+        train = kd.text.from_lists(texts, rng.choice(["x", "y", "z"], 80).tolist())
+        words = kd.text.learn_words(texts, size=10, max_length=8)
+        model = kd.students.text_cnn(words, 3, embedding_dim=4, filters=4)
+        kd.export_tflite(
+            model, tmp_path / "m.tflite", sequence_length=8, representative_data=words(texts[:9])
+        )
+        strings = keras.Input((), dtype="string")
+        on_texts = keras.Model(strings, model(words(strings)))
+        models = {"teacher": on_texts, "ids": model, "file": tmp_path / "m.tflite"}
+        comparison = compare(models, train, preprocessors={"ids": words, "file": words})
+        assert comparison["ids"]["agreement"].value == 1
+        assert comparison["file"]["fidelity"].value == pytest.approx(0, abs=1e-6)
+        assert comparison.class_names == ("x", "y", "z")
+        expected = on_texts.predict(tf.constant(texts), verbose=0).argmax(1) == train.labels
+        assert comparison["teacher"]["accuracy"].value == expected.mean()
+        with pytest.raises(
+            ValueError, match=r"models\['ids'\] reads numbers.*preprocessors=\{'ids'"
+        ):
+            compare(models, train)
+
+    def test_tags(self):
+        sentences = [["in", "Paris"], ["Ann", "is", "in", "New", "York"], ["no"]]
+        tags = [["O", "B-place"], ["B-person", "O", "O", "B-place", "I-place"], ["O"]]
+        data = kd.text.from_lists(sentences, tags, tags=True)
+        by_word = {
+            w: data.class_names.index(t) for s, r in zip(sentences, tags) for w, t in zip(s, r)
+        }
+
+        def oracle(words):
+            names = np.array(keras.ops.convert_to_numpy(words)).astype(str)
+            ids = np.vectorize(lambda word: by_word.get(word, 0))(names)
+            return keras.utils.to_categorical(ids, len(data.class_names))
+
+        comparison = compare({"teacher": oracle, "student": oracle}, data)
+        found = figures(comparison, "student")
+        assert found["span_f1"] == found["accuracy"] == found["agreement"] == 1
+
+    def test_numbers(self):
+        labels = rng.normal(size=60).astype("float32")
+        comparison = compare({"teacher": make(1), "alone": make(1)}, (X, labels))
+        assert set(figures(comparison, "alone")) == {"mae", "spearman", "teacher_mae"}
+        assert "accuracy" not in str(comparison)
+
+    def test_bad(self):
+        model = make()
+        for data, message in (
+            ([1], "data must be text.Examples, a tuple"),
+            ((X[:0], Y[:0]), "empty data set"),
+            ((X, {"a": Y}), "one label for each example"),
+            ((X, np.full(60, -1)), "all negative"),
+            ((X, Y + 1), "labels below 3.*label of 3"),
+            (tf.data.Dataset.from_tensors((X, Y)).repeat(), "endless"),
+            ((X, Y.astype("float32")), "must give one number.*3 outputs"),
+        ):
+            with pytest.raises(ValueError, match=message):
+                compare({"m": model}, data)
+
+    def test_bad_arguments(self):
+        model = make()
+        for settings, message in (
+            ({"teacher": "x"}, "teacher must be the name of one of the models.*'x'"),
+            ({"baseline": "x"}, "baseline must be the name"),
+            ({"preprocessors": {"x": len}}, "preprocessors must be a dict"),
+            ({"class_names": ["a"]}, "a name for each of 3 classes. Received: 1"),
+            ({"num_resamples": 0}, "num_resamples"),
+        ):
+            with pytest.raises(ValueError, match=message):
+                compare({"m": model}, **settings)
+        with pytest.raises(ValueError, match="models must be a dict"):
+            compare([model])
+        with pytest.raises(ValueError, match="the same classes"):
+            compare({"m": model, "n": make(4)})
+
+    def test_bad_outputs(self):
+        with pytest.raises(ValueError, match="must give finite outputs"):
+            compare({"m": lambda x: np.full((len(x), 3), np.nan, "float32")})
+        with pytest.raises(ValueError, match="one row for each example"):
+            compare({"m": lambda x: np.zeros((1, 3), "float32")})
+        with pytest.raises(ValueError, match="must have one output"):
+            compare({"m": lambda x: [np.zeros((len(x), 3), "float32")] * 2})
+
+
+class TestAgainstTheBaseline:
+    def test_differences_are_paired(self):
+        """Two models that are equally good on all examples do not differ on any draw."""
+        model = make()
+        softer = keras.Model(model.input, layers.Rescaling(0.5)(model.output))
+        comparison = compare({"alone": model, "distilled": softer})
+        difference = comparison["distilled"].differences["accuracy"]
+        assert (difference.value, difference.low, difference.high) == (0, 0, 0)
+        assert difference.p_value == comparison["distilled"].mcnemar == 1
+        nll = comparison["distilled"].differences["nll"]
+        expected = comparison["distilled"]["nll"].value - comparison["alone"]["nll"].value
+        assert nll.value == pytest.approx(expected)
+        assert comparison["alone"].differences == {}
+
+    def test_a_better_model_is_found(self):
+        def oracle(x):
+            places = [np.flatnonzero((row == X).all(1))[0] for row in np.asarray(x)]
+            return 5 * keras.utils.to_categorical(Y[places], 3)
+
+        comparison = compare({"alone": make(), "oracle": oracle}, num_resamples=500)
+        difference = comparison["oracle"].differences["accuracy"]
+        assert 0 < difference.low < difference.value < difference.high
+        assert difference.p_value < 0.01
+        assert comparison["oracle"].mcnemar < 0.001
+
+
+@pytest.fixture(scope="module")
+def comparison():
+    models = {"teacher": make(hidden=16), "alone": make(), "a|b": make()}
+    return compare(models, class_names=["x", "y", "z"])
+
+
+class TestWriting:
+    def test_text(self, comparison):
+        lines = str(comparison).splitlines()
+        assert lines[0].startswith("60 examples, classification")
+        assert re.search(r"^accuracy +\d+\.\d\d \(", str(comparison), re.MULTILINE)
+        assert max(map(len, lines)) < 120
+
+    def test_json(self, comparison, tmp_path):
+        comparison.write_json(tmp_path / "c.json")
+        read = json.loads((tmp_path / "c.json").read_text())
+        alone = read["models"]["alone"]
+        assert alone["figures"]["accuracy"]["value"] == comparison["alone"]["accuracy"].value
+        assert set(alone["class_f1"]) == {"x", "y", "z"}
+        assert read["models"]["a|b"]["differences"]["nll"]["p_value"] > 0
+
+    def test_markdown(self, comparison, tmp_path):
+        comparison.write_markdown(tmp_path / "c.md")
+        tables = [line for line in (tmp_path / "c.md").read_text().splitlines() if "|" in line]
+        assert tables[0] == "|  | teacher | alone | a\\|b |"
+
+    def test_nothing_is_half_written(self, comparison, tmp_path):
+        (tmp_path / "c.json").write_text("before")
+        with pytest.raises(ValueError, match="path must be a file"):
+            comparison.write_json(tmp_path)
+        assert (tmp_path / "c.json").read_text() == "before"
+        assert [path.name for path in tmp_path.iterdir()] == ["c.json"]
+
+
+def test_readme(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    section = README.read_text().split("## Which model to ship")[1].split("\n## ")[0]
+    (block,) = (part.split("```")[0] for part in section.split("```python\n")[1:])
+    (tmp_path / "test.tsv").write_text("text\tlabel\ngood\tyes\nbad\tno\nvery good\tyes\n")
+    train = kd.text.read_tsv("test.tsv")
+    words = kd.text.learn_words(train.texts, size=10, max_length=4)
+    students = [kd.students.text_cnn(words, 2, embedding_dim=4, filters=4) for _ in range(2)]
+    texts = keras.Input((), dtype="string")
+    teacher = keras.Model(texts, students[0](words(texts)))
+    kd.export_tflite(students[1], "app/student.tflite", sequence_length=4)
+    names = {"alone": students[0], "student": students[1], "teacher": teacher}
+    exec(compile(block, "README.md", "exec"), {"kd": kd, "train": train, "words": words, **names})
+    assert "Difference(value=" in capsys.readouterr().out
+    assert (tmp_path / "comparison.html").stat().st_size > 10_000
+
+
+class TestFlops:
+    @pytest.mark.parametrize(
+        ("shape", "layer", "expected"),
+        [
+            ((10,), lambda: layers.Dense(5), 2 * 10 * 5 + 5),
+            ((8, 8, 3), lambda: layers.Conv2D(4, 3), 36 * 4 * (2 * 27 + 1)),
+        ],
+    )
+    def test_by_hand(self, shape, layer, expected):
+        model = keras.Sequential([keras.Input(shape), layer()])
+        assert count_flops(model, np.zeros((1, *shape), "float32")) == expected
+
+    def test_a_loop_counts_as_often_as_it_runs(self):
+        model = keras.Sequential([keras.Input((None, 10)), layers.LSTM(4)])
+        products = 2 * 10 * 16 + 2 * 4 * 16
+        counts = [count_flops(model, np.zeros((1, n, 10), "float32")) for n in (5, 10)]
+        assert 5 * products < counts[0] < 1.5 * 5 * products
+        assert counts[1] - counts[0] == pytest.approx(counts[0], rel=0.1)
+        assert not model.layers[0].unroll

@@ -1,0 +1,223 @@
+"""Every measure against scikit-learn, SciPy or a plain loop, also on resamples."""
+
+import numpy as np
+import pytest
+import scipy.stats
+from scipy.special import log_softmax
+from sklearn import metrics
+
+from keras_distill.evaluation.bootstrap import Bootstrap
+from keras_distill.evaluation.bootstrap import interval
+from keras_distill.evaluation.bootstrap import p_value
+from keras_distill.evaluation.classification import Classification
+from keras_distill.evaluation.regression import Regression
+from keras_distill.evaluation.statistics import OfSums
+from keras_distill.evaluation.statistics import on_all
+from keras_distill.evaluation.tagging import Tagging
+from keras_distill.evaluation.tagging import spans
+
+rng = np.random.default_rng(0)
+
+
+def calibration_error(labels, probabilities):
+    confidence, is_right = probabilities.max(1), probabilities.argmax(1) == labels
+    bins = np.minimum((confidence * 15).astype(int), 14)
+    gaps = [
+        np.mean(bins == b) * abs(confidence[bins == b].mean() - is_right[bins == b].mean())
+        for b in np.unique(bins)
+    ]
+    return sum(gaps)
+
+
+def expected_of_classes(labels, answers):
+    probabilities, num_classes = np.exp(answers), answers.shape[1]
+    expected = {
+        "accuracy": metrics.accuracy_score(labels, answers.argmax(1)),
+        "macro_f1": metrics.f1_score(labels, answers.argmax(1), average="macro"),
+        "nll": -np.mean(answers[np.arange(len(labels)), labels]),
+        "brier": np.mean(np.sum((probabilities - np.eye(num_classes)[labels]) ** 2, 1)),
+        "ece": calibration_error(labels, probabilities),
+    }
+    if num_classes == 2:
+        expected["auc"] = metrics.roc_auc_score(labels, answers[:, 1] - answers[:, 0])
+    if num_classes > 5:
+        classes = range(num_classes)
+        expected["top_5_accuracy"] = metrics.top_k_accuracy_score(
+            labels, answers, k=5, labels=classes
+        )
+    return expected
+
+
+def values(measures, num_examples, counts=None):
+    counts = np.ones(num_examples, int) if counts is None else counts
+    return {measure.name: measure.statistic(counts[None])[0] for measure in measures}
+
+
+def assert_equal(found, expected):
+    assert set(found) == set(expected)
+    for name, value in expected.items():
+        np.testing.assert_allclose(found[name], value, rtol=1e-9, atol=1e-12, err_msg=name)
+
+
+@pytest.mark.parametrize("scale", [1, 30, 1e4])
+@pytest.mark.parametrize("num_classes", [2, 3, 40])
+def test_classification(num_classes, scale):
+    labels = rng.integers(0, num_classes, 200)
+    logits = scale * rng.normal(size=(200, num_classes)).astype("float32")
+    task = Classification(labels)
+    answers = task.answers(logits, "logits")
+    np.testing.assert_allclose(answers, log_softmax(logits.astype("float64"), 1), atol=1e-9)
+    assert_equal(values(task.measures(answers), 200), expected_of_classes(labels, answers))
+    counts = np.bincount(rng.integers(0, 200, 200), minlength=200)
+    drawn = np.repeat(np.arange(200), counts)
+    assert_equal(
+        values(task.measures(answers), 200, counts),
+        expected_of_classes(labels[drawn], answers[drawn]),
+    )
+    f1 = metrics.f1_score(labels, answers.argmax(1), average=None, labels=range(num_classes))
+    np.testing.assert_allclose(np.nan_to_num(on_all(task.class_f1(answers), 200)), f1)
+
+
+def test_against_the_teacher():
+    teacher, student = log_softmax(rng.normal(size=(2, 50, 4)), -1)
+    found = values(Classification(None).teacher_measures(teacher, student), 50)
+    divergence = np.mean(scipy.stats.entropy(np.exp(teacher), np.exp(student), axis=1))
+    agreement = metrics.accuracy_score(teacher.argmax(1), student.argmax(1))
+    assert_equal(found, {"agreement": agreement, "fidelity": divergence})
+    assert_equal(
+        values(Classification(None).teacher_measures(teacher, teacher), 50),
+        {"agreement": 1, "fidelity": 0},
+    )
+
+
+@pytest.mark.parametrize("domain", ["softmax", None])
+def test_probabilities_are_recognised(domain):
+    logits = rng.normal(size=(20, 3))
+    answers = Classification(None).answers(np.exp(log_softmax(logits, -1)), domain)
+    np.testing.assert_allclose(answers, log_softmax(logits, -1))
+
+
+def test_an_impossible_class_has_a_finite_price():
+    answers = Classification(None).answers(np.array([[1.0, 0.0]], "float32"), "softmax")
+    assert np.isfinite(answers).all()
+    assert answers[0, 1] < -80
+
+
+@pytest.mark.parametrize("domain", ["logits", "sigmoid"])
+def test_one_output_is_the_second_of_two_classes(domain):
+    logits = np.array([[2.0], [-3.0]])
+    given = logits if domain == "logits" else 1 / (1 + np.exp(-logits))
+    both = np.concatenate([np.zeros((2, 1)), logits], 1)
+    answers = Classification(None).answers(given, domain)
+    np.testing.assert_allclose(answers, log_softmax(both, -1))
+
+
+def test_mcnemar():
+    """Of 20 examples 9 are right in one model alone, 2 in the other alone."""
+    labels = np.zeros(20, int)
+    one, other = np.zeros((2, 20, 2))
+    one[:, 1], other[:, 1] = -1, -1
+    other[:9, 1], one[9:11, 1] = 1, 1
+    expected = 2 * scipy.stats.binom.cdf(2, 11, 0.5)
+    assert Classification(labels).mcnemar(one, other) == pytest.approx(expected)
+    assert Classification(labels).mcnemar(one, one) == 1
+
+
+def test_reliability():
+    labels = np.array([0, 1, 0, 0])
+    answers = np.log([[0.9, 0.1], [0.92, 0.08], [0.55, 0.45], [0.99, 0.01]])
+    confidence, accuracy, count = Classification(labels).reliability(answers)
+    np.testing.assert_allclose(confidence, [0.55, 0.91, 0.99])
+    np.testing.assert_allclose(accuracy, [1, 0.5, 1])
+    assert count.tolist() == [1, 2, 1]
+
+
+def test_regression():
+    labels, teacher = rng.normal(size=(2, 60))
+    predicted = labels + rng.normal(size=60)
+    task = Regression(labels)
+    answers = task.answers(predicted[:, None].astype("float32"), None)
+    expected = {
+        "mae": metrics.mean_absolute_error(labels, answers),
+        "spearman": scipy.stats.spearmanr(labels, answers).statistic,
+    }
+    assert_equal(values(task.measures(answers), 60), expected)
+    found = values(task.teacher_measures(teacher, answers), 60)
+    assert_equal(found, {"teacher_mae": np.mean(np.abs(teacher - answers))})
+    assert np.isnan(values(task.measures(np.zeros(60)), 60)["spearman"])
+
+
+class TestTagging:
+    tags = ("O", "B-person", "I-person", "B-place", "I-place")
+
+    @pytest.mark.parametrize(
+        ("row", "expected"),
+        [
+            ("O O", []),
+            ("B-a I-a O B-a", [(0, 2, "a"), (3, 4, "a")]),
+            ("B-a B-a", [(0, 1, "a"), (1, 2, "a")]),
+            ("B-a I-b I-b", [(0, 1, "a"), (1, 3, "b")]),
+            ("O I-b I-c", [(1, 2, "b"), (2, 3, "c")]),
+            ("B-c B-c I-a", [(0, 1, "c"), (1, 2, "c"), (2, 3, "a")]),
+        ],
+    )
+    def test_spans(self, row, expected):
+        assert sorted(spans(row.split())) == expected
+
+    def test_sentences_are_drawn_whole(self):
+        labels = [rng.integers(0, 5, length) for length in (4, 1, 7, 3)]
+        logits = [rng.normal(size=(len(row), 5)) for row in labels]
+        task = Tagging(labels, self.tags)
+        answers = task.answers(logits, "logits")
+        counts = np.array([2, 0, 1, 1])
+        found = values(task.measures(answers), 4, counts)
+        right = true = said = 0
+        drawn_labels, drawn_words = [], []
+        for count, row, logit in zip(counts, labels, logits):
+            sets = [spans([self.tags[i] for i in tags]) for tags in (row, logit.argmax(1))]
+            right += count * len(sets[0] & sets[1])
+            true, said = true + count * len(sets[0]), said + count * len(sets[1])
+            drawn_labels += [row] * count
+            drawn_words += [logit.argmax(1)] * count
+        assert found["span_f1"] == pytest.approx(2 * right / (true + said))
+        drawn_labels, drawn_words = map(np.concatenate, (drawn_labels, drawn_words))
+        assert found["accuracy"] == pytest.approx(np.mean(drawn_labels == drawn_words))
+
+    def test_tags_without_spans(self):
+        task = Tagging([np.array([0, 1])], ("noun", "verb"))
+        measures = task.measures(task.answers([rng.normal(size=(2, 2))], "logits"))
+        assert "span_f1" not in {measure.name for measure in measures}
+
+
+class TestBootstrap:
+    def test_interval_of_a_mean(self):
+        """Near that of the normal distribution, with 2,000 examples."""
+        sample = rng.normal(size=2000)
+        resampled = Bootstrap(2000, seed=1).resample({"mean": OfSums(sample)})["mean"]
+        low, high = interval(resampled)
+        half = 1.96 * sample.std() / np.sqrt(2000)
+        assert low == pytest.approx(sample.mean() - half, abs=0.15 * half)
+        assert high == pytest.approx(sample.mean() + half, abs=0.15 * half)
+
+    def test_the_same_draws_for_all_and_again(self):
+        sample = rng.normal(size=50)
+        statistics = {"one": OfSums(sample), "more": OfSums(sample + 1)}
+        resampled = Bootstrap(50, 20, seed=3).resample(statistics)
+        np.testing.assert_allclose(resampled["more"] - resampled["one"], 1)
+        again = Bootstrap(50, 20, seed=3).resample(statistics)
+        np.testing.assert_array_equal(again["one"], resampled["one"])
+        assert len(set(resampled["one"])) == 20
+
+    def test_p_value(self):
+        assert p_value(np.full(999, 2.0)) == pytest.approx(2 / 1000)
+        assert p_value(np.zeros(999)) == 1
+        assert p_value(np.concatenate([np.ones(949), -np.ones(50)])) == pytest.approx(0.102)
+
+    def test_half_of_true_nulls_have_a_p_below_one_half(self):
+        p_values = []
+        for seed in range(200):
+            differences = np.random.default_rng(seed).normal(size=80)
+            resampled = Bootstrap(80, 200, seed).resample({"d": OfSums(differences)})
+            p_values.append(p_value(resampled["d"]))
+        assert np.mean(np.array(p_values) < 0.5) == pytest.approx(0.5, abs=0.12)
+        assert np.mean(np.array(p_values) < 0.05) < 0.12
