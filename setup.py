@@ -48,6 +48,7 @@ setup(
         "tensorflow-text",
         "xxhash",
     ],
+    entry_points={"console_scripts": ["keras-distill = keras_distill.cli:main"]},
     extras_require={
         "beam": BEAM,
         "test": TEST,

@@ -16,6 +16,7 @@ if _backend != "tensorflow":
 
 from keras_distill import beam
 from keras_distill import export
+from keras_distill import jobs
 from keras_distill import losses
 from keras_distill import store
 from keras_distill import students
@@ -57,6 +58,7 @@ __all__ = [
     "export",
     "export_saved_model",
     "export_tflite",
+    "jobs",
     "losses",
     "metrics",
     "pair_inputs",

@@ -1,0 +1,349 @@
+"""The command keras-distill: argparse over the public functions, no logic of its own."""
+
+import argparse
+import contextlib
+import dataclasses
+import json
+import os
+import pathlib
+import sys
+import traceback
+
+_EXAMPLES = {
+    "text": "keras-distill text reviews.csv --teacher bert_base_en_uncased --output out",
+    "label": "keras-distill label texts.txt --teacher teacher.keras --output answers",
+    "export": "keras-distill export student.keras --tflite student.tflite --sequence-length 64",
+    "compare": "keras-distill compare big=teacher.keras small=served/1 --data test.csv",
+    "describe": "keras-distill describe student.tflite",
+    "benchmark": "keras-distill benchmark student.tflite --threads 1 2",
+}
+_SUCCESS, _FAILURE, _INTERRUPTED = 0, 1, 130
+
+
+def main(arguments=None):
+    """Runs the command.
+
+    Args:
+        arguments: List of str; None: those of the process.
+
+    Returns:
+        The exit code: 0, 1 for an error, 130 for Ctrl-C; 2, for wrong options, comes from
+        argparse.
+    """
+    options = _parser().parse_args(arguments)
+    # TensorFlow's remarks on its own start.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    answers = sys.stdout
+    try:
+        with _progress(options):
+            result = options.run(options)
+    except KeyboardInterrupt:
+        print("\nStopped. The same command goes on from here.", file=sys.stderr)
+        return _INTERRUPTED
+    except Exception as error:
+        if options.debug:
+            traceback.print_exc()
+        print(f"Error: {_explain(error)}", file=sys.stderr)
+        return _FAILURE
+    print(json.dumps(result, indent=2) if options.json else options.show(result), file=answers)
+    return _SUCCESS
+
+
+def _parser():
+    parser = argparse.ArgumentParser(
+        prog="keras-distill",
+        description="Trains a small Keras model from a large one, ships it, and proves it.",
+        epilog="keras-distill COMMAND --help has an example of each.",
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    _add_text(_command(commands, "text", "a whole job, from a table of texts to a phone's file"))
+    _add_label(_command(commands, "label", "store a teacher's answers to texts"))
+    _add_export(_command(commands, "export", "write a model for phones or servers"))
+    _add_compare(_command(commands, "compare", "put models side by side on a test set"))
+    _add_describe(_command(commands, "describe", "what a .tflite file takes, gives and needs"))
+    _add_benchmark(_command(commands, "benchmark", "how fast a model runs on this machine"))
+    return parser
+
+
+def _command(commands, name, title):
+    command = commands.add_parser(
+        name, help=title, description=f"{title[0].upper()}{title[1:]}.", epilog=_EXAMPLES[name]
+    )
+    command.add_argument("--json", action="store_true", help="print the result as JSON alone")
+    command.add_argument("--quiet", action="store_true", help="no progress, only the result")
+    command.add_argument("--debug", action="store_true", help="show where an error comes from")
+    return command
+
+
+def _add_text(command):
+    job = dict(_text_job_defaults())
+    command.add_argument("train", help="a .csv, .tsv or .jsonl file with texts and labels (or .gz)")
+    command.add_argument("--output", required=True, help="folder for all that is written")
+    command.add_argument(
+        "--teacher",
+        required=True,
+        help="a KerasHub preset or folder, a Hugging Face folder, or a TF-Hub handle or folder, to "
+        "be fine-tuned; a .keras file of a classifier that reads texts; or 'ensemble': four "
+        "networks from scratch, without a download",
+    )
+    command.add_argument("--preprocessor", help="a TF-Hub teacher's preprocessor")
+    command.add_argument(
+        "--student",
+        choices=("bilstm", "text_cnn", "transformer"),
+        default=job["student"],
+        help="default: %(default)s",
+    )
+    command.add_argument("--test", help="a file like TRAIN; without it a part of TRAIN")
+    command.add_argument(
+        "--unlabelled",
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="more texts for the teacher to answer, one on a line; - is standard input",
+    )
+    command.add_argument("--text", default=job["text"], help="column; default: %(default)s")
+    command.add_argument("--label", default=job["label"], help="column; default: %(default)s")
+    command.add_argument(
+        "--augment",
+        dest="num_augmented",
+        type=int,
+        nargs="?",
+        const=10,
+        default=0,
+        metavar="ROUNDS",
+        help="make more texts, with words masked or replaced; 10 rounds if no number is given",
+    )
+    command.add_argument("--quantization", default=job["quantization"], help="default: %(default)s")
+    for name, title in (
+        ("max_length", "words of a text"),
+        ("vocabulary_size", "words that the student knows"),
+        ("teacher_epochs", "rounds of the teacher over the labelled texts"),
+        ("num_steps", "training steps of each student; default: by the number of texts"),
+        ("seed", "of all that is drawn"),
+    ):
+        default = "" if job[name] is None else "; default: %(default)s"
+        command.add_argument(
+            f"--{name.replace('_', '-')}", type=int, default=job[name], help=title + default
+        )
+    for name in ("alpha", "temperature", "test_rate"):
+        command.add_argument(
+            f"--{name.replace('_', '-')}",
+            type=float,
+            default=job[name],
+            help="default: %(default)s",
+        )
+    _add_threads(command)
+    command.add_argument(
+        "--dry-run", action="store_true", help="say what would be done, with sizes and times"
+    )
+    command.set_defaults(run=_run_text, show=_show_nothing)
+
+
+def _add_threads(command):
+    command.add_argument(
+        "--threads",
+        type=int,
+        nargs="*",
+        default=[1, 2],
+        metavar="N",
+        help="numbers of threads to time the models on; without a number they are not timed",
+    )
+
+
+def _text_job_defaults():
+    from keras_distill.jobs import TextJob
+
+    return [(field.name, field.default) for field in dataclasses.fields(TextJob)]
+
+
+def _run_text(options):
+    from keras_distill.jobs import TextJob
+
+    names = {name for name, _ in _text_job_defaults()}
+    settings = {name: value for name, value in vars(options).items() if name in names}
+    sequences = {"unlabelled": tuple(options.unlabelled), "num_threads": tuple(options.threads)}
+    job = TextJob(**{**settings, **sequences})
+    return job.dry_run() if options.dry_run else job.run()
+
+
+def _add_label(command):
+    command.add_argument("data", help="texts: a table, or a file with one on a line; -: stdin")
+    command.add_argument("--teacher", required=True, help="a .keras file that reads texts")
+    command.add_argument("--output", required=True, help="the store's folder")
+    command.add_argument("--text", default="text", help="column; default: %(default)s")
+    command.set_defaults(
+        run=_run_label, show=lambda r: f"{r['num_examples']:,} answers, {r['path']}"
+    )
+
+
+def _run_label(options):
+    import keras
+
+    import keras_distill as kd
+    from keras_distill.jobs.text_data import read_unlabelled
+
+    teacher = keras.models.load_model(options.teacher, compile=False)
+    examples = read_unlabelled(options.data, options.text)
+    store = kd.TeacherStore.build(examples, teacher, options.output)
+    return {"path": options.output, "num_examples": len(store)}
+
+
+def _add_export(command):
+    command.add_argument("model", help="a .keras file")
+    command.add_argument("--tflite", metavar="FILE", help="write a TFLite file")
+    command.add_argument("--saved-model", metavar="FOLDER", help="write a SavedModel")
+    command.add_argument("--quantization", default="none", help="default: %(default)s")
+    command.add_argument("--sequence-length", type=int, help="for sizes that the model leaves open")
+    command.add_argument("--data", metavar="FILE.npz", help="real inputs, an array x")
+    command.add_argument("--labels", metavar="FILE", help="names of the classes, one on a line")
+    command.set_defaults(run=_run_export, show=_show_fields)
+
+
+def _run_export(options):
+    import keras
+    import numpy as np
+
+    import keras_distill as kd
+
+    if options.tflite is None and options.saved_model is None:
+        raise ValueError("Give --tflite FILE, --saved-model FOLDER, or both. Received: none.")
+    model = keras.models.load_model(options.model, compile=False)
+    data = None
+    if options.data is not None:
+        with np.load(options.data) as arrays:
+            data = arrays["x"]
+    result = {}
+    if options.tflite is not None:
+        report = kd.export_tflite(
+            model,
+            options.tflite,
+            quantization=options.quantization,
+            sequence_length=options.sequence_length,
+            representative_data=data,
+        )
+        result = {**dataclasses.asdict(report), "path": str(report.path)}
+    if options.saved_model is not None:
+        labels = None
+        if options.labels is not None:
+            labels = pathlib.Path(options.labels).read_text(encoding="utf-8").splitlines()
+        folder = kd.export_saved_model(
+            model, options.saved_model, labels=labels, representative_data=data
+        )
+        result["saved_model"] = str(folder)
+    return result
+
+
+def _add_compare(command):
+    command.add_argument(
+        "models", nargs="+", metavar="NAME=MODEL", help=".keras, .tflite, SavedModel or store"
+    )
+    command.add_argument(
+        "--data", required=True, help="a table of texts and labels, or an .npz with x and y"
+    )
+    command.add_argument("--text", default="text", help="column; default: %(default)s")
+    command.add_argument("--label", default="label", help="column; default: %(default)s")
+    command.add_argument("--teacher", metavar="NAME", help="default: teacher, if there is one")
+    command.add_argument("--baseline", metavar="NAME", help="default: alone, if there is one")
+    _add_threads(command)
+    command.add_argument("--html", metavar="FILE", help="write a page")
+    command.set_defaults(run=_run_compare, show=lambda result: result["table"])
+
+
+def _run_compare(options):
+    import numpy as np
+
+    import keras_distill as kd
+    from keras_distill.jobs.text_data import read_labelled
+
+    wrong = [text for text in options.models if "=" not in text]
+    if wrong:
+        raise ValueError(f"Models must be given as NAME=MODEL. Received: {', '.join(wrong)}")
+    if options.data.endswith(".npz"):
+        with np.load(options.data) as arrays:
+            data = tuple(arrays[name] for name in ("x", "y") if name in arrays)
+    else:
+        data = read_labelled(options.data, options.text, options.label)
+    comparison = kd.compare(
+        dict(text.split("=", 1) for text in options.models),
+        data,
+        teacher=options.teacher,
+        baseline=options.baseline,
+        num_threads=tuple(options.threads),
+    )
+    if options.html is not None:
+        comparison.write_html(options.html)
+    return {**json.loads(comparison.to_json()), "table": str(comparison)}
+
+
+def _add_describe(command):
+    command.add_argument("file", help="a .tflite file")
+    command.set_defaults(run=_run_describe, show=lambda result: result["text"])
+
+
+def _run_describe(options):
+    import keras_distill as kd
+
+    description = kd.describe(options.file)
+    fields = dataclasses.asdict(description)
+    return {**fields, "path": str(description.path), "text": str(description)}
+
+
+def _add_benchmark(command):
+    command.add_argument("path", help="a .tflite file or the folder of a SavedModel")
+    command.add_argument("--threads", type=int, nargs="+", default=[1], help="default: 1")
+    command.set_defaults(run=_run_benchmark, show=_show_latencies)
+
+
+def _run_benchmark(options):
+    import keras_distill as kd
+
+    return [
+        dataclasses.asdict(kd.benchmark(options.path, num_threads=count))
+        for count in options.threads
+    ]
+
+
+def _show_latencies(reports):
+    return "\n".join(
+        f"{report['num_threads']} thread{'s' if report['num_threads'] > 1 else ''}: median "
+        f"{report['median_ms']:.3g} ms, p95 {report['p95_ms']:.3g} ms, to load "
+        f"{report['load_ms']:.3g} ms, {report['memory_bytes'] or 0:,} bytes of memory"
+        for report in reports
+    )
+
+
+def _show_fields(result):
+    return "\n".join(f"{name}: {value}" for name, value in result.items() if value is not None)
+
+
+def _show_nothing(result):
+    return "Done."
+
+
+@contextlib.contextmanager
+def _progress(options):
+    """What is printed on the way goes nowhere, to stderr beside JSON, or to stdout."""
+    if options.quiet:
+        with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+            yield
+    elif options.json:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    else:
+        yield
+
+
+def _explain(error):
+    """One line for people, with what to do where memory is short."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
+        return (
+            "There is not enough memory. Lower --max-length or --vocabulary-size, give fewer "
+            f"texts, or take a smaller teacher. {error}"
+        )
+    if isinstance(error, KeyError):
+        return f"There is no {error} in the file."
+    return str(error) or type(error).__name__
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,265 @@
+import json
+import re
+import signal
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers
+
+import keras_distill as kd
+from keras_distill.jobs import text_data
+from keras_distill.jobs.text_teacher import EnsembleTeacher
+
+WORDS = {"travel": "book flight hotel trip", "money": "pay bill bank cash", "food": "cook eat meal"}
+rng = np.random.default_rng(0)
+
+
+def sentences(num_texts, rng):
+    """Texts of some words of a class among others."""
+    labels = rng.choice(list(WORDS), num_texts)
+    texts = []
+    for number, label in enumerate(labels):
+        words = [*rng.choice(WORDS[label].split(), 2), f"w{number}", "please"]
+        texts.append(" ".join(rng.permutation(words)))
+    return texts, labels.tolist()
+
+
+def write(path, texts, labels, header="text,label"):
+    path.write_text(f"{header}\n" + "".join(f"{t},{n}\n" for t, n in zip(texts, labels)))
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """train.csv, more.txt, and teacher.keras, which counts the words of each class."""
+    folder = tmp_path_factory.mktemp("job")
+    rng = np.random.default_rng(1)
+    texts, labels = sentences(90, rng)
+    write(folder / "train.csv", texts, labels)
+    (folder / "more.txt").write_text("\n".join(sentences(60, rng)[0]) + "\n")
+    words = kd.text.learn_words(WORDS.values(), size=40, max_length=8)
+    names = sorted(WORDS)
+    table = np.array(
+        [[6.0 * (token in WORDS[name].split()) for name in names] for token in words.tokens]
+    )
+    strings = keras.Input((), dtype="string", name="text")
+    embedding = layers.Embedding(len(words.tokens), 3)
+    logits = layers.GlobalMaxPooling1D()(embedding(words(strings)))
+    model = keras.Model(strings, layers.Dense(3, kernel_initializer="identity")(logits))
+    embedding.set_weights([table])
+    model.save(folder / "teacher.keras")
+    return folder
+
+
+def job(folder, output, **settings):
+    settings = {
+        "teacher": str(folder / "teacher.keras"),
+        "unlabelled": (str(folder / "more.txt"),),
+        "num_steps": 30,
+        "max_length": 8,
+        "vocabulary_size": 60,
+        "num_threads": (),
+        **settings,
+    }
+    train = settings.pop("train", str(folder / "train.csv"))
+    return kd.jobs.TextJob(train, str(output), **settings)
+
+
+@pytest.fixture(scope="module")
+def done(folder):
+    """The folder of a job, and its result."""
+    return folder / "out", job(folder, folder / "out").run()
+
+
+class TestWhatComesOut:
+    def test_all_files_and_figures(self, done):
+        output, result = done
+        assert sorted(path.name for path in output.iterdir()) == [
+            *("alone.json", "alone.keras", "answers", "distilled.json", "distilled.keras"),
+            *("job.json", "report.html", "report.json", "report.md", "serving", "student.tflite"),
+        ]
+        assert set(result["models"]) == {"teacher", "alone", "distilled", "phone", "server"}
+        assert result["num_examples"] == 18
+        assert result["models"]["teacher"]["figures"]["accuracy"]["value"] == 1
+        assert result["models"]["phone"]["figures"]["agreement"]["value"] > 0.8
+        written = json.loads((output / "report.json").read_text())
+        assert written["models"] == result["models"]
+
+    def test_the_server_reads_texts(self, done):
+        serving = tf.saved_model.load(str(done[0] / "serving" / "1"))
+        served = serving.signatures["serving_default"]
+        answer = served(text=tf.constant(["book a flight"]))
+        assert answer["label"].numpy()[0].decode() in WORDS
+
+    def test_the_phones_file_has_labels_and_words(self, done):
+        description = kd.describe(done[0] / "student.tflite")
+        assert description.files["labels.txt"].split() == sorted(WORDS)
+        (ids,) = description.inputs
+        assert ids.shape == (1, 8)
+
+    def test_the_same_seed_gives_the_same_files(self, folder, done, tmp_path):
+        again = job(folder, tmp_path / "again").run()
+        for name, model in again["models"].items():
+            assert model["figures"] == done[1]["models"][name]["figures"]
+        for name in ("student.tflite", "alone.json", "distilled.json"):
+            assert (tmp_path / "again" / name).read_bytes() == (done[0] / name).read_bytes(), name
+
+    def test_a_finished_job_trains_nothing_again(self, folder, done):
+        before = (done[0] / "distilled.keras").stat().st_mtime_ns
+        assert job(folder, done[0]).run()["models"] == done[1]["models"]
+        assert (done[0] / "distilled.keras").stat().st_mtime_ns == before
+
+
+def test_stopped_it_goes_on(folder, done, tmp_path):
+    """By Ctrl-C, in the middle of a training; the result is that of one run."""
+    output = tmp_path / "out"
+    settings = job(folder, output).__dict__
+    code = (
+        "import sys, keras_distill as kd; from keras_distill import cli; "
+        f"sys.exit(cli.main({_command(settings)!r}))"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    for line in process.stdout:
+        if "Epoch 4/10" in line and (output / "alone.keras").exists():
+            process.send_signal(signal.SIGINT)
+            break
+    _, errors = process.communicate()
+    assert process.returncode == 130, errors
+    assert "Stopped. The same command goes on from here." in errors
+    assert "Traceback" not in errors
+    assert (output / "distilled-backup").is_dir()
+    assert not (output / "distilled.keras").exists()
+    job(folder, output).run()
+    logged = json.loads((output / "distilled.json").read_text())
+    assert 1 <= len(logged["loss"]) < 10
+    assert not (output / "distilled-backup").exists()
+
+
+def _command(settings):
+    command = ["text", settings["train"], "--threads"]
+    for name in ("output", "teacher", "num_steps", "max_length", "vocabulary_size"):
+        command += [f"--{name.replace('_', '-')}", str(settings[name])]
+    return [*command, "--unlabelled", *settings["unlabelled"]]
+
+
+def test_dry_run(folder, tmp_path, capsys):
+    result = job(folder, tmp_path / "out").dry_run()
+    assert (result["num_train"], result["num_test"]) == (72, 18)
+    more = set((folder / "more.txt").read_text().split("\n")) - {""}
+    assert 72 < result["num_transfer"] <= 72 + len(more)
+    assert result["seconds"]["train the teacher"] == 0
+    assert all(value > 0 for name, value in result["seconds"].items() if "teacher" not in name)
+    assert not (tmp_path / "out").exists()
+    assert "Nothing was written." in capsys.readouterr().out
+
+
+def test_an_ensemble_learns_and_is_saved(tmp_path):
+    texts, labels = sentences(120, rng)
+    train = kd.text.from_lists(texts, labels)
+    words = kd.text.learn_words(texts, size=60, max_length=8)
+    teacher = EnsembleTeacher(words, train, num_steps=30)
+    teacher.train(train, seed=0)
+    logits = teacher.model.predict(tf.constant(texts), verbose=0)
+    assert np.mean(logits.argmax(-1) == train.labels) > 0.9
+    teacher.model.save(tmp_path / "teacher.keras")
+    again = keras.models.load_model(tmp_path / "teacher.keras")
+    np.testing.assert_allclose(again.predict(tf.constant(texts), verbose=0), logits, atol=1e-5)
+
+
+class TestData:
+    def test_each_class_has_its_share_of_the_test_set(self):
+        texts, labels = [f"t{n}" for n in range(100)], ["a"] * 80 + ["b"] * 20
+        train, test = text_data.split(kd.text.from_lists(texts, labels), 0.2, seed=0)
+        assert np.bincount(train.labels).tolist() == [64, 16]
+        assert np.bincount(test.labels).tolist() == [16, 4]
+        assert set(train.texts) | set(test.texts) == set(texts)
+        assert not set(train.texts) & set(test.texts)
+
+    def test_the_transfer_set_has_no_test_text(self):
+        train, test = kd.text.from_lists(["a", "b"]), kd.text.from_lists(["c"])
+        more = kd.text.from_lists(["d", "c", "a", "d", "e"])
+        assert text_data.without(more, [train, test]).texts.tolist() == ["d", "e"]
+
+    def test_kinds_of_files(self, tmp_path):
+        (tmp_path / "t.jsonl").write_text('{"q": "x", "l": "a"}\n')
+        assert text_data.read_labelled(tmp_path / "t.jsonl", "q", "l").texts.tolist() == ["x"]
+        (tmp_path / "t.csv").write_text("q,l\nx,a\n")
+        assert text_data.read_unlabelled(str(tmp_path / "t.csv"), "q").labels is None
+        (tmp_path / "t.txt").write_text("x\ny\n")
+        assert len(text_data.read_unlabelled(str(tmp_path / "t.txt"), "q")) == 2
+
+
+class TestBadInput:
+    """Before anything is trained or written."""
+
+    def run(self, folder, tmp_path, message, **settings):
+        with pytest.raises(ValueError, match=message):
+            job(folder, tmp_path / "out", **settings).run()
+        assert not (tmp_path / "out").exists()
+
+    def test_settings(self, folder, tmp_path):
+        for settings, message in (
+            ({"student": "gpt"}, "student must be one of"),
+            ({"quantization": "int2"}, "quantization must be one of"),
+            ({"test_rate": 1.0}, "test_rate"),
+            ({"alpha": 2}, "alpha"),
+            ({"temperature": 0.0}, "temperature"),
+            ({"num_steps": 0}, "num_steps"),
+        ):
+            self.run(folder, tmp_path, message, **settings)
+
+    def test_no_such_file(self, folder, tmp_path):
+        self.run(folder, tmp_path, "none.csv", train=str(tmp_path / "none.csv"))
+        self.run(folder, tmp_path, "must end in .csv", train=str(tmp_path / "x.xlsx"))
+        self.run(folder, tmp_path, "teacher must be a file", teacher=str(tmp_path / "t.keras"))
+
+    def test_wrong_columns(self, folder, tmp_path):
+        train = write(tmp_path / "t.csv", ["x", "y"], ["a", "b"], header="sentence,class")
+        message = re.escape("['sentence', 'class']")
+        self.run(folder, tmp_path, message, train=train)
+
+    def test_one_class(self, folder, tmp_path):
+        train = write(tmp_path / "t.csv", ["x", "y"], ["a", "a"])
+        self.run(folder, tmp_path, "at least two classes. Received: one, 'a'", train=train)
+
+    def test_fewer_examples_than_classes(self, folder, tmp_path):
+        train = write(tmp_path / "t.csv", ["x", "y", "z"], ["a", "b", "c"])
+        self.run(folder, tmp_path, "3 examples of 3 classes, and a single one of 'a'", train=train)
+
+    def test_a_teacher_of_other_classes(self, folder, tmp_path):
+        texts = [f"t{n}" for n in range(20)]
+        train = write(tmp_path / "t.csv", texts, ["a", "b"] * 10)
+        self.run(folder, tmp_path, r"from texts to 2 classes.*\(None, 3\)", train=train)
+
+    def test_the_folder_of_another_job(self, folder, done, tmp_path):
+        with pytest.raises(ValueError, match=r"another job.*num_steps: 30 there, 31 now"):
+            job(folder, done[0], num_steps=31).run()
+        (tmp_path / "mine").mkdir()
+        (tmp_path / "mine" / "thesis.txt").write_text("x")
+        with pytest.raises(ValueError, match="holds other files"):
+            job(folder, tmp_path / "mine").run()
+
+    def test_other_data_is_another_job(self, folder, done, tmp_path):
+        texts, labels = sentences(90, np.random.default_rng(5))
+        train = folder / "train.csv"
+        before = train.read_text()
+        write(train, texts, labels)
+        try:
+            with pytest.raises(ValueError, match=r"another job.*data:"):
+                job(folder, done[0]).run()
+        finally:
+            train.write_text(before)
+
+    def test_duplicates_are_reported(self, folder, tmp_path, capsys):
+        result = job(folder, tmp_path / "out", test=str(folder / "train.csv")).dry_run()
+        assert result["num_duplicates"] == 90
+        assert "90 of the test texts are in the training file" in capsys.readouterr().out

@@ -1,0 +1,154 @@
+import io
+import json
+import sys
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+import keras_distill as kd
+from keras_distill import cli
+
+rng = np.random.default_rng(0)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """model.keras and model.tflite of numbers, data.npz, and reader.keras of texts."""
+    folder = tmp_path_factory.mktemp("cli")
+    inputs = keras.Input((4,), name="x")
+    model = keras.Model(inputs, layers.Dense(3)(inputs))
+    model.save(folder / "model.keras")
+    kd.export_tflite(model, folder / "model.tflite")
+    x, y = rng.normal(size=(20, 4)).astype("float32"), rng.integers(0, 3, 20)
+    np.savez(folder / "data.npz", x=x, y=y)
+    words = kd.text.learn_words(["good film", "bad film"], size=10, max_length=4)
+    texts = keras.Input((), dtype="string", name="text")
+    student = kd.students.text_cnn(words, 2, embedding_dim=4, filters=4)
+    keras.Model(texts, student(words(texts))).save(folder / "reader.keras")
+    (folder / "test.csv").write_text("text,label\ngood film,yes\nbad film,no\n")
+    return folder
+
+
+def run(capsys, *arguments):
+    code = cli.main([str(argument) for argument in arguments])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+class TestSingleSteps:
+    def test_describe(self, folder, capsys):
+        code, out, _ = run(capsys, "describe", folder / "model.tflite")
+        assert code == 0
+        assert out == f"{kd.describe(folder / 'model.tflite')}\n"
+        code, out, _ = run(capsys, "describe", folder / "model.tflite", "--json")
+        assert json.loads(out)["inputs"][0]["shape"] == [1, 4]
+
+    def test_benchmark(self, folder, capsys):
+        code, out, _ = run(capsys, "benchmark", folder / "model.tflite", "--threads", 1, 2)
+        assert code == 0
+        assert [line.split(":")[0] for line in out.splitlines()] == ["1 thread", "2 threads"]
+
+    def test_export(self, folder, tmp_path, capsys):
+        (tmp_path / "labels.txt").write_text("a\nb\nc\n")
+        files = "--tflite", tmp_path / "m.tflite", "--saved-model", tmp_path / "served"
+        more = "--labels", tmp_path / "labels.txt", "--data", folder / "data.npz"
+        settings = "--quantization", "int8", "--json"
+        code, out, err = run(capsys, "export", folder / "model.keras", *files, *more, *settings)
+        assert code == 0, err
+        result = json.loads(out)
+        assert result["num_bytes"] == (tmp_path / "m.tflite").stat().st_size
+        assert result["saved_model"] == str(tmp_path / "served" / "1")
+
+    def test_compare(self, folder, tmp_path, capsys):
+        models = [f"{name}={folder / 'model'}.{name}" for name in ("keras", "tflite")]
+        data = "--data", folder / "data.npz", "--threads", "--teacher", "keras"
+        page = tmp_path / "page.html"
+        code, out, err = run(capsys, "compare", *models, *data, "--html", page, "--json")
+        assert code == 0, err
+        figures = json.loads(out)["models"]["tflite"]["figures"]
+        assert figures["agreement"]["value"] == 1
+        assert page.exists()
+
+    def test_compare_texts(self, folder, capsys):
+        models, data = f"m={folder / 'reader.keras'}", folder / "test.csv"
+        code, out, _ = run(capsys, "compare", models, "--data", data, "--threads", "--quiet")
+        assert code == 0
+        assert out.startswith("2 examples, classification")
+
+    def test_label_standard_input(self, folder, tmp_path, capsys, monkeypatch):
+        monkeypatch.setattr(sys, "stdin", io.StringIO("good film\n\nbad film\n"))
+        options = "--teacher", folder / "reader.keras", "--output", tmp_path / "answers"
+        code, out, err = run(capsys, "label", "-", *options, "--quiet")
+        assert code == 0, err
+        assert out.startswith("2 answers")
+        assert len(kd.TeacherStore.open(tmp_path / "answers")) == 2
+
+
+def test_text_dry_run_as_json(folder, tmp_path, capsys):
+    """JSON alone on standard output, what is said on the way on standard error."""
+    options = "--teacher", folder / "reader.keras", "--output", tmp_path / "out"
+    data = folder / "test.csv", "--test", folder / "test.csv", "--max-length", 4
+    code, out, err = run(capsys, "text", *data, *options, "--dry-run", "--json")
+    assert code == 0, err
+    assert json.loads(out)["num_duplicates"] == 2
+    assert "2 texts to train on, 2 classes" in err
+
+
+class TestErrors:
+    def test_one_line_and_the_exit_code(self, folder, tmp_path, capsys):
+        for arguments, message in (
+            (("describe", tmp_path / "none.tflite"), "none.tflite"),
+            (("export", folder / "model.keras"), "Give --tflite FILE"),
+            (("compare", "x", "--data", folder / "data.npz"), "NAME=MODEL. Received: x"),
+            (("benchmark", tmp_path / "none.tflite"), "path must be a TFLite file"),
+            (
+                (
+                    "label",
+                    tmp_path / "none.txt",
+                    "--teacher",
+                    folder / "reader.keras",
+                    "--output",
+                    tmp_path / "o",
+                ),
+                "none.txt",
+            ),
+        ):
+            code, out, err = run(capsys, *arguments)
+            assert code == 1
+            assert out == ""
+            assert err.splitlines()[-1].startswith("Error: ")
+            assert message in err
+            assert "Traceback" not in err
+
+    def test_debug_shows_where(self, tmp_path, capsys):
+        code, _, err = run(capsys, "describe", tmp_path / "none.tflite", "--debug")
+        assert code == 1
+        assert "Traceback" in err
+
+    def test_no_memory(self, capsys, monkeypatch):
+        """Memory cannot run out here without the machine's end: the error is raised by hand."""
+
+        def exhaust(path):
+            raise MemoryError
+
+        monkeypatch.setattr(kd, "describe", exhaust)
+        code, _, err = run(capsys, "describe", "x")
+        assert code == 1
+        assert "Lower --max-length" in err
+
+    def test_wrong_options(self, capsys):
+        with pytest.raises(SystemExit) as stopped:
+            cli.main(["text"])
+        assert stopped.value.code == 2
+        assert "required" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["text", "label", "export", "compare", "describe", "benchmark"])
+def test_help_has_an_example(command, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        cli.main([command, "--help"])
+    assert stopped.value.code == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert f"keras-distill {command} " in text.split("--debug")[-1]
