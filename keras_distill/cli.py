@@ -11,6 +11,7 @@ import traceback
 
 _EXAMPLES = {
     "text": "keras-distill text reviews.csv --teacher bert_base_en_uncased --output out",
+    "image": "keras-distill image photos --teacher EfficientNetV2B0 --output out",
     "label": "keras-distill label texts.txt --teacher teacher.keras --output answers",
     "export": "keras-distill export student.keras --tflite student.tflite --sequence-length 64",
     "compare": "keras-distill compare big=teacher.keras small=served/1 --data test.csv",
@@ -57,6 +58,7 @@ def _parser():
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     _add_text(_command(commands, "text", "a whole job, from a table of texts to a phone's file"))
+    _add_image(_command(commands, "image", "the same, from a folder of images for each class"))
     _add_label(_command(commands, "label", "store a teacher's answers to texts"))
     _add_export(_command(commands, "export", "write a model for phones or servers"))
     _add_compare(_command(commands, "compare", "put models side by side on a test set"))
@@ -76,9 +78,10 @@ def _command(commands, name, title):
 
 
 def _add_text(command):
-    job = dict(_text_job_defaults())
+    from keras_distill.jobs import TextJob
+
+    defaults = _defaults(TextJob)
     command.add_argument("train", help="a .csv, .tsv or .jsonl file with texts and labels (or .gz)")
-    command.add_argument("--output", required=True, help="folder for all that is written")
     command.add_argument(
         "--teacher",
         required=True,
@@ -90,10 +93,9 @@ def _add_text(command):
     command.add_argument(
         "--student",
         choices=("bilstm", "text_cnn", "transformer"),
-        default=job["student"],
+        default=defaults["student"],
         help="default: %(default)s",
     )
-    command.add_argument("--test", help="a file like TRAIN; without it a part of TRAIN")
     command.add_argument(
         "--unlabelled",
         nargs="+",
@@ -101,8 +103,8 @@ def _add_text(command):
         metavar="FILE",
         help="more texts for the teacher to answer, one on a line; - is standard input",
     )
-    command.add_argument("--text", default=job["text"], help="column; default: %(default)s")
-    command.add_argument("--label", default=job["label"], help="column; default: %(default)s")
+    command.add_argument("--text", default="text", help="column; default: %(default)s")
+    command.add_argument("--label", default="label", help="column; default: %(default)s")
     command.add_argument(
         "--augment",
         dest="num_augmented",
@@ -113,35 +115,89 @@ def _add_text(command):
         metavar="ROUNDS",
         help="make more texts, with words masked or replaced; 10 rounds if no number is given",
     )
-    command.add_argument("--quantization", default=job["quantization"], help="default: %(default)s")
-    for name, title in (
-        ("max_length", "words of a text"),
-        ("vocabulary_size", "words that the student knows"),
-        ("teacher_epochs", "rounds of the teacher over the labelled texts"),
-        ("num_steps", "training steps of each student; default: by the number of texts"),
-        ("seed", "of all that is drawn"),
-    ):
-        default = "" if job[name] is None else "; default: %(default)s"
-        command.add_argument(
-            f"--{name.replace('_', '-')}", type=int, default=job[name], help=title + default
-        )
-    for name in ("alpha", "temperature", "test_rate"):
-        command.add_argument(
-            f"--{name.replace('_', '-')}",
-            type=float,
-            default=job[name],
-            help="default: %(default)s",
-        )
+    _add_number(command, "max_length", "words of a text", defaults)
+    _add_number(command, "vocabulary_size", "words that the student knows", defaults)
+    _add_job(command, defaults, "texts")
+    command.set_defaults(
+        run=lambda options: _run_job(TextJob, options), show=lambda result: "Done."
+    )
+
+
+def _add_image(command):
+    from keras_distill.jobs import ImageJob
+
+    defaults = _defaults(ImageJob)
+    command.add_argument(
+        "train", help="a folder with a folder for each class, or an .npz file with x and y"
+    )
+    command.add_argument(
+        "--teacher",
+        required=True,
+        help="a .keras file of a classifier of pixels from 0 to 255, or a network of "
+        "keras.applications to be fine-tuned, such as EfficientNetV2B0",
+    )
+    command.add_argument(
+        "--teacher-weights", default=defaults["teacher_weights"], help="default: %(default)s"
+    )
+    command.add_argument(
+        "--unlabelled", nargs="+", default=[], metavar="FOLDER", help="more, for the teacher"
+    )
+    command.add_argument(
+        "--image-size",
+        type=int,
+        nargs=2,
+        metavar=("HEIGHT", "WIDTH"),
+        help="default: the teacher's",
+    )
+    command.add_argument(
+        "--augment",
+        dest="num_views",
+        type=int,
+        nargs="?",
+        const=8,
+        default=0,
+        metavar="VIEWS",
+        help="mirror and shift the images; 8 views of each if no number is given",
+    )
+    _add_number(command, "width", "channels of the student's first layer", defaults)
+    _add_job(command, defaults, "images")
+    command.set_defaults(
+        run=lambda options: _run_job(ImageJob, options), show=lambda result: "Done."
+    )
+
+
+def _add_job(command, defaults, kind):
+    """What both kinds of jobs have."""
+    command.add_argument("--output", required=True, help="folder for all that is written")
+    command.add_argument("--test", help="like TRAIN; without it a part of TRAIN")
+    command.add_argument(
+        "--quantization", default=defaults["quantization"], help="default: %(default)s"
+    )
+    _add_number(command, "teacher_epochs", f"rounds of the teacher over the {kind}", defaults)
+    _add_number(command, "num_steps", f"steps of each student; None: by the {kind}", defaults)
+    _add_number(command, "seed", "of all that is drawn", defaults)
+    _add_number(command, "alpha", "weight of the labels beside the teacher", defaults, float)
+    _add_number(command, "temperature", "softens the teacher's answers", defaults, float)
+    _add_number(command, "test_rate", "share of TRAIN to test on", defaults, float)
     _add_threads(command)
     command.add_argument(
         "--dry-run", action="store_true", help="say what would be done, with sizes and times"
     )
-    command.set_defaults(run=_run_text, show=_show_nothing)
+
+
+def _add_number(command, name, title, defaults, kind=int):
+    command.add_argument(
+        f"--{name.replace('_', '-')}",
+        type=kind,
+        default=defaults[name],
+        help=f"{title}; default: %(default)s",
+    )
 
 
 def _add_threads(command):
     command.add_argument(
         "--threads",
+        dest="num_threads",
         type=int,
         nargs="*",
         default=[1, 2],
@@ -150,19 +206,14 @@ def _add_threads(command):
     )
 
 
-def _text_job_defaults():
-    from keras_distill.jobs import TextJob
-
-    return [(field.name, field.default) for field in dataclasses.fields(TextJob)]
+def _defaults(job):
+    return {field.name: field.default for field in dataclasses.fields(job)}
 
 
-def _run_text(options):
-    from keras_distill.jobs import TextJob
-
-    names = {name for name, _ in _text_job_defaults()}
-    settings = {name: value for name, value in vars(options).items() if name in names}
-    sequences = {"unlabelled": tuple(options.unlabelled), "num_threads": tuple(options.threads)}
-    job = TextJob(**{**settings, **sequences})
+def _run_job(kind, options):
+    settings = {name: value for name, value in vars(options).items() if name in _defaults(kind)}
+    # As in a program: lists are tuples.
+    job = kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()})
     return job.dry_run() if options.dry_run else job.run()
 
 
@@ -268,7 +319,7 @@ def _run_compare(options):
         data,
         teacher=options.teacher,
         baseline=options.baseline,
-        num_threads=tuple(options.threads),
+        num_threads=tuple(options.num_threads),
     )
     if options.html is not None:
         comparison.write_html(options.html)
@@ -314,10 +365,6 @@ def _show_latencies(reports):
 
 def _show_fields(result):
     return "\n".join(f"{name}: {value}" for name, value in result.items() if value is not None)
-
-
-def _show_nothing(result):
-    return "Done."
 
 
 @contextlib.contextmanager

@@ -30,6 +30,12 @@ def output_domains(model):
     return [_domain_of_tensor(tensor) for tensor in outputs] if outputs else None
 
 
+def gives_logits(model):
+    """Whether the one output of a model is logits, as far as its layers say."""
+    domains = output_domains(model)
+    return domains is None or domains[0] in (None, LOGITS)
+
+
 def _domain_of_tensor(tensor):
     operation, node_index, tensor_index = tensor._keras_history
     is_linear = getattr(operation, "activation", None) is keras.activations.linear

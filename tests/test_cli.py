@@ -145,7 +145,9 @@ class TestErrors:
         assert "required" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["text", "label", "export", "compare", "describe", "benchmark"])
+@pytest.mark.parametrize(
+    "command", ["text", "image", "label", "export", "compare", "describe", "benchmark"]
+)
 def test_help_has_an_example(command, capsys):
     with pytest.raises(SystemExit) as stopped:
         cli.main([command, "--help"])

@@ -29,12 +29,12 @@ def _find(model, name):
     return next(((m, figure) for m, figure in model.figures.items() if m.name == name), None)
 
 
-def difference_rows(comparison):
-    """Each model against the baseline; empty without one."""
+def difference_rows(comparison, max_measures=None):
+    """Each model against the baseline, in its first measures or all; empty without one."""
     rows = []
     for name, model in comparison.models.items():
         measures = {m.name: m for m in model.figures}
-        for measure, difference in model.differences.items():
+        for measure, difference in list(model.differences.items())[:max_measures]:
             is_share = measures[measure].is_share
             low, high = (show_signed(v, is_share) for v in (difference.low, difference.high))
             mcnemar = show_p(model.mcnemar) if measure == "accuracy" else ""
@@ -55,14 +55,15 @@ def difference_rows(comparison):
 
 
 def as_text(comparison):
-    """The tables in columns, for a terminal."""
-    parts = [_summary(comparison), *map(_aligned, _tables(comparison))]
-    return "\n\n".join(parts)
+    """The tables in columns, for a terminal; differences in the main measures only."""
+    tables = [figure_rows(comparison), difference_rows(comparison, max_measures=2)]
+    return "\n\n".join([_summary(comparison), *map(_aligned, filter(None, tables))])
 
 
 def as_markdown(comparison):
     """The tables in Markdown."""
-    return "\n\n".join([_summary(comparison), *map(_markdown, _tables(comparison))])
+    tables = [figure_rows(comparison), difference_rows(comparison)]
+    return "\n\n".join([_summary(comparison), *map(_markdown, filter(None, tables))])
 
 
 def show_value(measure, figure):
@@ -100,10 +101,6 @@ def show_ms(milliseconds):
 def _summary(comparison):
     text = f"{comparison.num_examples:,} examples, {comparison.task.name}"
     return text + ". Shares in %, with 95 % bootstrap intervals over the examples."
-
-
-def _tables(comparison):
-    return [rows for rows in (figure_rows(comparison), difference_rows(comparison)) if rows]
 
 
 def _aligned(rows):

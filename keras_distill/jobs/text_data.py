@@ -1,4 +1,4 @@
-"""The texts of a job: read by their files' names, split, checked."""
+"""The texts of a job: read by their files' names."""
 
 import pathlib
 import sys
@@ -6,7 +6,6 @@ import sys
 import numpy as np
 import xxhash
 
-from keras_distill.imports import import_module
 from keras_distill.text import Examples
 from keras_distill.text import from_lists
 from keras_distill.text import read_csv
@@ -42,40 +41,6 @@ def read_unlabelled(path, text):
         return from_lists(lines)
     read = _TABLES.get(_suffix(path))
     return read_lines(path) if read is None else read(path, text, label=None)
-
-
-def check_classes(train):
-    """Raises `ValueError` unless there are two classes to tell apart."""
-    if len(train.class_names) < 2:
-        raise ValueError(
-            "The training file must have at least two classes. Received: one, "
-            f"{train.class_names[0]!r}. Is the label column the right one?"
-        )
-
-
-def split(train, test_rate, seed):
-    """Splits off a test set in which each class has its share.
-
-    Raises:
-        ValueError: If a class has a single example, or there are fewer test examples than
-            classes.
-    """
-    counts = np.bincount(train.labels, minlength=len(train.class_names))
-    rare = [name for name, count in zip(train.class_names, counts) if count < 2]
-    num_test = round(test_rate * len(train))
-    if rare or num_test < len(train.class_names):
-        problem = f"{len(train)} examples of {len(train.class_names)} classes"
-        if rare:
-            problem += f", and a single one of {', '.join(map(repr, rare[:5]))}"
-        raise ValueError(
-            "Without a test file, every class needs two examples, and the test set at least as "
-            f"many examples as there are classes. Received: {problem}. Give a test file, or more "
-            "examples."
-        )
-    places = import_module("sklearn.model_selection").train_test_split(
-        np.arange(len(train)), test_size=num_test, random_state=seed, stratify=train.labels
-    )
-    return tuple(train[np.sort(part)] for part in places)
 
 
 def num_duplicates(train, test):

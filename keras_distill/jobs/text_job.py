@@ -1,10 +1,8 @@
 """From a table of texts to a student that is shipped: teacher, store, students, files, report."""
 
 import dataclasses
-import json
+import functools
 import pathlib
-import shutil
-import time
 
 import keras
 import numpy as np
@@ -12,29 +10,33 @@ import tensorflow as tf
 
 from keras_distill.arguments import check_integers
 from keras_distill.arguments import check_rates
-from keras_distill.destination import replaced_file
-from keras_distill.evaluation import compare
 from keras_distill.export import TextMetadata
 from keras_distill.export import export_saved_model
 from keras_distill.export import export_tflite
 from keras_distill.export.quantization import MODES
 from keras_distill.jobs import text_data
+from keras_distill.jobs.estimates import show_plan
+from keras_distill.jobs.estimates import stage_seconds
 from keras_distill.jobs.folder import JobFolder
+from keras_distill.jobs.results import compare_models
+from keras_distill.jobs.results import result_of
+from keras_distill.jobs.splitting import check_classes
+from keras_distill.jobs.splitting import split
 from keras_distill.jobs.stages import Stages
-from keras_distill.jobs.stages import duration
-from keras_distill.jobs.text_student import BATCH_SIZE
 from keras_distill.jobs.text_student import KINDS
 from keras_distill.jobs.text_student import for_export
 from keras_distill.jobs.text_student import make_student
-from keras_distill.jobs.text_student import teach
 from keras_distill.jobs.text_teacher import ReadyTeacher
-from keras_distill.jobs.text_teacher import gives_logits
 from keras_distill.jobs.text_teacher import make_teacher
+from keras_distill.jobs.training import train_student
+from keras_distill.jobs.training import train_teacher
 from keras_distill.losses import SoftTargetKL
+from keras_distill.output_domain import gives_logits
 from keras_distill.store import TeacherStore
 from keras_distill.text import Examples
 from keras_distill.text import Vocabulary
 from keras_distill.text import augment
+from keras_distill.text import batch_by_length
 from keras_distill.text import from_lists
 from keras_distill.text import learn_words
 
@@ -42,8 +44,7 @@ from keras_distill.text import learn_words
 _CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=-1)
 # With hard labels only, smoothing helps.
 _SMOOTHED = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.1)
-# Mostly processes that start; they hardly depend on the data.
-_EXPORT_SECONDS, _COMPARE_SECONDS = 25, 70
+_BATCH_SIZE = 64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,25 +122,40 @@ class TextJob:
         stages = Stages(work.seconds())
         work.folder.begin()
         print(work)
+        path, students = work.folder.path, {}
         with stages("train the teacher"):
-            teacher = self._trained_teacher(work)
+            teacher = work.teacher.model
+            if not isinstance(work.teacher, ReadyTeacher):
+                train = functools.partial(work.teacher.train, work.train, self.seed)
+                teacher = train_teacher(path, teacher, train)
         with stages("store its answers"):
-            store = TeacherStore.build(work.transfer_set, teacher, work.path / "answers")
+            store = TeacherStore.build(work.transfer_set, teacher, path / "answers")
         with stages("train the student alone"):
-            lesson = {"alpha": 1.0, "learning_rate": 2e-3, "hard_loss": _SMOOTHED}
-            alone = self._trained_student(work, "alone", _one_hot(work.train), 0.3, lesson)
+            settings = {"alpha": 1.0, "learning_rate": 2e-3, "hard_loss": _SMOOTHED}
+            one_hot = _one_hot(work.train)
+            students["alone"] = self._train(work, "alone", one_hot, 0.3, **settings)
         with stages("distil the student"):
             soft_loss = SoftTargetKL(self.temperature, teacher_from_logits=gives_logits(teacher))
-            lesson = {"alpha": self.alpha, "learning_rate": 4e-3, "hard_loss": _CROSS_ENTROPY}
-            lesson["soft_loss"] = soft_loss
+            settings = {"alpha": self.alpha, "learning_rate": 4e-3, "hard_loss": _CROSS_ENTROPY}
             taught = store.attach(work.transfer_set)
-            distilled = self._trained_student(work, "distilled", taught, 0.1, lesson)
+            students["distilled"] = self._train(
+                work, "distilled", taught, 0.1, soft_loss=soft_loss, **settings
+            )
         with stages("export"):
-            self._export(work, distilled)
+            self._export(work, students["distilled"])
         with stages("compare"):
-            comparison = self._compare(work, teacher, alone, distilled)
+            comparison = compare_models(
+                path,
+                teacher,
+                students,
+                work.test,
+                title=f"Distilled from {self.teacher}",
+                preprocessor=work.vocabulary,
+                num_threads=self.num_threads,
+                seed=self.seed,
+            )
         stages.end()
-        return self._result(work, comparison)
+        return result_of(path, comparison, num_duplicates=work.num_duplicates)
 
     def dry_run(self):
         """Says what `run` would do, with sizes and times, and writes nothing.
@@ -148,27 +164,14 @@ class TextJob:
             A dict: num_train, num_test, num_transfer, num_duplicates, num_steps, and the
             estimated seconds of each stage.
         """
-        work = self._prepare()
-        print(work)
-        seconds = work.seconds()
-        for name, estimate in seconds.items():
-            print(f"{name}: about {duration(estimate)}")
-        print(f"In all about {duration(sum(seconds.values()))}. Nothing was written.")
-        return {
-            "num_train": len(work.train),
-            "num_test": len(work.test),
-            "num_transfer": len(work.transfer_set),
-            "num_duplicates": work.num_duplicates,
-            "num_steps": work.num_steps,
-            "seconds": seconds,
-        }
+        return show_plan(self._prepare())
 
     def _prepare(self):
         self._check()
         train = text_data.read_labelled(self.train, self.text, self.label)
-        text_data.check_classes(train)
+        check_classes(train)
         if self.test is None:
-            train, test = text_data.split(train, self.test_rate, self.seed)
+            train, test = split(train, self.test_rate, self.seed)
         else:
             test = text_data.read_labelled(self.test, self.text, self.label, train.class_names)
         more = [text_data.read_unlabelled(path, self.text) for path in self.unlabelled]
@@ -194,7 +197,7 @@ class TextJob:
         )
         num_steps = self.num_steps
         if num_steps is None:
-            num_steps = int(np.clip(10 * len(transfer_set) / BATCH_SIZE, 1000, 10_000))
+            num_steps = int(np.clip(10 * len(transfer_set) / _BATCH_SIZE, 1000, 10_000))
         return _Work(
             folder=folder,
             train=train,
@@ -223,38 +226,19 @@ class TextJob:
         if self.num_steps is not None:
             check_integers(num_steps=self.num_steps)
 
-    def _trained_teacher(self, work):
-        if isinstance(work.teacher, ReadyTeacher):
-            return work.teacher.model
-        path = work.path / "teacher.keras"
-        if not path.exists():
-            work.teacher.train(work.train, self.seed)
-            with replaced_file(path) as written:
-                work.teacher.model.save(written)
-        # From the file in any case, so that a job that was stopped has the same teacher.
-        return keras.models.load_model(path, compile=False)
-
-    def _trained_student(self, work, name, dataset, dropout, lesson):
-        path, backup = work.path / f"{name}.keras", work.path / f"{name}-backup"
-        if not path.exists():
-            keras.utils.set_random_seed(self.seed)
-            num_classes = len(work.train.class_names)
-            student = make_student(self.student, work.vocabulary, num_classes, dropout)
-            history = teach(
-                student,
-                work.vocabulary,
-                dataset,
-                work.num_steps,
-                backup=backup,
-                seed=self.seed,
-                **lesson,
-            )
-            with replaced_file(path.with_suffix(".json")) as written:
-                written.write_text(json.dumps(history.history), encoding="utf-8")
-            with replaced_file(path) as written:
-                student.save(written)
-        shutil.rmtree(backup, ignore_errors=True)
-        return keras.models.load_model(path, compile=False)
+    def _train(self, work, name, dataset, dropout, **settings):
+        num_classes = len(work.train.class_names)
+        return train_student(
+            work.folder.path,
+            name,
+            lambda: make_student(self.student, work.vocabulary, num_classes, dropout),
+            lambda: batch_by_length(
+                dataset, work.vocabulary, batch_size=_BATCH_SIZE, seed=self.seed
+            ).repeat(),
+            num_steps=work.num_steps,
+            seed=self.seed,
+            **settings,
+        )
 
     def _export(self, work, student):
         names, vocabulary = work.train.class_names, work.vocabulary
@@ -265,7 +249,7 @@ class TextJob:
         if not work.folder.has("student.tflite"):
             export_tflite(
                 fixed,
-                work.path / "student.tflite",
+                work.folder.path / "student.tflite",
                 quantization=self.quantization,
                 representative_data=np.pad(ids, [(0, 0), (0, missing)]),
                 metadata=TextMetadata(names, vocabulary, "regex", self.max_length),
@@ -273,53 +257,12 @@ class TextJob:
         if not work.folder.has("serving/1"):
             export_saved_model(
                 student,
-                work.path / "serving",
+                work.folder.path / "serving",
                 version=1,
                 labels=names,
                 preprocessor=vocabulary,
                 warmup=texts[:10],
             )
-
-    def _compare(self, work, teacher, alone, distilled):
-        models = {
-            "teacher": teacher,
-            "alone": alone,
-            "distilled": distilled,
-            "phone": work.path / "student.tflite",
-            "server": work.path / "serving",
-        }
-        histories = {}
-        for name in ("alone", "distilled"):
-            histories[name] = keras.callbacks.History()
-            logged = (work.path / f"{name}.json").read_text(encoding="utf-8")
-            histories[name].history = json.loads(logged)
-        comparison = compare(
-            models,
-            work.test,
-            preprocessors=dict.fromkeys(("alone", "distilled", "phone"), work.vocabulary),
-            histories=histories,
-            num_threads=self.num_threads,
-            seed=self.seed,
-        )
-        comparison.write_html(work.path / "report.html", f"Distilled from {self.teacher}")
-        comparison.write_json(work.path / "report.json")
-        comparison.write_markdown(work.path / "report.md")
-        return comparison
-
-    def _result(self, work, comparison):
-        files = {
-            "phone": work.path / "student.tflite",
-            "server": work.path / "serving",
-            "report": work.path / "report.html",
-        }
-        print(f"\n{comparison}\n")
-        for name, path in files.items():
-            print(f"{name}: {path}")
-        return {
-            **json.loads(comparison.to_json()),
-            "files": {name: str(path) for name, path in files.items()},
-            "num_duplicates": work.num_duplicates,
-        }
 
 
 @dataclasses.dataclass(frozen=True)
@@ -336,25 +279,17 @@ class _Work:
     num_steps: int
     num_duplicates: int
 
-    @property
-    def path(self):
-        return self.folder.path
-
     def seconds(self):
-        """Estimated seconds of each stage, from a few batches: not yet trained, as fast."""
-        texts = np.resize(self.train.texts, BATCH_SIZE).tolist()
-        teacher = _seconds_per_batch(self.teacher.model, tf.constant(texts))
-        student = _seconds_per_batch(self.student, self.vocabulary(texts))
-        # Forwards, and twice as much backwards.
-        training = 3 * student * self.num_steps
-        return {
-            "train the teacher": 3 * teacher * self.teacher.num_texts / BATCH_SIZE,
-            "store its answers": teacher * len(self.transfer_set) / BATCH_SIZE,
-            "train the student alone": training,
-            "distil the student": training,
-            "export": _EXPORT_SECONDS,
-            "compare": _COMPARE_SECONDS + teacher * len(self.test) / BATCH_SIZE,
-        }
+        """Estimated seconds of each stage."""
+        texts = np.resize(self.train.texts, _BATCH_SIZE).tolist()
+        return stage_seconds(
+            (self.teacher.model, tf.constant(texts)),
+            (self.student, self.vocabulary(texts)),
+            teacher_batches=self.teacher.num_texts / _BATCH_SIZE,
+            answers=len(self.transfer_set) / _BATCH_SIZE,
+            steps=self.num_steps,
+            test_batches=len(self.test) / _BATCH_SIZE,
+        )
 
     def __str__(self):
         lines = [
@@ -369,14 +304,6 @@ class _Work:
                 "too: the accuracy will look better than it is."
             )
         return "\n".join(lines)
-
-
-def _seconds_per_batch(model, x):
-    run = tf.function(lambda x: model(x, training=False), autograph=False)
-    run(x)
-    start = time.perf_counter()
-    run(x)
-    return time.perf_counter() - start
 
 
 def _one_hot(examples):

@@ -5,8 +5,6 @@ import pathlib
 import keras
 import numpy as np
 
-from keras_distill.output_domain import LOGITS
-from keras_distill.output_domain import output_domains
 from keras_distill.students import bilstm
 from keras_distill.students import text_cnn
 from keras_distill.teachers import Ensemble
@@ -120,9 +118,3 @@ def make_teacher(name, preprocessor, vocabulary, train, num_epochs, max_length):
             raise ValueError(f"teacher must be a file that is there. Received: {name}")
         return ReadyTeacher(name, len(train.class_names))
     return FinetunedTeacher(name, preprocessor, train, num_epochs, max_length)
-
-
-def gives_logits(teacher):
-    """Whether a teacher's outputs are logits, as far as its layers say."""
-    domains = output_domains(teacher)
-    return domains is None or domains[0] in (None, LOGITS)

@@ -12,6 +12,7 @@ from keras import layers
 
 import keras_distill as kd
 from keras_distill.jobs import text_data
+from keras_distill.jobs.splitting import split
 from keras_distill.jobs.text_teacher import EnsembleTeacher
 
 WORDS = {"travel": "book flight hotel trip", "money": "pay bill bank cash", "food": "cook eat meal"}
@@ -178,7 +179,7 @@ def test_an_ensemble_learns_and_is_saved(tmp_path):
 class TestData:
     def test_each_class_has_its_share_of_the_test_set(self):
         texts, labels = [f"t{n}" for n in range(100)], ["a"] * 80 + ["b"] * 20
-        train, test = text_data.split(kd.text.from_lists(texts, labels), 0.2, seed=0)
+        train, test = split(kd.text.from_lists(texts, labels), 0.2, seed=0)
         assert np.bincount(train.labels).tolist() == [64, 16]
         assert np.bincount(test.labels).tolist() == [16, 4]
         assert set(train.texts) | set(test.texts) == set(texts)

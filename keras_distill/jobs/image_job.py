@@ -1,0 +1,316 @@
+"""From folders of images to a student that is shipped: teacher, store, students, files, report."""
+
+import dataclasses
+import functools
+import pathlib
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_distill.arguments import check_integers
+from keras_distill.arguments import check_rates
+from keras_distill.export import ImageMetadata
+from keras_distill.export import export_saved_model
+from keras_distill.export import export_tflite
+from keras_distill.export.quantization import MODES
+from keras_distill.jobs import image_data
+from keras_distill.jobs.estimates import show_plan
+from keras_distill.jobs.estimates import stage_seconds
+from keras_distill.jobs.folder import JobFolder
+from keras_distill.jobs.image_teacher import FinetunedTeacher
+from keras_distill.jobs.image_teacher import ReadyTeacher
+from keras_distill.jobs.results import compare_models
+from keras_distill.jobs.results import result_of
+from keras_distill.jobs.splitting import check_classes
+from keras_distill.jobs.splitting import split
+from keras_distill.jobs.stages import Stages
+from keras_distill.jobs.training import train_student
+from keras_distill.jobs.training import train_teacher
+from keras_distill.losses import SoftTargetKL
+from keras_distill.output_domain import gives_logits
+from keras_distill.store import RandomViews
+from keras_distill.store import TeacherStore
+from keras_distill.students import mobile_cnn
+
+# -1 is an image without a label.
+_CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=-1)
+_BATCH_SIZE = 64
+_LARGEST_SHIFT = 1 / 8
+_MAX_SHUFFLED = 10_000
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageJob:
+    """A whole distillation of an image classifier, as `TextJob` is one of texts.
+
+    Teacher and students read images of one size. The student is `students.mobile_cnn`.
+
+    Args:
+        train: A folder with a folder of images for each class, or an .npz file with x, uint8
+            `(images, height, width, channels)`, and y, class indices. Files that cannot be
+            read are left out, counted and listed.
+        output: The folder for all that is written.
+        teacher: A .keras file of a classifier that reads pixels from 0 to 255, or the name of a
+            network of `keras.applications`, which is fine-tuned.
+        teacher_weights: Of that network: "imagenet", which downloads them, or a file.
+        test: Like train. None: a part of train, each class by its share.
+        test_rate: How much of it, in (0, 1).
+        unlabelled: Folders of images, or .npz files with x, for the teacher to answer.
+        image_size: `(height, width)`. None: the teacher's.
+        width: Channels of the student's stem.
+        num_views: Views of each image, mirrored and shifted, that teacher and student both
+            see; 0: the images as they are.
+        quantization: A mode of `export_tflite`.
+        num_steps: Training steps of each student, of 64 images. None: 20 rounds over all
+            images, at least 1,000 and at most 20,000.
+        teacher_epochs: Rounds of the teacher over the labelled images.
+        alpha, temperature: Of the `Distiller`.
+        num_threads: Numbers of threads to time the models on; none: they are not timed.
+        seed: Of all that is drawn.
+
+    Example:
+
+    ```python
+    result = kd.jobs.ImageJob("photos", "out", teacher="EfficientNetV2B0").run()
+    ```
+    """
+
+    train: str
+    output: str
+    teacher: str
+    teacher_weights: str = "imagenet"
+    test: str | None = None
+    test_rate: float = 0.2
+    unlabelled: tuple = ()
+    image_size: tuple | None = None
+    width: int = 32
+    num_views: int = 0
+    quantization: str = "int8"
+    num_steps: int | None = None
+    teacher_epochs: int = 5
+    alpha: float = 0.1
+    temperature: float = 4.0
+    num_threads: tuple = (1, 2)
+    seed: int = 0
+
+    def run(self):
+        """Runs the job, or what is left of it.
+
+        Returns:
+            A dict: the figures of the comparison, files by name, num_duplicates, and broken,
+            the files that could not be read.
+
+        Raises:
+            ValueError: If an argument or a file does not fit, before anything is trained.
+        """
+        work = self._prepare()
+        stages = Stages(work.seconds())
+        work.folder.begin()
+        print(work)
+        path, students = work.folder.path, {}
+        with stages("train the teacher"):
+            teacher = work.teacher.model
+            if not isinstance(work.teacher, ReadyTeacher):
+                train = functools.partial(work.teacher.train, work.train, self.seed)
+                teacher = train_teacher(path, teacher, train)
+        views = self._views()
+        with stages("store its answers"):
+            examples = views.all(_dataset(work.transfer_set))
+            store = TeacherStore.build(examples, teacher, path / "answers")
+        with stages("train the student alone"):
+            images = views.random(self._shuffled(work.train))
+            students["alone"] = self._train(work, "alone", images, alpha=1.0)
+        with stages("distil the student"):
+            soft_loss = SoftTargetKL(self.temperature, teacher_from_logits=gives_logits(teacher))
+            images = store.attach(views.random(self._shuffled(work.transfer_set)))
+            students["distilled"] = self._train(
+                work, "distilled", images, alpha=self.alpha, soft_loss=soft_loss
+            )
+        with stages("export"):
+            self._export(work, students["distilled"])
+        with stages("compare"):
+            comparison = compare_models(
+                path,
+                teacher,
+                students,
+                (work.test.pixels, work.test.labels),
+                title=f"Distilled from {self.teacher}",
+                class_names=work.train.class_names,
+                num_threads=self.num_threads,
+                seed=self.seed,
+            )
+        stages.end()
+        more = {"num_duplicates": work.num_duplicates, "broken": list(work.broken)}
+        return result_of(path, comparison, **more)
+
+    def dry_run(self):
+        """Says what `run` would do, with sizes and times, and writes nothing.
+
+        Returns:
+            A dict: num_train, num_test, num_transfer, num_duplicates, num_steps, and the
+            estimated seconds of each stage.
+        """
+        return show_plan(self._prepare())
+
+    def _prepare(self):
+        self._check()
+        is_file = pathlib.Path(self.teacher).suffix == ".keras"
+        if is_file:
+            teacher = ReadyTeacher(self.teacher)
+        else:
+            teacher = FinetunedTeacher(self.teacher, self.teacher_weights)
+        size = self.image_size or teacher.size
+        train = image_data.read_labelled(self.train, size)
+        check_classes(train)
+        size, broken = train.pixels.shape[1:3], train.broken
+        if self.test is None:
+            train, test = split(train, self.test_rate, self.seed)
+        else:
+            test = image_data.read_labelled(self.test, size, train.class_names)
+            broken += test.broken
+        more = [image_data.read_unlabelled(path, size) for path in self.unlabelled]
+        settings = dataclasses.asdict(self)
+        settings["data"] = [image_data.fingerprint(part) for part in (train, test, *more)]
+        # Where the folder is does not matter to what is in it.
+        del settings["output"]
+        folder = JobFolder(pathlib.Path(self.output), settings)
+        num_classes, shape = len(train.class_names), train.pixels.shape[1:]
+        keras.utils.set_random_seed(self.seed)
+        teacher.prepare(num_classes, shape, self.teacher_epochs * len(train))
+        parts = [(train.pixels, train.labels)]
+        parts += [(part.pixels, np.full(len(part), -1, "int32")) for part in more]
+        pixels, labels = (np.concatenate(arrays) for arrays in zip(*parts))
+        num_steps = self.num_steps
+        if num_steps is None:
+            num_steps = int(np.clip(20 * len(pixels) / _BATCH_SIZE, 1000, 20_000))
+        return _Work(
+            folder=folder,
+            train=train,
+            test=test,
+            transfer_set=image_data.Images(pixels, labels),
+            teacher=teacher,
+            student=mobile_cnn(shape, num_classes, width=self.width),
+            num_steps=num_steps,
+            num_views=max(1, self.num_views),
+            num_duplicates=image_data.num_duplicates(train, test),
+            broken=broken + tuple(file for part in more for file in part.broken),
+        )
+
+    def _check(self):
+        if self.quantization not in MODES:
+            raise ValueError(
+                f"quantization must be one of {tuple(MODES)}. Received: {self.quantization!r}"
+            )
+        check_integers(width=self.width, teacher_epochs=self.teacher_epochs)
+        check_integers(minimum=0, num_views=self.num_views, seed=self.seed)
+        check_rates(with_one=False, test_rate=self.test_rate)
+        check_rates(alpha=self.alpha)
+        SoftTargetKL(self.temperature)  # Checks it.
+        if self.num_steps is not None:
+            check_integers(num_steps=self.num_steps)
+
+    def _shuffled(self, images):
+        return _dataset(images).shuffle(min(len(images), _MAX_SHUFFLED), seed=self.seed)
+
+    def _views(self):
+        augment = _mirror_and_shift if self.num_views else _leave
+        return RandomViews(augment, max(1, self.num_views), self.seed)
+
+    def _train(self, work, name, examples, **settings):
+        num_classes, shape = len(work.train.class_names), work.train.pixels.shape[1:]
+        return train_student(
+            work.folder.path,
+            name,
+            lambda: mobile_cnn(shape, num_classes, width=self.width, dropout=0.2),
+            lambda: examples.repeat().batch(_BATCH_SIZE).prefetch(tf.data.AUTOTUNE),
+            num_steps=work.num_steps,
+            learning_rate=2e-3,
+            hard_loss=_CROSS_ENTROPY,
+            seed=self.seed,
+            **settings,
+        )
+
+    def _export(self, work, student):
+        path, names = work.folder.path, work.train.class_names
+        if not work.folder.has("student.tflite"):
+            export_tflite(
+                student,
+                path / "student.tflite",
+                quantization=self.quantization,
+                representative_data=work.train.pixels[:100].astype("float32"),
+                metadata=ImageMetadata(names),
+            )
+        if not work.folder.has("serving/1"):
+            images = work.test.pixels[:10].astype("float32")
+            export_saved_model(
+                student, path / "serving", version=1, labels=names, representative_data=images
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Work:
+    """What a job works with, once its files are read; as a str, what it will do."""
+
+    folder: JobFolder
+    train: image_data.Images
+    test: image_data.Images
+    transfer_set: image_data.Images
+    teacher: object
+    student: keras.Model
+    num_steps: int
+    num_views: int
+    num_duplicates: int
+    broken: tuple
+
+    def seconds(self):
+        """Estimated seconds of each stage."""
+        images = tf.constant(
+            np.resize(self.train.pixels, (_BATCH_SIZE, *self.train.pixels.shape[1:]))
+        )
+        images = tf.cast(images, "float32")
+        return stage_seconds(
+            (self.teacher.model, images),
+            (self.student, images),
+            teacher_batches=self.teacher.num_images / _BATCH_SIZE,
+            answers=self.num_views * len(self.transfer_set) / _BATCH_SIZE,
+            steps=self.num_steps,
+            test_batches=len(self.test) / _BATCH_SIZE,
+        )
+
+    def __str__(self):
+        height, width, channels = self.train.pixels.shape[1:]
+        lines = [
+            f"{len(self.train):,} images of {height} x {width} x {channels} to train on, "
+            f"{len(self.train.class_names)} classes; {len(self.transfer_set):,} for the teacher to "
+            f"answer, {self.num_views} view{'s' if self.num_views > 1 else ''} of each; "
+            f"{len(self.test):,} to test on",
+            f"teacher: {self.teacher.model.count_params():,} parameters; student: "
+            f"{self.student.count_params():,}, {self.num_steps:,} steps",
+        ]
+        if self.num_duplicates:
+            lines.append(
+                f"Warning: {self.num_duplicates:,} of the test images are training images, too: "
+                "the accuracy will look better than it is."
+            )
+        if self.broken:
+            lines.append(f"Warning: {len(self.broken):,} files cannot be read and are left out:")
+            lines += [f"  {file}" for file in self.broken]
+        return "\n".join(lines)
+
+
+def _dataset(images):
+    return tf.data.Dataset.from_tensor_slices((images.pixels, images.labels))
+
+
+def _leave(image, seed):
+    return image
+
+
+def _mirror_and_shift(image, seed):
+    """A view of an image: mirrored or not, moved by an eighth at most."""
+    height, width, channels = image.shape
+    image = tf.image.stateless_random_flip_left_right(image, seed)
+    margins = [round(size * _LARGEST_SHIFT) for size in (height, width)]
+    padded = tf.pad(image, [(margin, margin) for margin in margins] + [(0, 0)], "SYMMETRIC")
+    return tf.image.stateless_random_crop(padded, (height, width, channels), seed + 1)

@@ -1,0 +1,39 @@
+"""Splits labelled examples, texts or images, into a training and a test set."""
+
+import numpy as np
+
+from keras_distill.imports import import_module
+
+
+def check_classes(train):
+    """Raises `ValueError` unless there are two classes to tell apart."""
+    if len(train.class_names) < 2:
+        raise ValueError(
+            "The training file must have at least two classes. Received: one, "
+            f"{train.class_names[0]!r}. Is the label column the right one?"
+        )
+
+
+def split(train, test_rate, seed):
+    """Splits off a test set in which each class has its share.
+
+    Raises:
+        ValueError: If a class has a single example, or there are fewer test examples than
+            classes.
+    """
+    counts = np.bincount(train.labels, minlength=len(train.class_names))
+    rare = [name for name, count in zip(train.class_names, counts) if count < 2]
+    num_test = round(test_rate * len(train))
+    if rare or num_test < len(train.class_names):
+        problem = f"{len(train)} examples of {len(train.class_names)} classes"
+        if rare:
+            problem += f", and a single one of {', '.join(map(repr, rare[:5]))}"
+        raise ValueError(
+            "Without a test file, every class needs two examples, and the test set at least as "
+            f"many examples as there are classes. Received: {problem}. Give a test file, or more "
+            "examples."
+        )
+    places = import_module("sklearn.model_selection").train_test_split(
+        np.arange(len(train)), test_size=num_test, random_state=seed, stratify=train.labels
+    )
+    return tuple(train[np.sort(part)] for part in places)

@@ -1,0 +1,76 @@
+"""Trains one model of a job, once: what is in the folder already is taken from there."""
+
+import json
+import shutil
+
+import keras
+
+from keras_distill.backup import BackupAndRestore
+from keras_distill.destination import replaced_file
+from keras_distill.distiller import Distiller
+from keras_distill.teachers import WarmupLinearDecay
+
+# Rounds of a training: after each there is a backup.
+_NUM_ROUNDS = 10
+
+
+def train_student(
+    folder, name, make_student, make_batches, *, num_steps, learning_rate, hard_loss, seed, **how
+):
+    """Returns a trained student; killed, the same call goes on behind the last round.
+
+    Args:
+        folder: The job's folder, a `pathlib.Path`.
+        name: Of its files.
+        make_student: Function without arguments that builds the student.
+        make_batches: Function without arguments that makes its endless batches.
+        num_steps: Number of steps.
+        learning_rate: Peak of a warm-up and a linear decay.
+        hard_loss: Loss on the labels.
+        seed: Of weights and dropout.
+        **how: alpha and soft_loss of the `Distiller`.
+    """
+    path, backup = folder / f"{name}.keras", folder / f"{name}-backup"
+    if not path.exists():
+        keras.utils.set_random_seed(seed)
+        student = make_student()
+        distiller = Distiller(student, **how)
+        schedule = WarmupLinearDecay(learning_rate, num_steps)
+        distiller.compile(keras.optimizers.Adam(schedule, global_clipnorm=1.0), hard_loss)
+        history = distiller.fit(
+            make_batches(),
+            epochs=_NUM_ROUNDS,
+            steps_per_epoch=-(-num_steps // _NUM_ROUNDS),
+            callbacks=[BackupAndRestore(backup, delete_checkpoint=False)],
+            shuffle=False,
+        )
+        with replaced_file(folder / f"{name}.json") as written:
+            written.write_text(json.dumps(history.history), encoding="utf-8")
+        with replaced_file(path) as written:
+            student.save(written)
+    shutil.rmtree(backup, ignore_errors=True)
+    return keras.models.load_model(path, compile=False)
+
+
+def read_history(folder, name):
+    """What `train_student` logged, of the rounds since it was last started."""
+    history = keras.callbacks.History()
+    history.history = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+    return history
+
+
+def train_teacher(folder, model, train):
+    """Returns a trained teacher.
+
+    Args:
+        folder: The job's folder.
+        model: The untrained model.
+        train: Function without arguments that trains it in place.
+    """
+    path = folder / "teacher.keras"
+    if not path.exists():
+        train()
+        with replaced_file(path) as written:
+            model.save(written)
+    # From the file in any case, so that a job that was stopped has the same teacher.
+    return keras.models.load_model(path, compile=False)

@@ -1,0 +1,156 @@
+import json
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+import keras_distill as kd
+from keras_distill.jobs import image_data
+from keras_distill.jobs.image_teacher import FinetunedTeacher
+
+SIZE = 16
+rng = np.random.default_rng(0)
+
+
+def make_images(num_images, rng):
+    """Dark or bright above, bright or dark below, with noise: two classes."""
+    labels = rng.integers(0, 2, num_images)
+    pixels = rng.integers(0, 80, (num_images, SIZE, SIZE, 3))
+    for image, label in zip(pixels, labels):
+        half = slice(0, SIZE // 2) if label else slice(SIZE // 2, SIZE)
+        image[half] += 150
+    return pixels.astype("uint8"), labels
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """photos/below, photos/above, more.npz, and teacher.keras that compares the halves."""
+    folder = tmp_path_factory.mktemp("images")
+    rng = np.random.default_rng(1)
+    pixels, labels = make_images(60, rng)
+    for name in ("0-below", "1-above"):
+        (folder / "photos" / name).mkdir(parents=True)
+    for number, (image, label) in enumerate(zip(pixels, labels)):
+        name = ("0-below", "1-above")[label]
+        keras.utils.save_img(folder / "photos" / name / f"{number}.png", image, scale=False)
+    (folder / "photos" / "0-below" / "broken.png").write_bytes(b"no image")
+    np.savez(folder / "more.npz", x=make_images(40, rng)[0])
+    inputs = keras.Input((SIZE, SIZE, 3))
+    means = layers.Flatten()(layers.AveragePooling2D((SIZE // 2, SIZE))(inputs))
+    logits = layers.Dense(2, name="logits")
+    model = keras.Model(inputs, logits(means))
+    kernel = np.repeat([[-0.02, 0.02], [0.02, -0.02]], 3, axis=0)
+    logits.set_weights([kernel, np.zeros(2)])
+    model.save(folder / "teacher.keras")
+    return folder
+
+
+def job(folder, output, **settings):
+    settings = {
+        "train": str(folder / "photos"),
+        "teacher": str(folder / "teacher.keras"),
+        "unlabelled": (str(folder / "more.npz"),),
+        "num_steps": 80,
+        "width": 8,
+        "num_views": 2,
+        "num_threads": (),
+        **settings,
+    }
+    return kd.jobs.ImageJob(output=str(output), **settings)
+
+
+@pytest.fixture(scope="module")
+def done(folder):
+    return folder / "out", job(folder, folder / "out").run()
+
+
+class TestWhatComesOut:
+    def test_files_and_figures(self, folder, done):
+        output, result = done
+        assert result["broken"] == [str(folder / "photos" / "0-below" / "broken.png")]
+        assert result["models"]["teacher"]["figures"]["accuracy"]["value"] == 1
+        assert result["models"]["distilled"]["figures"]["accuracy"]["value"] > 0.8
+        assert result["models"]["phone"]["figures"]["agreement"]["value"] > 0.9
+        assert set(result["models"]["alone"]["class_f1"]) == {"0-below", "1-above"}
+        page = (output / "report.html").read_text()
+        assert "Distilled from" in page
+        description = kd.describe(output / "student.tflite")
+        assert description.files["labels.txt"].split() == ["0-below", "1-above"]
+
+    def test_a_finished_job_trains_nothing_again(self, folder, done):
+        before = (done[0] / "distilled.keras").stat().st_mtime_ns
+        assert job(folder, done[0]).run()["models"] == done[1]["models"]
+        assert (done[0] / "distilled.keras").stat().st_mtime_ns == before
+
+
+def test_dry_run(folder, tmp_path, capsys):
+    result = job(folder, tmp_path / "out", num_views=0).dry_run()
+    assert (result["num_train"], result["num_test"], result["num_transfer"]) == (48, 12, 88)
+    assert "1 files cannot be read" in capsys.readouterr().out
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_network_of_keras_applications_is_finetuned(tmp_path):
+    """Its weights cannot be downloaded here: it starts from random ones."""
+    pixels, labels = make_images(8, rng)
+    pixels = pixels.repeat(2, axis=1).repeat(2, axis=2)
+    teacher = FinetunedTeacher("MobileNetV3Small", None)
+    teacher.prepare(2, (2 * SIZE, 2 * SIZE, 3), num_images=8)
+    before = teacher.model.get_weights()[0]
+    teacher.train(image_data.Images(pixels, labels), seed=0)
+    assert not np.array_equal(teacher.model.get_weights()[0], before)
+    assert teacher.model.output_shape == (None, 2)
+
+
+class TestData:
+    def test_arrays(self, tmp_path):
+        pixels, labels = make_images(6, rng)
+        np.savez(tmp_path / "d.npz", x=pixels[..., 0], y=labels[:, None])
+        images = image_data.read_labelled(tmp_path / "d.npz", None)
+        np.testing.assert_array_equal(images.pixels, pixels[..., :1])
+        np.testing.assert_array_equal(images.labels, labels)
+        scaled = image_data.read_labelled(tmp_path / "d.npz", (8, 8))
+        assert scaled.pixels.shape == (6, 8, 8, 1)
+        assert scaled.pixels.dtype == np.uint8
+
+    def test_folders_of_test_have_the_classes_of_train(self, folder, tmp_path):
+        (tmp_path / "1-above").mkdir()
+        keras.utils.save_img(tmp_path / "1-above" / "a.jpg", make_images(1, rng)[0][0])
+        names = ("0-below", "1-above")
+        assert image_data.read_labelled(tmp_path, None, names).labels.tolist() == [1]
+        with pytest.raises(ValueError, match="other classes: 1-above"):
+            image_data.read_labelled(tmp_path, None, ("a", "b"))
+
+    def test_no_pickle(self, tmp_path):
+        np.savez(tmp_path / "d.npz", x=np.array([{}], object), y=np.zeros(1, int))
+        with pytest.raises(ValueError, match="allow_pickle"):
+            image_data.read_labelled(tmp_path / "d.npz", None)
+
+
+def test_bad_input(folder, tmp_path):
+    np.savez(tmp_path / "floats.npz", x=np.zeros((4, 8, 8, 3), "float32"), y=np.arange(4) % 2)
+    np.savez(tmp_path / "gray.npz", x=np.zeros((40, SIZE, SIZE, 1), "uint8"), y=np.arange(40) % 2)
+    (tmp_path / "empty").mkdir()
+    for settings, message in (
+        ({"train": str(tmp_path / "none")}, "a folder with a folder of images"),
+        ({"train": str(tmp_path / "empty")}, "no such folder"),
+        ({"train": str(tmp_path / "none.npz")}, "must be there"),
+        ({"train": str(folder / "more.npz")}, "must have the arrays x, y.*without y"),
+        ({"train": str(tmp_path / "floats.npz")}, "uint8.*Received: float32"),
+        ({"train": str(tmp_path / "gray.npz"), "unlabelled": ()}, r"images of shape \(16, 16, 1\)"),
+        ({"teacher": "VGG16"}, "scales its pixels itself"),
+        ({"teacher": str(tmp_path / "t.keras")}, "must be a file that is there"),
+        ({"width": 0}, "width"),
+        ({"quantization": "int2"}, "quantization must be one of"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            job(folder, tmp_path / "out", **settings).run()
+    assert not (tmp_path / "out").exists()
+
+
+def test_settings_are_json(folder, done):
+    settings = json.loads((done[0] / "job.json").read_text())
+    assert settings["width"] == 8
+    with pytest.raises(ValueError, match=r"another job.*width: 8 there, 9 now"):
+        job(folder, done[0], width=9).run()
