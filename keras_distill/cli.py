@@ -119,7 +119,7 @@ def _add_text(command):
     _add_number(command, "vocabulary_size", "words that the student knows", defaults)
     _add_job(command, defaults, "texts")
     command.set_defaults(
-        run=lambda options: _run_job(TextJob, options), show=lambda result: "Done."
+        run=lambda options: _run_job(TextJob, options), show=lambda result: result["summary"]
     )
 
 
@@ -162,7 +162,7 @@ def _add_image(command):
     _add_number(command, "width", "channels of the student's first layer", defaults)
     _add_job(command, defaults, "images")
     command.set_defaults(
-        run=lambda options: _run_job(ImageJob, options), show=lambda result: "Done."
+        run=lambda options: _run_job(ImageJob, options), show=lambda result: result["summary"]
     )
 
 
@@ -262,7 +262,7 @@ def _run_export(options):
     data = None
     if options.data is not None:
         with np.load(options.data) as arrays:
-            data = arrays["x"]
+            data = _arrays(options.data, arrays)[0]
     result = {}
     if options.tflite is not None:
         report = kd.export_tflite(
@@ -311,11 +311,14 @@ def _run_compare(options):
         raise ValueError(f"Models must be given as NAME=MODEL. Received: {', '.join(wrong)}")
     if options.data.endswith(".npz"):
         with np.load(options.data) as arrays:
-            data = tuple(arrays[name] for name in ("x", "y") if name in arrays)
+            data = _arrays(options.data, arrays)
     else:
         data = read_labelled(options.data, options.text, options.label)
+    models = dict(text.split("=", 1) for text in options.models)
+    if len(models) < len(options.models):
+        raise ValueError(f"Models must have different names. Received: {options.models}")
     comparison = kd.compare(
-        dict(text.split("=", 1) for text in options.models),
+        models,
         data,
         teacher=options.teacher,
         baseline=options.baseline,
@@ -324,6 +327,13 @@ def _run_compare(options):
     if options.html is not None:
         comparison.write_html(options.html)
     return {**json.loads(comparison.to_json()), "table": str(comparison)}
+
+
+def _arrays(path, arrays):
+    """x, and y if it is there."""
+    if "x" not in arrays:
+        raise ValueError(f"{path} must have an array x. Received: {sorted(arrays)}")
+    return tuple(arrays[name] for name in ("x", "y") if name in arrays)
 
 
 def _add_describe(command):
@@ -387,8 +397,6 @@ def _explain(error):
             "There is not enough memory. Lower --max-length or --vocabulary-size, give fewer "
             f"texts, or take a smaller teacher. {error}"
         )
-    if isinstance(error, KeyError):
-        return f"There is no {error} in the file."
     return str(error) or type(error).__name__
 
 

@@ -125,7 +125,7 @@ class Distiller(keras.Model):
         SoftTargetKL(temperature)  # Checks it.
         check_soft_loss(soft_loss)
         check_objectives(objectives)
-        _check_teacher_metrics(teacher_metrics)
+        _check_teacher_metrics(teacher_metrics, {"loss", *(o.name for o in objectives)})
         # The student casts its own inputs; what the batch carries for others stays as it is.
         super().__init__(name=name, dtype=student.dtype_policy, autocast=False)
         self.student = student
@@ -382,6 +382,13 @@ class Distiller(keras.Model):
         if first_batch.is_dense(batch):
             with self.distribute_strategy.scope():
                 self._symbolic_build(data_batch=batch)
+        compiled = self._compile_metrics.metrics if self._compile_metrics is not None else []
+        names = {metric.name for metric in compiled}
+        if clash := names.intersection(metric.name for metric in self.teacher_metrics):
+            raise ValueError(
+                "teacher_metrics must have other names than the metrics of compile(). Received: "
+                f"{sorted(clash)} in both. Give them a name=."
+            )
 
     def _check_train_batch(self, batch):
         _, y, _ = unpack(first_batch.local_batch(batch, self.distribute_strategy))
@@ -471,12 +478,14 @@ def _check_student(student):
         )
 
 
-def _check_teacher_metrics(metrics):
+def _check_teacher_metrics(metrics, taken):
     names = [getattr(metric, "name", None) for metric in metrics]
     is_metric = all(isinstance(metric, keras.metrics.Metric) for metric in metrics)
-    if not is_metric or len(set(names)) < len(names):
+    taken = taken | {"hard_loss", "soft_loss"}
+    if not is_metric or len(set(names)) < len(names) or taken.intersection(names):
         raise ValueError(
-            "teacher_metrics must be Keras metrics with different names, such as "
+            "teacher_metrics must be Keras metrics with names of their own, none of "
+            f"{sorted(taken)}, such as "
             f"[keras_distill.metrics.TeacherAgreement()]. Received: {metrics!r}"
         )
 

@@ -30,10 +30,17 @@ def output_domains(model):
     return [_domain_of_tensor(tensor) for tensor in outputs] if outputs else None
 
 
-def gives_logits(model):
-    """Whether the one output of a model is logits, as far as its layers say."""
+def gives_logits(model, x):
+    """Whether the one output of a model is logits, not probabilities of a softmax.
+
+    Args:
+        model: A Keras model.
+        x: A batch for it: its outputs decide where the last layer does not say.
+    """
     domains = output_domains(model)
-    return domains is None or domains[0] in (None, LOGITS)
+    if domains is not None and domains[0] in (LOGITS, SOFTMAX):
+        return domains[0] == LOGITS
+    return not _could_come_from(SOFTMAX, keras.ops.convert_to_numpy(model(x, training=False)))
 
 
 def _domain_of_tensor(tensor):

@@ -93,7 +93,7 @@ def test_text_dry_run_as_json(folder, tmp_path, capsys):
     code, out, err = run(capsys, "text", *data, *options, "--dry-run", "--json")
     assert code == 0, err
     assert json.loads(out)["num_duplicates"] == 2
-    assert "2 texts to train on, 2 classes" in err
+    assert "2 texts to train on, 2 classes" in json.loads(out)["summary"]
 
 
 class TestErrors:

@@ -51,7 +51,10 @@ class Classification:
             auc = OfExamples(lambda chosen: _auc(labels[chosen], scores[chosen]))
             measures.append(Measure("auc", auc, is_share=True))
         if num_classes > 5:
-            rank = np.sum(answers > answers[rows, labels][:, None], axis=1)
+            of_label = answers[rows, labels][:, None]
+            # Of equal ones the first counts, as for the best class.
+            is_before = np.arange(num_classes) < labels[:, None]
+            rank = np.sum((answers > of_label) | ((answers == of_label) & is_before), axis=1)
             measures.append(Measure("top_5_accuracy", OfSums(rank < 5), is_share=True))
         return measures
 

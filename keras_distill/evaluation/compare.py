@@ -13,6 +13,7 @@ from keras_distill.evaluation.columns import by_length
 from keras_distill.evaluation.columns import take
 from keras_distill.evaluation.comparison import Comparison
 from keras_distill.evaluation.comparison import ModelFigures
+from keras_distill.evaluation.costs import check_threads
 from keras_distill.evaluation.costs import measure_costs
 from keras_distill.evaluation.held_out import read_held_out
 from keras_distill.evaluation.measures import Difference
@@ -97,6 +98,7 @@ def compare(
     baseline = _named("baseline", baseline, models, default="alone")
     preprocessors = _check_preprocessors(preprocessors, models)
     check_integers(num_resamples=num_resamples)
+    check_threads(num_threads)
     held_out = read_held_out(data, class_names)
     sources = {name: open_source(name, model) for name, model in models.items()}
     views = {name: held_out.teacher if name == teacher else held_out.student for name in sources}
@@ -112,10 +114,12 @@ def compare(
         )
     kept = _labelled(held_out.labels)
     task = _choose_task(held_out, kept, raw, sources)
-    answers = {
-        name: task.answers(values if kept is None else values[kept], sources[name].domain)
-        for name, values in raw.items()
-    }
+    # One after the other: the outputs of all are not needed twice.
+    answers = {}
+    for name in sources:
+        values = raw.pop(name)
+        values = values if kept is None else values[kept]
+        answers[name] = task.answers(values, sources[name].domain)
     _check_classes(answers, task, held_out.class_names)
     costs = {}
     for name, source in sources.items():
@@ -188,7 +192,7 @@ def _class_f1(task, answers):
 
 
 def _named(argument, name, models, default=None):
-    if not isinstance(models, dict) or not models:
+    if not isinstance(models, dict) or not all(isinstance(key, str) for key in models or [0]):
         raise ValueError(
             "models must be a dict from names to models, such as {'teacher': teacher, 'student': "
             f"student}}. Received: models of type {type(models).__name__}"
@@ -244,14 +248,16 @@ def _choose_task(held_out, kept, raw, sources):
     labels = held_out.labels
     if isinstance(labels, list):
         return Tagging(labels, held_out.class_names)
-    width = next(iter(raw.values())).reshape(len(held_out), -1).shape[1]
+    widths = {name: values[0].size for name, values in raw.items()}
+    width = max(widths.values())
     domain = next(iter(sources.values())).domain
     is_number = width == 1 and domain != outputs.SIGMOID
     if (labels is None and is_number) or (labels is not None and labels.dtype.kind == "f"):
         if width != 1:
             raise ValueError(
                 "Models that are compared on labels of a float dtype must give one number. "
-                f"Received: {width} outputs. Give labels of an integer dtype for classes."
+                f"Received, numbers of outputs: {widths}. Give labels of an integer "
+                "dtype for classes."
             )
         return Regression(labels)
     return Classification(labels if kept is None else labels[kept])

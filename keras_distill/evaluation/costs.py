@@ -2,6 +2,8 @@
 
 import dataclasses
 
+from keras_distill.arguments import check_integers
+
 
 @dataclasses.dataclass(frozen=True)
 class Cost:
@@ -21,6 +23,16 @@ class Cost:
     median_ms: dict
     p95_ms: dict
     memory_bytes: int | None
+
+
+def check_threads(num_threads):
+    """Raises `ValueError` unless these are numbers of threads, maybe none."""
+    if not isinstance(num_threads, (list, tuple)):
+        raise ValueError(
+            f"num_threads must be a tuple, such as (1, 2), or (). Received: {num_threads!r}"
+        )
+    for count in num_threads:
+        check_integers(num_threads=count)
 
 
 def measure_costs(source, x, num_threads):

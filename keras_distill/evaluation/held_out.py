@@ -43,14 +43,15 @@ def read_held_out(data, class_names=None):
         class_names = data.class_names if class_names is None else class_names
         is_tagging = data.texts.ndim == 1 and len(data) and not isinstance(data.texts[0], str)
         if not is_tagging:
-            data = (data.texts,) if data.labels is None else (data.texts, data.labels)
-            batches = [unpack(data if len(data) > 1 else data[0])]
+            batches = [unpack((data.texts, data.labels))]
         else:
             batches = _unpacked(data.dataset().ragged_batch(64))
     elif isinstance(data, tf.data.Dataset):
         batches = _unpacked(data)
     elif isinstance(data, tuple) and len(data) in (1, 2, 3):
-        batches = [unpack(data if len(data) > 1 else data[0])]
+        x, *rest = data
+        is_list_of_texts = isinstance(x, list) and all(isinstance(text, str) for text in x)
+        batches = [unpack((np.array(x, object) if is_list_of_texts else x, *rest))]
     else:
         raise ValueError(
             "data must be text.Examples, a tuple (x, y), or a batched tf.data.Dataset of (x, y). "
@@ -58,12 +59,23 @@ def read_held_out(data, class_names=None):
         )
     if not batches or not all(leaf.shape[0] for leaf in keras.tree.flatten(batches[0][0])):
         raise ValueError("data must hold an example. Received: an empty data set.")
+    if any(weight is not None for _, _, weight in batches):
+        raise ValueError(
+            "data must have no sample weights: all examples count the same. Received: weights as "
+            "the third part. Leave them out."
+        )
     inputs = [inputs for inputs, _, _ in batches]
     student = columns_of([part.student for part in inputs])
     teacher = student
     if not is_missing(inputs[0].teacher):
         teacher = columns_of([part.teacher for part in inputs])
     labels = _labels([y for _, y, _ in batches])
+    columns = keras.tree.flatten((student, teacher))
+    lengths = {len(part) for part in (*columns, *([] if labels is None else [labels]))}
+    if len(lengths) > 1:
+        raise ValueError(
+            f"data must have as many labels as inputs. Received: {sorted(lengths)} examples"
+        )
     names = None if class_names is None else tuple(map(str, class_names))
     return HeldOut(student, teacher, labels, names)
 
@@ -87,8 +99,14 @@ def _labels(parts):
     parts = [np.asarray(part) for part in parts]
     if parts[0].ndim == 2 and parts[0].shape[1] == 1:
         parts = [part[:, 0] for part in parts]
+    if parts[0].dtype.kind not in "biuf":
+        raise ValueError(
+            "data must have labels that are numbers, indices of the classes. Received: labels of "
+            f"type {parts[0].dtype}. text.from_lists turns names into indices."
+        )
     if parts[0].ndim == 1:
-        return np.concatenate(parts)
+        labels = np.concatenate(parts)
+        return labels if labels.dtype.kind == "f" else labels.astype("int64")
     if all(part.ndim == 2 and _is_one_hot(part) for part in parts):
         return np.concatenate([part.argmax(axis=1) for part in parts])
     if parts[0].ndim == 2 and parts[0].dtype.kind in "iu":

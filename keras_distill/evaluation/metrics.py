@@ -10,8 +10,9 @@ from keras_distill.losses.soft_targets import SoftTargetKL
 class TeacherAgreement(keras.metrics.MeanMetricWrapper):
     """Share of the examples to which student and teacher give the same class.
 
-    y_true is the teacher's output and y_pred the student's, both `(batch, ..., classes)`,
-    logits or probabilities. In a `Distiller` it belongs in `teacher_metrics`:
+    Of one logit, the same side of 0. y_true is the teacher's output and y_pred the student's,
+    both `(batch, ..., classes)`, logits or probabilities. In a `Distiller` it belongs in
+    `teacher_metrics`:
 
     ```python
     metrics = [kd.metrics.TeacherAgreement(), kd.metrics.Fidelity()]
@@ -90,4 +91,7 @@ class Fidelity(keras.metrics.MeanMetricWrapper):
 
 
 def _is_same_class(teacher, student):
+    teacher, student = ops.convert_to_tensor(teacher), ops.convert_to_tensor(student)
+    if student.shape[-1] == 1:
+        return ops.equal(teacher[..., 0] > 0, student[..., 0] > 0)
     return ops.equal(ops.argmax(teacher, axis=-1), ops.argmax(student, axis=-1))

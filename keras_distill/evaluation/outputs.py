@@ -5,8 +5,12 @@ import numpy as np
 
 from keras_distill.evaluation.columns import by_length
 from keras_distill.evaluation.columns import take
+from keras_distill.output_domain import OTHER
 from keras_distill.output_domain import SIGMOID
 from keras_distill.output_domain import SOFTMAX
+
+# Of float32, and of a mean of several models.
+_ROUNDING = 1e-3
 
 
 def run(source, columns, preprocessor, num_words, *, verbose):
@@ -29,9 +33,18 @@ def run(source, columns, preprocessor, num_words, *, verbose):
         places = order[start : start + source.batch_size]
         answers = _check(source(preprocessor(take(columns, places))), len(places))
         for place, row in zip(places, answers):
-            rows[place] = row if num_words is None else row[: num_words[place]]
+            rows[place] = row if num_words is None else _words(row, num_words[place])
         progress.update(min(start + source.batch_size, len(order)))
     return np.stack(rows) if num_words is None else rows
+
+
+def _words(row, num_words):
+    if len(row) < num_words:
+        raise ValueError(
+            f"A model that tags must answer for every word. Received: {len(row)} answers for a "
+            f"sentence of {num_words} words. Take a longer max_length, or shorter sentences."
+        )
+    return row[:num_words]
 
 
 def log_probabilities(outputs, domain):
@@ -39,14 +52,13 @@ def log_probabilities(outputs, domain):
 
     Args:
         outputs: `(..., classes)`; of one class, the second of two.
-        domain: As `output_domains` gives it; where it is None the values decide: all from
-            0 to 1, they are probabilities.
+        domain: As `output_domains` gives it; where it says neither, the values decide: from
+            0 to 1, with sums of about 1, they are probabilities.
     """
     outputs = np.asarray(outputs, "float64")
-    if domain is None:
-        is_probability = outputs.min() >= 0 and outputs.max() <= 1
-    else:
-        is_probability = domain in (SOFTMAX, SIGMOID)
+    is_probability = domain in (SOFTMAX, SIGMOID)
+    if domain in (None, OTHER):
+        is_probability = _look_like_probabilities(outputs)
     if outputs.shape[-1] == 1:
         if is_probability:
             outputs = np.concatenate([1 - outputs, outputs], axis=-1)
@@ -60,7 +72,15 @@ def log_probabilities(outputs, domain):
     return outputs - largest - total
 
 
+def _look_like_probabilities(outputs):
+    is_in_range = outputs.min() >= -_ROUNDING and outputs.max() <= 1 + _ROUNDING
+    # Of 8 bits, many small ones are 0: their sum is less than 1.
+    sums_to_one = outputs.shape[-1] == 1 or abs(np.mean(outputs.sum(axis=-1)) - 1) < 0.1
+    return bool(is_in_range and sums_to_one)
+
+
 def _check(outputs, num_examples):
+    outputs = outputs[:, None] if outputs.ndim == 1 else outputs
     if not np.issubdtype(outputs.dtype, np.floating) or len(outputs) != num_examples:
         raise ValueError(
             "A model must give floats, one row for each example: logits, probabilities or numbers. "

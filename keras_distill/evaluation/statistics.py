@@ -1,6 +1,10 @@
 """Figures of a data set as functions of how often each example counts."""
 
+import itertools
+
 import numpy as np
+
+from keras_distill.imports import import_module
 
 
 class OfSums:
@@ -17,6 +21,21 @@ class OfSums:
         is_vector = contributions.ndim == 1
         self._contributions = contributions[:, None] if is_vector else contributions
         self._function = function
+
+    def of_groups(self, groups):
+        """The same figure, where whole groups of examples are drawn.
+
+        Args:
+            groups: The group of each example, int `(examples,)`.
+        """
+        sparse = import_module("scipy.sparse")
+        members = (np.ones(len(groups)), (groups, np.arange(len(groups))))
+        sums = sparse.csr_array(members) @ np.column_stack(
+            [_dense(self._contributions), np.ones(len(groups))]
+        )
+        if self._function is None:
+            return OfSums(sums, lambda sums: sums[:, 0] / sums[:, 1])
+        return OfSums(sums, lambda sums: self._function(sums[:, :-1]))
 
     def __call__(self, counts):
         """Returns the figures for `(resamples, examples)`, how often each example counts."""
@@ -38,8 +57,20 @@ class OfExamples:
     def __init__(self, function):
         self._function = function
 
+    def of_groups(self, groups):
+        """As of `OfSums`."""
+        starts = np.searchsorted(groups, np.arange(groups.max() + 2))
+        members = [np.arange(start, end) for start, end in itertools.pairwise(starts)]
+        return OfExamples(
+            lambda drawn: self._function(np.concatenate([members[group] for group in drawn]))
+        )
+
     def __call__(self, counts):
         return np.array([self._function(np.repeat(np.arange(len(row)), row)) for row in counts])
+
+
+def _dense(contributions):
+    return contributions if isinstance(contributions, np.ndarray) else contributions.toarray()
 
 
 def on_all(statistic, num_examples):

@@ -21,15 +21,19 @@ class Tagging:
     name = "tagging"
 
     def __init__(self, labels, tags):
-        self.labels = np.concatenate(labels)
+        labels_of_all = np.concatenate(labels)
+        # A label of -1 is none: that word does not count.
+        self._kept = labels_of_all >= 0
+        self.labels = labels_of_all[self._kept]
         self._tags = tags
-        self._sentences = np.repeat(np.arange(len(labels)), [len(row) for row in labels])
-        self._starts = np.cumsum([len(row) for row in labels])[:-1]
+        sentences = np.repeat(np.arange(len(labels)), [len(row) for row in labels])
+        self._sentences = sentences[self._kept]
+        self._starts = np.searchsorted(self._sentences, np.arange(1, len(labels)))
         self._words = Classification(self.labels)
 
     def answers(self, outputs, domain):
         """Log probabilities of all sentences' words, `(words, tags)`."""
-        return log_probabilities(np.concatenate(outputs), domain)
+        return log_probabilities(np.concatenate(outputs)[self._kept], domain)
 
     def measures(self, answers):
         """Those of the words, and span_f1 if the tags begin spans with B-."""
@@ -41,7 +45,7 @@ class Tagging:
 
     def _of_words(self, measures):
         return [
-            dataclasses.replace(m, statistic=_OfWords(m.statistic, self._sentences))
+            dataclasses.replace(m, statistic=m.statistic.of_groups(self._sentences))
             for m in measures
         ]
 
@@ -57,16 +61,6 @@ class Tagging:
             terms.append([len(true & found), len(true), len(found)])
         statistic = OfSums(np.array(terms, "float64"), _micro_f1)
         return [Measure("span_f1", statistic, is_share=True)]
-
-
-class _OfWords:
-    """A statistic of words, where whole sentences are drawn."""
-
-    def __init__(self, statistic, sentences):
-        self._statistic, self._sentences = statistic, sentences
-
-    def __call__(self, counts):
-        return self._statistic(counts[:, self._sentences])
 
 
 def spans(tags):

@@ -82,12 +82,7 @@ def benchmark(path, *, num_threads=1, xnnpack=True, inputs=None, num_runs=50, mi
         arrays = None
         if inputs is not None:
             arrays = str(pathlib.Path(folder) / "inputs.npz")
-            # Texts as bytes of one width: objects would be pickled.
-            texts = {name: np.asarray(v) for name, v in inputs.items()}
-            np.savez(
-                arrays,
-                **{k: v.astype("S") if v.dtype.kind in "OU" else v for k, v in texts.items()},
-            )
+            np.savez(arrays, **{name: _without_objects(v) for name, v in inputs.items()})
         request = {
             "path": str(path),
             "num_threads": num_threads,
@@ -119,3 +114,12 @@ def benchmark(path, *, num_threads=1, xnnpack=True, inputs=None, num_runs=50, mi
         num_threads=num_threads,
         xnnpack=bool(xnnpack) and path.is_file(),
     )
+
+
+def _without_objects(values):
+    """Texts as bytes of one width: objects would be pickled."""
+    values = np.asarray(values)
+    if values.dtype.kind not in "OU":
+        return values
+    encoded = [v if isinstance(v, bytes) else str(v).encode("utf-8") for v in values.ravel()]
+    return np.array(encoded, "S").reshape(values.shape)

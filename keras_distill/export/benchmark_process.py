@@ -76,6 +76,10 @@ def _import_litert(num_threads, xnnpack):
 
         def make_run(given):
             for name, detail in details.items():
+                if name in given and -1 in detail["shape_signature"]:
+                    interpreter.resize_tensor_input(detail["index"], given[name].shape, True)
+            interpreter.allocate_tensors()
+            for name, detail in details.items():
                 values = given.get(name, np.zeros(detail["shape"], detail["dtype"]))
                 interpreter.set_tensor(detail["index"], values)
             return interpreter.invoke

@@ -32,23 +32,22 @@ def stage_seconds(teacher, student, *, teacher_batches, answers, steps, test_bat
     }
 
 
-def show_plan(work):
-    """Prints what a job would do, with sizes and times.
+def describe_plan(work):
+    """What a job would do, with sizes and times.
 
     Args:
         work: What the job works with: train, test and transfer_set, num_steps,
             num_duplicates, seconds().
 
     Returns:
-        The same as a dict: num_train, num_test, num_transfer, num_duplicates, num_steps, and
+        A dict: summary, a text; num_train, num_test, num_transfer, num_duplicates, num_steps, and
         the estimated seconds of each stage.
     """
-    print(work)
     seconds = work.seconds()
-    for name, estimate in seconds.items():
-        print(f"{name}: about {duration(estimate)}")
-    print(f"In all about {duration(sum(seconds.values()))}. Nothing was written.")
+    lines = [str(work), *(f"{name}: about {duration(s)}" for name, s in seconds.items())]
+    lines.append(f"In all about {duration(sum(seconds.values()))}. Nothing was written.")
     return {
+        "summary": "\n".join(lines),
         "num_train": len(work.train),
         "num_test": len(work.test),
         "num_transfer": len(work.transfer_set),

@@ -55,6 +55,11 @@ def read_labelled(path, size, class_names=None):
                 f"Received: {len(pixels)} images, {len(labels)} labels"
             )
         names = class_names or tuple(map(str, range(labels.max(initial=0) + 1)))
+        if labels.max(initial=0) >= len(names):
+            raise ValueError(
+                f"{path} must have the classes of the training images, {len(names)}. Received: a "
+                f"label of {labels.max()}"
+            )
         return Images(_scaled(pixels, size), labels, names)
     folders = sorted(folder for folder in _folders(path) if any(_files(folder)))
     names = tuple(folder.name for folder in folders)
@@ -96,6 +101,13 @@ def num_duplicates(train, test):
     """Number of test images that are training images, too."""
     known = {xxhash.xxh3_128_digest(image.tobytes()) for image in train.pixels}
     return sum(xxhash.xxh3_128_digest(image.tobytes()) in known for image in test.pixels)
+
+
+def without(images, others):
+    """The pixels of the images that are not among the others."""
+    known = {xxhash.xxh3_128_digest(image.tobytes()) for image in others.pixels}
+    is_new = [xxhash.xxh3_128_digest(image.tobytes()) not in known for image in images.pixels]
+    return images.pixels[np.array(is_new)]
 
 
 def _read_arrays(path, names):

@@ -10,14 +10,16 @@ import tensorflow as tf
 
 from keras_distill.arguments import check_integers
 from keras_distill.arguments import check_rates
+from keras_distill.evaluation.costs import check_threads
 from keras_distill.export import ImageMetadata
 from keras_distill.export import export_saved_model
 from keras_distill.export import export_tflite
-from keras_distill.export.quantization import MODES
+from keras_distill.export.quantization import check_quantizable
 from keras_distill.jobs import image_data
-from keras_distill.jobs.estimates import show_plan
+from keras_distill.jobs.estimates import describe_plan
 from keras_distill.jobs.estimates import stage_seconds
 from keras_distill.jobs.folder import JobFolder
+from keras_distill.jobs.folder import settings_of
 from keras_distill.jobs.image_teacher import FinetunedTeacher
 from keras_distill.jobs.image_teacher import ReadyTeacher
 from keras_distill.jobs.results import compare_models
@@ -98,15 +100,27 @@ class ImageJob:
         """Runs the job, or what is left of it.
 
         Returns:
-            A dict: the figures of the comparison, files by name, num_duplicates, and broken,
-            the files that could not be read.
+            A dict: summary, a text; the figures of the comparison, files by name,
+            num_duplicates, and broken, the files that could not be read.
 
         Raises:
             ValueError: If an argument or a file does not fit, before anything is trained.
         """
         work = self._prepare()
+        with work.folder.begun():
+            return self._run(work)
+
+    def dry_run(self):
+        """Says what `run` would do, with sizes and times, and writes nothing.
+
+        Returns:
+            A dict: summary, a text; num_train, num_test, num_transfer, num_duplicates,
+            num_steps, and the estimated seconds of each stage.
+        """
+        return describe_plan(self._prepare())
+
+    def _run(self, work):
         stages = Stages(work.seconds())
-        work.folder.begin()
         print(work)
         path, students = work.folder.path, {}
         with stages("train the teacher"):
@@ -122,7 +136,10 @@ class ImageJob:
             images = views.random(self._shuffled(work.train))
             students["alone"] = self._train(work, "alone", images, alpha=1.0)
         with stages("distil the student"):
-            soft_loss = SoftTargetKL(self.temperature, teacher_from_logits=gives_logits(teacher))
+            pixels = tf.cast(work.train.pixels[:_BATCH_SIZE], "float32")
+            soft_loss = SoftTargetKL(
+                self.temperature, teacher_from_logits=gives_logits(teacher, pixels)
+            )
             images = store.attach(views.random(self._shuffled(work.transfer_set)))
             students["distilled"] = self._train(
                 work, "distilled", images, alpha=self.alpha, soft_loss=soft_loss
@@ -144,15 +161,6 @@ class ImageJob:
         more = {"num_duplicates": work.num_duplicates, "broken": list(work.broken)}
         return result_of(path, comparison, **more)
 
-    def dry_run(self):
-        """Says what `run` would do, with sizes and times, and writes nothing.
-
-        Returns:
-            A dict: num_train, num_test, num_transfer, num_duplicates, num_steps, and the
-            estimated seconds of each stage.
-        """
-        return show_plan(self._prepare())
-
     def _prepare(self):
         self._check()
         is_file = pathlib.Path(self.teacher).suffix == ".keras"
@@ -170,16 +178,16 @@ class ImageJob:
             test = image_data.read_labelled(self.test, size, train.class_names)
             broken += test.broken
         more = [image_data.read_unlabelled(path, size) for path in self.unlabelled]
-        settings = dataclasses.asdict(self)
-        settings["data"] = [image_data.fingerprint(part) for part in (train, test, *more)]
-        # Where the folder is does not matter to what is in it.
-        del settings["output"]
-        folder = JobFolder(pathlib.Path(self.output), settings)
+        data = [image_data.fingerprint(part) for part in (train, test, *more)]
+        folder = JobFolder(pathlib.Path(self.output), settings_of(self, data))
         num_classes, shape = len(train.class_names), train.pixels.shape[1:]
         keras.utils.set_random_seed(self.seed)
         teacher.prepare(num_classes, shape, self.teacher_epochs * len(train))
+        student = mobile_cnn(shape, num_classes, width=self.width)
+        check_quantizable(student, self.quantization, has_data=True)
+        unseen = [image_data.without(part, test) for part in more]
         parts = [(train.pixels, train.labels)]
-        parts += [(part.pixels, np.full(len(part), -1, "int32")) for part in more]
+        parts += [(part, np.full(len(part), -1, "int32")) for part in unseen]
         pixels, labels = (np.concatenate(arrays) for arrays in zip(*parts))
         num_steps = self.num_steps
         if num_steps is None:
@@ -190,7 +198,7 @@ class ImageJob:
             test=test,
             transfer_set=image_data.Images(pixels, labels),
             teacher=teacher,
-            student=mobile_cnn(shape, num_classes, width=self.width),
+            student=student,
             num_steps=num_steps,
             num_views=max(1, self.num_views),
             num_duplicates=image_data.num_duplicates(train, test),
@@ -198,10 +206,7 @@ class ImageJob:
         )
 
     def _check(self):
-        if self.quantization not in MODES:
-            raise ValueError(
-                f"quantization must be one of {tuple(MODES)}. Received: {self.quantization!r}"
-            )
+        check_threads(self.num_threads)
         check_integers(width=self.width, teacher_epochs=self.teacher_epochs)
         check_integers(minimum=0, num_views=self.num_views, seed=self.seed)
         check_rates(with_one=False, test_rate=self.test_rate)
@@ -211,7 +216,10 @@ class ImageJob:
             check_integers(num_steps=self.num_steps)
 
     def _shuffled(self, images):
-        return _dataset(images).shuffle(min(len(images), _MAX_SHUFFLED), seed=self.seed)
+        # The files of a class lie together: a buffer alone would not mix them.
+        order = np.random.default_rng(self.seed).permutation(len(images))
+        mixed = image_data.Images(images.pixels[order], images.labels[order])
+        return _dataset(mixed).shuffle(min(len(images), _MAX_SHUFFLED), seed=self.seed)
 
     def _views(self):
         augment = _mirror_and_shift if self.num_views else _leave
@@ -233,14 +241,15 @@ class ImageJob:
 
     def _export(self, work, student):
         path, names = work.folder.path, work.train.class_names
-        if not work.folder.has("student.tflite"):
-            export_tflite(
-                student,
-                path / "student.tflite",
-                quantization=self.quantization,
-                representative_data=work.train.pixels[:100].astype("float32"),
-                metadata=ImageMetadata(names),
-            )
+        # Written anew in any case: the quantization may be another one now. Of all classes.
+        places = np.linspace(0, len(work.train) - 1, 100).astype(int)
+        export_tflite(
+            student,
+            path / "student.tflite",
+            quantization=self.quantization,
+            representative_data=work.train.pixels[places].astype("float32"),
+            metadata=ImageMetadata(names),
+        )
         if not work.folder.has("serving/1"):
             images = work.test.pixels[:10].astype("float32")
             export_saved_model(

@@ -42,16 +42,15 @@ def compare_models(folder, teacher, students, test, *, title, preprocessor=None,
 
 
 def result_of(folder, comparison, **more):
-    """Prints the comparison and where the files are; returns all that as a dict."""
+    """The comparison and where the files are, as a dict; "summary" is a text of it."""
     files = {
         "phone": folder / "student.tflite",
         "server": folder / "serving",
         "report": folder / "report.html",
     }
-    print(f"\n{comparison}\n")
-    for name, path in files.items():
-        print(f"{name}: {path}")
+    lines = [f"{name}: {path}" for name, path in files.items()]
     return {
+        "summary": "\n".join([str(comparison), "", *lines]),
         **json.loads(comparison.to_json()),
         "files": {name: str(path) for name, path in files.items()},
         **more,

@@ -25,9 +25,11 @@ class Stages:
         print(f"[{place + 1}/{len(self._names)}] {name} (about {duration(left)} left)")
         start = time.monotonic()
         yield
-        # What has been measured corrects what was guessed of the rest.
-        if self._estimates[name] > 1:
-            self._ratio = (time.monotonic() - start) / self._estimates[name]
+        # What has been measured corrects what was guessed of the rest; what was there already
+        # has measured nothing.
+        ratio = (time.monotonic() - start) / max(self._estimates[name], 1)
+        if ratio > 0.1:
+            self._ratio = ratio
 
     def end(self):
         """Says how long it took."""

@@ -10,14 +10,17 @@ import tensorflow as tf
 
 from keras_distill.arguments import check_integers
 from keras_distill.arguments import check_rates
+from keras_distill.evaluation.costs import check_threads
 from keras_distill.export import TextMetadata
 from keras_distill.export import export_saved_model
 from keras_distill.export import export_tflite
-from keras_distill.export.quantization import MODES
+from keras_distill.export.quantization import check_quantizable
 from keras_distill.jobs import text_data
-from keras_distill.jobs.estimates import show_plan
+from keras_distill.jobs.estimates import describe_plan
 from keras_distill.jobs.estimates import stage_seconds
 from keras_distill.jobs.folder import JobFolder
+from keras_distill.jobs.folder import settings_of
+from keras_distill.jobs.lengths import lengths_up_to
 from keras_distill.jobs.results import compare_models
 from keras_distill.jobs.results import result_of
 from keras_distill.jobs.splitting import check_classes
@@ -113,14 +116,26 @@ class TextJob:
         """Runs the job, or what is left of it.
 
         Returns:
-            A dict: the figures of the comparison, files by name, num_duplicates.
+            A dict: summary, a text; the figures of the comparison, files by name, num_duplicates.
 
         Raises:
             ValueError: If an argument or a file does not fit, before anything is trained.
         """
         work = self._prepare()
+        with work.folder.begun():
+            return self._run(work)
+
+    def dry_run(self):
+        """Says what `run` would do, with sizes and times, and writes nothing.
+
+        Returns:
+            A dict: summary, a text; num_train, num_test, num_transfer, num_duplicates,
+            num_steps, and the estimated seconds of each stage.
+        """
+        return describe_plan(self._prepare())
+
+    def _run(self, work):
         stages = Stages(work.seconds())
-        work.folder.begin()
         print(work)
         path, students = work.folder.path, {}
         with stages("train the teacher"):
@@ -135,7 +150,10 @@ class TextJob:
             one_hot = _one_hot(work.train)
             students["alone"] = self._train(work, "alone", one_hot, 0.3, **settings)
         with stages("distil the student"):
-            soft_loss = SoftTargetKL(self.temperature, teacher_from_logits=gives_logits(teacher))
+            texts = tf.constant(work.train.texts[:_BATCH_SIZE].tolist())
+            soft_loss = SoftTargetKL(
+                self.temperature, teacher_from_logits=gives_logits(teacher, texts)
+            )
             settings = {"alpha": self.alpha, "learning_rate": 4e-3, "hard_loss": _CROSS_ENTROPY}
             taught = store.attach(work.transfer_set)
             students["distilled"] = self._train(
@@ -157,15 +175,6 @@ class TextJob:
         stages.end()
         return result_of(path, comparison, num_duplicates=work.num_duplicates)
 
-    def dry_run(self):
-        """Says what `run` would do, with sizes and times, and writes nothing.
-
-        Returns:
-            A dict: num_train, num_test, num_transfer, num_duplicates, num_steps, and the
-            estimated seconds of each stage.
-        """
-        return show_plan(self._prepare())
-
     def _prepare(self):
         self._check()
         train = text_data.read_labelled(self.train, self.text, self.label)
@@ -175,11 +184,8 @@ class TextJob:
         else:
             test = text_data.read_labelled(self.test, self.text, self.label, train.class_names)
         more = [text_data.read_unlabelled(path, self.text) for path in self.unlabelled]
-        settings = dataclasses.asdict(self)
-        settings["data"] = [text_data.fingerprint(part) for part in (train, test, *more)]
-        # Where the folder is does not matter to what is in it.
-        del settings["output"]
-        folder = JobFolder(pathlib.Path(self.output), settings)
+        data = [text_data.fingerprint(part) for part in (train, test, *more)]
+        folder = JobFolder(pathlib.Path(self.output), settings_of(self, data))
         if self.num_augmented:
             new_texts = augment(train.texts, self.num_augmented, seed=self.seed)
             more.append(from_lists(new_texts.tolist()))
@@ -191,6 +197,10 @@ class TextJob:
         vocabulary = learn_words(
             transfer_set.texts, self.vocabulary_size, max_length=self.max_length
         )
+        num_classes = len(train.class_names)
+        student = make_student(self.student, vocabulary, num_classes, 0.0)
+        fixed = make_student(self.student, vocabulary, num_classes, 0.0, self.max_length)
+        check_quantizable(fixed, self.quantization, has_data=True)
         keras.utils.set_random_seed(self.seed)
         teacher = make_teacher(
             self.teacher, self.preprocessor, vocabulary, train, self.teacher_epochs, self.max_length
@@ -205,7 +215,7 @@ class TextJob:
             transfer_set=transfer_set,
             vocabulary=vocabulary,
             teacher=teacher,
-            student=make_student(self.student, vocabulary, len(train.class_names), 0.0),
+            student=student,
             num_steps=num_steps,
             num_duplicates=text_data.num_duplicates(train, test),
         )
@@ -213,10 +223,7 @@ class TextJob:
     def _check(self):
         if self.student not in KINDS:
             raise ValueError(f"student must be one of {KINDS}. Received: {self.student!r}")
-        if self.quantization not in MODES:
-            raise ValueError(
-                f"quantization must be one of {tuple(MODES)}. Received: {self.quantization!r}"
-            )
+        check_threads(self.num_threads)
         check_integers(max_length=self.max_length, teacher_epochs=self.teacher_epochs)
         check_integers(minimum=0, num_augmented=self.num_augmented, seed=self.seed)
         check_integers(minimum=6, vocabulary_size=self.vocabulary_size)
@@ -233,7 +240,11 @@ class TextJob:
             name,
             lambda: make_student(self.student, work.vocabulary, num_classes, dropout),
             lambda: batch_by_length(
-                dataset, work.vocabulary, batch_size=_BATCH_SIZE, seed=self.seed
+                dataset,
+                work.vocabulary,
+                bucket_lengths=lengths_up_to(self.max_length),
+                batch_size=_BATCH_SIZE,
+                seed=self.seed,
             ).repeat(),
             num_steps=work.num_steps,
             seed=self.seed,
@@ -243,17 +254,18 @@ class TextJob:
     def _export(self, work, student):
         names, vocabulary = work.train.class_names, work.vocabulary
         fixed = for_export(self.student, student, vocabulary, len(names))
-        texts = work.test.texts[:100].tolist()
+        # Not of the test set, whose accuracy is to be measured.
+        texts = work.train.texts[:100].tolist()
         ids = np.asarray(vocabulary(texts))
         missing = self.max_length - ids.shape[1]
-        if not work.folder.has("student.tflite"):
-            export_tflite(
-                fixed,
-                work.folder.path / "student.tflite",
-                quantization=self.quantization,
-                representative_data=np.pad(ids, [(0, 0), (0, missing)]),
-                metadata=TextMetadata(names, vocabulary, "regex", self.max_length),
-            )
+        # Written anew in any case: the quantization may be another one now.
+        export_tflite(
+            fixed,
+            work.folder.path / "student.tflite",
+            quantization=self.quantization,
+            representative_data=np.pad(ids, [(0, 0), (0, missing)]),
+            metadata=TextMetadata(names, vocabulary, "regex", self.max_length),
+        )
         if not work.folder.has("serving/1"):
             export_saved_model(
                 student,

@@ -5,6 +5,7 @@ import pathlib
 import keras
 import numpy as np
 
+from keras_distill.jobs.lengths import lengths_up_to
 from keras_distill.students import bilstm
 from keras_distill.students import text_cnn
 from keras_distill.teachers import Ensemble
@@ -55,14 +56,18 @@ class FinetunedTeacher:
         self.model = bert_classifier(
             encoder, preprocessor, len(train.class_names), sequence_length=max_length
         )
-        self._num_epochs = num_epochs
+        self._num_epochs, self._max_length = num_epochs, max_length
         self.num_texts = num_epochs * len(train)
 
     def train(self, train, seed):
         """Fine-tunes it."""
         classifier = self.model.get_layer("classifier")
         batches = batch_by_length(
-            train, self.model.get_layer("preprocessor"), batch_size=32, seed=seed
+            train,
+            self.model.get_layer("preprocessor"),
+            bucket_lengths=lengths_up_to(self._max_length),
+            batch_size=32,
+            seed=seed,
         )
         # A head that starts from nothing needs steps; the layers below change less and less.
         rate = 5e-5 if len(train) > 5000 else 2e-4
@@ -102,7 +107,13 @@ class EnsembleTeacher:
         """Trains one network after the other."""
         for number, member in enumerate(self._members):
             print(f"network {number + 1} of {len(self._members)}")
-            batches = batch_by_length(train, self._vocabulary, batch_size=64, seed=seed + number)
+            batches = batch_by_length(
+                train,
+                self._vocabulary,
+                bucket_lengths=lengths_up_to(self._vocabulary.max_length),
+                batch_size=64,
+                seed=seed + number,
+            )
             schedule = WarmupLinearDecay(4e-3, self._steps)
             member.compile(keras.optimizers.Adam(schedule, global_clipnorm=1.0), _CROSS_ENTROPY)
             member.fit(batches.repeat(), steps_per_epoch=self._steps, shuffle=False)

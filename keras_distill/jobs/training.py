@@ -1,6 +1,6 @@
 """Trains one model of a job, once: what is in the folder already is taken from there."""
 
-import json
+import csv
 import shutil
 
 import keras
@@ -12,6 +12,7 @@ from keras_distill.teachers import WarmupLinearDecay
 
 # Rounds of a training: after each there is a backup.
 _NUM_ROUNDS = 10
+_NOT_THERE = "NA"
 
 
 def train_student(
@@ -37,15 +38,16 @@ def train_student(
         distiller = Distiller(student, **how)
         schedule = WarmupLinearDecay(learning_rate, num_steps)
         distiller.compile(keras.optimizers.Adam(schedule, global_clipnorm=1.0), hard_loss)
-        history = distiller.fit(
+        distiller.fit(
             make_batches(),
             epochs=_NUM_ROUNDS,
             steps_per_epoch=-(-num_steps // _NUM_ROUNDS),
-            callbacks=[BackupAndRestore(backup, delete_checkpoint=False)],
+            callbacks=[
+                BackupAndRestore(backup, delete_checkpoint=False),
+                keras.callbacks.CSVLogger(folder / f"{name}.csv", append=True),
+            ],
             shuffle=False,
         )
-        with replaced_file(folder / f"{name}.json") as written:
-            written.write_text(json.dumps(history.history), encoding="utf-8")
         with replaced_file(path) as written:
             student.save(written)
     shutil.rmtree(backup, ignore_errors=True)
@@ -53,9 +55,16 @@ def train_student(
 
 
 def read_history(folder, name):
-    """What `train_student` logged, of the rounds since it was last started."""
+    """What `train_student` logged, as `fit` returns it."""
+    with open(folder / f"{name}.csv", encoding="utf-8", newline="") as file:
+        # A round that was logged and not backed up was trained, and logged, again.
+        rounds = {row["epoch"]: row for row in csv.DictReader(file)}
     history = keras.callbacks.History()
-    history.history = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+    for key in next(iter(rounds.values())):
+        values = [row[key] for row in rounds.values()]
+        # Keras has columns for a validation that there was not.
+        if key != "epoch" and _NOT_THERE not in values:
+            history.history[key] = [float(value) for value in values]
     return history
 
 

@@ -77,6 +77,35 @@ class TestKindsOfModels:
         assert comparison["int8"]["agreement"].value > 0.9
         assert 0 < comparison["int8"]["fidelity"].value < 0.01
 
+    def test_a_file_of_integers_gets_pixels(self, tmp_path):
+        pixels = rng.integers(0, 256, (40, 4, 4, 1)).astype("uint8")
+        images = keras.Input((4, 4, 1), name="image")
+        model = keras.Model(images, layers.Dense(3)(layers.Flatten()(images)))
+        floats = pixels.astype("float32")
+        kd.export_tflite(
+            model,
+            tmp_path / "m.tflite",
+            quantization="int8",
+            representative_data=floats,
+            integer_io=True,
+        )
+        models = {"teacher": model, "file": tmp_path / "m.tflite"}
+        found = [figures(compare(models, (x, Y[:40])), "file") for x in (pixels, floats)]
+        assert found[0] == found[1]
+        assert found[0]["agreement"] > 0.8
+
+    def test_files_of_batches_and_of_any_length(self, tmp_path):
+        ids = rng.integers(1, 9, (10, 5)).astype("int32")
+        model = kd.students.text_cnn(9, 3, embedding_dim=4, filters=4)
+        batches, open_length = tmp_path / "b.tflite", tmp_path / "o.tflite"
+        kd.export_tflite(model, batches, batch_size=4, sequence_length=5)
+        kd.export_tflite(model, open_length, sequence_length="any")
+        models = {"teacher": model, "batches": batches, "open": open_length}
+        comparison = compare(models, (ids, Y[:10]), num_threads=(1,))
+        for name in ("batches", "open"):
+            assert comparison[name]["fidelity"].value == pytest.approx(0, abs=1e-5)
+            assert comparison[name].cost.median_ms[1] > 0
+
     def test_softmax_and_logits_are_alike(self):
         model = make()
         softmax = keras.Model(model.input, layers.Softmax()(model.output))
@@ -198,7 +227,10 @@ class TestData:
             ((X, np.full(60, -1)), "all negative"),
             ((X, Y + 1), "labels below 3.*label of 3"),
             (tf.data.Dataset.from_tensors((X, Y)).repeat(), "endless"),
-            ((X, Y.astype("float32")), "must give one number.*3 outputs"),
+            ((X, Y[:9]), "as many labels as inputs"),
+            ((X, Y.astype(str)), "labels that are numbers"),
+            ((X, Y, np.ones(60)), "no sample weights"),
+            ((X, Y.astype("float32")), "must give one number.*3"),
         ):
             with pytest.raises(ValueError, match=message):
                 compare({"m": model}, data)
@@ -211,6 +243,8 @@ class TestData:
             ({"preprocessors": {"x": len}}, "preprocessors must be a dict"),
             ({"class_names": ["a"]}, "a name for each of 3 classes. Received: 1"),
             ({"num_resamples": 0}, "num_resamples"),
+            ({"num_threads": 2}, "num_threads must be a tuple"),
+            ({"num_threads": (0,)}, "num_threads"),
         ):
             with pytest.raises(ValueError, match=message):
                 compare({"m": model}, **settings)
@@ -318,6 +352,15 @@ class TestFlops:
     def test_by_hand(self, shape, layer, expected):
         model = keras.Sequential([keras.Input(shape), layer()])
         assert count_flops(model, np.zeros((1, *shape), "float32")) == expected
+
+    def test_attention(self):
+        """Its products of queries and keys, and of scores and values, count too."""
+        inputs = keras.Input((20, 8))
+        attention = layers.MultiHeadAttention(2, 4, dropout=0.1)
+        model = keras.Model(inputs, attention(inputs, inputs))
+        counted = count_flops(model, np.zeros((1, 20, 8), "float32"))
+        projections, products = 4 * 2 * 20 * 8 * 8, 2 * 2 * 2 * 20 * 20 * 4
+        assert projections + products < counted < 1.3 * (projections + products)
 
     def test_a_loop_counts_as_often_as_it_runs(self):
         model = keras.Sequential([keras.Input((None, 10)), layers.LSTM(4)])

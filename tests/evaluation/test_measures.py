@@ -97,6 +97,22 @@ def test_probabilities_are_recognised(domain):
     np.testing.assert_allclose(answers, log_softmax(logits, -1))
 
 
+def test_ties_are_no_hits():
+    answers = np.log(np.tile(np.eye(10)[0] * 0.91 + 0.009, (10, 1)))
+    measures = Classification(np.arange(10)).measures(answers)
+    found = values(measures, 10)
+    assert (found["accuracy"], found["top_5_accuracy"]) == (0.1, 0.5)
+
+
+def test_values_tell_probabilities_from_logits():
+    task, probabilities = Classification(None), np.array([[0.75, 0.25], [1e-9, 1.0]])
+    for rounded in (probabilities * 1.0000002, probabilities + 1e-7):
+        answers = task.answers(rounded, None)
+        np.testing.assert_allclose(np.exp(answers), probabilities, atol=1e-6)
+    logits = np.array([[0.75, 0.75], [0.5, 0.9]])
+    np.testing.assert_allclose(task.answers(logits, None), log_softmax(logits, -1))
+
+
 def test_an_impossible_class_has_a_finite_price():
     answers = Classification(None).answers(np.array([[1.0, 0.0]], "float32"), "softmax")
     assert np.isfinite(answers).all()
@@ -182,6 +198,14 @@ class TestTagging:
         assert found["span_f1"] == pytest.approx(2 * right / (true + said))
         drawn_labels, drawn_words = map(np.concatenate, (drawn_labels, drawn_words))
         assert found["accuracy"] == pytest.approx(np.mean(drawn_labels == drawn_words))
+
+    def test_words_without_a_label_do_not_count(self):
+        labels = [np.array([1, -1, 2]), np.array([0])]
+        logits = [rng.normal(size=(3, 5)), rng.normal(size=(1, 5))]
+        task = Tagging(labels, self.tags)
+        found = values(task.measures(task.answers(logits, "logits")), 2)
+        right = [logits[0][[0, 2]].argmax(1) == [1, 2], logits[1].argmax(1) == [0]]
+        assert found["accuracy"] == pytest.approx(np.mean(np.concatenate(right)))
 
     def test_tags_without_spans(self):
         task = Tagging([np.array([0, 1])], ("noun", "verb"))

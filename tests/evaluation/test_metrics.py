@@ -30,6 +30,12 @@ def test_against_numpy(shape, scale):
         np.testing.assert_allclose(metric.result(), np.average(values, weights=weights), rtol=1e-5)
 
 
+def test_agreement_of_one_logit():
+    metric = kd.metrics.TeacherAgreement()
+    metric.update_state([[5.0], [-5.0], [1.0]], [[-5.0], [-4.0], [2.0]])
+    np.testing.assert_allclose(metric.result(), 2 / 3)
+
+
 def test_config():
     metric = kd.metrics.Fidelity(teacher_from_logits=False, name="close")
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(metric))
@@ -113,6 +119,14 @@ class TestInFit:
     def test_bad(self):
         with pytest.raises(ValueError, match=r"teacher_metrics must be Keras metrics.*accuracy"):
             kd.Distiller(make(3), make(3), teacher_metrics=["accuracy"])
+        with pytest.raises(ValueError, match=r"none of .*'soft_loss'"):
+            kd.Distiller(make(3), make(3), teacher_metrics=[kd.metrics.Fidelity(name="soft_loss")])
+        same = kd.Distiller(
+            make(3), make(3), teacher_metrics=[kd.metrics.TeacherAgreement("accuracy")]
+        )
+        same.compile("sgd", self.loss, metrics=["accuracy"])
+        with pytest.raises(ValueError, match=r"other names than the metrics of compile.*accuracy"):
+            same.fit(self.x, self.y, verbose=0)
         inputs = keras.Input((6,))
         two = keras.Model(inputs, [layers.Dense(2)(inputs), layers.Dense(3)(inputs)])
         distiller = kd.Distiller(two, two, alpha=0.0, teacher_metrics=metrics())

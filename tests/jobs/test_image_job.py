@@ -84,10 +84,10 @@ class TestWhatComesOut:
         assert (done[0] / "distilled.keras").stat().st_mtime_ns == before
 
 
-def test_dry_run(folder, tmp_path, capsys):
+def test_dry_run(folder, tmp_path):
     result = job(folder, tmp_path / "out", num_views=0).dry_run()
     assert (result["num_train"], result["num_test"], result["num_transfer"]) == (48, 12, 88)
-    assert "1 files cannot be read" in capsys.readouterr().out
+    assert "1 files cannot be read" in result["summary"]
     assert not (tmp_path / "out").exists()
 
 
@@ -104,6 +104,16 @@ def test_a_network_of_keras_applications_is_finetuned(tmp_path):
 
 
 class TestData:
+    def test_no_test_image_is_in_the_transfer_set(self, folder, tmp_path):
+        pixels, _ = make_images(3, rng)
+        more, test = image_data.Images(pixels), image_data.Images(pixels[1:2])
+        np.testing.assert_array_equal(image_data.without(more, test), pixels[[0, 2]])
+
+    def test_another_class_in_the_test_set(self, tmp_path):
+        np.savez(tmp_path / "d.npz", x=np.zeros((2, 8, 8, 3), "uint8"), y=[0, 5])
+        with pytest.raises(ValueError, match=r"classes of the training images, 2.*label of 5"):
+            image_data.read_labelled(tmp_path / "d.npz", None, ("a", "b"))
+
     def test_arrays(self, tmp_path):
         pixels, labels = make_images(6, rng)
         np.savez(tmp_path / "d.npz", x=pixels[..., 0], y=labels[:, None])

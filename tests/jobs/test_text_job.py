@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 
+import filelock
 import keras
 import numpy as np
 import pytest
@@ -12,8 +13,11 @@ from keras import layers
 
 import keras_distill as kd
 from keras_distill.jobs import text_data
+from keras_distill.jobs.lengths import lengths_up_to
 from keras_distill.jobs.splitting import split
 from keras_distill.jobs.text_teacher import EnsembleTeacher
+from keras_distill.jobs.training import read_history
+from keras_distill.output_domain import gives_logits
 
 WORDS = {"travel": "book flight hotel trip", "money": "pay bill bank cash", "food": "cook eat meal"}
 rng = np.random.default_rng(0)
@@ -80,7 +84,7 @@ class TestWhatComesOut:
     def test_all_files_and_figures(self, done):
         output, result = done
         assert sorted(path.name for path in output.iterdir()) == [
-            *("alone.json", "alone.keras", "answers", "distilled.json", "distilled.keras"),
+            *(".lock", "alone.csv", "alone.keras", "answers", "distilled.csv", "distilled.keras"),
             *("job.json", "report.html", "report.json", "report.md", "serving", "student.tflite"),
         ]
         assert set(result["models"]) == {"teacher", "alone", "distilled", "phone", "server"}
@@ -106,7 +110,7 @@ class TestWhatComesOut:
         again = job(folder, tmp_path / "again").run()
         for name, model in again["models"].items():
             assert model["figures"] == done[1]["models"][name]["figures"]
-        for name in ("student.tflite", "alone.json", "distilled.json"):
+        for name in ("student.tflite", "alone.csv", "distilled.csv"):
             assert (tmp_path / "again" / name).read_bytes() == (done[0] / name).read_bytes(), name
 
     def test_a_finished_job_trains_nothing_again(self, folder, done):
@@ -140,8 +144,7 @@ def test_stopped_it_goes_on(folder, done, tmp_path):
     assert (output / "distilled-backup").is_dir()
     assert not (output / "distilled.keras").exists()
     job(folder, output).run()
-    logged = json.loads((output / "distilled.json").read_text())
-    assert 1 <= len(logged["loss"]) < 10
+    assert len(read_history(output, "distilled").history["loss"]) == 10
     assert not (output / "distilled-backup").exists()
 
 
@@ -152,7 +155,7 @@ def _command(settings):
     return [*command, "--unlabelled", *settings["unlabelled"]]
 
 
-def test_dry_run(folder, tmp_path, capsys):
+def test_dry_run(folder, tmp_path):
     result = job(folder, tmp_path / "out").dry_run()
     assert (result["num_train"], result["num_test"]) == (72, 18)
     more = set((folder / "more.txt").read_text().split("\n")) - {""}
@@ -160,7 +163,7 @@ def test_dry_run(folder, tmp_path, capsys):
     assert result["seconds"]["train the teacher"] == 0
     assert all(value > 0 for name, value in result["seconds"].items() if "teacher" not in name)
     assert not (tmp_path / "out").exists()
-    assert "Nothing was written." in capsys.readouterr().out
+    assert "Nothing was written." in result["summary"]
 
 
 def test_an_ensemble_learns_and_is_saved(tmp_path):
@@ -174,6 +177,30 @@ def test_an_ensemble_learns_and_is_saved(tmp_path):
     teacher.model.save(tmp_path / "teacher.keras")
     again = keras.models.load_model(tmp_path / "teacher.keras")
     np.testing.assert_allclose(again.predict(tf.constant(texts), verbose=0), logits, atol=1e-5)
+
+
+class TestTeacherInProbabilities:
+    """A teacher is taken for what it gives, whether its last layer says so or not."""
+
+    @pytest.mark.parametrize(
+        ("last", "expected"),
+        [
+            (layers.Softmax, False),
+            (lambda: lambda x: layers.Average()([layers.Softmax()(x), layers.Softmax()(x)]), False),
+            (lambda: lambda x: layers.Average()([x, 2 * x]), True),
+            (lambda: layers.ReLU(), True),
+        ],
+    )
+    def test_domain(self, last, expected):
+        inputs = keras.Input((3,))
+        model = keras.Model(inputs, last()(layers.Dense(4)(inputs)))
+        assert gives_logits(model, 9 * rng.normal(size=(5, 3))) is expected
+
+
+def test_long_texts_are_read_to_their_end(folder):
+    """Batches are as long as max_length says, not as batch_by_length would cut them."""
+    assert lengths_up_to(300) == (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 300)
+    assert lengths_up_to(8) == (8,)
 
 
 class TestData:
@@ -211,6 +238,8 @@ class TestBadInput:
         for settings, message in (
             ({"student": "gpt"}, "student must be one of"),
             ({"quantization": "int2"}, "quantization must be one of"),
+            ({"quantization": "int16x8"}, "no operation for embeddings"),
+            ({"num_threads": (0,)}, "num_threads"),
             ({"test_rate": 1.0}, "test_rate"),
             ({"alpha": 2}, "alpha"),
             ({"temperature": 0.0}, "temperature"),
@@ -244,6 +273,9 @@ class TestBadInput:
     def test_the_folder_of_another_job(self, folder, done, tmp_path):
         with pytest.raises(ValueError, match=r"another job.*num_steps: 30 there, 31 now"):
             job(folder, done[0], num_steps=31).run()
+        lock = filelock.FileLock(done[0] / ".lock")
+        with lock, pytest.raises(ValueError, match="no other job works in just now"):
+            job(folder, done[0]).run()
         (tmp_path / "mine").mkdir()
         (tmp_path / "mine" / "thesis.txt").write_text("x")
         with pytest.raises(ValueError, match="holds other files"):
@@ -260,7 +292,7 @@ class TestBadInput:
         finally:
             train.write_text(before)
 
-    def test_duplicates_are_reported(self, folder, tmp_path, capsys):
+    def test_duplicates_are_reported(self, folder, tmp_path):
         result = job(folder, tmp_path / "out", test=str(folder / "train.csv")).dry_run()
         assert result["num_duplicates"] == 90
-        assert "90 of the test texts are in the training file" in capsys.readouterr().out
+        assert "90 of the test texts are in the training file" in result["summary"]

@@ -19,12 +19,12 @@ class TFLiteFile:
         content = path.read_bytes()
         self._interpreter = litert.open_file(content)
         self._inputs = self._interpreter.get_signature_runner().get_input_details()
+        self._batch_size = next(iter(self._inputs.values()))["shape"][0]
         self.reads_text = any(detail["dtype"] is np.bytes_ for detail in self._inputs.values())
         self.num_bytes = len(content)
 
     def __call__(self, x):
-        batch_size = next(iter(self._inputs.values()))["shape"][0]
-        outputs = litert.run_file(self._interpreter, self._named(x), batch_size)
+        outputs = litert.run_file(self._interpreter, self._named(x), self._batch_size)
         if len(outputs) != 1:
             raise ValueError(
                 "A file that is compared must have one output. Received: "
@@ -37,8 +37,10 @@ class TFLiteFile:
 
     def latencies(self, x, num_threads):
         inputs = {
-            name: litert.quantized(values[:1], self._inputs[name])
-            for name, values in self._named(x).items()
+            name: litert.quantized(
+                np.resize(v, (self._batch_size, *v.shape[1:])), self._inputs[name]
+            )
+            for name, v in self._named(x).items()
         }
         return {
             count: benchmark(self._path, num_threads=count, inputs=inputs) for count in num_threads
@@ -50,7 +52,9 @@ class TFLiteFile:
 
     def _fill_up(self, name, values):
         """Appends zeros where the file has a fixed, larger size."""
-        sizes = self._inputs[name]["shape"][1:]
+        sizes = self._inputs[name]["shape_signature"][1:]
+        # -1 is open.
+        sizes = np.where(sizes < 0, values.shape[1:] or sizes, sizes)
         if values.ndim != len(sizes) + 1 or np.any(values.shape[1:] > sizes):
             raise ValueError(
                 f"{self._path} takes {name!r} of shape {tuple(sizes)} for each example. Received: "
@@ -59,9 +63,7 @@ class TFLiteFile:
             )
         missing = sizes - values.shape[1:]
         filled = np.pad(values, [(0, 0), *((0, count) for count in missing)])
-        # Floats for a file of integers become those by its scales, when it runs.
-        is_quantized = filled.dtype.kind == "f" and np.issubdtype(self._dtype(name), np.integer)
-        return filled if is_quantized else filled.astype(self._dtype(name))
-
-    def _dtype(self, name):
-        return self._inputs[name]["dtype"]
+        detail = self._inputs[name]
+        # Of a file that takes integers for floats: they become those by its scale.
+        is_quantized = bool(detail["quantization"][0])
+        return filled.astype("float32" if is_quantized else detail["dtype"])
