@@ -1,7 +1,6 @@
 """From folders of images to a student that is shipped: teacher, store, students, files, report."""
 
 import dataclasses
-import functools
 import pathlib
 
 import keras
@@ -9,30 +8,21 @@ import numpy as np
 import tensorflow as tf
 
 from keras_distill.arguments import check_integers
-from keras_distill.arguments import check_rates
-from keras_distill.evaluation.costs import check_threads
 from keras_distill.export import ImageMetadata
 from keras_distill.export import export_saved_model
 from keras_distill.export import export_tflite
 from keras_distill.export.quantization import check_quantizable
 from keras_distill.jobs import image_data
-from keras_distill.jobs.estimates import describe_plan
 from keras_distill.jobs.estimates import stage_seconds
 from keras_distill.jobs.folder import JobFolder
 from keras_distill.jobs.folder import settings_of
 from keras_distill.jobs.image_teacher import FinetunedTeacher
 from keras_distill.jobs.image_teacher import ReadyTeacher
-from keras_distill.jobs.results import compare_models
-from keras_distill.jobs.results import result_of
+from keras_distill.jobs.job import Job
 from keras_distill.jobs.splitting import check_classes
 from keras_distill.jobs.splitting import split
-from keras_distill.jobs.stages import Stages
 from keras_distill.jobs.training import train_student
-from keras_distill.jobs.training import train_teacher
-from keras_distill.losses import SoftTargetKL
-from keras_distill.output_domain import gives_logits
 from keras_distill.store import RandomViews
-from keras_distill.store import TeacherStore
 from keras_distill.students import mobile_cnn
 
 # -1 is an image without a label.
@@ -43,7 +33,7 @@ _MAX_SHUFFLED = 10_000
 
 
 @dataclasses.dataclass(frozen=True)
-class ImageJob:
+class ImageJob(Job):
     """A whole distillation of an image classifier, as `TextJob` is one of texts.
 
     Teacher and students read images of one size. The student is `students.mobile_cnn`.
@@ -96,71 +86,6 @@ class ImageJob:
     num_threads: tuple = (1, 2)
     seed: int = 0
 
-    def run(self):
-        """Runs the job, or what is left of it.
-
-        Returns:
-            A dict: summary, a text; the figures of the comparison, files by name,
-            num_duplicates, and broken, the files that could not be read.
-
-        Raises:
-            ValueError: If an argument or a file does not fit, before anything is trained.
-        """
-        work = self._prepare()
-        with work.folder.begun():
-            return self._run(work)
-
-    def dry_run(self):
-        """Says what `run` would do, with sizes and times, and writes nothing.
-
-        Returns:
-            A dict: summary, a text; num_train, num_test, num_transfer, num_duplicates,
-            num_steps, and the estimated seconds of each stage.
-        """
-        return describe_plan(self._prepare())
-
-    def _run(self, work):
-        stages = Stages(work.seconds())
-        print(work)
-        path, students = work.folder.path, {}
-        with stages("train the teacher"):
-            teacher = work.teacher.model
-            if not isinstance(work.teacher, ReadyTeacher):
-                train = functools.partial(work.teacher.train, work.train, self.seed)
-                teacher = train_teacher(path, teacher, train)
-        views = self._views()
-        with stages("store its answers"):
-            examples = views.all(_dataset(work.transfer_set))
-            store = TeacherStore.build(examples, teacher, path / "answers")
-        with stages("train the student alone"):
-            images = views.random(self._shuffled(work.train))
-            students["alone"] = self._train(work, "alone", images, alpha=1.0)
-        with stages("distil the student"):
-            pixels = tf.cast(work.train.pixels[:_BATCH_SIZE], "float32")
-            soft_loss = SoftTargetKL(
-                self.temperature, teacher_from_logits=gives_logits(teacher, pixels)
-            )
-            images = store.attach(views.random(self._shuffled(work.transfer_set)))
-            students["distilled"] = self._train(
-                work, "distilled", images, alpha=self.alpha, soft_loss=soft_loss
-            )
-        with stages("export"):
-            self._export(work, students["distilled"])
-        with stages("compare"):
-            comparison = compare_models(
-                path,
-                teacher,
-                students,
-                (work.test.pixels, work.test.labels),
-                title=f"Distilled from {self.teacher}",
-                class_names=work.train.class_names,
-                num_threads=self.num_threads,
-                seed=self.seed,
-            )
-        stages.end()
-        more = {"num_duplicates": work.num_duplicates, "broken": list(work.broken)}
-        return result_of(path, comparison, **more)
-
     def _prepare(self):
         self._check()
         is_file = pathlib.Path(self.teacher).suffix == ".keras"
@@ -206,14 +131,24 @@ class ImageJob:
         )
 
     def _check(self):
-        check_threads(self.num_threads)
-        check_integers(width=self.width, teacher_epochs=self.teacher_epochs)
-        check_integers(minimum=0, num_views=self.num_views, seed=self.seed)
-        check_rates(with_one=False, test_rate=self.test_rate)
-        check_rates(alpha=self.alpha)
-        SoftTargetKL(self.temperature)  # Checks it.
-        if self.num_steps is not None:
-            check_integers(num_steps=self.num_steps)
+        super()._check()
+        check_integers(width=self.width)
+        check_integers(minimum=0, num_views=self.num_views)
+
+    def _to_answer(self, work):
+        return self._views().all(_dataset(work.transfer_set))
+
+    def _train_alone(self, work):
+        images = self._views().random(self._shuffled(work.train))
+        return self._train(work, "alone", images, alpha=1.0)
+
+    def _distil(self, work, store, soft_loss):
+        images = store.attach(self._views().random(self._shuffled(work.transfer_set)))
+        return self._train(work, "distilled", images, alpha=self.alpha, soft_loss=soft_loss)
+
+    def _test_data(self, work):
+        test = work.test.pixels, work.test.labels
+        return {"test": test, "class_names": work.train.class_names}
 
     def _shuffled(self, images):
         # The files of a class lie together: a buffer alone would not mix them.
@@ -272,12 +207,14 @@ class _Work:
     num_duplicates: int
     broken: tuple
 
+    def batch(self):
+        """Images as the teacher reads them."""
+        shape = _BATCH_SIZE, *self.train.pixels.shape[1:]
+        return tf.constant(np.resize(self.train.pixels, shape).astype("float32"))
+
     def seconds(self):
         """Estimated seconds of each stage."""
-        images = tf.constant(
-            np.resize(self.train.pixels, (_BATCH_SIZE, *self.train.pixels.shape[1:]))
-        )
-        images = tf.cast(images, "float32")
+        images = self.batch()
         return stage_seconds(
             (self.teacher.model, images),
             (self.student, images),

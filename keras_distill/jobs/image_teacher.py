@@ -19,7 +19,7 @@ class ReadyTeacher:
         ValueError: If it reads something else, or has other classes.
     """
 
-    num_images = 0
+    is_ready, num_images = True, 0
 
     def __init__(self, path):
         if not pathlib.Path(path).is_file():
@@ -52,7 +52,7 @@ class FinetunedTeacher:
         weights: "imagenet", which downloads them, or a file.
     """
 
-    size = (224, 224)
+    is_ready, size = False, (224, 224)
 
     def __init__(self, name, weights):
         make = getattr(keras.applications, name, None)

@@ -6,7 +6,7 @@ from keras_distill.evaluation import compare
 from keras_distill.jobs.training import read_history
 
 
-def compare_models(folder, teacher, students, test, *, title, preprocessor=None, **settings):
+def compare_models(folder, teacher, students, *, test, title, preprocessor=None, **settings):
     """Compares teacher, students and exported files, and writes the reports.
 
     Args:

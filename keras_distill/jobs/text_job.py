@@ -1,7 +1,6 @@
 """From a table of texts to a student that is shipped: teacher, store, students, files, report."""
 
 import dataclasses
-import functools
 import pathlib
 
 import keras
@@ -9,33 +8,23 @@ import numpy as np
 import tensorflow as tf
 
 from keras_distill.arguments import check_integers
-from keras_distill.arguments import check_rates
-from keras_distill.evaluation.costs import check_threads
 from keras_distill.export import TextMetadata
 from keras_distill.export import export_saved_model
 from keras_distill.export import export_tflite
 from keras_distill.export.quantization import check_quantizable
 from keras_distill.jobs import text_data
-from keras_distill.jobs.estimates import describe_plan
 from keras_distill.jobs.estimates import stage_seconds
 from keras_distill.jobs.folder import JobFolder
 from keras_distill.jobs.folder import settings_of
+from keras_distill.jobs.job import Job
 from keras_distill.jobs.lengths import lengths_up_to
-from keras_distill.jobs.results import compare_models
-from keras_distill.jobs.results import result_of
 from keras_distill.jobs.splitting import check_classes
 from keras_distill.jobs.splitting import split
-from keras_distill.jobs.stages import Stages
 from keras_distill.jobs.text_student import KINDS
 from keras_distill.jobs.text_student import for_export
 from keras_distill.jobs.text_student import make_student
-from keras_distill.jobs.text_teacher import ReadyTeacher
 from keras_distill.jobs.text_teacher import make_teacher
 from keras_distill.jobs.training import train_student
-from keras_distill.jobs.training import train_teacher
-from keras_distill.losses import SoftTargetKL
-from keras_distill.output_domain import gives_logits
-from keras_distill.store import TeacherStore
 from keras_distill.text import Examples
 from keras_distill.text import Vocabulary
 from keras_distill.text import augment
@@ -51,7 +40,7 @@ _BATCH_SIZE = 64
 
 
 @dataclasses.dataclass(frozen=True)
-class TextJob:
+class TextJob(Job):
     """A whole distillation of a text classifier.
 
     Trains or takes a teacher, stores its answers to the labelled and unlabelled texts, trains
@@ -112,69 +101,6 @@ class TextJob:
     num_threads: tuple = (1, 2)
     seed: int = 0
 
-    def run(self):
-        """Runs the job, or what is left of it.
-
-        Returns:
-            A dict: summary, a text; the figures of the comparison, files by name, num_duplicates.
-
-        Raises:
-            ValueError: If an argument or a file does not fit, before anything is trained.
-        """
-        work = self._prepare()
-        with work.folder.begun():
-            return self._run(work)
-
-    def dry_run(self):
-        """Says what `run` would do, with sizes and times, and writes nothing.
-
-        Returns:
-            A dict: summary, a text; num_train, num_test, num_transfer, num_duplicates,
-            num_steps, and the estimated seconds of each stage.
-        """
-        return describe_plan(self._prepare())
-
-    def _run(self, work):
-        stages = Stages(work.seconds())
-        print(work)
-        path, students = work.folder.path, {}
-        with stages("train the teacher"):
-            teacher = work.teacher.model
-            if not isinstance(work.teacher, ReadyTeacher):
-                train = functools.partial(work.teacher.train, work.train, self.seed)
-                teacher = train_teacher(path, teacher, train)
-        with stages("store its answers"):
-            store = TeacherStore.build(work.transfer_set, teacher, path / "answers")
-        with stages("train the student alone"):
-            settings = {"alpha": 1.0, "learning_rate": 2e-3, "hard_loss": _SMOOTHED}
-            one_hot = _one_hot(work.train)
-            students["alone"] = self._train(work, "alone", one_hot, 0.3, **settings)
-        with stages("distil the student"):
-            texts = tf.constant(work.train.texts[:_BATCH_SIZE].tolist())
-            soft_loss = SoftTargetKL(
-                self.temperature, teacher_from_logits=gives_logits(teacher, texts)
-            )
-            settings = {"alpha": self.alpha, "learning_rate": 4e-3, "hard_loss": _CROSS_ENTROPY}
-            taught = store.attach(work.transfer_set)
-            students["distilled"] = self._train(
-                work, "distilled", taught, 0.1, soft_loss=soft_loss, **settings
-            )
-        with stages("export"):
-            self._export(work, students["distilled"])
-        with stages("compare"):
-            comparison = compare_models(
-                path,
-                teacher,
-                students,
-                work.test,
-                title=f"Distilled from {self.teacher}",
-                preprocessor=work.vocabulary,
-                num_threads=self.num_threads,
-                seed=self.seed,
-            )
-        stages.end()
-        return result_of(path, comparison, num_duplicates=work.num_duplicates)
-
     def _prepare(self):
         self._check()
         train = text_data.read_labelled(self.train, self.text, self.label)
@@ -223,15 +149,25 @@ class TextJob:
     def _check(self):
         if self.student not in KINDS:
             raise ValueError(f"student must be one of {KINDS}. Received: {self.student!r}")
-        check_threads(self.num_threads)
-        check_integers(max_length=self.max_length, teacher_epochs=self.teacher_epochs)
-        check_integers(minimum=0, num_augmented=self.num_augmented, seed=self.seed)
+        super()._check()
+        check_integers(max_length=self.max_length)
+        check_integers(minimum=0, num_augmented=self.num_augmented)
         check_integers(minimum=6, vocabulary_size=self.vocabulary_size)
-        check_rates(with_one=False, test_rate=self.test_rate)
-        check_rates(alpha=self.alpha)
-        SoftTargetKL(self.temperature)  # Checks it.
-        if self.num_steps is not None:
-            check_integers(num_steps=self.num_steps)
+
+    def _to_answer(self, work):
+        return work.transfer_set
+
+    def _train_alone(self, work):
+        settings = {"alpha": 1.0, "learning_rate": 2e-3, "hard_loss": _SMOOTHED}
+        return self._train(work, "alone", _one_hot(work.train), 0.3, **settings)
+
+    def _distil(self, work, store, soft_loss):
+        settings = {"alpha": self.alpha, "learning_rate": 4e-3, "hard_loss": _CROSS_ENTROPY}
+        taught = store.attach(work.transfer_set)
+        return self._train(work, "distilled", taught, 0.1, soft_loss=soft_loss, **settings)
+
+    def _test_data(self, work):
+        return {"test": work.test, "preprocessor": work.vocabulary}
 
     def _train(self, work, name, dataset, dropout, **settings):
         num_classes = len(work.train.class_names)
@@ -290,12 +226,17 @@ class _Work:
     student: keras.Model
     num_steps: int
     num_duplicates: int
+    broken: tuple = ()
+
+    def batch(self):
+        """Texts as the teacher reads them."""
+        return tf.constant(np.resize(self.train.texts, _BATCH_SIZE).tolist())
 
     def seconds(self):
         """Estimated seconds of each stage."""
-        texts = np.resize(self.train.texts, _BATCH_SIZE).tolist()
+        texts = self.batch()
         return stage_seconds(
-            (self.teacher.model, tf.constant(texts)),
+            (self.teacher.model, texts),
             (self.student, self.vocabulary(texts)),
             teacher_batches=self.teacher.num_texts / _BATCH_SIZE,
             answers=len(self.transfer_set) / _BATCH_SIZE,

@@ -25,7 +25,7 @@ class ReadyTeacher:
         ValueError: If it reads something else, or has other classes.
     """
 
-    num_texts = 0
+    is_ready, num_texts = True, 0
 
     def __init__(self, path, num_classes):
         self.model = keras.models.load_model(path, compile=False)
@@ -38,9 +38,6 @@ class ReadyTeacher:
                 "preprocessor in front of it, as kd.teachers.bert_classifier does."
             )
 
-    def train(self, train, seed):
-        """Nothing is left to learn."""
-
 
 class FinetunedTeacher:
     """A BERT of TF-Hub or KerasHub with a new head.
@@ -51,6 +48,8 @@ class FinetunedTeacher:
         num_epochs: Rounds over them.
         max_length: Tokens of a text.
     """
+
+    is_ready = False
 
     def __init__(self, encoder, preprocessor, train, num_epochs, max_length):
         self.model = bert_classifier(
@@ -86,6 +85,8 @@ class EnsembleTeacher:
         train: The labelled `text.Examples`.
         num_steps: Steps of each network.
     """
+
+    is_ready = False
 
     def __init__(self, vocabulary, train, num_steps):
         self._vocabulary, self._steps = vocabulary, num_steps

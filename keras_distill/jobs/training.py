@@ -68,18 +68,21 @@ def read_history(folder, name):
     return history
 
 
-def train_teacher(folder, model, train):
+def train_teacher(folder, teacher, train, seed):
     """Returns a trained teacher.
 
     Args:
         folder: The job's folder.
-        model: The untrained model.
-        train: Function without arguments that trains it in place.
+        teacher: Has `model`, `is_ready`, and unless it is ready `train(train, seed)`.
+        train: The labelled examples.
+        seed: Of the training.
     """
+    if teacher.is_ready:
+        return teacher.model
     path = folder / "teacher.keras"
     if not path.exists():
-        train()
+        teacher.train(train, seed)
         with replaced_file(path) as written:
-            model.save(written)
+            teacher.model.save(written)
     # From the file in any case, so that a job that was stopped has the same teacher.
     return keras.models.load_model(path, compile=False)

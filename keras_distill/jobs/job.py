@@ -1,0 +1,87 @@
+"""The stages of every job, whatever its examples are."""
+
+from keras_distill.arguments import check_integers
+from keras_distill.arguments import check_rates
+from keras_distill.evaluation.costs import check_threads
+from keras_distill.jobs.estimates import describe_plan
+from keras_distill.jobs.results import compare_models
+from keras_distill.jobs.results import result_of
+from keras_distill.jobs.stages import Stages
+from keras_distill.jobs.training import train_teacher
+from keras_distill.losses import SoftTargetKL
+from keras_distill.output_domain import gives_logits
+from keras_distill.store import TeacherStore
+
+
+class Job:
+    """What `TextJob` and `ImageJob` share. They are dataclasses of settings, and define
+
+    - `_prepare()`: reads and checks everything, and returns what the job works with;
+    - `_to_answer(work)`: the examples whose answers are stored;
+    - `_train_alone(work)` and `_distil(work, store, soft_loss)`: the trained students;
+    - `_export(work, student)`, and `_test_data(work)`, arguments of `compare_models`.
+    """
+
+    def run(self):
+        """Runs the job, or what is left of it.
+
+        Returns:
+            A dict: summary, a text; the figures of the comparison, files by name,
+            num_duplicates, and broken, the files that could not be read.
+
+        Raises:
+            ValueError: If an argument or a file does not fit, before anything is trained.
+        """
+        work = self._prepare()
+        with work.folder.begun():
+            return self._run(work)
+
+    def dry_run(self):
+        """Says what `run` would do, with sizes and times, and writes nothing.
+
+        Returns:
+            A dict: summary, a text; num_train, num_test, num_transfer, num_duplicates,
+            num_steps, and the estimated seconds of each stage.
+        """
+        return describe_plan(self._prepare())
+
+    def _run(self, work):
+        stages = Stages(work.seconds())
+        print(work)
+        path, students = work.folder.path, {}
+        with stages("train the teacher"):
+            teacher = train_teacher(path, work.teacher, work.train, self.seed)
+        with stages("store its answers"):
+            store = TeacherStore.build(self._to_answer(work), teacher, path / "answers")
+        with stages("train the student alone"):
+            students["alone"] = self._train_alone(work)
+        with stages("distil the student"):
+            is_logits = gives_logits(teacher, work.batch())
+            soft_loss = SoftTargetKL(self.temperature, teacher_from_logits=is_logits)
+            students["distilled"] = self._distil(work, store, soft_loss)
+        with stages("export"):
+            self._export(work, students["distilled"])
+        with stages("compare"):
+            comparison = compare_models(
+                path,
+                teacher,
+                students,
+                title=f"Distilled from {self.teacher}",
+                num_threads=self.num_threads,
+                seed=self.seed,
+                **self._test_data(work),
+            )
+        stages.end()
+        more = {"num_duplicates": work.num_duplicates, "broken": list(work.broken)}
+        return result_of(path, comparison, **more)
+
+    def _check(self):
+        """Raises `ValueError` unless the settings that all jobs have fit."""
+        check_threads(self.num_threads)
+        check_integers(teacher_epochs=self.teacher_epochs)
+        check_integers(minimum=0, seed=self.seed)
+        check_rates(with_one=False, test_rate=self.test_rate)
+        check_rates(alpha=self.alpha)
+        SoftTargetKL(self.temperature)  # Checks it.
+        if self.num_steps is not None:
+            check_integers(num_steps=self.num_steps)
