@@ -9,6 +9,15 @@ import pathlib
 import sys
 import traceback
 
+import keras
+import numpy as np
+
+import keras_distill as kd
+from keras_distill.jobs import ImageJob
+from keras_distill.jobs import TextJob
+from keras_distill.jobs.text_data import read_labelled
+from keras_distill.jobs.text_data import read_unlabelled
+
 _EXAMPLES = {
     "text": "keras-distill text reviews.csv --teacher bert_base_en_uncased --output out",
     "image": "keras-distill image photos --teacher EfficientNetV2B0 --output out",
@@ -32,7 +41,7 @@ def main(arguments=None):
         argparse.
     """
     options = _parser().parse_args(arguments)
-    # TensorFlow's remarks on its own start.
+    # For the processes that are started; in this one TensorFlow has made its remarks.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     answers = sys.stdout
     try:
@@ -78,7 +87,6 @@ def _command(commands, name, title):
 
 
 def _add_text(command):
-    from keras_distill.jobs import TextJob
 
     defaults = _defaults(TextJob)
     command.add_argument("train", help="a .csv, .tsv or .jsonl file with texts and labels (or .gz)")
@@ -124,7 +132,6 @@ def _add_text(command):
 
 
 def _add_image(command):
-    from keras_distill.jobs import ImageJob
 
     defaults = _defaults(ImageJob)
     command.add_argument(
@@ -228,10 +235,6 @@ def _add_label(command):
 
 
 def _run_label(options):
-    import keras
-
-    import keras_distill as kd
-    from keras_distill.jobs.text_data import read_unlabelled
 
     teacher = keras.models.load_model(options.teacher, compile=False)
     examples = read_unlabelled(options.data, options.text)
@@ -251,10 +254,6 @@ def _add_export(command):
 
 
 def _run_export(options):
-    import keras
-    import numpy as np
-
-    import keras_distill as kd
 
     if options.tflite is None and options.saved_model is None:
         raise ValueError("Give --tflite FILE, --saved-model FOLDER, or both. Received: none.")
@@ -301,10 +300,6 @@ def _add_compare(command):
 
 
 def _run_compare(options):
-    import numpy as np
-
-    import keras_distill as kd
-    from keras_distill.jobs.text_data import read_labelled
 
     wrong = [text for text in options.models if "=" not in text]
     if wrong:
@@ -342,7 +337,6 @@ def _add_describe(command):
 
 
 def _run_describe(options):
-    import keras_distill as kd
 
     description = kd.describe(options.file)
     fields = dataclasses.asdict(description)
@@ -356,7 +350,6 @@ def _add_benchmark(command):
 
 
 def _run_benchmark(options):
-    import keras_distill as kd
 
     return [
         dataclasses.asdict(kd.benchmark(options.path, num_threads=count))

@@ -100,6 +100,7 @@ def compare(
     check_integers(num_resamples=num_resamples)
     check_threads(num_threads)
     held_out = read_held_out(data, class_names)
+    kept = _labelled(held_out.labels)
     sources = {name: open_source(name, model) for name, model in models.items()}
     views = {name: held_out.teacher if name == teacher else held_out.student for name in sources}
     is_tagging = isinstance(held_out.labels, list)
@@ -112,7 +113,6 @@ def compare(
         raw[name] = outputs.run(
             source, views[name], preprocessors[name], num_words, verbose=verbose
         )
-    kept = _labelled(held_out.labels)
     task = _choose_task(held_out, kept, raw, sources)
     # One after the other: the outputs of all are not needed twice.
     answers = {}

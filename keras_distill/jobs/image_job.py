@@ -140,7 +140,7 @@ class ImageJob(Job):
 
     def _train_alone(self, work):
         images = self._views().random(self._shuffled(work.train))
-        return self._train(work, "alone", images, alpha=1.0)
+        return self._train(work, "alone", images)
 
     def _distil(self, work, store, soft_loss):
         images = store.attach(self._views().random(self._shuffled(work.transfer_set)))

@@ -25,11 +25,11 @@ class ReadyTeacher:
         if not pathlib.Path(path).is_file():
             raise ValueError(f"teacher must be a file that is there. Received: {path}")
         self.model = keras.models.load_model(path, compile=False)
-        shape = self.model.input_shape
-        if not isinstance(shape, tuple) or len(shape) != 4 or len(self.model.output_shape) != 2:
+        shape, outputs = (getattr(self.model, f"{n}_shape", None) for n in ("input", "output"))
+        if not isinstance(shape, tuple) or len(shape) != 4 or len(outputs) != 2:
             raise ValueError(
                 "teacher must be a classifier of images (batch, height, width, channels). "
-                f"Received: {path}, from {shape} to {self.model.output_shape}"
+                f"Received: {path}, from {shape} to {outputs}"
             )
         self.size = None if None in shape[1:3] else shape[1:3]
 

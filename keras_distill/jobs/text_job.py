@@ -158,7 +158,7 @@ class TextJob(Job):
         return work.transfer_set
 
     def _train_alone(self, work):
-        settings = {"alpha": 1.0, "learning_rate": 2e-3, "hard_loss": _SMOOTHED}
+        settings = {"learning_rate": 2e-3, "hard_loss": _SMOOTHED}
         return self._train(work, "alone", _one_hot(work.train), 0.3, **settings)
 
     def _distil(self, work, store, soft_loss):

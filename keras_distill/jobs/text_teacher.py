@@ -29,13 +29,15 @@ class ReadyTeacher:
 
     def __init__(self, path, num_classes):
         self.model = keras.models.load_model(path, compile=False)
-        dtypes = [tensor.dtype for tensor in keras.tree.flatten(self.model.inputs)]
-        shape = self.model.output_shape
+        inputs = keras.tree.flatten(getattr(self.model, "inputs", None) or [])
+        dtypes = [tensor.dtype for tensor in inputs]
+        shape = getattr(self.model, "output_shape", None)
         if dtypes != ["string"] or shape != (None, num_classes):
+            received = ", ".join(dtypes) or "unknown inputs"
             raise ValueError(
                 f"teacher must be a classifier from texts to {num_classes} classes. Received: "
-                f"{path}, from {', '.join(dtypes)} to outputs of shape {shape}. Put its "
-                "preprocessor in front of it, as kd.teachers.bert_classifier does."
+                f"{path}, from {received} to outputs of shape {shape}. Put its preprocessor in "
+                "front of it, as kd.teachers.bert_classifier does."
             )
 
 

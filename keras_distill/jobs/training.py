@@ -29,16 +29,16 @@ def train_student(
         learning_rate: Peak of a warm-up and a linear decay.
         hard_loss: Loss on the labels.
         seed: Of weights and dropout.
-        **how: alpha and soft_loss of the `Distiller`.
+        **how: Arguments of the `Distiller`; none: the student learns from the labels alone.
     """
     path, backup = folder / f"{name}.keras", folder / f"{name}-backup"
     if not path.exists():
         keras.utils.set_random_seed(seed)
         student = make_student()
-        distiller = Distiller(student, **how)
+        learner = Distiller(student, **how) if how else student
         schedule = WarmupLinearDecay(learning_rate, num_steps)
-        distiller.compile(keras.optimizers.Adam(schedule, global_clipnorm=1.0), hard_loss)
-        distiller.fit(
+        learner.compile(keras.optimizers.Adam(schedule, global_clipnorm=1.0), hard_loss)
+        learner.fit(
             make_batches(),
             epochs=_NUM_ROUNDS,
             steps_per_epoch=-(-num_steps // _NUM_ROUNDS),

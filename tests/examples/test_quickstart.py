@@ -1,10 +1,11 @@
-"""Parts of the quickstart; the README's first command, which CI runs, is the whole of it."""
+"""The quickstart from end to end, with a few steps of training in place of thousands."""
 
 import importlib.util
 import pathlib
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 PATH = pathlib.Path(__file__).parents[2] / "examples" / "quickstart.py"
 
@@ -16,6 +17,33 @@ def quickstart():
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def test_quickstart_writes_what_it_says(quickstart, tmp_path, capsys, monkeypatch):
+    vectorize, names, train, test = quickstart.load()
+    # A fifth of each intent: what takes the time is to answer them all.
+    fifth = [[part[::5] for part in parts] for parts in (train, test)]
+    monkeypatch.setattr(quickstart, "load", lambda: (vectorize, names, *fifth))
+    rows = quickstart.main(tmp_path, teacher_steps=50, student_steps=100, num_seeds=1)
+    teacher, alone, distilled, file = rows
+    assert teacher["parameters"] >= 8 * distilled["parameters"]
+    assert alone["parameters"] == distilled["parameters"]
+    assert file["bytes"] < distilled["bytes"] == (tmp_path / "distilled.tflite").stat().st_size
+    assert (tmp_path / "results.png").stat().st_size > 10_000
+    printed = capsys.readouterr().out
+    for row in rows:
+        assert f"{row['accuracy']:.1f}" in printed
+    for sentence in quickstart.SENTENCES:
+        assert repr(sentence) in printed
+
+    serving = tf.saved_model.load(str(tmp_path / "serving" / "1"))
+    logits = serving.signatures["serving_default"](text=tf.constant(quickstart.SENTENCES))["logits"]
+    on_phone = quickstart.LiteRTClassifier(tmp_path / "distilled.tflite")
+    vocabulary = (tmp_path / "vocabulary.txt").read_text().split("\n")
+    words = quickstart.SENTENCES[0].split()
+    ids = np.zeros(quickstart.LENGTH, "int32")
+    ids[: len(words)] = [vocabulary.index(word) for word in words]
+    np.testing.assert_allclose(on_phone(ids), logits[0], atol=1e-4)
 
 
 def test_few_labels_are_kept(quickstart):

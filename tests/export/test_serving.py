@@ -148,7 +148,9 @@ def test_the_c_loader_runs_it(build, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "build", [students_to_export.cnn, students_to_export.transformer], ids=lambda b: b.__name__
+    "build",
+    [students_to_export.cnn, students_to_export.text_cnn, students_to_export.transformer],
+    ids=lambda build: build.__name__,
 )
 def test_openvino_runs_it(build, tmp_path):
     """Another reader of the format, with kernels of its own."""

@@ -20,7 +20,7 @@ def render(comparison, title):
         comparison: A `Comparison`.
         title: The page's heading.
     """
-    jinja2 = import_module("jinja2")
+    jinja2, markup = import_module("jinja2"), import_module("markupsafe").Markup
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -28,16 +28,15 @@ def render(comparison, title):
     read = {name: (files / f"page.{name}").read_text("utf-8") for name in ("html", "css", "js")}
     return environment.from_string(read["html"]).render(
         title=title,
-        style=jinja2.utils.markupsafe.Markup(read["css"]),
-        script=jinja2.utils.markupsafe.Markup(read["js"]),
+        style=markup(read["css"]),
+        script=markup(read["js"]),
         comparison=comparison,
         colors=[charts.color(place) for place in range(len(comparison.models))],
         figures=_figures(comparison),
         differences=tables.difference_rows(comparison),
-        charts=[(name, jinja2.utils.markupsafe.Markup(svg)) for name, svg in _charts(comparison)],
+        charts=[(name, markup(svg)) for name, svg in _charts(comparison)],
         confusions=[
-            (name, pairs, svg and jinja2.utils.markupsafe.Markup(svg))
-            for name, pairs, svg in _confusions(comparison)
+            (name, pairs, svg and markup(svg)) for name, pairs, svg in _confusions(comparison)
         ],
         classes=_classes(comparison),
         departures=departures.find(comparison),

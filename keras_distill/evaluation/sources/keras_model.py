@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_distill.evaluation.flops import count_flops
+from keras_distill.evaluation.sources.source import Source
 from keras_distill.export.benchmark import benchmark
 from keras_distill.export.saved_model import DEFAULT
 from keras_distill.export.saved_model import write_saved_model
@@ -15,10 +16,9 @@ from keras_distill.export.signature import NamedModel
 from keras_distill.output_domain import output_domains
 
 
-class KerasModel:
+class KerasModel(Source):
     """A Keras model in inference mode."""
 
-    batch_size = 64
     kind = "Keras"
 
     def __init__(self, model):
@@ -57,24 +57,16 @@ class KerasModel:
             }
 
 
-class Function:
+class Function(Source):
     """A function of which nothing is known but what it returns."""
 
-    batch_size = 64
     kind = "function"
-    domain = reads_text = num_parameters = num_bytes = None
 
     def __init__(self, function):
         self._function = function
 
     def __call__(self, x):
         return one_output(self._function(x))
-
-    def num_flops(self, x):
-        return None
-
-    def latencies(self, x, num_threads):
-        return None
 
 
 def one_output(outputs):

@@ -22,9 +22,7 @@ def open_source(name, model):
             or .tflite file, the folder of a SavedModel, of versions of one, or of a store.
 
     Returns:
-        A source: a callable from a batch of inputs to an array, with `domain` (as of
-        `output_domains`), `reads_text` (None: unknown), `num_parameters`, `num_bytes`,
-        `num_flops(x)` and `latencies(x, num_threads)`; None where there is no such figure.
+        A `Source`.
 
     Raises:
         ValueError: If it is nothing of that kind.

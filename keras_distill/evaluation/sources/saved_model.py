@@ -5,6 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_distill.evaluation.sources.naming import named_inputs
+from keras_distill.evaluation.sources.source import Source
 from keras_distill.export.benchmark import benchmark
 from keras_distill.export.saved_model import DEFAULT
 from keras_distill.output_domain import LOGITS
@@ -15,12 +16,10 @@ from keras_distill.teachers.module_files import load_module
 _DOMAINS = {"logits": LOGITS, "probabilities": SOFTMAX}
 
 
-class SavedModel:
+class SavedModel(Source):
     """The `serving_default` of a SavedModel."""
 
-    batch_size = 64
     kind = "SavedModel"
-    num_parameters = None
 
     def __init__(self, folder):
         self._folder = folder
@@ -42,9 +41,6 @@ class SavedModel:
     def __call__(self, x):
         outputs = self._signature(**self._named(x))
         return keras.ops.convert_to_numpy(outputs[self._output])
-
-    def num_flops(self, x):
-        return None
 
     def latencies(self, x, num_threads):
         inputs = {name: np.asarray(values) for name, values in self._named(x).items()}

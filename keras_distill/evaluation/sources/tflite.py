@@ -3,16 +3,15 @@
 import numpy as np
 
 from keras_distill.evaluation.sources.naming import named_inputs
+from keras_distill.evaluation.sources.source import Source
 from keras_distill.export import litert
 from keras_distill.export.benchmark import benchmark
 
 
-class TFLiteFile:
+class TFLiteFile(Source):
     """A file with one signature, as `export_tflite` writes it."""
 
-    batch_size = 64
     kind = "TFLite"
-    domain = num_parameters = None
 
     def __init__(self, path):
         self._path = path
@@ -31,9 +30,6 @@ class TFLiteFile:
                 f"{self._path} with {sorted(outputs)}"
             )
         return next(iter(outputs.values()))
-
-    def num_flops(self, x):
-        return None
 
     def latencies(self, x, num_threads):
         inputs = {
