@@ -94,8 +94,8 @@ def _add_text(command):
         "--teacher",
         required=True,
         help="a KerasHub preset or folder, a Hugging Face folder, or a TF-Hub handle or folder, to "
-        "be fine-tuned; a .keras file of a classifier that reads texts; or 'ensemble': four "
-        "networks from scratch, without a download",
+        "be fine-tuned; a .keras file of a classifier that reads texts; or 'ensemble': three "
+        "small models from scratch, without a download",
     )
     command.add_argument("--preprocessor", help="a TF-Hub teacher's preprocessor")
     command.add_argument(
