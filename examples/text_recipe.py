@@ -48,7 +48,8 @@ def finetuned_teacher(
     path = output / "teacher.keras"
     if path.exists():
         print(f"The teacher is the one in {path}; remove it to train another.")
-        return keras.models.load_model(path)
+        # Written by this script: the modules that it names are those of --teacher.
+        return keras.models.load_model(path, safe_mode=False)
     keras.utils.set_random_seed(0)
     teacher = kd.teachers.bert_classifier(
         arguments.teacher, arguments.preprocessor, num_classes, **settings

@@ -47,7 +47,8 @@ def main(arguments=None):
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     answers = sys.stdout
     try:
-        with _progress(options), _plain_warnings(options):
+        trusted = kd.HubLayer.moved({module: module for module in getattr(options, "trust", ())})
+        with _progress(options), _plain_warnings(options), trusted:
             result = options.run(options)
     except KeyboardInterrupt:
         print("\nStopped. The same command goes on from here.", file=sys.stderr)
@@ -88,8 +89,18 @@ def _command(commands, name, title):
     return command
 
 
-def _add_text(command):
+def _add_trust(command):
+    command.add_argument(
+        "--trust",
+        nargs="+",
+        default=[],
+        metavar="MODULE",
+        help="TF-Hub modules, handles or folders, that a .keras file may load: they can run code",
+    )
 
+
+def _add_text(command):
+    _add_trust(command)
     defaults = _defaults(TextJob)
     command.add_argument("train", help="a .csv, .tsv or .jsonl file with texts and labels (or .gz)")
     command.add_argument(
@@ -134,7 +145,6 @@ def _add_text(command):
 
 
 def _add_image(command):
-
     defaults = _defaults(ImageJob)
     command.add_argument(
         "train", help="a folder with a folder for each class, or an .npz file with x and y"
@@ -227,6 +237,7 @@ def _run_job(kind, options):
 
 
 def _add_label(command):
+    _add_trust(command)
     command.add_argument("data", help="texts: a table, or a file with one on a line; -: stdin")
     command.add_argument("--teacher", required=True, help="a .keras file that reads texts")
     command.add_argument("--output", required=True, help="the store's folder")
@@ -237,7 +248,6 @@ def _add_label(command):
 
 
 def _run_label(options):
-
     teacher = keras.models.load_model(options.teacher, compile=False)
     examples = read_unlabelled(options.data, options.text)
     store = kd.TeacherStore.build(examples, teacher, options.output)
@@ -245,6 +255,7 @@ def _run_label(options):
 
 
 def _add_export(command):
+    _add_trust(command)
     command.add_argument("model", help="a .keras file")
     command.add_argument("--tflite", metavar="FILE", help="write a TFLite file")
     command.add_argument("--saved-model", metavar="FOLDER", help="write a SavedModel")
@@ -256,7 +267,6 @@ def _add_export(command):
 
 
 def _run_export(options):
-
     if options.tflite is None and options.saved_model is None:
         raise ValueError("Give --tflite FILE, --saved-model FOLDER, or both. Received: none.")
     model = keras.models.load_model(options.model, compile=False)
@@ -286,6 +296,7 @@ def _run_export(options):
 
 
 def _add_compare(command):
+    _add_trust(command)
     command.add_argument(
         "models", nargs="+", metavar="NAME=MODEL", help=".keras, .tflite, SavedModel or store"
     )
@@ -302,7 +313,6 @@ def _add_compare(command):
 
 
 def _run_compare(options):
-
     wrong = [text for text in options.models if "=" not in text]
     if wrong:
         raise ValueError(f"Models must be given as NAME=MODEL. Received: {', '.join(wrong)}")
@@ -339,7 +349,6 @@ def _add_describe(command):
 
 
 def _run_describe(options):
-
     description = kd.describe(options.file)
     fields = dataclasses.asdict(description)
     return {**fields, "path": str(description.path), "text": str(description)}
@@ -352,7 +361,6 @@ def _add_benchmark(command):
 
 
 def _run_benchmark(options):
-
     return [
         dataclasses.asdict(kd.benchmark(options.path, num_threads=count))
         for count in options.threads

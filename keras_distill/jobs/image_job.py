@@ -240,7 +240,7 @@ class _Work:
                 "the accuracy will look better than it is."
             )
         if self.broken:
-            lines.append(f"Warning: {len(self.broken):,} files cannot be read and are left out:")
+            lines.append(f"Warning: left out, since they cannot be read: {len(self.broken):,}")
             lines += [f"  {file}" for file in self.broken]
         return "\n".join(lines)
 

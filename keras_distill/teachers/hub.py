@@ -8,10 +8,13 @@ import pathlib
 
 import keras
 import tensorflow as tf
+from keras.src.saving.serialization_lib import in_safe_mode  # Of which Keras exports none.
 
 from keras_distill.teachers import module_files
 
 _moved_folders = contextvars.ContextVar("keras_distill_moved_folders")
+# Handles that this program gave by itself, and that no file brought.
+_named = set()
 
 
 @keras.saving.register_keras_serializable(package="keras_distill")
@@ -42,7 +45,9 @@ class HubLayer(keras.layers.Layer):
     layer it is unfrozen by `layer.trainable = True` or a parent's, before `compile`.
 
     A saved model holds the weights and the handle, not the module's graph: to load it,
-    the module must be there again. See `HubLayer.moved` for where it is elsewhere. A model
+    the module must be there again. See `HubLayer.moved` for where it is elsewhere. A module is
+    a program, so Keras's safe mode loads none that only the file names: name it by
+    `HubLayer.moved`, too, or load the file with `safe_mode=False`. A model
     exported as a SavedModel needs nothing else. XLA is not used: training through a
     SavedModel is many times slower with it.
 
@@ -99,6 +104,7 @@ class HubLayer(keras.layers.Layer):
             )
         if isinstance(handle, (str, os.PathLike)):
             self.handle = os.fspath(handle)
+            _named.add(self.handle)
             self.folder = module_files.find_folder(self.handle)
             self.module = module_files.load_module(self.folder)
         else:
@@ -114,7 +120,7 @@ class HubLayer(keras.layers.Layer):
     @staticmethod
     @contextlib.contextmanager
     def moved(folders):
-        """Loads saved models whose modules have moved since.
+        """Loads saved models with these modules, which may have moved since.
 
         ```python
         with HubLayer.moved({"/old/bert": "/new/bert"}):
@@ -124,7 +130,8 @@ class HubLayer(keras.layers.Layer):
         The model that is loaded has the new folder, and is saved with it.
 
         Args:
-            folders: Dict from the old handle, or a folder above it, to the new folder.
+            folders: Dict from the old handle, or a folder above it, to the new folder; to itself
+                where it has not moved and you trust it.
         """
         moves = {os.fspath(old): os.fspath(new) for old, new in folders.items()}
         token = _moved_folders.set({**_moved_folders.get({}), **moves})
@@ -163,7 +170,17 @@ class HubLayer(keras.layers.Layer):
 
     @classmethod
     def from_config(cls, config):
-        return cls(**{**config, "handle": _moved_to(config["handle"])})
+        handle = _moved_to(config["handle"])
+        if handle is None:
+            handle = config["handle"]
+            if in_safe_mode() and handle not in _named:
+                raise ValueError(
+                    f"The saved model names the TF-Hub module {handle!r}, which can run code when "
+                    "it is loaded. If you trust it, load the model inside: "
+                    f"with HubLayer.moved({{{handle!r}: {handle!r}}}): ..., or with "
+                    "safe_mode=False; the command takes --trust."
+                )
+        return cls(**{**config, "handle": handle})
 
     def _keras_variables(self):
         variables = _module_variables(self.module, self._function)
@@ -321,6 +338,8 @@ def _set_lengths(outputs, inputs):
 def _moved_to(handle):
     path = pathlib.PurePath(handle)
     for old, new in _moved_folders.get({}).items():
+        if handle == old:
+            return new
         if path.is_relative_to(old):
             return str(pathlib.PurePath(new, path.relative_to(old)))
-    return handle
+    return None

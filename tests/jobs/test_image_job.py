@@ -87,7 +87,7 @@ class TestWhatComesOut:
 def test_dry_run(folder, tmp_path):
     result = job(folder, tmp_path / "out", num_views=0).dry_run()
     assert (result["num_train"], result["num_test"], result["num_transfer"]) == (48, 12, 88)
-    assert "1 files cannot be read" in result["summary"]
+    assert "left out, since they cannot be read: 1\n  " in result["summary"]
     assert not (tmp_path / "out").exists()
 
 

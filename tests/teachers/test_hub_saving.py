@@ -9,7 +9,9 @@ import tensorflow as tf
 from hub_modules import INPUTS
 from keras import layers
 
+from keras_distill import cli
 from keras_distill import export_saved_model
+from keras_distill.teachers import hub
 from keras_distill.teachers.hub import HubLayer
 
 IDS = np.array([[2, 5, 7, 3, 0], [2, 6, 7, 3, 0]])
@@ -110,6 +112,32 @@ def test_a_moved_module_is_loaded_from_its_new_folder(encoder_folder, tmp_path):
         assert loaded.get_layer("encoder").handle == str(new / "bert")
     with pytest.raises(ValueError, match=r"where no saved_model.pb is"):
         keras.models.load_model(tmp_path / "model.keras")
+
+
+def test_a_file_does_not_choose_what_is_loaded(encoder_folder, tmp_path, monkeypatch, capsys):
+    """A module is a program: in safe mode only those load that the user has named."""
+    path = tmp_path / "model.keras"
+    model = classifier(HubLayer(encoder_folder, name="encoder"))
+    model.save(path)
+    # As in a program that starts anew.
+    monkeypatch.setattr(hub, "_named", set())
+    with pytest.raises(ValueError, match=rf"names the TF-Hub module '{encoder_folder}', which can"):
+        keras.models.load_model(path)
+    export = ["export", str(path), "--saved-model", str(tmp_path / "served"), "--quiet"]
+    assert cli.main(export) == 1
+    assert "--trust" in capsys.readouterr().err
+    assert not (tmp_path / "served").exists()
+    assert cli.main([*export, "--trust", str(encoder_folder)]) == 0
+    for names, safe_mode in (({encoder_folder: encoder_folder}, True), ({}, False)):
+        monkeypatch.setattr(hub, "_named", set())
+        with HubLayer.moved(names):
+            assert_same(keras.models.load_model(path, safe_mode=safe_mode), model)
+
+
+def test_a_trusted_url_stays_as_it_is():
+    url = "https://tfhub.dev/keras_distill/encoder/1"
+    with HubLayer.moved({url: url}):
+        assert hub._moved_to(url) == url
 
 
 def test_a_url_can_be_replaced_by_a_folder(encoder_folder, tmp_path):
