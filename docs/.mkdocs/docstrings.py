@@ -32,7 +32,7 @@ def _as_markdown(match):
     title, body = match[1], textwrap.dedent(match[2]).strip()
     if title == "Call arguments":
         entries = [re.sub(r"\s+", " ", entry) for entry in re.split(r"\n(?=\S)", body)]
-        body = "\n".join(re.sub(r"^(\w+):", r"- **`\1`** –", entry) for entry in entries)
+        body = "\n".join(re.sub(r"^(\w+):", "- **`\\1`** \u2013", entry) for entry in entries)
     return f"**{title}:**\n\n{body}\n\n"
 
 

@@ -1,4 +1,4 @@
-"""The site: it builds without a warning, has the whole API, fetches nothing, and no link is dead."""
+"""The site builds without a warning, has the whole API, fetches nothing; no link is dead."""
 
 import html.parser
 import importlib
