@@ -5,9 +5,9 @@ import importlib.util
 import pathlib
 
 TESTS = pathlib.Path(__file__).resolve().parents[2]
-REPLACED = {"epochs=10": "epochs=3", "epochs=3": "epochs=1", "num_threads=(1, 2)": "num_threads=()"}
+REPLACED = {"epochs=3": "epochs=1", "num_threads=(1, 2)": "num_threads=()"}
 FILMS = ("film", "story", "cast", "music", "end", "plot", "scene", "book")
-WORDS = {"good": ("good", "fine", "great", "lovely"), "bad": ("bad", "dull", "poor", "weak")}
+WORDS = {"good": ("good", "fine"), "bad": ("bad", "dull"), "neither": ("long", "short")}
 HANDLE = "https://tfhub.dev/tensorflow/bert_en_uncased_{}"
 
 
@@ -18,10 +18,10 @@ def write_reviews(folder):
         for label, words in WORDS.items()
         for word in words
     ]
-    for name, part in {"train.tsv": rows[:48], "test.tsv": rows[48:]}.items():
+    for name, part in {"train.tsv": rows[:36], "test.tsv": rows[36:]}.items():
         lines = ["text\tlabel", *map("\t".join, part)]
         (folder / name).write_text("\n".join(lines) + "\n")
-    more = [f"{text} {word}" for text, label in rows[:48] for word in WORDS[label][:2]]
+    more = [f"{text} {word}" for text, label in rows[:36] for word in WORDS[label]]
     (folder / "more.txt").write_text("\n".join(more) + "\n")
 
 
@@ -43,4 +43,4 @@ def prepare(folder, monkeypatch):
 
 def check(folder, names, printed):
     assert "token_ids: int32 [1, 32]" in printed
-    assert names["probabilities"].shape == (2,)
+    assert names["probabilities"].shape == (3,)
