@@ -40,9 +40,20 @@ class Block(NamedTuple):
     line: int
 
 
-def pages():
-    """All pages, README in every language among them."""
-    return sorted([*ROOT.glob("README*.md"), *(ROOT / "docs").rglob("*.md")])
+def pages(pattern):
+    """The pages that a pattern names."""
+    found = sorted(ROOT.glob(pattern))
+    assert found, pattern
+    return found
+
+
+def name_of(path):
+    return str(path.relative_to(ROOT))
+
+
+def prepared_name(path):
+    """The file in PREPARED of a page."""
+    return f"{path.name.split('.')[0].lower()}.py"
 
 
 def read_blocks(path):
@@ -86,8 +97,7 @@ def run_page(path, folder, monkeypatch, request, capsys):
 
 
 def _prepared(path):
-    """The module that prepares a page; that of README.md for its translations, too."""
-    script = PREPARED / f"{path.name.split('.')[0].lower()}.py"
+    script = PREPARED / prepared_name(path)
     if not script.exists():
         return types.SimpleNamespace()
     spec = importlib.util.spec_from_file_location(f"prepared_{script.stem}", script)
