@@ -8,6 +8,7 @@ import os
 import pathlib
 import sys
 import traceback
+import warnings
 
 import keras
 import numpy as np
@@ -41,11 +42,12 @@ def main(arguments=None):
         argparse.
     """
     options = _parser().parse_args(arguments)
-    # For the processes that are started; in this one TensorFlow has made its remarks.
+    # For the processes that are started; in this one TensorFlow has made its remarks. Those of
+    # its import no setting silences.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     answers = sys.stdout
     try:
-        with _progress(options):
+        with _progress(options), _plain_warnings(options):
             result = options.run(options)
     except KeyboardInterrupt:
         print("\nStopped. The same command goes on from here.", file=sys.stderr)
@@ -94,8 +96,8 @@ def _add_text(command):
         "--teacher",
         required=True,
         help="a KerasHub preset or folder, a Hugging Face folder, or a TF-Hub handle or folder, to "
-        "be fine-tuned; a .keras file of a classifier that reads texts; or 'ensemble': four "
-        "networks from scratch, without a download",
+        "be fine-tuned; a .keras file of a classifier that reads texts; or 'ensemble': three "
+        "small models from scratch, without a download",
     )
     command.add_argument("--preprocessor", help="a TF-Hub teacher's preprocessor")
     command.add_argument(
@@ -368,6 +370,18 @@ def _show_latencies(reports):
 
 def _show_fields(result):
     return "\n".join(f"{name}: {value}" for name, value in result.items() if value is not None)
+
+
+@contextlib.contextmanager
+def _plain_warnings(options):
+    """Warnings without the line of the source, which says nothing to who runs a command."""
+    before = warnings.formatwarning
+    if not options.debug:
+        warnings.formatwarning = lambda message, *_, **__: f"Warning: {message}\n"
+    try:
+        yield
+    finally:
+        warnings.formatwarning = before
 
 
 @contextlib.contextmanager

@@ -442,8 +442,10 @@ class Distiller(keras.Model):
 
     def load_own_variables(self, store):
         build_saved_objectives(store, self.objectives)
-        if self.optimizer is not None and not self.optimizer.built:
-            self.optimizer.build(self.trainable_variables)
+        # Keras gives none to a model that was not compiled, or is loaded with compile=False.
+        optimizer = getattr(self, "optimizer", None)
+        if optimizer is not None and not optimizer.built:
+            optimizer.build(self.trainable_variables)
         load_random_states(store, self._random_states())
 
     def _random_states(self):

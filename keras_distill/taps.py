@@ -304,4 +304,6 @@ class Taps:
         except KeyError:
             structure = keras.tree.map_structure(lambda _: "*", outputs)
             why = self._find_errors.get(path) or f"The tap {path!r} names no output."
-            raise ValueError(f"{why} The outputs are: {structure}.") from None
+            is_one = structure == "*"
+            outputs = "There is one output" if is_one else f"The outputs are: {structure}"
+            raise ValueError(f"{why} {outputs}.") from None

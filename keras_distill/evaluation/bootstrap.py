@@ -51,7 +51,7 @@ class Bootstrap:
 def interval(figures, confidence=0.95):
     """The interval that holds this share of the figures, `(low, high)`; NaN counts as none."""
     tail = 50 * (1 - confidence)
-    return tuple(np.nanpercentile(figures, [tail, 100 - tail], axis=0))
+    return tuple(np.nanpercentile(figures, [tail, 100 - tail], axis=0).tolist())
 
 
 def p_value(differences):

@@ -4,7 +4,7 @@ import numpy as np
 
 from keras_distill.evaluation.measures import Measure
 from keras_distill.evaluation.outputs import log_probabilities
-from keras_distill.evaluation.statistics import OfExamples
+from keras_distill.evaluation.statistics import OfCounts
 from keras_distill.evaluation.statistics import OfSums
 from keras_distill.imports import import_module
 
@@ -48,8 +48,7 @@ class Classification:
         ]
         if num_classes == 2:
             scores = answers[:, 1] - answers[:, 0]
-            auc = OfExamples(lambda chosen: _auc(labels[chosen], scores[chosen]))
-            measures.append(Measure("auc", auc, is_share=True))
+            measures.append(Measure("auc", _auc(labels, scores), is_share=True))
         if num_classes > 5:
             of_label = answers[rows, labels][:, None]
             # Of equal ones the first counts, as for the best class.
@@ -143,6 +142,23 @@ def _sparse_columns(parts, width):
 
 
 def _auc(labels, scores):
-    if len(np.unique(labels)) < 2:
-        return np.nan
-    return import_module("sklearn.metrics").roc_auc_score(labels, scores)
+    """The share of pairs of both classes whose scores are in order, ties counting half.
+
+    Sorted once for all resamples: scikit-learn's sorts, and checks, for each anew.
+    """
+    order = np.argsort(scores)
+    labels, scores = labels[order], scores[order]
+    starts_of_ties = np.flatnonzero(np.diff(scores, prepend=-np.inf))
+
+    def statistic(counts):
+        by_class = [counts[:, order] * (labels == label) for label in (0, 1)]
+        negative, positive = (
+            np.add.reduceat(part.astype("float64"), starts_of_ties, axis=1) for part in by_class
+        )
+        below = np.cumsum(negative, axis=1) - negative / 2
+        num_pairs = negative.sum(axis=1) * positive.sum(axis=1)
+        in_order = np.sum(positive * below, axis=1)
+        none = np.full_like(in_order, np.nan)
+        return np.divide(in_order, num_pairs, out=none, where=num_pairs > 0)
+
+    return OfCounts(statistic)

@@ -10,6 +10,8 @@ from tensorflow.python.framework.convert_to_constants import (
 )
 from tensorflow.python.util import deprecation
 
+_PRODUCTS = ("BatchMatMulV2", "Conv2D", "Conv3D", "DepthwiseConv2dNative", "Einsum", "MatMul")
+
 
 def count_flops(model, x):
     """Counts what TensorFlow's profiler knows of: products count as two operations.
@@ -19,7 +21,7 @@ def count_flops(model, x):
         x: Its inputs, of one example.
 
     Returns:
-        The number; None for a model with a loop of unknown length.
+        The number; None for a model with a loop, or a product, of unknown length.
     """
     model, x = _behind_text(model, x)
     loops = _recurrent_layers(model)
@@ -44,12 +46,16 @@ def _count(model, x):
         return None
     with tf.Graph().as_default() as inlined, _quiet():
         tf.graph_util.import_graph_def(graph, name="")
+        products = [op for op in inlined.get_operations() if op.type in _PRODUCTS]
+        # The profiler leaves these out with a remark, and the rest is no figure of the model.
+        if not all(tensor.shape.is_fully_defined() for op in products for tensor in op.inputs):
+            return None
         options = tf.compat.v1.profiler.ProfileOptionBuilder.float_operation()
         options["output"] = "none"
         profile = tf.compat.v1.profiler.profile(inlined, options=options)
     # Those of attention, which the profiler does not know.
-    products = [op for op in inlined.get_operations() if op.type == "Einsum"]
-    return profile.total_float_ops + sum(map(_einsum_flops, products))
+    attention = [op for op in products if op.type == "Einsum"]
+    return profile.total_float_ops + sum(map(_einsum_flops, attention))
 
 
 def _einsum_flops(operation):
@@ -58,7 +64,7 @@ def _einsum_flops(operation):
     sizes = {}
     for letters, tensor in zip(indices, operation.inputs):
         sizes.update(zip(letters, tensor.shape.as_list()))
-    return 2 * math.prod(size or 1 for size in sizes.values())
+    return 2 * math.prod(sizes.values())
 
 
 @contextlib.contextmanager

@@ -3,8 +3,8 @@
 import numpy as np
 
 from keras_distill.evaluation.measures import Measure
-from keras_distill.evaluation.statistics import OfExamples
 from keras_distill.evaluation.statistics import OfSums
+from keras_distill.evaluation.statistics import of_examples
 from keras_distill.imports import import_module
 
 
@@ -26,7 +26,7 @@ class Regression:
 
     def measures(self, answers):
         """mae, and spearman, the rank correlation."""
-        rank = OfExamples(lambda chosen: _rank_correlation(self.labels[chosen], answers[chosen]))
+        rank = of_examples(lambda chosen: _rank_correlation(self.labels[chosen], answers[chosen]))
         return [
             Measure("mae", OfSums(np.abs(answers - self.labels)), is_higher_better=False),
             Measure("spearman", rank),

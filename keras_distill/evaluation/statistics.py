@@ -1,7 +1,5 @@
 """Figures of a data set as functions of how often each example counts."""
 
-import itertools
-
 import numpy as np
 
 from keras_distill.imports import import_module
@@ -46,12 +44,12 @@ class OfSums:
         return self._function(sums)
 
 
-class OfExamples:
-    """A figure that needs all examples at once, such as a rank correlation.
+class OfCounts:
+    """A figure that needs all examples at once, such as an area under a curve.
 
     Args:
-        function: Function from indices of examples, some of them more than once, to the
-            figure, NaN where it has none.
+        function: Function from counts `(resamples, examples)` to figures `(resamples,)`,
+            NaN where there is none.
     """
 
     def __init__(self, function):
@@ -59,14 +57,17 @@ class OfExamples:
 
     def of_groups(self, groups):
         """As of `OfSums`."""
-        starts = np.searchsorted(groups, np.arange(groups.max() + 2))
-        members = [np.arange(start, end) for start, end in itertools.pairwise(starts)]
-        return OfExamples(
-            lambda drawn: self._function(np.concatenate([members[group] for group in drawn]))
-        )
+        return OfCounts(lambda counts: self._function(counts[:, groups]))
 
     def __call__(self, counts):
-        return np.array([self._function(np.repeat(np.arange(len(row)), row)) for row in counts])
+        return self._function(counts)
+
+
+def of_examples(function):
+    """The `OfCounts` of a function from indices of examples, some more than once, to a figure."""
+    return OfCounts(
+        lambda counts: np.array([function(np.repeat(np.arange(len(row)), row)) for row in counts])
+    )
 
 
 def _dense(contributions):

@@ -6,6 +6,7 @@ import pathlib
 import keras
 import tensorflow as tf
 
+from keras_distill.jobs import interruption
 from keras_distill.teachers import WarmupLinearDecay
 
 _BATCH_SIZE = 32
@@ -99,4 +100,6 @@ class FinetunedTeacher:
         batches = batches.map(lambda x, y: (flip(x, training=True), y)).prefetch(tf.data.AUTOTUNE)
         schedule = WarmupLinearDecay(1e-4, num_epochs * len(batches))
         self.model.compile(keras.optimizers.AdamW(schedule), _CROSS_ENTROPY)
-        self.model.fit(batches, epochs=num_epochs, shuffle=False)
+        self.model.fit(
+            batches, epochs=num_epochs, callbacks=[interruption.callback()], shuffle=False
+        )

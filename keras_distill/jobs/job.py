@@ -3,6 +3,7 @@
 from keras_distill.arguments import check_integers
 from keras_distill.arguments import check_rates
 from keras_distill.evaluation.costs import check_threads
+from keras_distill.jobs import interruption
 from keras_distill.jobs.estimates import describe_plan
 from keras_distill.jobs.results import compare_models
 from keras_distill.jobs.results import result_of
@@ -33,7 +34,7 @@ class Job:
             ValueError: If an argument or a file does not fit, before anything is trained.
         """
         work = self._prepare()
-        with work.folder.begun():
+        with work.folder.begun(), interruption.heeded():
             return self._run(work)
 
     def dry_run(self):

@@ -3,6 +3,8 @@
 import contextlib
 import time
 
+from keras_distill.jobs import interruption
+
 
 class Stages:
     """Says which stage begins, and about how long the job will take.
@@ -20,6 +22,7 @@ class Stages:
     @contextlib.contextmanager
     def __call__(self, name):
         """A context in which the stage runs."""
+        interruption.check()
         place = self._names.index(name)
         left = self._ratio * sum(self._estimates[other] for other in self._names[place:])
         print(f"[{place + 1}/{len(self._names)}] {name} (about {duration(left)} left)")

@@ -54,7 +54,7 @@ class TextJob(Job):
             on there.
         teacher: A KerasHub preset or folder, a Hugging Face folder, a TF-Hub handle or folder,
             which is fine-tuned; a .keras file of a classifier that reads texts; or
-            "ensemble", four networks from scratch.
+            "ensemble", three small models from scratch.
         preprocessor: A TF-Hub teacher's preprocessor, a handle or folder.
         student: "bilstm", "text_cnn" or "transformer".
         test: A file like train. None: a part of train, each class by its share.

@@ -8,6 +8,7 @@ import keras
 from keras_distill.backup import BackupAndRestore
 from keras_distill.destination import replaced_file
 from keras_distill.distiller import Distiller
+from keras_distill.jobs import interruption
 from keras_distill.teachers import WarmupLinearDecay
 
 # Rounds of a training: after each there is a backup.
@@ -45,6 +46,7 @@ def train_student(
             callbacks=[
                 BackupAndRestore(backup, delete_checkpoint=False),
                 keras.callbacks.CSVLogger(folder / f"{name}.csv", append=True),
+                interruption.callback(),
             ],
             shuffle=False,
         )

@@ -212,3 +212,17 @@ def test_alpha_set_later_is_saved(tmp_path):
     fit(distiller, 1)
     distiller.save(tmp_path / "d.keras")
     assert keras.models.load_model(tmp_path / "d.keras").alpha == 0.75
+
+
+@pytest.mark.parametrize("is_compiled", [True, False])
+def test_loads_without_an_optimizer(tmp_path, is_compiled):
+    """Saved before compile(), or loaded with compile=False; compiled then, it trains."""
+    distiller = new_distiller() if is_compiled else Distiller(mlp(5, "student"), teacher())
+    if is_compiled:
+        fit(distiller, 1)
+    distiller.save(tmp_path / "distiller.keras")
+    loaded = keras.models.load_model(tmp_path / "distiller.keras", compile=False)
+    np.testing.assert_array_equal(loaded.student(FEATURES), distiller.student(FEATURES))
+    loaded.teacher = teacher()
+    loaded.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    assert np.isfinite(fit(loaded, 1).history["loss"]).all()

@@ -349,3 +349,11 @@ class TestFlops:
         assert 5 * products < counts[0] < 1.5 * 5 * products
         assert counts[1] - counts[0] == pytest.approx(counts[0], rel=0.1)
         assert not model.layers[0].unroll
+
+    def test_products_of_unknown_size_are_no_figure(self):
+        """Texts that a model splits itself have a length that the graph does not know."""
+        texts = keras.Input((), dtype="string")
+        words = kd.text.learn_words(["good film", "bad film"], size=10, max_length=4)
+        cnns = [kd.students.text_cnn(words, 2, embedding_dim=4, name=name) for name in "ab"]
+        model = keras.Model(texts, layers.Average()([cnn(words(texts)) for cnn in cnns]))
+        assert count_flops(model, tf.constant(["good film"])) is None

@@ -1,17 +1,22 @@
 """From a handle to a module, with and without network and optional packages."""
 
 import hashlib
+import http.server
+import io
 import pathlib
 import re
 import shutil
 import socket
 import subprocess
 import sys
+import tarfile
+import threading
 import time
 
 import hub_modules
 import pytest
 
+from keras_distill import cli
 from keras_distill.teachers import module_files
 from keras_distill.teachers.hub import HubLayer
 
@@ -79,6 +84,45 @@ def test_a_server_that_does_not_answer_is_given_up(cache, monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as server, timed_out:
         HubLayer(f"http://127.0.0.1:{server.getsockname()[1]}/encoder/1")
     assert socket.getdefaulttimeout() is None
+
+
+@pytest.fixture
+def server(encoder_folder):
+    """A server of one archive, of which it sends `server.share` before it hangs up."""
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w:gz") as file:
+        file.add(encoder_folder, arcname=".")
+    content = archive.getvalue()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content[: int(self.server.share * len(content))])
+
+        def log_message(self, *args):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        server.url = f"http://127.0.0.1:{server.server_port}/encoder.tar.gz"
+        yield server
+        server.shutdown()
+
+
+def test_a_download_that_breaks_off_leaves_nothing(cache, server, tmp_path, capsys):
+    server.share = 0.5
+    with pytest.raises(OSError, match=r"cannot be downloaded .*Without a network, give a local"):
+        HubLayer(server.url)
+    (tmp_path / "train.csv").write_text("text,label\n" + "good film,yes\nbad film,no\n" * 5)
+    output = tmp_path / "out"
+    command = ["text", str(tmp_path / "train.csv"), "--teacher", server.url]
+    assert cli.main([*command, "--preprocessor", server.url, "--output", str(output)]) == 1
+    assert "Error: The module cannot be downloaded" in capsys.readouterr().err
+    assert not output.exists()
+    server.share = 1.0
+    assert HubLayer(server.url).folder == str(cache_folder(cache, server.url))
 
 
 def test_a_folder_without_a_module(tmp_path):

@@ -33,8 +33,16 @@ def pareto(points, x_label, y_label):
     figure, axes = _figure(5.2, 3.6)
     for name, place, x, y, low, high in points:
         spread = np.array([[max(0.0, y - low)], [max(0.0, high - y)]])
-        axes.errorbar(x, y, yerr=spread, fmt="o", color=color(place), capsize=3, markersize=7)
-        axes.annotate(_short(name), (x, y), (8, 6), textcoords="offset points", color=color(place))
+        axes.errorbar(
+            x,
+            y,
+            yerr=spread,
+            fmt="o",
+            color=color(place),
+            capsize=3,
+            markersize=7,
+            label=_short(name),
+        )
     best, front = -np.inf, []
     for point in sorted(points, key=lambda point: (point[2], -point[3])):
         if point[3] > best:
@@ -45,6 +53,8 @@ def pareto(points, x_label, y_label):
     axes.margins(x=0.25, y=0.15)
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
+    # Names beside the points would cover each other: a student and its files are alike.
+    axes.legend(frameon=False)
     return _svg(figure)
 
 
