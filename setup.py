@@ -4,8 +4,17 @@ from setuptools import find_packages
 from setuptools import setup
 
 BEAM = ["apache-beam"]
+DOCS = [
+    "ipykernel",
+    "jupytext",
+    "mkdocs<2",  # mkdocs-material is for version 1.
+    "mkdocs-material",
+    "mkdocstrings[python]",
+    "nbclient",
+]
 TEST = [
     *BEAM,
+    *DOCS,
     "import-linter",
     "openvino",  # A second reader of SavedModels.
     "pytest",
@@ -51,6 +60,7 @@ setup(
     entry_points={"console_scripts": ["keras-distill = keras_distill.cli:main"]},
     extras_require={
         "beam": BEAM,
+        "docs": DOCS,
         "test": TEST,
         "dev": [*TEST],
     },

@@ -5,8 +5,6 @@ import pathlib
 import subprocess
 import sys
 
-import pytest
-
 ROOT = pathlib.Path(__file__).parents[1]
 
 IMPORT_SCRIPT = """
@@ -56,34 +54,3 @@ def test_public_names():
 
     for name in keras_distill.__all__:
         assert getattr(keras_distill, name).__doc__, name
-
-
-def python_blocks():
-    blocks = (ROOT / "README.md").read_text().split("```python\n")[1:]
-    return [block.split("```")[0] for block in blocks]
-
-
-def test_readme_example_runs(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    example = python_blocks()[0]
-    assert len(example.strip().splitlines()) <= 17
-    namespace = {}
-    exec(compile(example, "README.md", "exec"), namespace)
-    assert (tmp_path / "student.tflite").stat().st_size > 0
-    assert (tmp_path / "serving" / "1" / "saved_model.pb").exists()
-
-
-@pytest.mark.parametrize("block", python_blocks()[1:])
-def test_readme_names_exist(block):
-    """The short examples need the reader's models; at least their syntax and names hold."""
-    import keras
-
-    import keras_distill
-
-    compile(block, "README.md", "exec")
-    for module, package in (("kd", keras_distill), ("keras", keras)):
-        for use in block.split(f"{module}.")[1:]:
-            name = use.split("(")[0].split(" ")[0]
-            found = package
-            for part in name.split("."):
-                found = getattr(found, part)

@@ -1,41 +1,14 @@
 """MultiWorkerMirroredStrategy, in real processes: they train like one."""
 
-import contextlib
 import json
-import os
-import pathlib
-import re
-import shutil
-import signal
-import subprocess
-import sys
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 import train_in_workers
+from cluster import run_workers
 
 import keras_distill as kd
-
-DOCS = pathlib.Path(kd.__file__).parents[1] / "docs" / "distributed.md"
-RUN_WORKERS = pathlib.Path(__file__).with_name("run_workers.py")
-
-
-def run_workers(script, folder, num_workers, *fault):
-    """Returns what the job manager printed, when all workers have ended well."""
-    command = [sys.executable, RUN_WORKERS, script, folder, str(num_workers), *map(str, fault)]
-    manager = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
-    try:
-        printed, _ = manager.communicate(timeout=240)
-    finally:
-        # The workers are of its group, which is gone if they have ended.
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(manager.pid, signal.SIGKILL)
-        manager.wait()
-    logs = [f"{log.name}:\n{log.read_text()[-4000:]}" for log in folder.glob("worker_*.log")]
-    assert manager.returncode == 0, "\n".join([printed, *logs])
-    return printed
 
 
 @pytest.fixture(scope="module")
@@ -63,37 +36,6 @@ def test_like_one_process(num_workers, one_process, folder):
         found = json.loads((folder / f"{num_workers}_{number}.json").read_text())
         for kind, expected in one_process.items():
             assert_close(found[kind], expected, kind)
-
-
-@pytest.fixture(scope="module")
-def code():
-    """The blocks of the docs."""
-    return re.findall(r"```python\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
-
-
-def test_docs(code, two_devices, tmp_path, monkeypatch):
-    """The worker of the docs, one killed and started again, ends like one undisturbed process."""
-    label, mirrored, worker, replace = code
-    monkeypatch.chdir(tmp_path)
-    names = {}
-    exec(label, names)
-    # A second strategy in this process would clash with the tests' own.
-    exec(mirrored.replace("tf.distribute.MirroredStrategy()", "two_devices"), names | locals())
-    (tmp_path / "worker.py").write_text(worker)
-    fault = [1, "backup/epoch_00000[3-7].weights.h5"]
-    printed = run_workers(tmp_path / "worker.py", tmp_path, 2, *fault)
-    assert printed.count("Worker 1 ended with -9.") == 1
-    student = keras.models.load_model("student.keras")
-    shutil.rmtree("backup")
-    training, _ = worker.split("if not strategy.cluster_resolver")
-    names = {}
-    exec(training.replace("MultiWorkerMirroredStrategy", "get_strategy"), names)
-    for found, expected in zip(student.get_weights(), names["student"].get_weights()):
-        np.testing.assert_allclose(found, expected, atol=1e-5, rtol=0)
-    exec(replace, {"os": os, "student": names["student"]})
-    assert not pathlib.Path("new.keras").exists()
-    replaced = keras.models.load_model("student.keras")
-    np.testing.assert_array_equal(replaced.get_weights()[0], names["student"].get_weights()[0])
 
 
 def assert_close(found, expected, name):

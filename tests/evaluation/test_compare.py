@@ -1,5 +1,4 @@
 import json
-import pathlib
 import re
 
 import keras
@@ -11,7 +10,6 @@ from keras import layers
 import keras_distill as kd
 from keras_distill.evaluation.flops import count_flops
 
-README = pathlib.Path(__file__).resolve().parents[2] / "README.md"
 rng = np.random.default_rng(0)
 X = rng.normal(size=(60, 6)).astype("float32")
 Y = rng.integers(0, 3, 60)
@@ -321,25 +319,6 @@ class TestWriting:
             comparison.write_json(tmp_path)
         assert (tmp_path / "c.json").read_text() == "before"
         assert [path.name for path in tmp_path.iterdir()] == ["c.json"]
-
-
-def test_readme(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    section = README.read_text().split("## Which model to ship")[1].split("\n## ")[0]
-    (block,) = (part.split("```")[0] for part in section.split("```python\n")[1:])
-    (tmp_path / "test.tsv").write_text("text\tlabel\ngood\tyes\nbad\tno\nvery good\tyes\n")
-    train = kd.text.read_tsv("test.tsv")
-    words = kd.text.learn_words(train.texts, size=10, max_length=4)
-    students = [kd.students.text_cnn(words, 2, embedding_dim=4, filters=4) for _ in range(2)]
-    texts = keras.Input((), dtype="string")
-    teacher = keras.Model(texts, students[0](words(texts)))
-    kd.export_tflite(students[1], "app/student.tflite", sequence_length=4)
-    names = {"alone": students[0], "student": students[1], "teacher": teacher}
-    # The times are another test.
-    block = block.replace("preprocessors=", "num_threads=(), preprocessors=")
-    exec(compile(block, "README.md", "exec"), {"kd": kd, "train": train, "words": words, **names})
-    assert "Difference(value=" in capsys.readouterr().out
-    assert (tmp_path / "comparison.html").stat().st_size > 10_000
 
 
 class TestFlops:

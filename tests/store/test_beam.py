@@ -17,7 +17,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from store_examples import TEXTS
-from store_examples import TOKENS
 from store_examples import contents
 from store_examples import dataset
 from store_examples import make_bert
@@ -334,23 +333,3 @@ class TestErrors:
         with pytest.raises(ValueError, match=r"make_dataset must make the same examples"):
             label(tmp_path / "s", shuffled)
         assert not list(tmp_path.glob("s/shard_*"))
-
-
-@needs_beam
-def test_the_script_of_the_docs(tmp_path, monkeypatch, capsys):
-    docs = (ROOT / "docs" / "scaling.md").read_text().split("## Labelling with Apache Beam")[1]
-    script = docs.split("```python\n")[1].split("```")[0]
-    rows = "".join(f"{text}\tgood\n" for text in TEXTS)
-    (tmp_path / "reviews.tsv").write_text(f"text\tlabel\n{rows}")
-    keras.Sequential(
-        [
-            keras.Input((), dtype="string"),
-            keras.layers.TextVectorization(vocabulary=TOKENS[2:], output_sequence_length=8),
-            keras.layers.Flatten(),
-            keras.layers.Dense(3),
-        ]
-    ).save(tmp_path / "teacher.keras")
-    monkeypatch.setattr(sys, "argv", ["label.py", str(tmp_path)])
-    exec(compile(script, "label.py", "exec"), {"__name__": "__main__"})
-    assert capsys.readouterr().out == f"{len(TEXTS)} examples are labelled.\n"
-    TeacherStore.open(tmp_path / "store", keras.models.load_model(tmp_path / "teacher.keras"))
