@@ -19,6 +19,11 @@ tf.config.set_logical_device_configuration(
 )
 
 
+# Tracing makes many objects that stay: looking among them for garbage as often as Python does
+# costs a tenth of its time. What a file leaves is collected behind it.
+gc.set_threshold(50_000, 20, 20)
+
+
 def pytest_collection_finish(session):
     # Collections of garbage after this need not look at what the imports made.
     gc.freeze()

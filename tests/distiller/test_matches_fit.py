@@ -75,11 +75,12 @@ def mlp(dropout=0.0, batch_norm=False, regularizer=None, **kwargs):
     return keras.Sequential([*stack, layers.Dense(CLASSES, **kwargs)])
 
 
-def adam(**kwargs):
-    return keras.optimizers.Adam(0.01, **kwargs)
+def sgd():
+    # Its graph is the fastest to trace, and no scale of the loss is lost on it.
+    return keras.optimizers.SGD(0.1)
 
 
-def compiled(loss=sparse_ce, metrics=("accuracy",), optimizer=adam, **kwargs):
+def compiled(loss=sparse_ce, metrics=("accuracy",), optimizer=sgd, **kwargs):
     return lambda: {
         "optimizer": optimizer(),
         "loss": loss(),
@@ -120,15 +121,11 @@ def subclassed():
 @pytest.mark.parametrize(
     "make_student",
     [
-        mlp,
-        lambda: mlp(dropout=0.4),
-        lambda: mlp(batch_norm=True),
-        lambda: mlp(regularizer="l2"),
-        lambda: mlp(dropout=0.3, batch_norm=True, regularizer="l1"),
+        lambda: mlp(dropout=0.3, batch_norm=True, regularizer="l2"),
         with_add_loss,
         subclassed,
     ],
-    ids=["plain", "dropout", "batch_norm", "regularizer", "all", "add_loss", "subclassed"],
+    ids=["dropout_batch_norm_regularizer", "add_loss", "subclassed"],
 )
 def test_student_layers(make_student):
     assert_same_training(make_student, compiled(), FEATURES, LABELS)
@@ -137,14 +134,13 @@ def test_student_layers(make_student):
 @pytest.mark.parametrize(
     "optimizer",
     [
-        lambda: adam(clipnorm=0.1),
-        lambda: adam(global_clipnorm=0.1),
-        lambda: adam(gradient_accumulation_steps=3),
-        lambda: adam(use_ema=True, ema_momentum=0.5),
-        lambda: keras.optimizers.SGD(keras.optimizers.schedules.CosineDecay(0.5, 6), 0.9),
-        lambda: keras.optimizers.AdamW(0.01, weight_decay=0.1),
+        lambda: keras.optimizers.Adam(0.01, gradient_accumulation_steps=3, clipnorm=0.1),
+        lambda: keras.optimizers.AdamW(0.01, weight_decay=0.1, use_ema=True, ema_momentum=0.5),
+        lambda: keras.optimizers.SGD(
+            keras.optimizers.schedules.CosineDecay(0.5, 6), 0.9, global_clipnorm=0.1
+        ),
     ],
-    ids=["clipnorm", "global_clipnorm", "accumulation", "ema", "schedule", "weight_decay"],
+    ids=["accumulation_clipnorm", "weight_decay_ema", "schedule_global_clipnorm"],
 )
 def test_optimizers(optimizer):
     assert_same_training(mlp, compiled(optimizer=optimizer), FEATURES, LABELS, epochs=3)
@@ -184,14 +180,20 @@ def test_global_dtype_policy():
 @pytest.mark.parametrize(
     "fit_args",
     [
-        {"sample_weight": RNG.uniform(size=NUM_EXAMPLES)},
-        {"class_weight": {0: 1.0, 1: 3.0, 2: 0.5, 3: 0.0}},
-        {"validation_split": 0.3},
-        {"validation_data": (FEATURES[:10], LABELS[:10]), "validation_freq": 2},
-        {"initial_epoch": 1},
-        {"shuffle": False},
+        {
+            "sample_weight": RNG.uniform(size=NUM_EXAMPLES),
+            "validation_split": 0.3,
+            "epochs": 3,
+            "initial_epoch": 1,
+        },
+        {
+            "class_weight": {0: 1.0, 1: 3.0, 2: 0.5, 3: 0.0},
+            "validation_data": (FEATURES[:10], LABELS[:10]),
+            "validation_freq": 2,
+            "shuffle": False,
+        },
     ],
-    ids=lambda fit_args: next(iter(fit_args)),
+    ids="-".join,
 )
 def test_fit_arguments(fit_args):
     compile_args = compiled(weighted_metrics=["accuracy"])
@@ -214,7 +216,7 @@ def tagger():
         [
             keras.Input((5,)),
             layers.Embedding(12, 4, mask_zero=True),
-            layers.Bidirectional(layers.GRU(3, return_sequences=True)),
+            layers.SimpleRNN(3, return_sequences=True),
             layers.Dense(CLASSES),
         ]
     )
@@ -228,7 +230,7 @@ def masking():
 
 def explicit_mask():
     ids, mask = keras.Input((5,), name="ids"), keras.Input((5,), dtype="bool", name="mask")
-    hidden = layers.LSTM(4)(layers.Embedding(12, 4)(ids), mask=mask)
+    hidden = layers.SimpleRNN(4)(layers.Embedding(12, 4)(ids), mask=mask)
     return keras.Model({"ids": ids, "mask": mask}, layers.Dense(CLASSES)(hidden))
 
 

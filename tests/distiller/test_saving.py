@@ -56,7 +56,7 @@ def assert_equal_weights(distiller, other, atol=1e-6):
         np.testing.assert_allclose(actual.numpy(), expected.numpy(), atol=atol, rtol=0)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def uninterrupted():
     distiller = new_distiller()
     fit(distiller, epochs=4)
@@ -73,7 +73,7 @@ class Interruption(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("epoch", [1, 2, 3])
+@pytest.mark.parametrize("epoch", [1, 3])
 def test_backup_and_restore_resumes_exactly(tmp_path, uninterrupted, epoch):
     """Also the projector, the optimizer's moments and the dropout's random state."""
     backup = keras.callbacks.BackupAndRestore(tmp_path / "backup")

@@ -89,7 +89,7 @@ def results(distiller, history):
 
 
 def errors(strategy):
-    """What would else end in a collective that the other worker is not in."""
+    """What would else end in a collective that the other workers are not in."""
 
     def shard(context):
         mine = examples(9).shard(context.num_input_pipelines, context.input_pipeline_id)
@@ -117,10 +117,9 @@ def message_of(function):
 def main(folder):
     strategy = tf.distribute.MultiWorkerMirroredStrategy()
     found = {kind.__name__: kind(strategy, folder) for kind in (live, stored)}
-    number, num_workers = strategy.cluster_resolver.task_id, strategy.num_replicas_in_sync
-    if num_workers == 2:
-        found["errors"] = [message_of(function) for function in errors(strategy)]
-    (folder / f"{num_workers}_{number}.json").write_text(json.dumps(found))
+    found["errors"] = [message_of(function) for function in errors(strategy)]
+    number = strategy.cluster_resolver.task_id
+    (folder / f"{number}.json").write_text(json.dumps(found))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
 """Modules that several tests read, written once."""
 
 import importlib.util
+import os
 
+import filelock
 import hub_modules
 import pytest
 
@@ -31,15 +33,25 @@ def build_hub_bert(shared):
     return module
 
 
+def write_once(tmp_path_factory, name, write):
+    """Returns a folder that all processes of a run read, and that the first of them writes."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    with filelock.FileLock(folder / f"{name}.lock"):
+        if not (folder / name).exists():
+            write(folder / name)
+    return folder / name
+
+
 @pytest.fixture(scope="session")
 def real_encoder_folder(build_hub_bert, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("real_bert") / "encoder"
-    build_hub_bert.save_encoder(folder, layers=6)
-    return folder
+    def write(folder):
+        build_hub_bert.save_encoder(folder, layers=6)
+
+    return write_once(tmp_path_factory, "real_bert_encoder", write)
 
 
 @pytest.fixture(scope="session")
 def real_preprocessor_folder(build_hub_bert, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("real_bert") / "preprocess"
-    build_hub_bert.save_preprocess(folder)
-    return folder
+    return write_once(tmp_path_factory, "real_bert_preprocess", build_hub_bert.save_preprocess)

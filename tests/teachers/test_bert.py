@@ -1,3 +1,5 @@
+import inspect
+
 import hub_modules
 import keras
 import keras_hub
@@ -32,12 +34,15 @@ def hub_folders(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def hugging_face_folder(tmp_path_factory):
-    return write_hugging_face_folder(tmp_path_factory.mktemp("hugging_face"), make_backbone())
+    return write_hugging_face_folder(
+        tmp_path_factory.mktemp("hugging_face"), make_backbone(num_layers=1)
+    )
 
 
-def kerashub_classifier(**arguments):
+def kerashub_classifier(num_layers=1, **arguments):
     arguments = {"num_classes": 3, **arguments}
-    return bert_classifier(make_backbone(), make_preprocessor(), **arguments)
+    backbone = make_backbone(num_layers=num_layers)
+    return bert_classifier(backbone, make_preprocessor(), **arguments)
 
 
 def hub_classifier(folders, **arguments):
@@ -45,8 +50,9 @@ def hub_classifier(folders, **arguments):
     return bert_classifier(str(folders[0]), str(folders[1]), **arguments)
 
 
-@pytest.fixture(params=["kerashub", "hub"])
+@pytest.fixture(scope="module", params=["kerashub", "hub"])
 def classifier(request, hub_folders):
+    """One of each kind for all tests: what they assert holds before and after a training."""
     return kerashub_classifier() if request.param == "kerashub" else hub_classifier(hub_folders)
 
 
@@ -128,7 +134,7 @@ def test_pairs(hub_folders):
 
 
 def test_regression_learns_numbers():
-    backbone = make_backbone(dropout=0.0)
+    backbone = make_backbone(num_layers=1, dropout=0.0)
     model = bert_classifier(backbone, make_preprocessor(), num_classes=1, dropout=0.0)
     model.compile(keras.optimizers.Adam(3e-3), "mse")
     batches = tf.data.Dataset.from_tensor_slices((TEXTS, [0.0, 0.5, 1.0])).batch(3).repeat(120)
@@ -180,7 +186,7 @@ def test_a_teacher_of_words_teaches_words():
 
 def ready_classifier():
     return keras_hub.models.BertTextClassifier(
-        make_backbone(), num_classes=4, preprocessor=make_preprocessor()
+        make_backbone(num_layers=1), num_classes=4, preprocessor=make_preprocessor()
     )
 
 
@@ -274,7 +280,7 @@ def taps_of(model, path):
 
 
 def test_hidden_states_and_attention_of_kerashub_are_taps():
-    model = kerashub_classifier()
+    model = kerashub_classifier(num_layers=2)
     hidden = "transformer_layer_1"
     attention = "transformer_layer_0/self_attention_layer/attention_scores"
     with taps.record(model, [hidden, attention]) as recording:
@@ -326,18 +332,24 @@ def test_a_string_teacher_teaches_a_student_of_ids_with_hidden_states(classifier
         ({"dropout": 1.0}, r"dropout must be a rate in \[0, 1\)"),
         ({"pairs": True, "per_word": True}, "exclude each other"),
         ({"preprocessor": None}, "preprocessor must turn texts"),
-        ({"preprocessor": make_preprocessor(TOKENS[:-1])}, "tokens, an encoder of 17"),
-        ({"preprocessor": make_preprocessor(sequence_length=64)}, "at most 32.*Received: 64"),
+        ({"preprocessor": lambda: make_preprocessor(TOKENS[:-1])}, "tokens, an encoder of 17"),
+        (
+            {"preprocessor": lambda: make_preprocessor(sequence_length=64)},
+            "at most 32.*Received: 64",
+        ),
         ({"preprocessor": WordPieceVocabulary(TOKENS, max_length=16)}, r"add_special_tokens=True"),
-        ({"encoder": ready_classifier()}, "ready classifier.*num_classes=3"),
+        ({"encoder": ready_classifier}, "ready classifier.*num_classes=3"),
     ],
 )
 def test_bad_arguments(arguments, message):
     arguments = {
-        "encoder": make_backbone(),
-        "preprocessor": make_preprocessor(),
+        "encoder": lambda: make_backbone(num_layers=1),
+        "preprocessor": make_preprocessor,
         "num_classes": 3,
         **arguments,
+    }
+    arguments = {
+        name: value() if inspect.isfunction(value) else value for name, value in arguments.items()
     }
     with pytest.raises(ValueError, match=message):
         bert_classifier(**arguments)
