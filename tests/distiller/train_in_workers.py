@@ -117,9 +117,10 @@ def message_of(function):
 def main(folder):
     strategy = tf.distribute.MultiWorkerMirroredStrategy()
     found = {kind.__name__: kind(strategy, folder) for kind in (live, stored)}
-    found["errors"] = [message_of(function) for function in errors(strategy)]
-    number = strategy.cluster_resolver.task_id
-    (folder / f"{number}.json").write_text(json.dumps(found))
+    number, num_workers = strategy.cluster_resolver.task_id, strategy.num_replicas_in_sync
+    if num_workers == 2:
+        found["errors"] = [message_of(function) for function in errors(strategy)]
+    (folder / f"{num_workers}_{number}.json").write_text(json.dumps(found))
 
 
 if __name__ == "__main__":
