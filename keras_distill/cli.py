@@ -42,8 +42,7 @@ def main(arguments=None):
         argparse.
     """
     options = _parser().parse_args(arguments)
-    # For the processes that are started; in this one TensorFlow has made its remarks. Those of
-    # its import no setting silences.
+    # For the processes that are started. What TensorFlow prints on import cannot be silenced.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     answers = sys.stdout
     try:
@@ -108,7 +107,7 @@ def _add_text(command):
         required=True,
         help="a KerasHub preset or folder, a Hugging Face folder, or a TF-Hub handle or folder, to "
         "be fine-tuned; a .keras file of a classifier that reads texts; or 'ensemble': three "
-        "small models from scratch, without a download",
+        "small models from scratch, without a download. TF-Hub modules can run code",
     )
     command.add_argument("--preprocessor", help="a TF-Hub teacher's preprocessor")
     command.add_argument(
@@ -145,6 +144,7 @@ def _add_text(command):
 
 
 def _add_image(command):
+    _add_trust(command)
     defaults = _defaults(ImageJob)
     command.add_argument(
         "train", help="a folder with a folder for each class, or an .npz file with x and y"
@@ -298,7 +298,10 @@ def _run_export(options):
 def _add_compare(command):
     _add_trust(command)
     command.add_argument(
-        "models", nargs="+", metavar="NAME=MODEL", help=".keras, .tflite, SavedModel or store"
+        "models",
+        nargs="+",
+        metavar="NAME=MODEL",
+        help=".keras, .tflite, SavedModel (which can run code) or store",
     )
     command.add_argument(
         "--data", required=True, help="a table of texts and labels, or an .npz with x and y"
@@ -355,7 +358,9 @@ def _run_describe(options):
 
 
 def _add_benchmark(command):
-    command.add_argument("path", help="a .tflite file or the folder of a SavedModel")
+    command.add_argument(
+        "path", help="a .tflite file or the folder of a SavedModel, which can run code"
+    )
     command.add_argument("--threads", type=int, nargs="+", default=[1], help="default: 1")
     command.set_defaults(run=_run_benchmark, show=_show_latencies)
 

@@ -16,10 +16,11 @@
 # Two networks answer together, and a small one learns from them: what a short request is about. It
 # becomes a file that MediaPipe's `TextClassifier` takes as it is. The requests are made up here, so
 # that nothing is downloaded: figures on them say nothing about real ones. With a BERT as the
-# teacher the steps are the same: `kd.teachers.bert_classifier`. Half a minute on a CPU.
+# teacher the steps are the same: `kd.teachers.bert_classifier`.
 
 # %% tags=["install"]
-# %pip install -q keras-distill
+# In Colab, upload a wheel of the repository (`pip wheel --no-deps .`) first.
+# %pip install -q keras_distill-*.whl
 
 # %% [markdown]
 # ## Data

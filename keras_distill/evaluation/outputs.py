@@ -11,6 +11,7 @@ from keras_distill.output_domain import SOFTMAX
 
 # Of float32, and of a mean of several models.
 _ROUNDING = 1e-3
+_STEP_OF_8_BITS = 1 / 256
 
 
 def run(source, columns, preprocessor, num_words, *, verbose):
@@ -65,8 +66,11 @@ def log_probabilities(outputs, domain):
         else:
             outputs = np.concatenate([np.zeros_like(outputs), outputs], axis=-1)
     if is_probability:
-        # What float32 rounds to 0 is the smallest that it has: a finite price for an error.
-        outputs = np.log(np.maximum(outputs, np.finfo("float32").tiny))
+        # What was rounded to 0 is less than the smallest that is there, in float32 next to
+        # nothing, and less than a step of 8 bits. Half of that is a finite price for an error.
+        is_positive = outputs > 0
+        step = min(_STEP_OF_8_BITS, outputs[is_positive].min())
+        outputs = np.log(np.where(is_positive, outputs, step / 2))
     largest = outputs.max(axis=-1, keepdims=True)
     total = np.log(np.sum(np.exp(outputs - largest), axis=-1, keepdims=True))
     return outputs - largest - total

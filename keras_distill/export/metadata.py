@@ -34,6 +34,7 @@ _LABELS_FILE, _VOCABULARY_FILE = "labels.txt", "vocab.txt"
 class ImageMetadata:
     """An image classifier: MediaPipe's ImageClassifier takes the file as it is.
 
+    MediaPipe reads colour images alone; a file with one channel is for LiteRT, with its labels.
     The model has one input (height, width, 1 or 3) of floats, which were
     `(pixel - mean) / std` in training, of pixels from 0 to 255. The app computes that; one
     number for each channel it cannot do, so the file does.

@@ -34,7 +34,7 @@ class Job:
             ValueError: If an argument or a file does not fit, before anything is trained.
         """
         work = self._prepare()
-        with work.folder.begun(), interruption.heeded():
+        with work.folder.begun(), interruption.watched():
             return self._run(work)
 
     def dry_run(self):

@@ -145,7 +145,8 @@ class EnsembleTeacher:
 
 def _linear(train, num_classes, **settings):
     """Weighs the words of a text, or its pieces, by how rare they are (TF-IDF)."""
-    # Of the labelled texts alone: what has no weight must not shorten what has one.
+    # Of the labelled texts alone: pieces that are in none of them have no weight, and would
+    # shorten those that have one.
     vectorize = keras.layers.TextVectorization(output_mode="tf_idf", **settings)
     vectorize.adapt(tf.data.Dataset.from_tensor_slices(train.texts.tolist()).batch(512))
     dense = keras.layers.Dense(num_classes, kernel_initializer="zeros")

@@ -13,8 +13,8 @@ from keras.src.saving.serialization_lib import in_safe_mode  # Of which Keras ex
 from keras_distill.teachers import module_files
 
 _moved_folders = contextvars.ContextVar("keras_distill_moved_folders")
-# Handles that this program gave by itself, and that no file brought.
-_named = set()
+# Handles whose modules this program has loaded: once more does no more harm.
+_loaded = set()
 
 
 @keras.saving.register_keras_serializable(package="keras_distill")
@@ -104,9 +104,9 @@ class HubLayer(keras.layers.Layer):
             )
         if isinstance(handle, (str, os.PathLike)):
             self.handle = os.fspath(handle)
-            _named.add(self.handle)
             self.folder = module_files.find_folder(self.handle)
             self.module = module_files.load_module(self.folder)
+            _loaded.add(self.handle)
         else:
             self.handle = self.folder = None
             self.module = handle
@@ -173,7 +173,7 @@ class HubLayer(keras.layers.Layer):
         handle = _moved_to(config["handle"])
         if handle is None:
             handle = config["handle"]
-            if in_safe_mode() and handle not in _named:
+            if in_safe_mode() and handle not in _loaded:
                 raise ValueError(
                     f"The saved model names the TF-Hub module {handle!r}, which can run code when "
                     "it is loaded. If you trust it, load the model inside: "
@@ -336,9 +336,15 @@ def _set_lengths(outputs, inputs):
 
 
 def _moved_to(handle):
-    path = pathlib.PurePath(handle)
+    """Where a handle is now; None if `HubLayer.moved` does not name it."""
     for old, new in _moved_folders.get({}).items():
-        if handle == old:
+        if "://" in handle:
+            if handle.rstrip("/") == old.rstrip("/"):
+                return new
+            continue
+        # Of "a/../b" it is b that would be loaded.
+        path, old = pathlib.PurePath(os.path.abspath(handle)), os.path.abspath(old)
+        if "://" in new and path == pathlib.PurePath(old):
             return new
         if path.is_relative_to(old):
             return str(pathlib.PurePath(new, path.relative_to(old)))

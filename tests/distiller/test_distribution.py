@@ -170,5 +170,5 @@ def test_attention_taps(two_devices):
         return [Objective(losses.FeatureMSE(), "output", scores, projector=projector)]
 
     assert_same_on_two_devices(
-        two_devices, dataset(), make_student=make_student, objectives=objectives, validate=False
+        two_devices, dataset(), make_student=make_student, objectives=objectives
     )

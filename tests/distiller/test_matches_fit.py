@@ -216,7 +216,7 @@ def tagger():
         [
             keras.Input((5,)),
             layers.Embedding(12, 4, mask_zero=True),
-            layers.SimpleRNN(3, return_sequences=True),
+            layers.Bidirectional(layers.GRU(3, return_sequences=True)),
             layers.Dense(CLASSES),
         ]
     )

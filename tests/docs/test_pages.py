@@ -6,6 +6,7 @@ import pytest
 PAGES = pages.pages("docs/**/*.md")
 
 
+@pytest.mark.long
 # What Keras says of every data set that comes without shuffle=False.
 @pytest.mark.filterwarnings("ignore:`shuffle=True` was passed, but:UserWarning")
 @pytest.mark.parametrize("path", [p for p in PAGES if pages.code_of(p)], ids=pages.name_of)

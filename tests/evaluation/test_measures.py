@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import scipy.stats
 from scipy.special import log_softmax
+from scipy.special import softmax
 from sklearn import metrics
 
 from keras_distill.evaluation.bootstrap import Bootstrap
@@ -78,6 +79,18 @@ def test_classification(num_classes, scale):
     np.testing.assert_allclose(np.nan_to_num(on_all(task.class_f1(answers), 200)), f1)
 
 
+def test_auc_of_ties_and_of_one_class():
+    labels, scores = rng.integers(0, 2, 200), rng.integers(0, 4, 200)
+    task = Classification(labels)
+    answers = task.answers(np.stack([np.zeros(200), scores], axis=-1), "logits")
+    (auc,) = (m.statistic for m in task.measures(answers) if m.name == "auc")
+    counts = np.stack([np.bincount(rng.integers(0, 200, 200), minlength=200) for _ in range(5)])
+    drawn = [np.repeat(np.arange(200), row) for row in counts]
+    expected = [metrics.roc_auc_score(labels[rows], scores[rows]) for rows in drawn]
+    np.testing.assert_allclose(auc(counts), expected, rtol=1e-12)
+    assert np.isnan(auc(counts * labels)).all()
+
+
 def test_against_the_teacher():
     teacher, student = log_softmax(rng.normal(size=(2, 50, 4)), -1)
     found = values(Classification(None).teacher_measures(teacher, student), 50)
@@ -114,9 +127,23 @@ def test_values_tell_probabilities_from_logits():
 
 
 def test_an_impossible_class_has_a_finite_price():
-    answers = Classification(None).answers(np.array([[1.0, 0.0]], "float32"), "softmax")
-    assert np.isfinite(answers).all()
-    assert answers[0, 1] < -80
+    for smallest, price in ((1.0, np.log(513)), (1e-30, np.log(2e30))):
+        probabilities = np.array([[1.0, 0.0], [1.0, smallest]], "float32")
+        answers = Classification(None).answers(probabilities, "softmax")
+        assert -answers[0, 1] == pytest.approx(price, rel=1e-6)
+
+
+def test_steps_of_eight_bits_cost_what_they_hide():
+    """A 0 of an int8 file says less than one step, and not 1e-38."""
+    exact = softmax(rng.normal(size=(5000, 10)) * 3, -1)
+    labels = np.array([rng.choice(10, p=row) for row in exact])
+    rounded = np.round(exact * 256) / 256
+    assert np.any(rounded[np.arange(5000), labels] == 0)
+    task = Classification(labels)
+    nll, rounded_nll = (
+        values(task.measures(task.answers(p, "softmax")), 5000)["nll"] for p in (exact, rounded)
+    )
+    assert abs(rounded_nll - nll) < 0.05
 
 
 @pytest.mark.parametrize("domain", ["logits", "sigmoid"])

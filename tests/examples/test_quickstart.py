@@ -19,6 +19,7 @@ def quickstart():
     return module
 
 
+@pytest.mark.long
 def test_quickstart_writes_what_it_says(quickstart, tmp_path, capsys, monkeypatch):
     vectorize, names, train, test = quickstart.load()
     # A fifth of each intent: what takes the time is to answer them all.

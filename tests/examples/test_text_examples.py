@@ -14,6 +14,7 @@ import keras_hub
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.long
 EXAMPLES = pathlib.Path(__file__).resolve().parents[2] / "examples"
 TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "good", "bad", "film", "book", "Oslo"]
 

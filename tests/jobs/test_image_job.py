@@ -1,3 +1,4 @@
+import functools
 import json
 
 import keras
@@ -91,8 +92,11 @@ def test_dry_run(folder, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_network_of_keras_applications_is_finetuned(tmp_path):
+def test_a_network_of_keras_applications_is_finetuned(monkeypatch):
     """Its weights cannot be downloaded here: it starts from random ones."""
+    # Tracing it would take half a minute.
+    eager = functools.partialmethod(keras.Sequential.compile, run_eagerly=True)
+    monkeypatch.setattr(keras.Sequential, "compile", eager)
     pixels, labels = make_images(8, rng)
     pixels = pixels.repeat(2, axis=1).repeat(2, axis=2)
     teacher = FinetunedTeacher("MobileNetV3Small", None)

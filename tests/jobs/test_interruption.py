@@ -22,7 +22,7 @@ def test_a_swallowed_one_ends_training_behind_the_step():
     count = keras.callbacks.LambdaCallback(on_train_batch_begin=lambda batch, logs: steps.append(1))
     callbacks = [interruption.callback(), count]
     x, y = np.ones((6, 2)), np.ones((6, 1))
-    with interruption.heeded():
+    with interruption.watched():
         send_and_swallow()
         with pytest.raises(KeyboardInterrupt):
             model.fit(x, y, batch_size=1, verbose=0, callbacks=callbacks)
@@ -33,7 +33,7 @@ def test_a_swallowed_one_ends_training_behind_the_step():
 
 def test_a_swallowed_one_ends_the_job_before_the_next_stage():
     stages = Stages({"first": 1, "second": 1})
-    with interruption.heeded():
+    with interruption.watched():
         with stages("first"):
             send_and_swallow()
         with pytest.raises(KeyboardInterrupt), stages("second"):
@@ -42,7 +42,7 @@ def test_a_swallowed_one_ends_the_job_before_the_next_stage():
 
 def test_it_is_raised_at_once_and_the_handler_put_back():
     before = signal.getsignal(signal.SIGINT)
-    with pytest.raises(KeyboardInterrupt), interruption.heeded():
+    with pytest.raises(KeyboardInterrupt), interruption.watched():
         signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is before
     interruption.check()
@@ -52,7 +52,7 @@ def test_handlers_of_others_stay():
     received = []
     before = signal.signal(signal.SIGINT, lambda *_: received.append(1))
     try:
-        with interruption.heeded():
+        with interruption.watched():
             signal.raise_signal(signal.SIGINT)
             interruption.check()
     finally:
@@ -64,7 +64,7 @@ def test_in_another_thread_nothing_is_installed():
     handlers = []
 
     def work():
-        with interruption.heeded():
+        with interruption.watched():
             handlers.append(signal.getsignal(signal.SIGINT))
 
     before = signal.getsignal(signal.SIGINT)

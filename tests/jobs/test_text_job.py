@@ -123,7 +123,7 @@ def test_stopped_it_goes_on(folder, tmp_path):
     """By Ctrl-C, in the middle of a training; the result is that of one run."""
     output = tmp_path / "out"
     # Long enough to be in the middle when the signal arrives.
-    settings = job(folder, output, num_steps=400).__dict__
+    settings = job(folder, output, num_steps=100).__dict__
     code = (
         "import sys, keras_distill as kd; from keras_distill import cli; "
         f"sys.exit(cli.main({_command(settings)!r}))"
@@ -144,7 +144,7 @@ def test_stopped_it_goes_on(folder, tmp_path):
     assert "Traceback" not in errors
     assert (output / "distilled-backup").is_dir()
     assert not (output / "distilled.keras").exists()
-    job(folder, output, num_steps=400).run()
+    job(folder, output, num_steps=100).run()
     assert len(read_history(output, "distilled").history["loss"]) == 10
     assert not (output / "distilled-backup").exists()
 

@@ -115,12 +115,12 @@ def test_a_moved_module_is_loaded_from_its_new_folder(encoder_folder, tmp_path):
 
 
 def test_a_file_does_not_choose_what_is_loaded(encoder_folder, tmp_path, monkeypatch, capsys):
-    """A module is a program: in safe mode only those load that the user has named."""
+    """A module is a program: in safe mode only those load that the user names, or has loaded."""
     path = tmp_path / "model.keras"
     model = classifier(HubLayer(encoder_folder, name="encoder"))
     model.save(path)
     # As in a program that starts anew.
-    monkeypatch.setattr(hub, "_named", set())
+    monkeypatch.setattr(hub, "_loaded", set())
     with pytest.raises(ValueError, match=rf"names the TF-Hub module '{encoder_folder}', which can"):
         keras.models.load_model(path)
     export = ["export", str(path), "--saved-model", str(tmp_path / "served"), "--quiet"]
@@ -129,15 +129,27 @@ def test_a_file_does_not_choose_what_is_loaded(encoder_folder, tmp_path, monkeyp
     assert not (tmp_path / "served").exists()
     assert cli.main([*export, "--trust", str(encoder_folder)]) == 0
     for names, safe_mode in (({encoder_folder: encoder_folder}, True), ({}, False)):
-        monkeypatch.setattr(hub, "_named", set())
+        monkeypatch.setattr(hub, "_loaded", set())
         with HubLayer.moved(names):
             assert_same(keras.models.load_model(path, safe_mode=safe_mode), model)
 
 
-def test_a_trusted_url_stays_as_it_is():
-    url = "https://tfhub.dev/keras_distill/encoder/1"
-    with HubLayer.moved({url: url}):
-        assert hub._moved_to(url) == url
+def test_what_a_name_covers(tmp_path, monkeypatch):
+    """A URL, with or without a last slash; a folder and what is in it; nothing beside them."""
+    url, folder = "https://tfhub.dev/keras_distill/encoder/1", str(tmp_path / "models")
+    monkeypatch.chdir(tmp_path)
+    for names in (url, f"{url}/"):
+        with HubLayer.moved({names: url}):
+            assert hub._moved_to(url) == url
+            assert hub._moved_to(f"{url}/other") is None
+            assert hub._moved_to(folder) is None
+    for name in (folder, "models"):
+        with HubLayer.moved({name: folder}):
+            assert hub._moved_to(folder) == folder
+            assert hub._moved_to(f"{folder}/bert") == f"{folder}/bert"
+            assert hub._moved_to(f"{folder}/../evil") is None
+            assert hub._moved_to(f"{folder}2") is None
+            assert hub._moved_to(url) is None
 
 
 def test_a_url_can_be_replaced_by_a_folder(encoder_folder, tmp_path):

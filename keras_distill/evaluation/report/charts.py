@@ -8,6 +8,8 @@ from keras_distill.imports import import_module
 
 # Told apart by people who see few colours, on light and on dark (Wong 2011, Nature Methods).
 _COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#999933")
+# For more models than colours.
+_MARKERS = ("o", "s", "^", "D")
 # Colours that the page's style sheet replaces.
 _INK, _FAINT = "#010203", "#040506"
 
@@ -31,17 +33,14 @@ def pareto(points, x_label, y_label):
         SVG, a str.
     """
     figure, axes = _figure(5.2, 3.6)
-    for name, place, x, y, low, high in points:
+    marks = []
+    for _, place, x, y, low, high in points:
         spread = np.array([[max(0.0, y - low)], [max(0.0, high - y)]])
-        axes.errorbar(
-            x,
-            y,
-            yerr=spread,
-            fmt="o",
-            color=color(place),
-            capsize=3,
-            markersize=7,
-            label=_short(name),
+        marker = _MARKERS[place // len(_COLORS) % len(_MARKERS)]
+        marks.append(
+            axes.errorbar(
+                x, y, yerr=spread, fmt=marker, color=color(place), capsize=3, markersize=7
+            )
         )
     best, front = -np.inf, []
     for point in sorted(points, key=lambda point: (point[2], -point[3])):
@@ -54,7 +53,7 @@ def pareto(points, x_label, y_label):
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
     # Names beside the points would cover each other: a student and its files are alike.
-    axes.legend(frameon=False)
+    axes.legend(marks, [_short(point[0]) for point in points], frameon=False)
     return _svg(figure)
 
 

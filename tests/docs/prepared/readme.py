@@ -15,7 +15,8 @@ REPLACED = {
     # It would be downloaded. This one reads what the folder of photos holds.
     "EfficientNetV2B0": "photos.keras",
     # Jobs take a minute at least; tests/jobs runs them.
-    "--output out": "--output out --dry-run",
+    "--output out\n": "--output out --dry-run\n",
+    "--output out_images": "--output out_images --dry-run",
     # The times are another test.
     "preprocessors=read_ids,": "num_threads=(), preprocessors=read_ids,",
 }
