@@ -18,6 +18,7 @@ from keras_distill.jobs import ImageJob
 from keras_distill.jobs import TextJob
 from keras_distill.jobs.text_data import read_labelled
 from keras_distill.jobs.text_data import read_unlabelled
+from keras_distill.plain_output import PlainOutput
 
 _EXAMPLES = {
     "text": "keras-distill text reviews.csv --teacher bert_base_en_uncased --output out",
@@ -403,11 +404,18 @@ def _progress(options):
     if options.quiet:
         with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
             yield
-    elif options.json:
-        with contextlib.redirect_stdout(sys.stderr):
+        return
+    stream = sys.stderr if options.json else sys.stdout
+    if stream.isatty():
+        with contextlib.redirect_stdout(stream):
             yield
-    else:
-        yield
+        return
+    plain = PlainOutput(stream)
+    try:
+        with contextlib.redirect_stdout(plain):
+            yield
+    finally:
+        plain.end()
 
 
 def _explain(error):

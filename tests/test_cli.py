@@ -85,6 +85,15 @@ class TestSingleSteps:
         assert out.startswith("2 answers")
         assert len(kd.TeacherStore.open(tmp_path / "answers")) == 2
 
+    def test_no_colour_and_no_line_twice_in_a_pipe(self, folder, tmp_path, capsys):
+        options = "--teacher", folder / "reader.keras", "--output", tmp_path / "answers"
+        code, out, err = run(capsys, "label", folder / "test.csv", *options)
+        assert code == 0, err
+        bar, answers = out.splitlines()
+        assert bar.startswith("2/2 ")
+        assert answers.startswith("2 answers")
+        assert not set("\x1b\r\b") & set(out)
+
 
 def test_text_dry_run_as_json(folder, tmp_path, capsys):
     """JSON alone on standard output, what is said on the way on standard error."""

@@ -22,6 +22,7 @@ def label_in_sequence(path, examples, labeller, plan, *, drop_nan, verbose):
     num_seen = 0
     unlabelled = _unlabelled_shards(path, examples.ragged_batch(plan.examples_per_shard), labeller)
     for shard, contents in _one_ahead(unlabelled):
+        was_there = shard.exists()
         complete_shard(
             shard,
             contents,
@@ -32,7 +33,8 @@ def label_in_sequence(path, examples, labeller, plan, *, drop_nan, verbose):
             on_batch=progress.add if verbose else None,
         )
         num_seen += len(contents)
-        progress.update(num_seen)
+        if was_there:
+            progress.add(len(contents))
     if num_seen != plan.num_examples:
         raise ValueError(
             f"dataset must have the {plan.num_examples} examples that it had when the store in "

@@ -10,7 +10,15 @@ from keras_distill.jobs import interruption
 from keras_distill.jobs.stages import Stages
 
 
-def send_and_swallow(*_):
+@pytest.fixture(autouse=True)
+def as_in_the_foreground():
+    """What runs in the background of a shell script ignores Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def send_and_swallow():
     with contextlib.suppress(KeyboardInterrupt):
         signal.raise_signal(signal.SIGINT)
 

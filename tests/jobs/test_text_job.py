@@ -125,7 +125,9 @@ def test_stopped_it_goes_on(folder, tmp_path):
     # Long enough to be in the middle when the signal arrives.
     settings = job(folder, output, num_steps=100).__dict__
     code = (
-        "import sys, keras_distill as kd; from keras_distill import cli; "
+        # As in the foreground: what runs in the background of a shell script ignores Ctrl-C.
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "import sys; from keras_distill import cli; "
         f"sys.exit(cli.main({_command(settings)!r}))"
     )
     process = subprocess.Popen(

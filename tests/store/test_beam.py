@@ -150,6 +150,7 @@ class TestTheSameBytes:
         build(tmp_path / "built", **settings)
         assert contents(tmp_path / "s") == contents(tmp_path / "built")
 
+    @pytest.mark.long
     def test_processes(self, tmp_path, monkeypatch):
         folders = [str(ROOT), str(pathlib.Path(__file__).parent)]
         monkeypatch.setenv("PYTHONPATH", os.pathsep.join(folders))
@@ -216,6 +217,7 @@ class TestFailures:
         label(tmp_path / "s", options=["--runner=test_beam.RecordingRunner"])
         assert RecordingRunner.num_labelled() == 50
 
+    @pytest.mark.long
     def test_killed(self, tmp_path):
         self.start_and_kill(tmp_path, num_shards=3)
         killed, by_one, built = (tmp_path / name for name in ("store", "by_one", "built"))

@@ -55,6 +55,7 @@ def count_labelled(monkeypatch):
 
 
 class TestResuming:
+    @pytest.mark.long
     def test_killed_at_twenty_moments(self, tmp_path):
         printed = subprocess.run(
             [sys.executable, KILL_BUILDS, tmp_path, "20"],
