@@ -406,16 +406,9 @@ def _progress(options):
             yield
         return
     stream = sys.stderr if options.json else sys.stdout
-    if stream.isatty():
-        with contextlib.redirect_stdout(stream):
-            yield
-        return
-    plain = PlainOutput(stream)
-    try:
-        with contextlib.redirect_stdout(plain):
-            yield
-    finally:
-        plain.end()
+    output = contextlib.nullcontext(stream) if stream.isatty() else PlainOutput(stream)
+    with output as opened, contextlib.redirect_stdout(opened):
+        yield
 
 
 def _explain(error):

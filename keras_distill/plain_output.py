@@ -29,7 +29,8 @@ class PlainOutput(io.TextIOBase):
     def flush(self):
         self._stream.flush()
 
-    def end(self):
-        """Writes what has no end of line."""
+    def close(self):
+        """Writes what has no end of line; the stream stays open."""
         self._stream.write(self._line.strip("\r\b"))
         self._line = ""
+        super().close()

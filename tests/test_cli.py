@@ -163,3 +163,5 @@ def test_help_has_an_example(command, capsys):
     assert stopped.value.code == 0
     text = " ".join(capsys.readouterr().out.split())
     assert f"keras-distill {command} " in text.split("--debug")[-1]
+    # All that load .keras files.
+    assert ("--trust" in text) == (command not in ("describe", "benchmark"))

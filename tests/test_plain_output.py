@@ -38,6 +38,6 @@ def test_pieces_of_lines():
     for piece in ("a\x1b[1mb", "c\n", "old", "\b\b\b", "\rnew\r\n", "", "last\r"):
         output.write(piece)
     assert stream.getvalue() == "abc\nnew\n"
-    output.end()
-    output.end()
+    output.close()
+    output.close()
     assert stream.getvalue() == "abc\nnew\nlast"

@@ -13,7 +13,7 @@ _received = False
 def watched():
     """A context in which `check` raises `KeyboardInterrupt` once Ctrl-C has come.
 
-    As ever, it is raised at once. But of 150 signals during `fit` one was lost without a word:
+    As ever, it is raised at once. But in `fit` one is lost now and then without a word:
     TensorFlow calls Python from C++, and clears the errors of some of these calls. It is checked
     behind each step of a training and before each stage.
     """

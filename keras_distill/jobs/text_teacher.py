@@ -88,8 +88,7 @@ class FinetunedTeacher:
 class EnsembleTeacher:
     """Three small models from scratch, averaged: a teacher where no BERT can be had.
 
-    Two are linear, on words and on pieces of words; one is convolutional. With few labels
-    the linear ones are hard to beat, and all three err on different texts.
+    Two are linear, on words and on pieces of words; one is convolutional.
 
     Args:
         vocabulary: What the convolutional network reads.
@@ -122,7 +121,7 @@ class EnsembleTeacher:
             "network": network(vocabulary(texts)),
         }
         self._members = {name: keras.Model(texts, output) for name, output in logits.items()}
-        # Of logits, not of probabilities as in `Ensemble`: here it is the better one.
+        # The geometric mean of their probabilities; `Ensemble` has the arithmetic one.
         average = keras.layers.Average(name="logits")(list(logits.values()))
         self.model = keras.Model(texts, average, name=ENSEMBLE)
 

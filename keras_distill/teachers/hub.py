@@ -337,15 +337,13 @@ def _set_lengths(outputs, inputs):
 
 def _moved_to(handle):
     """Where a handle is now; None if `HubLayer.moved` does not name it."""
+    is_url = "://" in handle
+    # Of "a/../b" it is b that would be loaded.
+    place = handle.rstrip("/") if is_url else os.path.abspath(handle)
     for old, new in _moved_folders.get({}).items():
-        if "://" in handle:
-            if handle.rstrip("/") == old.rstrip("/"):
-                return new
-            continue
-        # Of "a/../b" it is b that would be loaded.
-        path, old = pathlib.PurePath(os.path.abspath(handle)), os.path.abspath(old)
-        if "://" in new and path == pathlib.PurePath(old):
+        old = old.rstrip("/") if is_url else os.path.abspath(old)
+        if place == old:
             return new
-        if path.is_relative_to(old):
-            return str(pathlib.PurePath(new, path.relative_to(old)))
+        if not is_url and pathlib.PurePath(place).is_relative_to(old):
+            return os.path.join(new, os.path.relpath(place, old))
     return None
