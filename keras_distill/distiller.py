@@ -8,6 +8,7 @@ import tensorflow as tf
 from keras_distill import first_batch
 from keras_distill.destination import replaced_file
 from keras_distill.inputs import DistillationInputs
+from keras_distill.inputs import is_missing
 from keras_distill.inputs import unpack
 from keras_distill.losses.soft_targets import SoftTargetKL
 from keras_distill.multi_worker import check_num_batches
@@ -139,7 +140,9 @@ class Distiller(keras.Model):
             part: keras.metrics.Mean(name=part)
             for part in ("hard_loss", "soft_loss", *(o.name for o in self.objectives))
         }
-        self._student_taps = Taps(student, [o.student for o in self.objectives])
+        self._student_taps = Taps(
+            student, [path for objective in self.objectives for path in objective.student_paths]
+        )
         self.teacher = teacher
         self._batch_spec = None
         self.built = True
@@ -158,7 +161,7 @@ class Distiller(keras.Model):
                 "teacher must be a keras.Model, a function from inputs to tensors, or None. "
                 f"Received: teacher={teacher!r}"
             )
-        paths = {objective.teacher for objective in self.objectives}
+        paths = {path for objective in self.objectives for path in objective.teacher_paths}
         self._teacher_pass = TeacherPass(teacher, paths)
         self.supports_jit = self._teacher_pass.supports_jit
         self.train_function = self.test_function = None
@@ -246,7 +249,8 @@ class Distiller(keras.Model):
             student_inputs = keras.tree.map_structure(
                 lambda x: None if x is None else tf.identity(x), inputs.student
             )
-        return DistillationInputs(student_inputs, (), activations), y, sample_weight
+        batch = DistillationInputs(student_inputs, (), activations, inputs.example_index)
+        return batch, y, sample_weight
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """Returns the total loss; without teacher activations in x, the student's own loss."""
@@ -258,6 +262,7 @@ class Distiller(keras.Model):
             return self._total(terms, self.student.losses)
 
         step = 0 if self.optimizer is None else self.optimizer.iterations
+        index = None if is_missing(x.example_index) else x.example_index
         alpha = value_at(self.alpha, step)
         parts, terms = {}, []
         if hard is not None:
@@ -265,14 +270,17 @@ class Distiller(keras.Model):
             if self._has_hard_loss:
                 terms.append(alpha * hard)
         if self._needs_teacher_output:
-            pairs = self._output_pairs(x.teacher_outputs["output"], y_pred, sample_weight)
+            pairs = self._output_pairs(x.teacher_outputs["output"], y_pred, y, sample_weight)
             if self._has_soft_loss:
-                parts["soft_loss"] = sum(pair.value(step) for pair in pairs)
+                given = {"example_index": index, "training": training}
+                parts["soft_loss"] = sum(pair.value(step, **given) for pair in pairs)
                 terms.append((1 - alpha) * parts["soft_loss"])
             self._update_teacher_metrics(pairs)
         if self.objectives:
             learnt = self._student_taps.activations(current_recording(), y_pred)
-            values = self._objective_losses(x.teacher_outputs, learnt, sample_weight)
+            values = self._objective_losses(
+                x.teacher_outputs, learnt, y, sample_weight, example_index=index, training=training
+            )
             parts |= values
             weights = [value_at(objective.weight, step) for objective in self.objectives]
             terms += [weight * value for weight, value in zip(weights, values.values())]
@@ -300,21 +308,25 @@ class Distiller(keras.Model):
         for metric in self.teacher_metrics:
             metric.update_state(*pairs[0].logits(), sample_weight=pairs[0].entry_weights())
 
-    def _output_pairs(self, teacher_outputs, y_pred, sample_weight=None):
+    def _output_pairs(self, teacher_outputs, y_pred, y, sample_weight=None):
         return output_pairs(
             SoftTargetKL(self.temperature) if self.soft_loss is None else self.soft_loss,
             (self.teacher, self.student),
             (teacher_outputs, y_pred),
             sample_weight,
             getattr(self, "output_names", None),
+            labels=y,
         )
 
-    def _objective_losses(self, taught, learnt, sample_weight=None):
+    def _objective_losses(self, taught, learnt, y, sample_weight=None, **given):
         """Returns `{name: loss}` of the objectives between the models' activations."""
-        if isinstance(sample_weight, (dict, list, tuple)):
-            sample_weight = None
+        # Those of several outputs say nothing about hidden layers.
+        y, sample_weight = (
+            None if isinstance(values, (dict, list, tuple)) else values
+            for values in (y, sample_weight)
+        )
         return {
-            o.name: o(taught[o.teacher], learnt[o.student], sample_weight=sample_weight)
+            o.name: o(*o.pick(taught, learnt), sample_weight=sample_weight, labels=y, **given)
             for o in self.objectives
         }
 
@@ -373,7 +385,7 @@ class Distiller(keras.Model):
         with self.distribute_strategy.scope():
             for objective in self.objectives:
                 if not objective.built:
-                    objective.build(taught[objective.teacher], learnt[objective.student])
+                    objective.build(*objective.pick(taught, learnt))
 
     def _build_compile_state(self):
         """Builds metrics, losses and optimizer: a step that creates none is traced once."""
@@ -404,19 +416,20 @@ class Distiller(keras.Model):
     def _check_batch(self, batch):
         if not self._needs_teacher:
             return
-        inputs, _, _ = unpack(first_batch.local_batch(batch, self.distribute_strategy))
+        inputs, y, _ = unpack(first_batch.local_batch(batch, self.distribute_strategy))
+        index = None if is_missing(inputs.example_index) else inputs.example_index
         batch_size = len(keras.tree.flatten(inputs.student)[0])
         # What the models change when they run is thrown away with the scope.
         with self.distribute_strategy.scope(), keras.StatelessScope():
             taught, learnt, y_pred = self._activations(inputs)
             first_batch.check_activations(taught, batch_size)
             if self._needs_teacher_output:
-                pairs = self._output_pairs(taught["output"], y_pred)
+                pairs = self._output_pairs(taught["output"], y_pred, y)
                 for pair in pairs:
                     pair.check_values()
-                    pair.value(step=0)
+                    pair.value(step=0, example_index=index)
                 self._update_teacher_metrics(pairs)
-            self._objective_losses(taught, learnt)
+            self._objective_losses(taught, learnt, y, example_index=index)
 
     def _activations(self, inputs):
         """Both models' activations, in inference mode, and the student's outputs."""

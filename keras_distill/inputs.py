@@ -19,6 +19,8 @@ class DistillationInputs(NamedTuple):
         teacher_outputs: The teacher's outputs for this batch, computed beforehand; the
             teacher then does not run. In the structure that the teacher returns, or a
             dict from tap path to tensor with the teacher's output under "output".
+        example_index: The number of each example in its data set, `(batch,)` integers,
+            for losses that remember examples.
 
     Example:
 
@@ -33,6 +35,7 @@ class DistillationInputs(NamedTuple):
     student: Any
     teacher: Any = ()
     teacher_outputs: Any = ()
+    example_index: Any = ()
 
 
 def pair_inputs(dataset, student=None, teacher=None):

@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from keras_distill.losses.base import DistillationLoss
 from keras_distill.losses.base import shapes_agree
 from keras_distill.schedules import check_number
 from keras_distill.schedules import is_schedule
@@ -30,7 +31,8 @@ class Objective(keras.layers.Layer):
         teacher: Path of the teacher's activation: layer names joined by "/", or a
             unique suffix of that; "output" or a key of the outputs, with indices
             ("encoder_outputs[3]"); for teachers that are no Keras model, the outputs
-            only. "mha/attention_scores" for a MultiHeadAttention's probabilities.
+            only. "mha/attention_scores" for a MultiHeadAttention's probabilities. A list of
+            paths for a loss on several layers at once, such as `losses.FSP()`.
         student: Path of the student's activation, likewise.
         weight: Factor of this objective in the total loss: a float >= 0, or a
             `LearningRateSchedule` of the optimizer's step. Defaults to 1.
@@ -62,34 +64,61 @@ class Objective(keras.layers.Layer):
                 "loss must be a keras.losses.Loss, such as keras_distill.losses.FeatureMSE(). "
                 f"Received: loss={loss!r}"
             )
+        takes_lists = getattr(loss, "takes_lists", False)
         for side, path in (("teacher", teacher), ("student", student)):
-            if not isinstance(path, str) or not path:
-                raise ValueError(
-                    f"{side} must be the path of a layer or output, a string. "
-                    f"Received: {side}={path!r}"
-                )
+            _check_path(side, path, takes_lists, type(loss).__name__)
         check_number("weight", weight, "a finite number >= 0", lambda w: w >= 0)
         if not (projector in (None, "auto") or isinstance(projector, keras.layers.Layer)):
             raise ValueError(
                 'projector must be None, "auto" or a keras.layers.Layer. '
                 f"Received: projector={projector!r}"
             )
+        if takes_lists and projector is not None:
+            raise ValueError(
+                f"projector must be None: {type(loss).__name__} compares several layers at once "
+                f"and has the layers that it needs. Received: projector={projector!r}"
+            )
         # Activations arrive in the models' own dtypes; the loss computes in float32.
         super().__init__(name=name or loss.name, autocast=False)
         self.loss = loss
-        self.teacher = teacher
-        self.student = student
+        self.teacher = list(teacher) if takes_lists else teacher
+        self.student = list(student) if takes_lists else student
         self.weight = weight
         self.projector = projector
         # Keras does not look into losses for layers and variables to train and to save.
         self._loss_state = [
             value
-            for value in vars(loss).values()
+            for value in keras.tree.flatten(list(vars(loss).values()))
             if isinstance(value, (keras.layers.Layer, keras.Variable))
         ]
 
+    @property
+    def teacher_paths(self):
+        """The paths of the teacher's activations, a list."""
+        return keras.tree.flatten(self.teacher)
+
+    @property
+    def student_paths(self):
+        """The paths of the student's activations, a list."""
+        return keras.tree.flatten(self.student)
+
+    def pick(self, taught, learnt):
+        """The teacher's and the student's part in two dicts from path to activation or shape."""
+        return tuple(
+            [found[path] for path in paths] if isinstance(paths, list) else found[paths]
+            for found, paths in ((taught, self.teacher), (learnt, self.student))
+        )
+
     def build(self, teacher_shape, student_shape):
-        teacher_shape, student_shape = (None, *teacher_shape[1:]), (None, *student_shape[1:])
+        if getattr(self.loss, "takes_lists", False):
+            shapes = _of_any_batches(teacher_shape), _of_any_batches(student_shape)
+            self.loss.check_shapes(*shapes)
+            self._build_loss(*shapes)
+        else:
+            self._build_pair(*_of_any_batches((teacher_shape, student_shape)))
+        self.built = True
+
+    def _build_pair(self, teacher_shape, student_shape):
         projected_shape = student_shape
         if self.projector == "auto":
             self.projector = None
@@ -100,19 +129,35 @@ class Objective(keras.layers.Layer):
                 self.projector.build(student_shape)
             projected_shape = tuple(self.projector.compute_output_shape(student_shape))
         self._check_shapes(teacher_shape, student_shape, projected_shape)
+        self._build_loss(teacher_shape, projected_shape)
+
+    def _build_loss(self, *shapes):
         if not all(layer.built for layer in self._loss_state if isinstance(layer, keras.Layer)):
             with tf.init_scope():  # The first call may be inside a step that is being traced.
-                self.loss(_zeros(teacher_shape), _zeros(projected_shape))
-        self.built = True
+                self.loss(*map(_zeros, shapes))
 
-    def call(self, teacher, student, sample_weight=None):
+    def call(
+        self,
+        teacher,
+        student,
+        sample_weight=None,
+        labels=None,
+        example_index=None,
+        training=False,
+    ):
         """Returns the unweighted scalar loss."""
-        mask = getattr(student, "_keras_mask", None)
-        if self.projector is not None:
-            student = self.projector(student)
-            if mask is not None and getattr(student, "_keras_mask", None) is None:
-                student._keras_mask = mask
-        return self.loss(teacher, student, fit_weights(sample_weight, len(student.shape) - 1))
+        loss, rank = self.loss, 1
+        if isinstance(loss, DistillationLoss):
+            loss = loss.for_batch(labels, example_index, training)
+        if not isinstance(student, (list, tuple)):
+            mask = getattr(student, "_keras_mask", None)
+            if self.projector is not None:
+                student = self.projector(student)
+                if mask is not None and getattr(student, "_keras_mask", None) is None:
+                    student._keras_mask = mask
+            rank = len(student.shape) - 1
+        rank = getattr(loss, "values_rank", None) or rank
+        return loss(teacher, student, fit_weights(sample_weight, rank))
 
     def _check_shapes(self, teacher_shape, student_shape, projected_shape):
         needs_one_shape = getattr(self.loss, "same_shapes", True)
@@ -156,6 +201,20 @@ class Objective(keras.layers.Layer):
         return cls(**config)
 
 
+def _check_path(side, path, takes_lists, loss):
+    paths = path if takes_lists and isinstance(path, (list, tuple)) else [path]
+    if (takes_lists and paths is not path) or not all(isinstance(p, str) and p for p in paths):
+        wanted = f"a list of paths of layers or outputs, as {loss} compares several at once"
+        raise ValueError(
+            f"{side} must be {wanted if takes_lists else 'the path of a layer or output, a string'}"
+            f". Received: {side}={path!r}"
+        )
+
+
+def _of_any_batches(shapes):
+    return [(None, *shape[1:]) for shape in shapes]
+
+
 def check_objectives(objectives):
     """Raises `ValueError` unless this is a list of `Objective`s with names of their own."""
     if not isinstance(objectives, (list, tuple)) or not all(
@@ -173,4 +232,6 @@ def check_objectives(objectives):
 
 
 def _zeros(shape):
+    if isinstance(shape, list):
+        return list(map(_zeros, shape))
     return keras.ops.zeros([1 if size is None else size for size in shape])

@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from keras_distill import output_domain
+from keras_distill.losses.base import DistillationLoss
 from keras_distill.losses.outputs import OutputLoss
 from keras_distill.losses.outputs import TemperatureLoss
 from keras_distill.losses.soft_targets import SoftTargetKL
@@ -35,10 +36,13 @@ class OutputPair(NamedTuple):
     teacher_domain: str | None
     student_domain: str | None
     sample_weight: Any
+    labels: Any = None
 
-    def value(self, step):
-        """The reduced loss at an optimizer step."""
+    def value(self, step, **given):
+        """The reduced loss at an optimizer step; what else of the batch is given goes to it."""
         loss = self.loss
+        if isinstance(loss, DistillationLoss):
+            loss = loss.for_batch(labels=self.labels, **given)
         if isinstance(loss, OutputLoss):
             settings = [f"{side}_from_logits" for side, _, _ in self._sides()]
             loss = loss.with_settings(**dict(zip(settings, self._from_logits(loss))))
@@ -87,7 +91,7 @@ class OutputPair(NamedTuple):
         )
 
 
-def output_pairs(loss, models, outputs, sample_weight=None, output_names=None):
+def output_pairs(loss, models, outputs, sample_weight=None, output_names=None, labels=None):
     """Pairs the outputs of both models that have a soft loss.
 
     Args:
@@ -96,6 +100,7 @@ def output_pairs(loss, models, outputs, sample_weight=None, output_names=None):
         outputs: The outputs of teacher and student.
         sample_weight: One for all outputs, or a dict or list like them, or None.
         output_names: Names of the student's outputs if they are in a list, or None.
+        labels: Those of the student's outputs, in a dict or list like them, or None.
     """
     teacher, student = outputs
     paths = [path for path, _ in keras.tree.flatten_with_path(student)]
@@ -106,6 +111,8 @@ def output_pairs(loss, models, outputs, sample_weight=None, output_names=None):
         teacher_domains = [None] * len(leaves)
     domain_by_id = {id(leaf): domain for leaf, domain in zip(leaves, teacher_domains)}
     matched = teacher_like_student(teacher, student, output_names)
+    if not any("labels" in getattr(leaf, "needs", ()) for leaf in keras.tree.flatten(loss)):
+        labels = None  # Those of a hard loss of the user's own may have any structure.
     pairs = map(
         OutputPair,
         ["output" + "".join(f"[{key}]" for key in path) for path in paths],
@@ -115,5 +122,6 @@ def output_pairs(loss, models, outputs, sample_weight=None, output_names=None):
         [domain_by_id.get(id(tensor)) for tensor in matched],
         student_domains or [None] * len(paths),
         per_output("sample_weight", sample_weight, student, output_names),
+        per_output("y", labels, student, output_names),
     )
     return [pair for pair in pairs if pair.loss is not None]

@@ -1,5 +1,6 @@
 """What a weights file needs besides weights, so that training resumes exactly."""
 
+import keras
 import numpy as np
 
 
@@ -16,9 +17,8 @@ def save_training_state(store, objectives, random_states):
     """
     for index, objective in enumerate(objectives):
         if objective.built:
-            for name, shape in objective.get_build_config()["shapes_dict"].items():
-                sizes = [-1 if size is None else size for size in shape]
-                store[f"objective_{index}_{name}"] = np.array(sizes)
+            for key, shape in _built_shapes(index, objective):
+                store[key] = np.array([-1 if size is None else size for size in shape])
     for index, state in enumerate(random_states):
         store[f"random_state_{index}"] = state.numpy()
 
@@ -27,10 +27,9 @@ def build_saved_objectives(store, objectives):
     """Builds the objectives that were built when the file was written."""
     names = set(store.keys())
     for index, objective in enumerate(objectives):
-        keys = [f"objective_{index}_{side}_shape" for side in ("teacher", "student")]
-        if not objective.built and names.issuperset(keys):
-            shapes = ([None if size < 0 else int(size) for size in store[key]] for key in keys)
-            objective.build(*shapes)
+        keys = _shape_keys(index, objective)
+        if not objective.built and names.issuperset(keras.tree.flatten(keys)):
+            objective.build(*keras.tree.map_structure(lambda key: _sizes(store[key]), keys))
 
 
 def load_random_states(store, random_states):
@@ -39,3 +38,25 @@ def load_random_states(store, random_states):
     for index, state in enumerate(random_states):
         if f"random_state_{index}" in names:
             state.assign(store[f"random_state_{index}"])
+
+
+def _built_shapes(index, objective):
+    """Pairs of a key and a shape that the objective was built with."""
+    for keys, shapes in zip(
+        _shape_keys(index, objective), objective.get_build_config()["shapes_dict"].values()
+    ):
+        yield from zip(keys, shapes) if isinstance(keys, list) else [(keys, shapes)]
+
+
+def _shape_keys(index, objective):
+    """The keys of the teacher's and the student's shape, lists for lists of taps."""
+    keys = []
+    for side, paths in (("teacher", objective.teacher), ("student", objective.student)):
+        key = f"objective_{index}_{side}_shape"
+        is_list = isinstance(paths, list)
+        keys.append([f"{key}_{i}" for i in range(len(paths))] if is_list else key)
+    return keys
+
+
+def _sizes(stored):
+    return tuple(None if size < 0 else int(size) for size in stored)

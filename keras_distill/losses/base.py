@@ -1,5 +1,7 @@
 """What every loss between a teacher and a student has in common."""
 
+import copy
+
 import keras
 import tensorflow as tf
 
@@ -15,6 +17,15 @@ class DistillationLoss(keras.losses.Loss):
 
     # False for a loss on relations between examples, whose features may differ in width.
     same_shapes = True
+    # True for a loss on several layers at once: it gets lists of tensors, and of shapes.
+    takes_lists = False
+    # Axes of the unreduced values, 1 for one per example; None: those of the features but the last.
+    values_rank = None
+    # What of the batch it reads besides the two tensors, of the attributes below.
+    needs = ()
+    labels = None
+    example_index = None
+    training = False
     # Of the message about shapes that differ.
     axes = "(batch, ..., features)"
     remedy = "Give the objective a projector that maps the student to the teacher's shape."
@@ -25,13 +36,41 @@ class DistillationLoss(keras.losses.Loss):
         super().__init__(name=name, reduction=reduction, dtype=dtype)
 
     def __call__(self, y_true, y_pred, sample_weight=None):
-        teacher = keras.ops.stop_gradient(keras.ops.convert_to_tensor(y_true))
-        if not hasattr(y_pred, "shape"):
-            y_pred = keras.ops.convert_to_tensor(y_pred)
-        self.check_shapes(tuple(teacher.shape), tuple(y_pred.shape))
-        if self.same_shapes and None in teacher.shape:
-            teacher = _with_shape_of(y_pred, teacher)
+        if self.takes_lists:
+            teacher, y_pred = list(map(_constant, y_true)), list(map(_tensor, y_pred))
+            self.check_shapes(*([tuple(z.shape) for z in side] for side in (teacher, y_pred)))
+        else:
+            teacher, y_pred = _constant(y_true), _tensor(y_pred)
+            self.check_shapes(tuple(teacher.shape), tuple(y_pred.shape))
+            if self.same_shapes and None in teacher.shape:
+                teacher = _with_shape_of(y_pred, teacher)
         return super().__call__(teacher, y_pred, sample_weight)
+
+    def with_settings(self, **settings):
+        """A copy of this loss with other values for some of its attributes."""
+        loss = copy.copy(self)
+        for name, value in settings.items():
+            setattr(loss, name, value)
+        return loss
+
+    def for_batch(self, labels=None, example_index=None, training=False):
+        """A copy of this loss that has what it `needs` of a batch.
+
+        Args:
+            labels: The labels, `(batch, ...)`, or None.
+            example_index: The number of each example in its data set, `(batch,)`, or None.
+            training: Whether this is a training step.
+
+        Raises:
+            ValueError: If the loss needs what is None.
+        """
+        given = {"labels": labels, "example_index": example_index, "training": training}
+        for name in self.needs:
+            if given[name] is None:
+                raise ValueError(
+                    f"{type(self).__name__} needs {_NEEDED[name]} Received: {name}=None."
+                )
+        return self.with_settings(**{name: given[name] for name in self.needs})
 
     def check_shapes(self, teacher_shape, student_shape):
         """Raises `ValueError` for two shapes that the loss cannot compare.
@@ -52,11 +91,29 @@ class DistillationLoss(keras.losses.Loss):
         return {**super().get_config(), "dtype": self.dtype}
 
 
+_NEEDED = {
+    "labels": "the labels of its output: give y in the data, one tensor for each output.",
+    "example_index": (
+        "the number of each example in its data set: give x as DistillationInputs("
+        "student=..., example_index=...), see keras_distill.with_example_index."
+    ),
+}
+
+
 def shapes_agree(shape, other):
     """Whether two shapes are equal as far as they are known."""
     return len(shape) == len(other) and all(
         None in sizes or sizes[0] == sizes[1] for sizes in zip(shape, other)
     )
+
+
+def _constant(teacher):
+    return keras.ops.stop_gradient(keras.ops.convert_to_tensor(teacher))
+
+
+def _tensor(student):
+    # One that is a tensor stays the same object: its mask is an attribute.
+    return student if hasattr(student, "shape") else keras.ops.convert_to_tensor(student)
 
 
 def _with_shape_of(student, teacher):

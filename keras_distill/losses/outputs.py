@@ -1,7 +1,5 @@
 """What the losses between two models' outputs have in common: domain and temperature."""
 
-import copy
-
 import keras
 
 from keras_distill.losses.base import DistillationLoss
@@ -55,13 +53,6 @@ class OutputLoss(DistillationLoss):
     def compare(self, teacher, student):
         """Unreduced values, `(batch, ...)`, of two tensors of logits."""
         raise NotImplementedError
-
-    def with_settings(self, **settings):
-        """A copy of this loss with other values for some of its attributes."""
-        loss = copy.copy(self)
-        for name, value in settings.items():
-            setattr(loss, name, value)
-        return loss
 
     def get_config(self):
         return {

@@ -4,7 +4,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_distill.inputs import DistillationInputs
 from keras_distill.inputs import is_missing
 from keras_distill.store.fingerprints import fingerprint_rows
 from keras_distill.store.views import describe_example
@@ -92,7 +91,7 @@ class Reader:
         rows = {name: tf.cast(values, tf.float32) for name, values in outputs.items()}
         teacher_outputs = keras.tree.map_structure(lambda name: rows[name], self._structure)
         if self._name is None:
-            x = DistillationInputs(inputs.student, (), teacher_outputs)
+            x = inputs._replace(teacher=(), teacher_outputs=teacher_outputs)
         else:
             others = {} if is_missing(inputs.teacher_outputs) else inputs.teacher_outputs
             x = inputs._replace(teacher_outputs={**others, self._name: teacher_outputs})

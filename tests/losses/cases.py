@@ -1,0 +1,106 @@
+"""Every loss between hidden layers or outputs, in a small Distiller of its own."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import keras
+import numpy as np
+from keras import layers
+
+from keras_distill import DistillationInputs
+from keras_distill import Distiller
+from keras_distill import Objective
+from keras_distill import losses
+
+CLASSES = 4
+NUM_EXAMPLES = 8
+LENGTH = 6
+
+
+class Case(NamedTuple):
+    """A loss, what it taps, and where.
+
+    Args:
+        loss: Makes the loss.
+        teacher: Path or paths of the teacher's taps; None for a soft loss.
+        student: Path or paths of the student's, or None for the teacher's.
+        model: Makes a model of a width: `images` or `texts`.
+        projector: Makes the Objective's projector, or "auto", or None.
+        is_random: Whether two replicas that see the same examples draw other numbers.
+    """
+
+    loss: Callable
+    teacher: str | list | None = "block_2"
+    student: str | list | None = None
+    model: Callable = None
+    projector: Callable | str | None = None
+    is_random: bool = False
+
+
+def images(width, name):
+    """Maps of 8x8 and 4x4; "block_1" is 6 wide in every model, "block_2" has the width."""
+    inputs = keras.Input((8, 8, 3))
+    x = layers.Conv2D(6, 3, padding="same", activation="relu", name="block_1")(inputs)
+    x = layers.Conv2D(width, 3, 2, padding="same", name="block_2")(x)
+    x = layers.ReLU(name="relu_2")(x)
+    x = layers.GlobalAveragePooling2D(name="pooled")(x)
+    return keras.Model(inputs, layers.Dense(CLASSES, name="logits")(x), name=name)
+
+
+def texts(width, name):
+    """Two heads of attention over ids, of which 0 is padding."""
+    inputs = keras.Input((LENGTH,), dtype="int32")
+    embedding = layers.Embedding(9, width, mask_zero=True, name="embedding")
+    attention = layers.MultiHeadAttention(2, width // 2, name="attention")
+    x = embedding(inputs)
+    x = layers.LayerNormalization(name="hidden")(x + attention(x, x))
+    x = layers.GlobalAveragePooling1D(name="pooled")(x)
+    return keras.Model(inputs, layers.Dense(CLASSES, name="logits")(x), name=name)
+
+
+CASES = {
+    "FeatureMSE": Case(losses.FeatureMSE, projector="auto"),
+    "FeatureCosine": Case(losses.FeatureCosine, "hidden", model=texts, projector="auto"),
+    "SoftTargetKL": Case(losses.SoftTargetKL, None),
+    "SoftTargetCrossEntropy": Case(losses.SoftTargetCrossEntropy, None),
+    "BinarySoftTargets": Case(losses.BinarySoftTargets, None),
+    "LogitsMSE": Case(losses.LogitsMSE, None),
+}
+
+
+def teacher_of(case):
+    return (case.model or images)(8, "teacher")
+
+
+def distiller_of(case, **compile_arguments):
+    """A compiled Distiller that has the loss."""
+    keras.utils.set_random_seed(0)
+    student, teacher = (case.model or images)(4, "student"), teacher_of(case)
+    settings = {"soft_loss": case.loss()}
+    if case.teacher is not None:
+        is_maker = callable(case.projector)
+        objective = Objective(
+            case.loss(),
+            case.teacher,
+            case.student or case.teacher,
+            projector=case.projector() if is_maker else case.projector,
+        )
+        settings = {"objectives": [objective]}
+    distiller = Distiller(student, teacher, alpha=0.5, **settings)
+    distiller.compile(
+        keras.optimizers.Adam(0.01),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        **compile_arguments,
+    )
+    return distiller
+
+
+def examples_of(case):
+    """x, y and the numbers of the examples; no text has more padding than half of it."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(NUM_EXAMPLES, 8, 8, 3)).astype("float32")
+    if case.model is texts:
+        x = rng.integers(1, 9, (NUM_EXAMPLES, LENGTH)).astype("int32")
+        x[::2, LENGTH // 2 :] = 0
+    inputs = DistillationInputs(x, example_index=np.arange(NUM_EXAMPLES, dtype="int64"))
+    return inputs, rng.integers(0, CLASSES, NUM_EXAMPLES)
