@@ -88,7 +88,8 @@ def distiller_of(case, **compile_arguments):
         settings = {"objectives": [objective]}
     distiller = Distiller(student, teacher, alpha=0.5, **settings)
     distiller.compile(
-        keras.optimizers.Adam(0.01),
+        # Adam adds up the gradients of an embedding differently on two devices.
+        keras.optimizers.SGD(0.01),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         **compile_arguments,
     )
