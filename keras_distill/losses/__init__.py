@@ -1,17 +1,25 @@
 """Losses between a teacher (`y_true`) and a student (`y_pred`)."""
 
+from keras_distill.losses.activation_boundaries import ActivationBoundaries
+from keras_distill.losses.activation_boundaries import FeatureOverhaul
+from keras_distill.losses.flow import SolutionFlow
 from keras_distill.losses.hints import FeatureCosine
 from keras_distill.losses.hints import FeatureMSE
+from keras_distill.losses.neuron_selectivity import NeuronSelectivity
 from keras_distill.losses.soft_targets import BinarySoftTargets
 from keras_distill.losses.soft_targets import LogitsMSE
 from keras_distill.losses.soft_targets import SoftTargetCrossEntropy
 from keras_distill.losses.soft_targets import SoftTargetKL
 
 __all__ = [
+    "ActivationBoundaries",
     "BinarySoftTargets",
     "FeatureCosine",
     "FeatureMSE",
+    "FeatureOverhaul",
     "LogitsMSE",
+    "NeuronSelectivity",
+    "SolutionFlow",
     "SoftTargetCrossEntropy",
     "SoftTargetKL",
 ]

@@ -1,0 +1,118 @@
+"""The flow of the solution procedure: how features change from one layer to a later one."""
+
+import keras
+from keras import ops
+
+from keras_distill.losses.base import DistillationLoss
+from keras_distill.losses.base import shapes_agree
+
+
+@keras.saving.register_keras_serializable(package="keras_distill")
+class SolutionFlow(DistillationLoss):
+    """Difference of the flows (FSP matrices) between two layers, such as a block's first and last.
+
+    ```
+    G_ij = mean over positions of first_i * last_j             for teacher and student
+    loss = mean over i, j of (G_ij of the teacher - G_ij of the student)^2
+    ```
+
+    first_i and last_j are channels of two feature maps of one model. Where these differ in height
+    or width, the larger is max-pooled to the size of the smaller. Teacher and student need the
+    same numbers of channels, not the same sizes. The order of the positions does not matter, nor
+    does a factor on one map that the other map divides by.
+
+    Args:
+        reduction: Keras's reduction of the values over the batch. Defaults to
+            `"sum_over_batch_size"`.
+        name: Name of the loss, and of its entry in the history.
+        dtype: Dtype of the computation. Defaults to float32.
+
+    Call arguments:
+        y_true: List of the teacher's two feature maps, `(batch, height, width, channels)` each,
+            of known height, width and channels.
+        y_pred: List of the student's two, likewise.
+        sample_weight: Optional weights, `(batch,)`.
+
+    Raises:
+        ValueError: If there are not two feature maps on each side, or teacher and student differ
+            in their channels; if the student's have a Keras mask.
+
+    Example: one objective for each block, with a weight of its own.
+
+    ```python
+    kd.Objective(
+        kd.losses.SolutionFlow(),
+        teacher=["block_1/first", "block_1/last"],
+        student=["block_1/first", "block_1/last"],
+    )
+    ```
+
+    >>> import numpy as np
+    >>> first, last = np.ones((1, 4, 4, 2)), np.ones((1, 2, 2, 3))
+    >>> float(SolutionFlow()([first, last], [first, 3 * last]))
+    4.0
+
+    Reference: Yim et al. 2017, A Gift from Knowledge Distillation, section 3, equations 1 and 2,
+    https://openaccess.thecvf.com/content_cvpr_2017/html/Yim_A_Gift_From_CVPR_2017_paper.html.
+    Deviations: the paper has the squared norm, the sum over i and j; the mean keeps a weight
+    independent of the numbers of channels. The paper trains with this loss first and with the
+    labels afterwards; an Objective does both at once. Sizes that are no multiples of each other
+    are pooled over windows that overlap.
+    """
+
+    same_shapes = False
+
+    def __init__(self, reduction="sum_over_batch_size", name="solution_flow", dtype=None):
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+
+    def __call__(self, y_true, y_pred, sample_weight=None):
+        maps = y_pred if isinstance(y_pred, (list, tuple)) else [y_pred]
+        if any(getattr(features, "_keras_mask", None) is not None for features in maps):
+            raise ValueError(
+                "SolutionFlow compares whole feature maps: pooled, they have no positions that a "
+                "mask could leave out. Received: student features with a Keras mask. Tap a layer "
+                "behind which there is none."
+            )
+        return super().__call__(y_true, y_pred, sample_weight)
+
+    def check_shapes(self, teacher_shape, student_shape):
+        sides = [_as_list(teacher_shape), _as_list(student_shape)]
+        are_maps = all(
+            len(shapes) == 2 and all(len(s) == 4 and None not in s[1:] for s in shapes)
+            for shapes in sides
+        )
+        if not are_maps:
+            raise ValueError(
+                "SolutionFlow compares two layers of each model: lists of two feature maps, (batch, "
+                f"height, width, channels), of known sizes. Received: teacher {teacher_shape}, "
+                f"student {student_shape}. Give Objective(teacher=[first, last], student=...)."
+            )
+        for teacher, student in zip(*sides):
+            if not shapes_agree((teacher[0], teacher[-1]), (student[0], student[-1])):
+                raise ValueError(
+                    "SolutionFlow needs layers of teacher and student with the same number of "
+                    f"channels. Received: teacher {teacher_shape}, student {student_shape}. Tap "
+                    "layers of one width, or use a loss that takes a projector."
+                )
+
+    def call(self, y_true, y_pred):
+        teacher, student = _flow(*y_true), _flow(*y_pred)
+        return ops.mean(ops.square(teacher - student), axis=(1, 2))
+
+
+def _flow(first, last):
+    """The FSP matrices, `(batch, channels of first, channels of last)`."""
+    size = [min(sizes) for sizes in zip(first.shape[1:3], last.shape[1:3])]
+    first, last = (_pooled(features, size) for features in (first, last))
+    return ops.einsum("bpi,bpj->bij", first, last) / (size[0] * size[1])
+
+
+def _pooled(features, size):
+    if list(features.shape[1:3]) != size:
+        features = ops.adaptive_max_pool(features, size, data_format="channels_last")
+    return ops.reshape(features, (-1, size[0] * size[1], features.shape[-1]))
+
+
+def _as_list(shapes):
+    # One shape, of one tap: a list of none that is two feature maps.
+    return shapes if isinstance(shapes, list) else [shapes]
