@@ -83,9 +83,9 @@ class SolutionFlow(DistillationLoss):
         )
         if not are_maps:
             raise ValueError(
-                "SolutionFlow compares two layers of each model: lists of two feature maps, (batch, "
-                f"height, width, channels), of known sizes. Received: teacher {teacher_shape}, "
-                f"student {student_shape}. Give Objective(teacher=[first, last], student=...)."
+                "SolutionFlow compares two layers of each model: lists of two feature maps, "
+                "(batch, height, width, channels), of known sizes. Received: teacher "
+                f"{teacher_shape}, student {student_shape}. Give Objective(teacher=[first, last], student=...)."
             )
         for teacher, student in zip(*sides):
             if not shapes_agree((teacher[0], teacher[-1]), (student[0], student[-1])):
