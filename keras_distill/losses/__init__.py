@@ -2,7 +2,7 @@
 
 from keras_distill.losses.activation_boundaries import ActivationBoundaries
 from keras_distill.losses.activation_boundaries import FeatureOverhaul
-from keras_distill.losses.flow import SolutionFlow
+from keras_distill.losses.flow import FSP
 from keras_distill.losses.hints import FeatureCosine
 from keras_distill.losses.hints import FeatureMSE
 from keras_distill.losses.neuron_selectivity import NeuronSelectivity
@@ -14,12 +14,12 @@ from keras_distill.losses.soft_targets import SoftTargetKL
 __all__ = [
     "ActivationBoundaries",
     "BinarySoftTargets",
+    "FSP",
     "FeatureCosine",
     "FeatureMSE",
     "FeatureOverhaul",
     "LogitsMSE",
     "NeuronSelectivity",
-    "SolutionFlow",
     "SoftTargetCrossEntropy",
     "SoftTargetKL",
 ]

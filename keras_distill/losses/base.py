@@ -43,7 +43,7 @@ class DistillationLoss(keras.losses.Loss):
             teacher, y_pred = _constant(y_true), _tensor(y_pred)
             self.check_shapes(tuple(teacher.shape), tuple(y_pred.shape))
             if self.same_shapes and None in teacher.shape:
-                teacher = _with_shape_of(y_pred, teacher)
+                teacher = with_shape_of(y_pred, teacher)
         return super().__call__(teacher, y_pred, sample_weight)
 
     def with_settings(self, **settings):
@@ -116,7 +116,7 @@ def _tensor(student):
     return student if hasattr(student, "shape") else keras.ops.convert_to_tensor(student)
 
 
-def _with_shape_of(student, teacher):
+def with_shape_of(student, teacher):
     """Keeps sizes that only show at run time from broadcasting, too."""
     shape = tf.shape(student)
     # XLA drops assertions, and TensorFlow's optimizer a reshape that it thinks needless.

@@ -5,10 +5,11 @@ from keras import ops
 
 from keras_distill.losses.base import DistillationLoss
 from keras_distill.losses.base import shapes_agree
+from keras_distill.losses.base import with_shape_of
 
 
 @keras.saving.register_keras_serializable(package="keras_distill")
-class SolutionFlow(DistillationLoss):
+class FSP(DistillationLoss):
     """Difference of the flows (FSP matrices) between two layers, such as a block's first and last.
 
     ```
@@ -41,7 +42,7 @@ class SolutionFlow(DistillationLoss):
 
     ```python
     kd.Objective(
-        kd.losses.SolutionFlow(),
+        kd.losses.FSP(),
         teacher=["block_1/first", "block_1/last"],
         student=["block_1/first", "block_1/last"],
     )
@@ -49,7 +50,7 @@ class SolutionFlow(DistillationLoss):
 
     >>> import numpy as np
     >>> first, last = np.ones((1, 4, 4, 2)), np.ones((1, 2, 2, 3))
-    >>> float(SolutionFlow()([first, last], [first, 3 * last]))
+    >>> float(FSP()([first, last], [first, 3 * last]))
     4.0
 
     Reference: Yim et al. 2017, A Gift from Knowledge Distillation, section 3, equations 1 and 2,
@@ -61,42 +62,43 @@ class SolutionFlow(DistillationLoss):
     """
 
     same_shapes = False
+    takes_lists = True
+    values_rank = 1
 
-    def __init__(self, reduction="sum_over_batch_size", name="solution_flow", dtype=None):
+    def __init__(self, reduction="sum_over_batch_size", name="fsp", dtype=None):
         super().__init__(name=name, reduction=reduction, dtype=dtype)
 
     def __call__(self, y_true, y_pred, sample_weight=None):
-        maps = y_pred if isinstance(y_pred, (list, tuple)) else [y_pred]
-        if any(getattr(features, "_keras_mask", None) is not None for features in maps):
+        if any(getattr(features, "_keras_mask", None) is not None for features in y_pred):
             raise ValueError(
-                "SolutionFlow compares whole feature maps: pooled, they have no positions that a "
+                "FSP compares whole feature maps: pooled, they have no positions that a "
                 "mask could leave out. Received: student features with a Keras mask. Tap a layer "
                 "behind which there is none."
             )
         return super().__call__(y_true, y_pred, sample_weight)
 
     def check_shapes(self, teacher_shape, student_shape):
-        sides = [_as_list(teacher_shape), _as_list(student_shape)]
         are_maps = all(
             len(shapes) == 2 and all(len(s) == 4 and None not in s[1:] for s in shapes)
-            for shapes in sides
+            for shapes in (teacher_shape, student_shape)
         )
         if not are_maps:
             raise ValueError(
-                "SolutionFlow compares two layers of each model: lists of two feature maps, "
-                "(batch, height, width, channels), of known sizes. Received: teacher "
-                f"{teacher_shape}, student {student_shape}. Give Objective(teacher=[first, last], student=...)."
+                "FSP compares two layers of each model: lists of two feature maps, (batch, "
+                "height, width, channels), of known sizes. Received: teacher "
+                f"{teacher_shape}, student {student_shape}. Give two paths to such layers."
             )
-        for teacher, student in zip(*sides):
+        for teacher, student in zip(teacher_shape, student_shape):
             if not shapes_agree((teacher[0], teacher[-1]), (student[0], student[-1])):
                 raise ValueError(
-                    "SolutionFlow needs layers of teacher and student with the same number of "
-                    f"channels. Received: teacher {teacher_shape}, student {student_shape}. Tap "
-                    "layers of one width, or use a loss that takes a projector."
+                    "FSP needs the same number of channels in the layers of teacher and student. "
+                    f"Received: teacher {teacher_shape}, student {student_shape}. Tap layers of "
+                    "one width, or use a loss that takes a projector."
                 )
 
     def call(self, y_true, y_pred):
-        teacher, student = _flow(*y_true), _flow(*y_pred)
+        student = _flow(*y_pred)
+        teacher = with_shape_of(student, _flow(*y_true))
         return ops.mean(ops.square(teacher - student), axis=(1, 2))
 
 
@@ -111,8 +113,3 @@ def _pooled(features, size):
     if list(features.shape[1:3]) != size:
         features = ops.adaptive_max_pool(features, size, data_format="channels_last")
     return ops.reshape(features, (-1, size[0] * size[1], features.shape[-1]))
-
-
-def _as_list(shapes):
-    # One shape, of one tap: a list of none that is two feature maps.
-    return shapes if isinstance(shapes, list) else [shapes]

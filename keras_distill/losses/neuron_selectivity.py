@@ -58,6 +58,7 @@ class NeuronSelectivity(DistillationLoss):
     """
 
     same_shapes = False
+    values_rank = 1
 
     def __init__(
         self,
@@ -94,7 +95,7 @@ class NeuronSelectivity(DistillationLoss):
         return ops.cast(discrepancy, self.dtype)
 
     def _similarity(self, patterns, others):
-        products = ops.matmul(patterns, ops.swapaxes(others, 1, 2))
+        products = ops.einsum("bpi,bpj->bij", patterns, others)
         return ops.mean(products**self.degree, axis=(1, 2))
 
     def get_config(self):
@@ -102,7 +103,7 @@ class NeuronSelectivity(DistillationLoss):
 
 
 def _patterns(features):
-    """Vectors of length one, or 0, `(batch, channels, positions)`."""
+    """Vectors of length one, or 0, `(batch, positions, channels)`."""
     # In float64: three terms that are almost equal cancel. No float32 squared overflows there.
     features = ops.cast(features, "float64")
     num_channels = features.shape[-1]
@@ -111,8 +112,7 @@ def _patterns(features):
     squared = ops.sum(ops.square(features), axis=1, keepdims=True)
     is_silent = squared == 0
     patterns = features * ops.rsqrt(ops.where(is_silent, ops.ones_like(squared), squared))
-    patterns = ops.where(is_silent, ops.zeros_like(patterns), patterns)
-    return ops.swapaxes(patterns, 1, 2)
+    return ops.where(is_silent, ops.zeros_like(patterns), patterns)
 
 
 def _without(mask, features):
