@@ -94,6 +94,7 @@ class FeatureOverhaul(DistillationLoss):
 
     Args:
         margin: A finite number of at most 0, or a list of one for each feature of the teacher.
+            Defaults to 0, with which the target is what the teacher's ReLU passes.
         reduction: Keras's reduction of the values over the batch. Defaults to
             `"sum_over_batch_size"`.
         name: Name of the loss, and of its entry in the history.
@@ -129,7 +130,7 @@ class FeatureOverhaul(DistillationLoss):
     """
 
     def __init__(
-        self, margin, reduction="sum_over_batch_size", name="feature_overhaul", dtype=None
+        self, margin=0.0, reduction="sum_over_batch_size", name="feature_overhaul", dtype=None
     ):
         margins = margin if isinstance(margin, (list, tuple)) else [margin]
         if not margins or not all(_is_number(m) and m <= 0 for m in margins):

@@ -58,9 +58,22 @@ def texts(width, name):
     return keras.Model(inputs, layers.Dense(CLASSES, name="logits")(x), name=name)
 
 
+def images_of_width_6(_, name):
+    return images(6, name)
+
+
+def connector():
+    """That of activation boundaries and overhauled features."""
+    return keras.Sequential([layers.Conv2D(8, 1, use_bias=False), layers.BatchNormalization()])
+
+
 CASES = {
     "FeatureMSE": Case(losses.FeatureMSE, projector="auto"),
     "FeatureCosine": Case(losses.FeatureCosine, "hidden", model=texts, projector="auto"),
+    "FSP": Case(losses.FSP, ["block_1", "block_2"], model=images_of_width_6),
+    "NeuronSelectivity": Case(losses.NeuronSelectivity),
+    "ActivationBoundaries": Case(losses.ActivationBoundaries, projector=connector),
+    "FeatureOverhaul": Case(lambda: losses.FeatureOverhaul(-0.5), projector=connector),
     "SoftTargetKL": Case(losses.SoftTargetKL, None),
     "SoftTargetCrossEntropy": Case(losses.SoftTargetCrossEntropy, None),
     "BinarySoftTargets": Case(losses.BinarySoftTargets, None),

@@ -12,9 +12,11 @@ from keras_distill import losses
 
 # Those that compare teacher and student position by position.
 POINTWISE = [
+    losses.ActivationBoundaries,
     losses.BinarySoftTargets,
     losses.FeatureCosine,
     losses.FeatureMSE,
+    losses.FeatureOverhaul,
     losses.LogitsMSE,
     losses.SoftTargetCrossEntropy,
     losses.SoftTargetKL,
@@ -288,6 +290,8 @@ class TestConfig:
             "logits_mse",
             "feature_mse",
             "feature_cosine",
+            "activation_boundaries",
+            "feature_overhaul",
         )
         assert loss_class(name="mine").name == "mine"
         with pytest.raises(ValueError, match="reduction"):
