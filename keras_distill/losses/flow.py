@@ -1,6 +1,8 @@
 """The flow of the solution procedure: how features change from one layer to a later one."""
 
 import keras
+import numpy as np
+import tensorflow as tf
 from keras import ops
 
 from keras_distill.losses.base import DistillationLoss
@@ -110,6 +112,17 @@ def _flow(first, last):
 
 
 def _pooled(features, size):
-    if list(features.shape[1:3]) != size:
-        features = ops.adaptive_max_pool(features, size, data_format="channels_last")
+    # Not ops.adaptive_max_pool: to a size of 1 that of Keras 3.15 ends the process.
+    for axis, pooled_size in enumerate(size, start=1):
+        if features.shape[axis] != pooled_size:
+            windows = _windows(features.shape[axis], pooled_size)
+            # ops.max refuses a batch of none.
+            features = tf.reduce_max(ops.take(features, windows, axis=axis), axis=axis + 1)
     return ops.reshape(features, (-1, size[0] * size[1], features.shape[-1]))
+
+
+def _windows(size, pooled_size):
+    """The positions that each pooled one covers, a row each; the last again where it is short."""
+    steps = np.arange(pooled_size)
+    first, end = steps * size // pooled_size, -(-(steps + 1) * size // pooled_size)
+    return np.minimum(first[:, None] + np.arange(max(end - first)), end[:, None] - 1)

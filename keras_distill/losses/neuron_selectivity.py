@@ -1,11 +1,14 @@
 """Neuron selectivity: to which positions of the input the channels of a layer respond."""
 
+import math
+
 import keras
 from keras import ops
 
 from keras_distill.arguments import check_integers
 from keras_distill.losses.base import DistillationLoss
 from keras_distill.losses.base import shapes_agree
+from keras_distill.losses.base import with_shape_of
 
 
 @keras.saving.register_keras_serializable(package="keras_distill")
@@ -86,6 +89,7 @@ class NeuronSelectivity(DistillationLoss):
             )
 
     def call(self, y_true, y_pred):
+        y_true = with_shape_of(y_pred, y_true, width=ops.shape(y_true)[-1])
         teacher, student = _patterns(y_true), _patterns(y_pred)
         discrepancy = (
             self._similarity(teacher, teacher)
@@ -106,9 +110,8 @@ def _patterns(features):
     """Vectors of length one, or 0, `(batch, positions, channels)`."""
     # In float64: three terms that are almost equal cancel. No float32 squared overflows there.
     features = ops.cast(features, "float64")
-    num_channels = features.shape[-1]
-    num_positions = ops.prod(ops.shape(features)[1:-1])
-    features = ops.reshape(features, (-1, num_positions, num_channels))
+    num_examples, *positions, num_channels = ops.shape(features)
+    features = ops.reshape(features, (num_examples, math.prod(positions), num_channels))
     squared = ops.sum(ops.square(features), axis=1, keepdims=True)
     is_silent = squared == 0
     patterns = features * ops.rsqrt(ops.where(is_silent, ops.ones_like(squared), squared))

@@ -49,7 +49,7 @@ def expected_of(loss, teacher, student):
     return values.mean(axis=-1), gradient / width
 
 
-def loss_of(loss_class, width=len(MARGINS)):
+def loss_of(loss_class, width=5):
     margins = MARGINS * (width // len(MARGINS))
     return loss_class(MARGIN if loss_class is ActivationBoundaries else margins, reduction=None)
 

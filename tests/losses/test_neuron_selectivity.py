@@ -165,12 +165,11 @@ def test_in_a_function_of_any_batch(jit_compile):
 
 def test_empty_batch_counts_zero():
     """A replica gets one if the last batch is smaller than the number of replicas."""
-    empty = tf.zeros((0, 2, 3, 4))
-    with tf.GradientTape() as tape:
-        tape.watch(empty)
-        value = NeuronSelectivity()(empty, empty)
+    spec = tf.TensorSpec((None, 2, 3, 4))
+    traced = tf.function(lambda t, s: run(NeuronSelectivity(), t, s), input_signature=[spec] * 2)
+    value, gradient = traced(tf.zeros((0, 2, 3, 4)), tf.zeros((0, 2, 3, 4)))
     assert float(value) == 0
-    assert tape.gradient(value, empty).shape == empty.shape
+    assert gradient.shape == (0, 2, 3, 4)
 
 
 def test_teacher_gets_no_gradient():
@@ -245,9 +244,7 @@ def test_positions_that_differ(teacher, student):
 @pytest.mark.parametrize("degree", [0, -1, 1.5, True, "linear", None])
 def test_degree_out_of_range(degree):
     """A degree of 0 makes every kernel 1 and the loss 0."""
-    with pytest.raises(
-        ValueError, match="degree must be an integer of 1 or more. Received: degree"
-    ):
+    with pytest.raises(ValueError, match="degree must be an integer of 1 or more"):
         NeuronSelectivity(degree)
 
 
