@@ -21,9 +21,6 @@ class ActivationBoundaries(DistillationLoss):
 
     For features before a ReLU: the teacher counts by which neurons are active alone, not by how
     strongly they respond. The loss is 0 once the student is on the teacher's side by the margin.
-    Where the widths differ, the paper's connector is a 1x1 convolution and batch normalisation:
-    `projector=keras.Sequential([keras.layers.Conv2D(channels, 1, use_bias=False),
-    keras.layers.BatchNormalization()])`.
 
     Args:
         margin: How far from 0 the student shall be, a positive float. Defaults to 1.
@@ -40,7 +37,19 @@ class ActivationBoundaries(DistillationLoss):
     Raises:
         ValueError: If margin is not positive and finite, or the shapes differ.
 
-    Example:
+    Example: with the paper's connector, a projector to the teacher's number of channels.
+
+    ```python
+    connector = keras.Sequential(
+        [keras.layers.Conv2D(64, 1, use_bias=False), keras.layers.BatchNormalization()]
+    )
+    kd.Objective(
+        kd.losses.ActivationBoundaries(),
+        teacher="bn_4",
+        student="bn_2",
+        projector=connector,
+    )
+    ```
 
     >>> import numpy as np
     >>> teacher, student = np.array([[0.1, -7.0]]), np.array([[3.0, 0.5]])
@@ -88,9 +97,7 @@ class FeatureOverhaul(DistillationLoss):
     For features before a ReLU. What a ReLU passes is to be met exactly; where the teacher is
     negative, the student need only be as low as the teacher or the margin, whichever is higher.
     The loss is 0 where student = teacher. The paper's margin of a channel is the mean of its
-    negative responses, which `from_batch_normalization` works out. The paper's connector is a
-    1x1 convolution and batch normalisation: `projector=keras.Sequential([keras.layers.Conv2D(
-    channels, 1, use_bias=False), keras.layers.BatchNormalization()])`.
+    negative responses, which `from_batch_normalization` works out.
 
     Args:
         margin: A finite number of at most 0, or a list of one for each feature of the teacher.
@@ -109,13 +116,17 @@ class FeatureOverhaul(DistillationLoss):
         ValueError: If margin has numbers above 0 or not finite, the shapes differ, or the teacher
             has another number of features than margin.
 
-    Example:
+    Example: with the paper's margins and connector, a projector to the teacher's channels.
 
     ```python
+    connector = keras.Sequential(
+        [keras.layers.Conv2D(64, 1, use_bias=False), keras.layers.BatchNormalization()]
+    )
     kd.Objective(
-        kd.losses.FeatureOverhaul.from_batch_normalization(teacher.get_layer("block_4/bn")),
-        teacher="block_4/bn",
-        student="block_2/bn",
+        kd.losses.FeatureOverhaul.from_batch_normalization(teacher.get_layer("bn_4")),
+        teacher="bn_4",
+        student="bn_2",
+        projector=connector,
     )
     ```
 
@@ -160,9 +171,8 @@ class FeatureOverhaul(DistillationLoss):
         Raises:
             ValueError: If the layer is of another kind, or not built.
 
-        Reference: section 3.2 of the paper. Deviation: for channels that are hardly ever
-        negative, in less than 0.1% of all cases, the authors' code takes `-3 * |gamma|`; here the
-        mean holds for those, too.
+        Deviation: for channels that are negative in less than 0.1% of all cases, the authors' code
+        takes `-3 * |gamma|`; here the mean holds for those, too.
         """
         if not isinstance(layer, keras.layers.BatchNormalization) or not layer.built:
             raise ValueError(
@@ -173,7 +183,7 @@ class FeatureOverhaul(DistillationLoss):
         gamma = _float64(layer.gamma) if layer.scale else np.ones(1)
         num_features = layer.moving_mean.shape[0]
         pairs = np.broadcast_arrays(beta, gamma, np.empty(num_features))[:2]
-        return cls([_mean_of_negatives(b, abs(g)) for b, g in zip(*pairs)], **settings)
+        return cls([float(_mean_of_negatives(b, abs(g))) for b, g in zip(*pairs)], **settings)
 
     def check_shapes(self, teacher_shape, student_shape):
         super().check_shapes(teacher_shape, student_shape)

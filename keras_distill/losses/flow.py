@@ -21,8 +21,8 @@ class FSP(DistillationLoss):
 
     first_i and last_j are channels of two feature maps of one model. Where these differ in height
     or width, the larger is max-pooled to the size of the smaller. Teacher and student need the
-    same numbers of channels, not the same sizes. The order of the positions does not matter, nor
-    does a factor on one map that the other map divides by.
+    same numbers of channels, not the same sizes. An order of the positions that both maps of a
+    model share does not matter, nor does a factor on one map that the other divides by.
 
     Args:
         reduction: Keras's reduction of the values over the batch. Defaults to
@@ -73,8 +73,8 @@ class FSP(DistillationLoss):
     def __call__(self, y_true, y_pred, sample_weight=None):
         if any(getattr(features, "_keras_mask", None) is not None for features in y_pred):
             raise ValueError(
-                "FSP compares whole feature maps: pooled, they have no positions that a "
-                "mask could leave out. Received: student features with a Keras mask. Tap a layer "
+                "FSP compares whole feature maps: pooled, they have no positions that a mask could "
+                "leave out. Received: student features with a Keras mask. Tap a layer "
                 "behind which there is none."
             )
         return super().__call__(y_true, y_pred, sample_weight)

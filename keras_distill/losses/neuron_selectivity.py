@@ -54,10 +54,9 @@ class NeuronSelectivity(DistillationLoss):
     >>> float(loss(left, left[..., ::-1])), float(loss(left, right))
     (0.0, 0.5)
 
-    Reference: Huang & Wang 2017, Like What You Like, https://arxiv.org/abs/1707.01219, section 4.
-    Deviations: the paper weighs with half its weight, and has an offset of the polynomial, which
-    it sets to 0, and a Gaussian kernel, which is not here. Feature maps of another size are the
-    user's to resize.
+    Reference: Huang & Wang 2017, Like What You Like, https://arxiv.org/abs/1707.01219.
+    Deviations: the paper counts the discrepancy half; its polynomial kernel has an offset, which
+    it sets to 0, and it tries a Gaussian kernel, too, which is not here.
     """
 
     same_shapes = False
