@@ -112,7 +112,7 @@ def _flow(first, last):
 
 
 def _pooled(features, size):
-    # Not ops.adaptive_max_pool: to a size of 1 that of Keras 3.15 ends the process.
+    # Not ops.adaptive_max_pool: to 1x1, that of Keras 3.15 ends the process.
     for axis, pooled_size in enumerate(size, start=1):
         if features.shape[axis] != pooled_size:
             windows = _windows(features.shape[axis], pooled_size)
