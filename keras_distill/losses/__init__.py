@@ -2,6 +2,11 @@
 
 from keras_distill.losses.hints import FeatureCosine
 from keras_distill.losses.hints import FeatureMSE
+from keras_distill.losses.relations import CorrelationCongruence
+from keras_distill.losses.relations import ProbabilisticTransfer
+from keras_distill.losses.relations import RKDAngle
+from keras_distill.losses.relations import RKDDistance
+from keras_distill.losses.relations import SimilarityPreserving
 from keras_distill.losses.soft_targets import BinarySoftTargets
 from keras_distill.losses.soft_targets import LogitsMSE
 from keras_distill.losses.soft_targets import SoftTargetCrossEntropy
@@ -9,9 +14,14 @@ from keras_distill.losses.soft_targets import SoftTargetKL
 
 __all__ = [
     "BinarySoftTargets",
+    "CorrelationCongruence",
     "FeatureCosine",
     "FeatureMSE",
     "LogitsMSE",
+    "ProbabilisticTransfer",
+    "RKDAngle",
+    "RKDDistance",
+    "SimilarityPreserving",
     "SoftTargetCrossEntropy",
     "SoftTargetKL",
 ]
