@@ -1,5 +1,6 @@
-"""Checks of arguments that are whole numbers or shares, before any work is done."""
+"""Checks of arguments that are numbers, before any work is done."""
 
+import math
 import numbers
 
 
@@ -19,6 +20,15 @@ def check_rates(with_one=True, **rates):
         if not (is_number and (0 <= rate < 1 or (with_one and rate == 1))):
             interval = "[0, 1]" if with_one else "[0, 1)"
             raise ValueError(f"{name} must be a rate in {interval}. Received: {name}={rate!r}")
+
+
+def check_positive(with_zero=False, **values):
+    """Raises `ValueError` unless every value, given by its argument's name, is above 0 (or 0)."""
+    for name, value in values.items():
+        is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+        if not (is_number and (0 < value < math.inf or (with_zero and value == 0))):
+            allowed = "finite number >= 0" if with_zero else "positive finite number"
+            raise ValueError(f"{name} must be a {allowed}. Received: {name}={value!r}")
 
 
 def is_integer(value):

@@ -1,7 +1,9 @@
 """Losses between a teacher (`y_true`) and a student (`y_pred`)."""
 
+from keras_distill.losses.contrastive import CRD
 from keras_distill.losses.hints import FeatureCosine
 from keras_distill.losses.hints import FeatureMSE
+from keras_distill.losses.instance_graph import IRG
 from keras_distill.losses.relations import CorrelationCongruence
 from keras_distill.losses.relations import ProbabilisticTransfer
 from keras_distill.losses.relations import RKDAngle
@@ -14,9 +16,11 @@ from keras_distill.losses.soft_targets import SoftTargetKL
 
 __all__ = [
     "BinarySoftTargets",
+    "CRD",
     "CorrelationCongruence",
     "FeatureCosine",
     "FeatureMSE",
+    "IRG",
     "LogitsMSE",
     "ProbabilisticTransfer",
     "RKDAngle",

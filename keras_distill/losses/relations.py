@@ -1,12 +1,12 @@
 """Losses between the relations of a batch's examples: distances, angles, similarities."""
 
 import math
-import numbers
 
 import keras
 from keras import ops
 
 from keras_distill.arguments import check_integers
+from keras_distill.arguments import check_positive
 from keras_distill.losses.pairs import cosines
 from keras_distill.losses.pairs import distances
 from keras_distill.losses.pairs import divide
@@ -235,9 +235,7 @@ class CorrelationCongruence(RelationLoss):
     default_name = "correlation_congruence"
 
     def __init__(self, gamma=0.4, order=2, reduction="sum_over_batch_size", name=None, dtype=None):
-        is_number = isinstance(gamma, numbers.Real) and not isinstance(gamma, bool)
-        if not (is_number and 0 < gamma < math.inf):
-            raise ValueError(f"gamma must be a positive finite number. Received: gamma={gamma!r}")
+        check_positive(gamma=gamma)
         check_integers(order=order)
         super().__init__(reduction, name, dtype)
         self.gamma, self.order = gamma, order
