@@ -127,7 +127,7 @@ class RKDAngle(RelationLoss):
     >>> corner = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
     >>> line = np.array([[0.0], [1.0], [2.0]])
     >>> round(float(RKDAngle()(corner, line)), 4)
-    0.6667
+    0.5833
 
     Reference: Park et al. 2019, https://arxiv.org/abs/1904.05068, section 3.2. Deviation: the
     paper sums over the triples; the mean keeps a weight independent of the batch size.
