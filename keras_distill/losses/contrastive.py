@@ -171,7 +171,7 @@ class CRD(PerExampleLoss):
 
     def _within_the_data_set(self, index):
         is_outside = ops.logical_or(index < 0, index >= self.num_examples)
-        message = f"example_index must be in 0 ... {self.num_examples - 1}, below num_examples."
+        message = f"example_index must be from 0 to {self.num_examples - 1}, below num_examples."
         if tf.executing_eagerly() and (outside := index[is_outside].numpy().tolist()):
             raise ValueError(f"{message} Received: {outside[:5]}.")
         # In a graph it shows when it runs. XLA drops assertions.

@@ -250,7 +250,7 @@ def test_unknown_batch_size(jit_compile):
         assert gradient.shape == (0, 4)
         for old, new in zip(before, state_of(loss)):
             np.testing.assert_array_equal(old, new)
-        with pytest.raises(tf.errors.InvalidArgumentError, match=r"must be in 0 \.\.\. 11"):
+        with pytest.raises(tf.errors.InvalidArgumentError, match=r"must be from 0 to 11"):
             value_and_gradient(teacher, student, INDEX + 1)
 
 
@@ -316,7 +316,7 @@ def test_arguments_out_of_range(arguments, message):
         (None, "CRD needs the number of each example in its data set. Received: example_index=Non"),
         ([[0], [1]], r"one integer for each example, \(batch,\). Received: shape \(2, 1\)"),
         ([0.0, 1.0], "Received: shape .*float32"),
-        ([0, 12], r"must be in 0 \.\.\. 11, below num_examples. Received: \[12\]"),
+        ([0, 12], r"must be from 0 to 11, below num_examples. Received: \[12\]"),
         ([-1, 3], r"Received: \[-1\]"),
     ],
 )
@@ -387,7 +387,7 @@ def test_batches_without_an_index():
 def test_index_outside_of_the_data_set():
     """Of a larger data set than the one that was promised; named before the first step."""
     dataset = numbered().map(lambda x: x._replace(example_index=x.example_index + 9)).batch(4)
-    with pytest.raises(ValueError, match=r"must be in 0 \.\.\. 11, below num_exam.*\[12\]"):
+    with pytest.raises(ValueError, match=r"must be from 0 to 11, below num_exam.*\[12\]"):
         fit(distiller_with(crd()), dataset)
 
 
@@ -419,6 +419,7 @@ class NextExamples(keras.layers.Layer):
         return (index[:, None] + tf.range(1, 7)) % NUM_EXAMPLES
 
 
+@pytest.mark.long
 # With 11 the last batch has one example: none for the second device.
 @pytest.mark.parametrize("batch_size", [4, 11])
 def test_two_devices_remember_what_one_does(two_devices, batch_size):
