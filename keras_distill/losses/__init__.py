@@ -1,9 +1,13 @@
 """Losses between a teacher (`y_true`) and a student (`y_pred`)."""
 
+from keras_distill.losses.activation_boundaries import ActivationBoundaries
+from keras_distill.losses.activation_boundaries import FeatureOverhaul
 from keras_distill.losses.contrastive import CRD
+from keras_distill.losses.flow import FSP
 from keras_distill.losses.hints import FeatureCosine
 from keras_distill.losses.hints import FeatureMSE
 from keras_distill.losses.instance_graph import IRG
+from keras_distill.losses.neuron_selectivity import NeuronSelectivity
 from keras_distill.losses.relations import CorrelationCongruence
 from keras_distill.losses.relations import ProbabilisticTransfer
 from keras_distill.losses.relations import RKDAngle
@@ -15,13 +19,17 @@ from keras_distill.losses.soft_targets import SoftTargetCrossEntropy
 from keras_distill.losses.soft_targets import SoftTargetKL
 
 __all__ = [
+    "ActivationBoundaries",
     "BinarySoftTargets",
     "CRD",
     "CorrelationCongruence",
+    "FSP",
     "FeatureCosine",
     "FeatureMSE",
+    "FeatureOverhaul",
     "IRG",
     "LogitsMSE",
+    "NeuronSelectivity",
     "ProbabilisticTransfer",
     "RKDAngle",
     "RKDDistance",
