@@ -36,6 +36,7 @@ from keras_distill.export import export_saved_model
 from keras_distill.export import export_tflite
 from keras_distill.inputs import DistillationInputs
 from keras_distill.inputs import pair_inputs
+from keras_distill.inputs import with_example_index
 from keras_distill.objective import Objective
 from keras_distill.store import TeacherStore
 from keras_distill.teachers import HubLayer
@@ -66,4 +67,5 @@ __all__ = [
     "students",
     "teachers",
     "text",
+    "with_example_index",
 ]

@@ -1,5 +1,6 @@
-"""Checks of arguments that are whole numbers or shares, before any work is done."""
+"""Checks of arguments that are numbers, before any work is done."""
 
+import math
 import numbers
 
 
@@ -19,6 +20,25 @@ def check_rates(with_one=True, **rates):
         if not (is_number and (0 <= rate < 1 or (with_one and rate == 1))):
             interval = "[0, 1]" if with_one else "[0, 1)"
             raise ValueError(f"{name} must be a rate in {interval}. Received: {name}={rate!r}")
+
+
+def check_positive(**values):
+    """Raises `ValueError` unless every value, given by its argument's name, is above 0."""
+    for name, value in values.items():
+        if not (_is_finite(value) and value > 0):
+            raise ValueError(f"{name} must be a positive finite number. Received: {name}={value!r}")
+
+
+def check_not_negative(**values):
+    """Raises `ValueError` unless every value, given by its argument's name, is 0 or more."""
+    for name, value in values.items():
+        if not (_is_finite(value) and value >= 0):
+            raise ValueError(f"{name} must be a finite number >= 0. Received: {name}={value!r}")
+
+
+def _is_finite(value):
+    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    return is_number and math.isfinite(value)
 
 
 def is_integer(value):

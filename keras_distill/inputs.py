@@ -73,6 +73,41 @@ def pair_inputs(dataset, student=None, teacher=None):
     return dataset.map(pair, num_parallel_calls=tf.data.AUTOTUNE)
 
 
+def with_example_index(dataset):
+    """Numbers the examples of a data set, for losses that remember examples, such as `CRD`.
+
+    The number goes with the example, so this comes after `pair_inputs`, and before all that
+    shuffles, repeats or batches: an example must have one number in all epochs.
+
+    Args:
+        dataset: A `tf.data.Dataset` of single examples, not batched and not shuffled: `x`,
+            `(x, y)` or `(x, y, sample_weight)`, where x may be `DistillationInputs`.
+
+    Returns:
+        A dataset of `(DistillationInputs, ...)` with `example_index` 0, 1, 2, ...
+
+    Example:
+
+    ```python
+    dataset = kd.with_example_index(dataset).shuffle(10_000).batch(64)
+    ```
+    """
+
+    def number(index, batch):
+        x, *rest = batch if _is_plain_tuple(batch) else (batch,)
+        if not isinstance(x, DistillationInputs):
+            x = DistillationInputs(x)
+        elif not is_missing(x.example_index):
+            raise ValueError("dataset already has an example_index; number the examples once.")
+        return (x._replace(example_index=index), *rest)
+
+    return dataset.enumerate().map(number, num_parallel_calls=tf.data.AUTOTUNE)
+
+
+def _is_plain_tuple(batch):
+    return isinstance(batch, tuple) and not isinstance(batch, DistillationInputs)
+
+
 def unpack(data):
     """Splits a batch into DistillationInputs, y and sample_weight (None where missing)."""
     if isinstance(data, DistillationInputs):

@@ -134,8 +134,12 @@ class Objective(keras.layers.Layer):
 
     def _build_loss(self, *shapes):
         if not all(layer.built for layer in self._loss_state if isinstance(layer, keras.Layer)):
+            loss = self.loss
             with tf.init_scope():  # The first call may be inside a step that is being traced.
-                self.loss(*map(_zeros, shapes))
+                if isinstance(loss, DistillationLoss):
+                    one = keras.ops.zeros((1,), "int32")
+                    loss = loss.for_batch(labels=one, example_index=one)
+                loss(*map(_zeros, shapes))
 
     def call(
         self,

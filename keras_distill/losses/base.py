@@ -1,7 +1,5 @@
 """What every loss between a teacher and a student has in common."""
 
-import copy
-
 import keras
 import tensorflow as tf
 
@@ -47,10 +45,12 @@ class DistillationLoss(keras.losses.Loss):
         return super().__call__(teacher, y_pred, sample_weight)
 
     def with_settings(self, **settings):
-        """A copy of this loss with other values for some of its attributes."""
-        loss = copy.copy(self)
-        for name, value in settings.items():
-            setattr(loss, name, value)
+        """A copy of this loss with other values for some of its attributes.
+
+        Its layers and variables are the same objects: copy.copy() would save and reload them.
+        """
+        loss = object.__new__(type(self))
+        vars(loss).update(vars(self) | settings)
         return loss
 
     def for_batch(self, labels=None, example_index=None, training=False):

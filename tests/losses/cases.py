@@ -68,6 +68,15 @@ def connector():
 
 
 CASES = {
+    "CRD": Case(
+        lambda: losses.CRD(NUM_EXAMPLES, feature_dim=5, num_negatives=6), "pooled", is_random=True
+    ),
+    "CorrelationCongruence": Case(losses.CorrelationCongruence),
+    "IRG": Case(losses.IRG, ["block_1", "block_2", "output"]),
+    "ProbabilisticTransfer": Case(losses.ProbabilisticTransfer),
+    "RKDAngle": Case(losses.RKDAngle, "hidden", model=texts),
+    "RKDDistance": Case(losses.RKDDistance, "hidden", model=texts),
+    "SimilarityPreserving": Case(losses.SimilarityPreserving),
     "FeatureMSE": Case(losses.FeatureMSE, projector="auto"),
     "FeatureCosine": Case(losses.FeatureCosine, "hidden", model=texts, projector="auto"),
     "FSP": Case(losses.FSP, ["block_1", "block_2"], model=images_of_width_6),
