@@ -6,10 +6,17 @@ from keras_distill.losses.flow import FSP
 from keras_distill.losses.hints import FeatureCosine
 from keras_distill.losses.hints import FeatureMSE
 from keras_distill.losses.neuron_selectivity import NeuronSelectivity
+from keras_distill.losses.factor_transfer import FactorTransfer
+from keras_distill.losses.factor_transfer import paraphraser
+from keras_distill.losses.hints import FeatureCosine
+from keras_distill.losses.hints import FeatureMSE
+from keras_distill.losses.knowledge_review import KnowledgeReview
+from keras_distill.losses.masked_generative import MaskedGenerative
 from keras_distill.losses.soft_targets import BinarySoftTargets
 from keras_distill.losses.soft_targets import LogitsMSE
 from keras_distill.losses.soft_targets import SoftTargetCrossEntropy
 from keras_distill.losses.soft_targets import SoftTargetKL
+from keras_distill.losses.variational_information import VariationalInformation
 
 __all__ = [
     "ActivationBoundaries",
@@ -20,6 +27,14 @@ __all__ = [
     "FeatureOverhaul",
     "LogitsMSE",
     "NeuronSelectivity",
+    "FactorTransfer",
+    "FeatureCosine",
+    "FeatureMSE",
+    "KnowledgeReview",
+    "LogitsMSE",
+    "MaskedGenerative",
     "SoftTargetCrossEntropy",
     "SoftTargetKL",
+    "VariationalInformation",
+    "paraphraser",
 ]

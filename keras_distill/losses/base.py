@@ -1,7 +1,5 @@
 """What every loss between a teacher and a student has in common."""
 
-import copy
-
 import keras
 import tensorflow as tf
 
@@ -48,9 +46,9 @@ class DistillationLoss(keras.losses.Loss):
 
     def with_settings(self, **settings):
         """A copy of this loss with other values for some of its attributes."""
-        loss = copy.copy(self)
-        for name, value in settings.items():
-            setattr(loss, name, value)
+        # Not copy.copy: Keras makes that a saved and reloaded one, whose layers are others.
+        loss = object.__new__(type(self))
+        vars(loss).update(vars(self) | settings)
         return loss
 
     def for_batch(self, labels=None, example_index=None, training=False):
