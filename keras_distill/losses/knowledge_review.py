@@ -176,12 +176,25 @@ def _hierarchical_context(teacher, student):
     for side in levels:
         weight /= 2
         weights += weight
-        pooled = (
-            ops.adaptive_average_pool(z, (side, side), data_format="channels_last")
-            for z in (teacher, student)
-        )
-        total += weight * _mse(*pooled)
+        total += weight * _mse(_pooled(teacher, side), _pooled(student, side))
     return total / weights
+
+
+def _pooled(features, side):
+    """Means of side x side fields that overlap if the sides do not divide the features'.
+
+    Not ops.adaptive_average_pool: Keras 3.15's fails in a graph where they do.
+    """
+    rows, columns = (_fields(size, side, features.dtype) for size in features.shape[1:3])
+    return ops.einsum("bhwc,ih,jw->bijc", features, rows, columns)
+
+
+def _fields(size, num_fields, dtype):
+    """A matrix that takes the mean of each field, `(num_fields, size)`."""
+    index, field = np.arange(size), np.arange(num_fields)[:, None]
+    start, stop = field * size // num_fields, -(-(field + 1) * size // num_fields)
+    is_inside = (start <= index) & (index < stop)
+    return ops.convert_to_tensor(is_inside / (stop - start), dtype)
 
 
 def _mse(teacher, student):
