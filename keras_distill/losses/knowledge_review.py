@@ -132,7 +132,8 @@ class _Review(layers.Layer):
         self.network = keras.Model(inputs, outputs, name="network")
 
     def call(self, student, teacher, training=False):
-        return self.network(student, training=training)
+        # A model of one output returns it without a list.
+        return keras.tree.flatten(self.network(student, training=training))
 
     def _convolved(self, features, width, size):
         convolution = layers.Conv2D(
