@@ -27,7 +27,7 @@ def paraphraser(channels, rate=0.5, name="paraphraser"):
         name: Name of the model.
 
     Returns:
-        A `keras.Model` from `(batch, height, width, channels)` to the same shape, to compile and fit.
+        A `keras.Model` from `(batch, height, width, channels)` to the same shape.
 
     Raises:
         ValueError: If an argument is out of range.

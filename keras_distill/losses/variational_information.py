@@ -103,6 +103,7 @@ class _Variance(keras.layers.Layer):
 
     def __init__(self, initial, epsilon, dtype):
         super().__init__(dtype=dtype, name="variance")
+        self.supports_masking = True  # Keras applies the mask to the loss's values.
         self.epsilon = epsilon
         # The inverse of softplus, which overflows for no variance.
         above = initial - epsilon

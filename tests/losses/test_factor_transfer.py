@@ -115,7 +115,6 @@ def test_factor_of_zeros():
     """A length of 0: 0 / 0 would turn every weight into NaN."""
     loss = FactorTransfer(paraphraser(6), reduction=None)
     student = np.zeros(STUDENT, "float32")
-    results = run_trained(loss, loss.translator, features(5.0)[0], student, training=False)
     loss(features(5.0)[0], student)
     results = run_trained(loss, loss.translator, features(5.0)[0], student, training=False)
     assert all(np.isfinite(result).all() for result in tf.nest.flatten(results))
@@ -129,8 +128,8 @@ def test_paraphraser_is_an_autoencoder():
     assert model.get_layer("factor").output.shape == (None, None, None, 4)
     assert model.outputs[0].shape == (None, None, None, 8)
     model.compile(keras.optimizers.Adam(0.01), "mse")
-    losses = model.fit(x, x, epochs=15, batch_size=32, verbose=0).history["loss"]
-    assert losses[-1] < 0.3 * losses[0]
+    losses = model.fit(x, x, epochs=6, batch_size=8, verbose=0).history["loss"]
+    assert losses[-1] < 0.5 * losses[0]
 
 
 def test_trained_paraphraser_stays_and_is_saved(tmp_path):
@@ -204,10 +203,12 @@ def test_features_that_do_not_fit():
     ],
 )
 def test_bad_arguments_of_the_paraphraser(arguments, message):
+    """A factor without channels has nothing to teach."""
     with pytest.raises(ValueError, match=message):
         paraphraser(**arguments)
 
 
 def test_bad_p():
-    with pytest.raises(ValueError, match="p must be 1 or 2. Received: p=3"):
+    """Other norms are none of the paper's."""
+    with pytest.raises(ValueError, match=r"p must be 1 or 2\. Received: p=3"):
         FactorTransfer(paraphraser(6), p=3)

@@ -174,5 +174,6 @@ def test_stages_that_do_not_fit():
 
 @pytest.mark.parametrize("mid_channels", [0, 2.5, True])
 def test_bad_mid_channels(mid_channels):
+    """True would count as a width of 1."""
     with pytest.raises(ValueError, match="mid_channels must be an integer of 1 or more"):
         KnowledgeReview(mid_channels)
