@@ -215,8 +215,8 @@ def _blocks(widths, dtype, convolution=layers.Conv2D, last_name=None):
 
 def _frozen_up_to_factor(model):
     """A copy, so that the user's model can still be trained, and nothing of it changes here."""
-    is_graph = isinstance(model, (keras.Sequential, keras.Model)) and model.built
-    inputs = getattr(model, "inputs", None) if is_graph else None
+    is_built = isinstance(model, keras.Model) and model.built
+    inputs = getattr(model, "inputs", None) if is_built else None
     if not inputs or all(layer.name != _FACTOR for layer in model.layers):
         raise ValueError(
             "paraphraser must be a built keras.Model with a layer named 'factor', trained on the "
