@@ -2,16 +2,14 @@
 
 from keras_distill.losses.activation_boundaries import ActivationBoundaries
 from keras_distill.losses.activation_boundaries import FeatureOverhaul
-from keras_distill.losses.flow import FSP
-from keras_distill.losses.hints import FeatureCosine
-from keras_distill.losses.hints import FeatureMSE
-from keras_distill.losses.neuron_selectivity import NeuronSelectivity
 from keras_distill.losses.factor_transfer import FactorTransfer
 from keras_distill.losses.factor_transfer import paraphraser
+from keras_distill.losses.flow import FSP
 from keras_distill.losses.hints import FeatureCosine
 from keras_distill.losses.hints import FeatureMSE
 from keras_distill.losses.knowledge_review import KnowledgeReview
 from keras_distill.losses.masked_generative import MaskedGenerative
+from keras_distill.losses.neuron_selectivity import NeuronSelectivity
 from keras_distill.losses.soft_targets import BinarySoftTargets
 from keras_distill.losses.soft_targets import LogitsMSE
 from keras_distill.losses.soft_targets import SoftTargetCrossEntropy
@@ -22,17 +20,14 @@ __all__ = [
     "ActivationBoundaries",
     "BinarySoftTargets",
     "FSP",
-    "FeatureCosine",
-    "FeatureMSE",
-    "FeatureOverhaul",
-    "LogitsMSE",
-    "NeuronSelectivity",
     "FactorTransfer",
     "FeatureCosine",
     "FeatureMSE",
+    "FeatureOverhaul",
     "KnowledgeReview",
     "LogitsMSE",
     "MaskedGenerative",
+    "NeuronSelectivity",
     "SoftTargetCrossEntropy",
     "SoftTargetKL",
     "VariationalInformation",
