@@ -87,13 +87,14 @@ class Objective(keras.layers.Layer):
         self.teacher = list(teacher) if takes_lists else teacher
         self.student = list(student) if takes_lists else student
         self.weight = weight
-        self.projector = projector
         # Keras does not look into losses for layers and variables to train and to save.
         self._loss_state = [
             value
             for value in keras.tree.flatten(list(vars(loss).values()))
             if isinstance(value, (keras.layers.Layer, keras.Variable))
         ]
+        # Behind it, as an "auto" one is when it is built: the optimizer saves its state in order.
+        self.projector = projector
 
     @property
     def teacher_paths(self):

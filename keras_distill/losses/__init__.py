@@ -3,10 +3,14 @@
 from keras_distill.losses.activation_boundaries import ActivationBoundaries
 from keras_distill.losses.activation_boundaries import FeatureOverhaul
 from keras_distill.losses.contrastive import CRD
+from keras_distill.losses.factor_transfer import FactorTransfer
+from keras_distill.losses.factor_transfer import paraphraser
 from keras_distill.losses.flow import FSP
 from keras_distill.losses.hints import FeatureCosine
 from keras_distill.losses.hints import FeatureMSE
 from keras_distill.losses.instance_graph import IRG
+from keras_distill.losses.knowledge_review import KnowledgeReview
+from keras_distill.losses.masked_generative import MaskedGenerative
 from keras_distill.losses.neuron_selectivity import NeuronSelectivity
 from keras_distill.losses.relations import CorrelationCongruence
 from keras_distill.losses.relations import ProbabilisticTransfer
@@ -17,6 +21,7 @@ from keras_distill.losses.soft_targets import BinarySoftTargets
 from keras_distill.losses.soft_targets import LogitsMSE
 from keras_distill.losses.soft_targets import SoftTargetCrossEntropy
 from keras_distill.losses.soft_targets import SoftTargetKL
+from keras_distill.losses.variational_information import VariationalInformation
 
 __all__ = [
     "ActivationBoundaries",
@@ -24,11 +29,14 @@ __all__ = [
     "CRD",
     "CorrelationCongruence",
     "FSP",
+    "FactorTransfer",
     "FeatureCosine",
     "FeatureMSE",
     "FeatureOverhaul",
     "IRG",
+    "KnowledgeReview",
     "LogitsMSE",
+    "MaskedGenerative",
     "NeuronSelectivity",
     "ProbabilisticTransfer",
     "RKDAngle",
@@ -36,4 +44,6 @@ __all__ = [
     "SimilarityPreserving",
     "SoftTargetCrossEntropy",
     "SoftTargetKL",
+    "VariationalInformation",
+    "paraphraser",
 ]

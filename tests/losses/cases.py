@@ -87,6 +87,15 @@ CASES = {
     "SoftTargetCrossEntropy": Case(losses.SoftTargetCrossEntropy, None),
     "BinarySoftTargets": Case(losses.BinarySoftTargets, None),
     "LogitsMSE": Case(losses.LogitsMSE, None),
+    "VariationalInformation": Case(losses.VariationalInformation, projector="auto"),
+    "FactorTransfer": Case(lambda: losses.FactorTransfer(losses.paraphraser(8))),
+    "KnowledgeReview": Case(
+        losses.KnowledgeReview, ["block_1", "block_2", "pooled"], ["block_1", "relu_2", "pooled"]
+    ),
+    "MaskedGenerative": Case(losses.MaskedGenerative, projector="auto", is_random=True),
+    "MaskedGenerative of channels": Case(
+        lambda: losses.MaskedGenerative(masked="channels"), projector="auto", is_random=True
+    ),
 }
 
 

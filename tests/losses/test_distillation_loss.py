@@ -20,6 +20,7 @@ POINTWISE = [
     losses.LogitsMSE,
     losses.SoftTargetCrossEntropy,
     losses.SoftTargetKL,
+    losses.VariationalInformation,
 ]
 
 every_loss = pytest.mark.parametrize("loss_class", POINTWISE)
@@ -111,13 +112,13 @@ class TestShapes:
     @every_loss
     def test_empty_batch_counts_zero(self, loss_class):
         """A replica gets one if the last batch is smaller than the number of replicas."""
-        spec = tf.TensorSpec((None, 4))
+        spec, loss = tf.TensorSpec((None, 4)), loss_class()
 
         @tf.function(input_signature=[spec, spec])
         def value_and_gradient(teacher, student):
             with tf.GradientTape() as tape:
                 tape.watch(student)
-                value = loss_class()(teacher, student)
+                value = loss(teacher, student)
             return value, tape.gradient(value, student)
 
         value, gradient = value_and_gradient(tf.zeros((0, 4)), tf.zeros((0, 4)))
@@ -157,10 +158,11 @@ class TestMasks:
         """Rank 3: the loss of the real tokens alone."""
         embedding = keras.layers.Embedding(5, 6, mask_zero=True)
         teacher = uniform(5.0, (3, 5, 6))[0]
+        loss = loss_class()
         embedding(self.IDS)
 
         def of_ids(ids):
-            return loss_class()(teacher, embedding(ids))
+            return loss(teacher, embedding(ids))
 
         if jit_compile is not None:
             of_ids = tf.function(of_ids, jit_compile=jit_compile)
@@ -293,6 +295,7 @@ class TestConfig:
             "feature_cosine",
             "activation_boundaries",
             "feature_overhaul",
+            "variational_information",
         )
         assert loss_class(name="mine").name == "mine"
         with pytest.raises(ValueError, match="reduction"):
