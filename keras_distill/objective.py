@@ -209,12 +209,16 @@ class Objective(keras.layers.Layer):
 
 
 def _check_path(side, path, takes_lists, loss):
-    paths = path if takes_lists and isinstance(path, (list, tuple)) else [path]
-    if (takes_lists and paths is not path) or not all(isinstance(p, str) and p for p in paths):
-        wanted = f"a list of paths of layers or outputs, as {loss} compares several at once"
+    paths = path if isinstance(path, (list, tuple)) else [path]
+    are_paths = bool(paths) and all(isinstance(p, str) and p for p in paths)
+    if takes_lists and not (are_paths and paths is path):
         raise ValueError(
-            f"{side} must be {wanted if takes_lists else 'the path of a layer or output, a string'}"
-            f". Received: {side}={path!r}"
+            f"{side} must be a list of paths of layers or outputs: {loss} compares several at "
+            f"once. Received: {side}={path!r}"
+        )
+    if not takes_lists and not (are_paths and paths is not path):
+        raise ValueError(
+            f"{side} must be the path of a layer or output, a string. Received: {side}={path!r}"
         )
 
 

@@ -67,8 +67,9 @@ class DistillationLoss(keras.losses.Loss):
         given = {"labels": labels, "example_index": example_index, "training": training}
         for name in self.needs:
             if given[name] is None:
+                needed, remedy = _NEEDED[name]
                 raise ValueError(
-                    f"{type(self).__name__} needs {_NEEDED[name]} Received: {name}=None."
+                    f"{type(self).__name__} needs {needed}. Received: {name}=None. {remedy}"
                 )
         return self.with_settings(**{name: given[name] for name in self.needs})
 
@@ -91,11 +92,12 @@ class DistillationLoss(keras.losses.Loss):
         return {**super().get_config(), "dtype": self.dtype}
 
 
+# What it is, and how it comes into the batch.
 _NEEDED = {
-    "labels": "the labels of its output: give y in the data, one tensor for each output.",
+    "labels": ("the labels of its output", "Give y in the data, one tensor for each output."),
     "example_index": (
-        "the number of each example in its data set: give x as DistillationInputs("
-        "student=..., example_index=...), see keras_distill.with_example_index."
+        "the number of each example in its data set",
+        "Give keras_distill.with_example_index(dataset), before it is shuffled.",
     ),
 }
 

@@ -24,7 +24,8 @@ class MaskedGenerative(DistillationLoss):
 
     Args:
         rate: Share of the student's features that the mask sets to 0, from 0 to below 1. Defaults
-            to 0.5.
+            to 0.5. The authors' code has 0.15 for classification, 0.65 for detection and 0.75 for
+            segmentation.
         masked: "positions" for a mask over the image, the same for all channels, or "channels"
             for one over the channels, the same for all positions. Defaults to "positions".
         seed: Integer seed of the masks, or None for one that Keras draws.
