@@ -106,8 +106,8 @@ class AttentionKL(AttentionLoss):
     loss = mean_heads sum_keys teacher * log(teacher / student)         for each query
     ```
 
-    Each row of probabilities is divided by its sum. A probability of the student that
-    underflowed to 0 counts as the smallest float and gets no gradient: in a student of
+    Each row of probabilities is divided by its sum. A probability that underflowed to 0
+    counts as the smallest float, and the student's gets no gradient there: in a student of
     float16 that is attention below 6e-8.
 
     Args:

@@ -68,6 +68,11 @@ def connector():
 
 
 CASES = {
+    "AttentionKL": Case(losses.AttentionKL, "attention/attention_scores", model=texts),
+    "AttentionMSE": Case(losses.AttentionMSE, "attention/attention_scores", model=texts),
+    "AttentionRelationKL": Case(losses.AttentionRelationKL, "attention/value", model=texts),
+    "AttentionTransfer": Case(losses.AttentionTransfer, "relu_2"),
+    "PKD": Case(losses.PKD, "hidden", model=texts, projector="auto"),
     "FeatureMSE": Case(losses.FeatureMSE, projector="auto"),
     "FeatureCosine": Case(losses.FeatureCosine, "hidden", model=texts, projector="auto"),
     "FSP": Case(losses.FSP, ["block_1", "block_2"], model=images_of_width_6),

@@ -32,15 +32,13 @@ def mse(teacher, student):
 
 
 def kl(teacher, student):
-    """With q / sum(q): its gradient by q is 1 / sum(q) - p / q, 0 where q underflowed."""
-    p, q = teacher.astype("float64"), student.astype("float64")
-    p /= p.sum(-1, keepdims=True)
+    """Of p / sum(p) and q / sum(q): the gradient by q is 1 / sum(q) - p / q, 0 in underflow."""
     tiny = np.finfo("float32").tiny
-    raised = np.maximum(q, tiny)
-    total = raised.sum(-1, keepdims=True)
-    log_p = np.log(np.maximum(p, tiny))
-    gradient = np.where(q < tiny, 0, 1 / total - p / raised) / q.shape[1]
-    return np.mean(np.sum(p * (log_p - np.log(raised / total)), axis=-1), axis=1), gradient
+    p, q = (np.maximum(z.astype("float64"), tiny) for z in (teacher, student))
+    p /= p.sum(-1, keepdims=True)
+    total = q.sum(-1, keepdims=True)
+    gradient = np.where(student < tiny, 0, 1 / total - p / q) / q.shape[1]
+    return np.mean(np.sum(p * np.log(p / (q / total)), axis=-1), axis=1), gradient
 
 
 def relation_logits(values, kept):
