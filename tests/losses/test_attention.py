@@ -108,7 +108,7 @@ class TestValues:
     @pytest.mark.parametrize("limit", [5.0, 50.0, 1000.0])
     @on_scores
     def test_scores(self, loss_class, limit):
-        """Large logits give probabilities of 0 and 1, whose logarithms and ratios are no numbers."""
+        """Large logits give probabilities of 0 and 1: logarithms and ratios of 0."""
         teacher, student = scores(limit)
         expected, expected_gradient = SCORE_ORACLES[loss_class](teacher, student)
         values, gradient = run(loss_class(reduction=None), teacher, student)

@@ -97,7 +97,7 @@ def test_half_precision(dtype):
     """1000^2 is inf in float16."""
     teacher, student = (tf.cast(z, dtype) for z in maps(1000.0))
     exact = [tf.cast(z, "float32").numpy() for z in (teacher, student)]
-    expected, expected_gradient = attention_transfer(*exact)
+    expected, _ = attention_transfer(*exact)
     values, gradient = run(AttentionTransfer(reduction=None), teacher, 0.001 * student)
     small = attention_transfer(exact[0], tf.cast(0.001 * student, "float32").numpy())
     assert norm_error(values, small[0]) < 1e-6
@@ -164,7 +164,7 @@ def test_graphs(jit_compile):
 )
 def test_other_positions(teacher, student):
     """1 against 16 positions would broadcast to a wrong number; the message has the remedy."""
-    with pytest.raises(ValueError, match="same positions.*keras.layers.Resizing") as error:
+    with pytest.raises(ValueError, match=r"same positions.*keras\.layers\.Resizing") as error:
         AttentionTransfer()(np.ones(teacher), np.ones(student))
     assert f"Received: teacher {teacher}, student {student}" in str(error.value)
 
@@ -181,7 +181,7 @@ def test_the_remedy_works():
 @pytest.mark.parametrize("power", [0.5, 0, -1, float("nan"), float("inf"), "2", None, True])
 def test_power_out_of_range(power):
     """Below 1 the gradient at 0 is infinite."""
-    with pytest.raises(ValueError, match="power must be a finite number >= 1. Received: power="):
+    with pytest.raises(ValueError, match=r"power must be a finite number >= 1\. Received: power="):
         AttentionTransfer(power)
 
 

@@ -119,7 +119,7 @@ def test_other_shapes(teacher, student, message, first_token):
 
 @pytest.mark.parametrize("first_token", [0, None, "first"])
 def test_first_token_is_a_bool(first_token):
-    with pytest.raises(ValueError, match="first_token must be True or False. Received: first_to"):
+    with pytest.raises(ValueError, match=r"first_token must be True or False\. Received"):
         PKD(first_token)
 
 
