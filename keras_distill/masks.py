@@ -1,4 +1,4 @@
-"""Masks of what a tap reads: Keras's, and those that its layers got as an argument.
+"""Masks: Keras's, and those that layers get as an argument.
 
 KerasHub's backbones give their layers a padding mask as an argument, and Keras's
 MultiHeadAttention takes the Keras masks off what it reads.
@@ -27,6 +27,14 @@ def with_masks(output, masks):
             tensors[i] = tf.identity(tensor)
             tensors[i]._keras_mask = mask
     return keras.tree.pack_sequence_as(output, tensors)
+
+
+def zero_masked(mask, features):
+    """The features, `(batch, ...)`, and 0 where the mask of their first axes is False."""
+    features, mask = ops.convert_to_tensor(features), ops.cast(mask, "bool")
+    for _ in range(len(features.shape) - len(mask.shape)):
+        mask = ops.expand_dims(mask, -1)
+    return ops.where(mask, features, ops.zeros_like(features))
 
 
 def mask_of_tokens(mask, tensor):

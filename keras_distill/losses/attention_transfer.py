@@ -10,6 +10,7 @@ from keras_distill.losses.base import DistillationLoss
 from keras_distill.losses.base import shapes_agree
 from keras_distill.losses.base import with_shape_of
 from keras_distill.masks import keras_mask
+from keras_distill.masks import zero_masked
 
 
 @keras.saving.register_keras_serializable(package="keras_distill")
@@ -76,7 +77,7 @@ class AttentionTransfer(DistillationLoss):
     def __call__(self, y_true, y_pred, sample_weight=None):
         mask = keras_mask(y_pred)
         if mask is not None:
-            y_true, y_pred = (_without(mask, features) for features in (y_true, y_pred))
+            y_true, y_pred = (zero_masked(mask, features) for features in (y_true, y_pred))
         return super().__call__(y_true, y_pred, sample_weight)
 
     def check_shapes(self, teacher_shape, student_shape):
@@ -110,12 +111,3 @@ class AttentionTransfer(DistillationLoss):
 
     def get_config(self):
         return {**super().get_config(), "power": self.power}
-
-
-def _without(mask, features):
-    """The features, zero where the mask is False."""
-    features = ops.convert_to_tensor(features)
-    mask = ops.cast(mask, "bool")
-    for _ in range(len(features.shape) - len(mask.shape)):
-        mask = ops.expand_dims(mask, -1)
-    return ops.where(mask, features, ops.zeros_like(features))
