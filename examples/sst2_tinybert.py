@@ -11,6 +11,8 @@ layers and takes as many steps on the labels.
 Deviations from the paper: attention probabilities are compared, not the scores before the
 softmax; task data only, with no general distillation before; no augmentation.
 
+The figures are of a version in which padding still counted in stage 1.
+
 Measured on the test sentences, 3 seeds: teacher 90.55 %, student 88.41 %, baseline 87.65 %; 70
 minutes on one core beside the teacher's own training. The table is in README.md.
 """
@@ -28,15 +30,18 @@ LAYERS = (1, 3, 5)
 
 def objectives():
     """Embeddings, hidden states and attention of a student cut out at LAYERS."""
-    mse = kd.losses.FeatureMSE
-    yield kd.Objective(
-        mse(), "embeddings_layer_norm", "embeddings_layer_norm", projector="auto", name="embeddings"
+    mse = kd.losses.FeatureMSE()
+    embeddings = "embeddings_layer_norm"
+    teacher, student = ([f"transformer_layer_{i}" for i in range(n)] for n in (6, len(LAYERS)))
+    teacher_scores, student_scores = (
+        [f"{layer}/self_attention_layer/attention_scores" for layer in layers]
+        for layers in (teacher, student)
     )
-    for mine, teachers in enumerate(LAYERS):
-        theirs, ours = f"transformer_layer_{teachers}", f"transformer_layer_{mine}"
-        yield kd.Objective(mse(), theirs, ours, projector="auto", name=f"hidden_{mine}")
-        attention = "/self_attention_layer/attention_scores"
-        yield kd.Objective(mse(), theirs + attention, ours + attention, name=f"attention_{mine}")
+    return [
+        kd.Objective(mse, embeddings, embeddings, projector="auto", name="embeddings"),
+        *kd.layer_objectives(mse, teacher, student, projector="auto", name="hidden"),
+        *kd.layer_objectives(mse, teacher_scores, student_scores, name="attention"),
+    ]
 
 
 def imitate(student, teacher, vocabulary, train, num_steps, learning_rate, seed):
@@ -51,7 +56,7 @@ def imitate(student, teacher, vocabulary, train, num_steps, learning_rate, seed)
     )
     # alpha=1 leaves out the loss on the logits; without labels only the objectives remain.
     distiller = kd.Distiller(
-        student, teacher.get_layer("classifier"), alpha=1.0, objectives=list(objectives())
+        student, teacher.get_layer("classifier"), alpha=1.0, objectives=objectives()
     )
     schedule = kd.teachers.WarmupLinearDecay(learning_rate, num_steps)
     distiller.compile(keras.optimizers.AdamW(schedule, weight_decay=0.01, global_clipnorm=1.0))

@@ -37,6 +37,7 @@ from keras_distill.export import export_tflite
 from keras_distill.inputs import DistillationInputs
 from keras_distill.inputs import pair_inputs
 from keras_distill.inputs import with_example_index
+from keras_distill.layer_mapping import layer_objectives
 from keras_distill.objective import Objective
 from keras_distill.store import TeacherStore
 from keras_distill.teachers import HubLayer
@@ -60,6 +61,7 @@ __all__ = [
     "export_saved_model",
     "export_tflite",
     "jobs",
+    "layer_objectives",
     "losses",
     "metrics",
     "pair_inputs",

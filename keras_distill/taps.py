@@ -12,6 +12,14 @@ import tensorflow as tf
 
 from keras_distill.layer_calls import own_call
 from keras_distill.layer_calls import set_call
+from keras_distill.masks import is_attention
+from keras_distill.masks import keras_mask
+from keras_distill.masks import mask_of_heads
+from keras_distill.masks import mask_of_tokens
+from keras_distill.masks import padding_mask
+from keras_distill.masks import parts_with_masks
+from keras_distill.masks import query_and_key_masks
+from keras_distill.masks import with_masks
 
 ATTENTION_SCORES = "attention_scores"
 
@@ -33,6 +41,8 @@ class Recording:
     def __init__(self, taps):
         self._taps = taps
         self.keys = {_key(layer, item) for layer, item in taps.values()}
+        # Of the queries, keys and values inside a MultiHeadAttention, by layer.
+        self.part_masks = {}
         self._outputs = {}
         self._graph = _current_graph()
 
@@ -64,10 +74,7 @@ class Recording:
                 "to read. Tap a layer that runs once: of an RNN cell, the RNN layer with "
                 "return_sequences=True; of a shared layer, a layer after it."
             )
-        output, masks = outputs[0]
-        for tensor, mask in zip(keras.tree.flatten(output), masks):
-            if mask is not None and _keras_mask(tensor) is None:
-                tensor._keras_mask = mask
+        output = with_masks(*outputs[0])
         if item in (None, ATTENTION_SCORES):
             return output
         try:
@@ -102,7 +109,8 @@ def record(model, paths):
     """
     taps = {path: find(model, path) for path in paths}
     recording = Recording(taps)
-    layers = {id(layer): layer for layer, _ in taps.values()}.values()
+    tapped = {id(layer): layer for layer, _ in taps.values()}
+    layers = [*tapped.values(), *_attention_around(model, tapped)]
     for layer in layers:
         _wrap(layer)
     token = _recording.set(recording)
@@ -122,7 +130,9 @@ def find(model, path):
         path: Layer names from the outside in, joined by "/"; a suffix is enough when
             only one layer has it. "[3]" or "[key]" behind it picks from a list or
             dict output. "attention/attention_scores" gives the attention
-            probabilities of a `keras.layers.MultiHeadAttention`.
+            probabilities of a `keras.layers.MultiHeadAttention`, with a Keras mask of
+            the queries; "attention/query", "/key" and "/value" what it makes of its
+            inputs for each head.
 
     Raises:
         ValueError: If no layer or more than one fits; the message lists the nearest.
@@ -219,7 +229,12 @@ def _recording_call(layer, call):
         recording = _recording.get()
         if recording is None:
             return call(*args, **kwargs)
-        previous_mask = keras.tree.map_structure(_keras_mask, args[0]) if args else None
+        previous_mask = keras.tree.map_structure(keras_mask, args[0]) if args else None
+        mask = recording.part_masks.get(id(layer), padding_mask(kwargs))
+        if is_attention(layer):
+            mask, key_mask = query_and_key_masks(layer, args, kwargs)
+            parts = parts_with_masks(layer, mask, key_mask)
+            recording.part_masks.update((id(part), part_mask) for part, part_mask in parts)
         scores_key = _key(layer, ATTENTION_SCORES)
         if scores_key not in recording.keys:
             output = call(*args, **kwargs)
@@ -228,20 +243,30 @@ def _recording_call(layer, call):
             # it, a fused kernel may do the work.
             wanted = kwargs.pop("return_attention_scores", False)
             output, scores = call(*args, return_attention_scores=True, **kwargs)
-            recording.store(scores_key, scores)
+            # A copy: Keras has put the mask of queries and keys on it, of the scores' own rank.
+            recording.store(scores_key, tf.identity(scores), [mask_of_heads(mask, scores)])
             output = (output, scores) if wanted else output
-        masks = ()
+        masks = [None] * len(keras.tree.flatten(output))
         if args and layer.supports_masking:
             # As Keras will set them; MultiHeadAttention takes them off what it reads.
             masks = keras.tree.flatten(layer.compute_mask(args[0], previous_mask))
+        if mask is not None and all(m is None for m in masks):
+            masks = [mask_of_tokens(mask, tensor) for tensor in keras.tree.flatten(output)]
         recording.store(_key(layer, None), output, masks)
         return output
 
     return recording_call
 
 
-def _keras_mask(tensor):
-    return getattr(tensor, "_keras_mask", None)
+def _attention_around(model, tapped):
+    """Lists the attention layers that a tapped layer is a part of; they know its mask."""
+    layers = {id(layer): layer for _, layer in layer_paths(model) if is_attention(layer)}
+    return [
+        layer
+        for key, layer in layers.items()
+        if key not in tapped
+        and any(id(part) in tapped for part, _ in parts_with_masks(layer, None, None))
+    ]
 
 
 def _key(layer, item):

@@ -2,6 +2,10 @@
 
 from keras_distill.losses.activation_boundaries import ActivationBoundaries
 from keras_distill.losses.activation_boundaries import FeatureOverhaul
+from keras_distill.losses.attention import AttentionKL
+from keras_distill.losses.attention import AttentionMSE
+from keras_distill.losses.attention import AttentionRelationKL
+from keras_distill.losses.attention_transfer import AttentionTransfer
 from keras_distill.losses.contrastive import CRD
 from keras_distill.losses.factor_transfer import FactorTransfer
 from keras_distill.losses.factor_transfer import paraphraser
@@ -12,6 +16,7 @@ from keras_distill.losses.instance_graph import IRG
 from keras_distill.losses.knowledge_review import KnowledgeReview
 from keras_distill.losses.masked_generative import MaskedGenerative
 from keras_distill.losses.neuron_selectivity import NeuronSelectivity
+from keras_distill.losses.pkd import PKD
 from keras_distill.losses.relations import CorrelationCongruence
 from keras_distill.losses.relations import ProbabilisticTransfer
 from keras_distill.losses.relations import RKDAngle
@@ -25,6 +30,10 @@ from keras_distill.losses.variational_information import VariationalInformation
 
 __all__ = [
     "ActivationBoundaries",
+    "AttentionKL",
+    "AttentionMSE",
+    "AttentionRelationKL",
+    "AttentionTransfer",
     "BinarySoftTargets",
     "CRD",
     "CorrelationCongruence",
@@ -38,6 +47,7 @@ __all__ = [
     "LogitsMSE",
     "MaskedGenerative",
     "NeuronSelectivity",
+    "PKD",
     "ProbabilisticTransfer",
     "RKDAngle",
     "RKDDistance",

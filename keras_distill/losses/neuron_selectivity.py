@@ -9,6 +9,8 @@ from keras_distill.arguments import check_integers
 from keras_distill.losses.base import DistillationLoss
 from keras_distill.losses.base import shapes_agree
 from keras_distill.losses.base import with_shape_of
+from keras_distill.masks import keras_mask
+from keras_distill.masks import zero_masked
 
 
 @keras.saving.register_keras_serializable(package="keras_distill")
@@ -74,9 +76,9 @@ class NeuronSelectivity(DistillationLoss):
         self.degree = degree
 
     def __call__(self, y_true, y_pred, sample_weight=None):
-        mask = getattr(y_pred, "_keras_mask", None)
+        mask = keras_mask(y_pred)
         if mask is not None:
-            y_true, y_pred = (_without(mask, features) for features in (y_true, y_pred))
+            y_true, y_pred = (zero_masked(mask, features) for features in (y_true, y_pred))
         return super().__call__(y_true, y_pred, sample_weight)
 
     def check_shapes(self, teacher_shape, student_shape):
@@ -115,10 +117,3 @@ def _patterns(features):
     is_silent = squared == 0
     patterns = features * ops.rsqrt(ops.where(is_silent, ops.ones_like(squared), squared))
     return ops.where(is_silent, ops.zeros_like(patterns), patterns)
-
-
-def _without(mask, features):
-    features = ops.convert_to_tensor(features)
-    for _ in range(len(features.shape) - len(mask.shape)):
-        mask = ops.expand_dims(mask, -1)
-    return ops.where(mask, features, ops.zeros_like(features))

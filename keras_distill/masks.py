@@ -1,0 +1,110 @@
+"""Masks: Keras's, and those that layers get as an argument.
+
+KerasHub's backbones give their layers a padding mask as an argument, and Keras's
+MultiHeadAttention takes the Keras masks off what it reads.
+"""
+
+import inspect
+
+import keras
+import tensorflow as tf
+from keras import ops
+
+
+def keras_mask(tensor):
+    """Returns the Keras mask of a tensor, or None."""
+    return getattr(tensor, "_keras_mask", None)
+
+
+def with_masks(output, masks):
+    """Gives the tensors of an output these Keras masks where they have none.
+
+    Those that get one are copies: the model goes on with its own, unmasked as they are.
+    """
+    tensors = keras.tree.flatten(output)
+    for i, (tensor, mask) in enumerate(zip(tensors, masks)):
+        if mask is not None and keras_mask(tensor) is None:
+            tensors[i] = tf.identity(tensor)
+            tensors[i]._keras_mask = mask
+    return keras.tree.pack_sequence_as(output, tensors)
+
+
+def zero_masked(mask, features):
+    """The features, `(batch, ...)`, and 0 where the mask of their first axes is False."""
+    features, mask = ops.convert_to_tensor(features), ops.cast(mask, "bool")
+    for _ in range(len(features.shape) - len(mask.shape)):
+        mask = ops.expand_dims(mask, -1)
+    return ops.where(mask, features, ops.zeros_like(features))
+
+
+def mask_of_tokens(mask, tensor):
+    """The mask of the tokens, if this tensor has tokens: `(batch, length, ...)`."""
+    if mask is None or len(tensor.shape) < 3:
+        return None
+    return tf.broadcast_to(tf.cast(mask, "bool"), tf.shape(tensor)[:2])
+
+
+def mask_of_heads(mask, scores):
+    """The mask of the queries for each head: of the rank of values `(batch, heads, queries)`."""
+    if mask is None:
+        return None
+    return tf.broadcast_to(tf.cast(mask, "bool")[:, tf.newaxis], tf.shape(scores)[:-1])
+
+
+def padding_mask(kwargs):
+    """Returns the mask, `(batch, length)`, that a KerasHub layer is called with, or None."""
+    masks = (kwargs.get(name) for name in ("padding_mask", "decoder_padding_mask"))
+    return next((mask for mask in masks if mask is not None), None)
+
+
+def query_and_key_masks(attention, args, kwargs):
+    """Returns the masks of queries and keys of a call of a `MultiHeadAttention`.
+
+    A key that no query may attend to is padding. In self-attention the queries are the
+    keys, so that such a query is padding, too.
+
+    Args:
+        attention: The layer.
+        args: Positional arguments of its `call`.
+        kwargs: Keyword arguments of its `call`.
+
+    Returns:
+        Two masks, `(batch, length)`; None where nothing is known to be masked.
+    """
+    parameters = inspect.signature(type(attention).call).bind(attention, *args, **kwargs).arguments
+    query, value = parameters["query"], parameters["value"]
+    key = parameters.get("key")
+    query_mask = _mask(parameters, "query", query)
+    key_mask = _both(_mask(parameters, "value", value), _mask(parameters, "key", key))
+    attention_mask = parameters.get("attention_mask")
+    # Without a batch axis it is the same for all examples, and knows of no padding.
+    if attention_mask is not None and len(attention_mask.shape) >= 3:
+        # (batch, queries, keys), or with an axis of heads; both axes may be 1.
+        axes = tuple(range(1, len(attention_mask.shape) - 1))
+        key_mask = _both(key_mask, ops.any(ops.cast(attention_mask, "bool"), axis=axes))
+    if query_mask is None and query is value:
+        query_mask = key_mask
+    return query_mask, key_mask
+
+
+def parts_with_masks(attention, query_mask, key_mask):
+    """Lists the sublayers that make queries, keys and values, each with the mask of its output."""
+    names = {"_query_dense": query_mask, "_key_dense": key_mask, "_value_dense": key_mask}
+    parts = [(getattr(attention, name, None), mask) for name, mask in names.items()]
+    return [(part, mask) for part, mask in parts if part is not None]
+
+
+def is_attention(layer):
+    """Whether a layer is a Keras `MultiHeadAttention`."""
+    return isinstance(layer, keras.layers.MultiHeadAttention)
+
+
+def _mask(parameters, name, tensor):
+    mask = parameters.get(f"{name}_mask")
+    return keras_mask(tensor) if mask is None else mask
+
+
+def _both(mask, other):
+    if mask is None or other is None:
+        return other if mask is None else mask
+    return ops.logical_and(mask, other)
