@@ -4,6 +4,12 @@ from keras_distill.losses.contrastive import CRD
 from keras_distill.losses.hints import FeatureCosine
 from keras_distill.losses.hints import FeatureMSE
 from keras_distill.losses.instance_graph import IRG
+from keras_distill.losses.correlations import DIST
+from keras_distill.losses.decoupled import DKD
+from keras_distill.losses.hints import FeatureCosine
+from keras_distill.losses.hints import FeatureMSE
+from keras_distill.losses.rank_order import HardDarkRank
+from keras_distill.losses.rank_order import SoftDarkRank
 from keras_distill.losses.relations import CorrelationCongruence
 from keras_distill.losses.relations import ProbabilisticTransfer
 from keras_distill.losses.relations import RKDAngle
@@ -18,14 +24,18 @@ __all__ = [
     "BinarySoftTargets",
     "CRD",
     "CorrelationCongruence",
+    "DIST",
+    "DKD",
     "FeatureCosine",
     "FeatureMSE",
     "IRG",
+    "HardDarkRank",
     "LogitsMSE",
     "ProbabilisticTransfer",
     "RKDAngle",
     "RKDDistance",
     "SimilarityPreserving",
+    "SoftDarkRank",
     "SoftTargetCrossEntropy",
     "SoftTargetKL",
 ]

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_distill.arguments import check_weights
+from keras_distill.arguments import check_numbers
 from keras_distill.losses.soft_targets import SoftmaxLoss
 from keras_distill.losses.soft_targets import log_softmax
 
@@ -87,7 +87,7 @@ class DIST(SoftmaxLoss):
         *,
         standardized=False,
     ):
-        check_weights(inter_weight=inter_weight, intra_weight=intra_weight)
+        check_numbers(inter_weight=inter_weight, intra_weight=intra_weight)
         super().__init__(
             temperature,
             teacher_from_logits,

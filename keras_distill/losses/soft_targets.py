@@ -322,9 +322,7 @@ def _standard_scores(logits):
     logits = ops.cast(logits, "float64")
     centred = logits - ops.mean(logits, axis=-1, keepdims=True)
     # Not by the variance: rounding gives equal logits one.
-    is_constant = ops.max(logits, axis=-1, keepdims=True) == ops.min(
-        logits, axis=-1, keepdims=True
-    )
+    is_constant = ops.max(logits, axis=-1, keepdims=True) == ops.min(logits, axis=-1, keepdims=True)
     variance = ops.mean(ops.square(centred), axis=-1, keepdims=True)
     return centred / ops.sqrt(ops.where(is_constant, 1.0, variance))
 
