@@ -321,10 +321,13 @@ def _standard_scores(logits):
     """Logits of mean 0 and standard deviation 1 over the last axis, in float64."""
     logits = ops.cast(logits, "float64")
     centred = logits - ops.mean(logits, axis=-1, keepdims=True)
-    # Not by the variance: rounding gives equal logits one.
-    is_constant = ops.max(logits, axis=-1, keepdims=True) == ops.min(logits, axis=-1, keepdims=True)
+    # Not by the variance: rounding gives equal logits one. Not ops.max, which refuses an
+    # empty batch.
+    highest, lowest = (
+        extreme(logits, axis=-1, keepdims=True) for extreme in (tf.reduce_max, tf.reduce_min)
+    )
     variance = ops.mean(ops.square(centred), axis=-1, keepdims=True)
-    return centred / ops.sqrt(ops.where(is_constant, 1.0, variance))
+    return centred / ops.sqrt(ops.where(highest == lowest, 1.0, variance))
 
 
 def _with_zero(logits):

@@ -65,6 +65,10 @@ CASES = {
     "SoftTargetCrossEntropy": Case(losses.SoftTargetCrossEntropy, None),
     "BinarySoftTargets": Case(losses.BinarySoftTargets, None),
     "LogitsMSE": Case(losses.LogitsMSE, None),
+    "DIST": Case(losses.DIST, None),
+    "DKD": Case(losses.DKD, None),
+    "HardDarkRank": Case(losses.HardDarkRank, "pooled"),
+    "SoftDarkRank": Case(losses.SoftDarkRank, "pooled"),
 }
 
 
