@@ -1,13 +1,11 @@
 """Losses between a teacher (`y_true`) and a student (`y_pred`)."""
 
 from keras_distill.losses.contrastive import CRD
-from keras_distill.losses.hints import FeatureCosine
-from keras_distill.losses.hints import FeatureMSE
-from keras_distill.losses.instance_graph import IRG
 from keras_distill.losses.correlations import DIST
 from keras_distill.losses.decoupled import DKD
 from keras_distill.losses.hints import FeatureCosine
 from keras_distill.losses.hints import FeatureMSE
+from keras_distill.losses.instance_graph import IRG
 from keras_distill.losses.rank_order import HardDarkRank
 from keras_distill.losses.rank_order import SoftDarkRank
 from keras_distill.losses.relations import CorrelationCongruence
@@ -28,8 +26,8 @@ __all__ = [
     "DKD",
     "FeatureCosine",
     "FeatureMSE",
-    "IRG",
     "HardDarkRank",
+    "IRG",
     "LogitsMSE",
     "ProbabilisticTransfer",
     "RKDAngle",

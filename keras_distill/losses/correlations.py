@@ -5,7 +5,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from keras_distill.arguments import check_numbers
+from keras_distill.arguments import check_positive
 from keras_distill.losses.soft_targets import SoftmaxLoss
 from keras_distill.losses.soft_targets import log_softmax
 
@@ -89,7 +89,7 @@ class DIST(SoftmaxLoss):
         *,
         standardized=False,
     ):
-        check_numbers(inter_weight=inter_weight, intra_weight=intra_weight)
+        check_positive(with_zero=True, inter_weight=inter_weight, intra_weight=intra_weight)
         super().__init__(
             temperature,
             teacher_from_logits,

@@ -8,7 +8,7 @@ import tensorflow as tf
 from keras import ops
 
 from keras_distill.arguments import check_integers
-from keras_distill.arguments import check_numbers
+from keras_distill.arguments import check_positive
 from keras_distill.losses.pairs import cosines
 from keras_distill.losses.pairs import distances
 from keras_distill.losses.pairs import divide
@@ -28,8 +28,12 @@ class RankLoss(RelationLoss):
     def __init__(
         self, scale=3.0, power=3.0, reduction="sum_over_batch_size", name=None, dtype=None
     ):
-        check_numbers(with_minimum=False, scale=scale)
-        check_numbers(minimum=1, power=power)
+        check_positive(scale=scale, power=power)
+        if power < 1:
+            raise ValueError(
+                "power must be 1 or more: below, the gradient of equal examples is infinite. "
+                f"Received: power={power!r}"
+            )
         super().__init__(reduction, name, dtype)
         self.scale, self.power = scale, power
 

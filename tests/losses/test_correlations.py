@@ -218,7 +218,7 @@ def test_teacher_gets_no_gradient():
 @pytest.mark.parametrize("name", ["inter_weight", "intra_weight"])
 def test_bad_weights(name):
     """A negative weight teaches the opposite."""
-    with pytest.raises(ValueError, match=f"{name} must be a finite number of 0 or more"):
+    with pytest.raises(ValueError, match=f"{name} must be a finite number >= 0"):
         DIST(**{name: -0.5})
 
 

@@ -200,7 +200,7 @@ def test_label_beyond_the_classes():
 @pytest.mark.parametrize("weight", [-1.0, float("nan"), float("inf"), True, "1"])
 def test_bad_weights(name, weight):
     """A negative weight teaches the opposite."""
-    with pytest.raises(ValueError, match=f"{name} must be a finite number of 0 or more"):
+    with pytest.raises(ValueError, match=f"{name} must be a finite number >= 0"):
         DKD(**{name: weight})
 
 
