@@ -85,7 +85,8 @@ class DKD(SoftmaxLoss):
         *,
         standardized=False,
     ):
-        check_positive(with_zero=True, target_weight=target_weight, nontarget_weight=nontarget_weight)
+        weights = {"target_weight": target_weight, "nontarget_weight": nontarget_weight}
+        check_positive(with_zero=True, **weights)
         super().__init__(
             temperature,
             teacher_from_logits,

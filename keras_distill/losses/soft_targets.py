@@ -110,7 +110,7 @@ class SoftTargetKL(SoftmaxLoss):
     differs by the teacher's entropy, a constant, and has the same gradient.
 
     Reference of `standardized`: Sun et al. 2024, https://arxiv.org/abs/2403.01427,
-    algorithm 1. T is their base temperature (they take 2) and T^2 stays, as in the
+    algorithm 1. T is their base temperature (mostly 2) and T^2 stays, as in the
     authors' code, which weighs the loss with 9 on top. Deviations: that code takes the
     sample standard deviation plus 1e-7, here it is the paper's, over all classes; logits
     that are all equal, which have none, are only centred, and keep a gradient.
