@@ -14,63 +14,62 @@ from keras_distill.losses.soft_targets import log_softmax
 class DIST(SoftmaxLoss):
     """Correlation instead of equality: for students that cannot reach a strong teacher.
 
-        ```
-        p = softmax(teacher / T),  q = softmax(student / T)
-        inter_i = 1 - correlation over the classes of p_i and q_i             example i
-        intra_c = 1 - correlation over the examples of p_c and q_c            class c
-        loss_i = T^2 * (inter_weight * inter_i + intra_weight * mean_classes intra_c)
-        ```
+    ```
+    p = softmax(teacher / T),  q = softmax(student / T)
+    inter_i = 1 - correlation over the classes of p_i and q_i             example i
+    intra_c = 1 - correlation over the examples of p_c and q_c            class c
+    loss_i = T^2 * (inter_weight * inter_i + intra_weight * mean_classes intra_c)
+    ```
 
-        The correlations are Pearson's: of each example's probabilities, and of each class's,
-        only what a scale and a shift leave as it is must be equal. Every position of an output
-        `(batch, ..., classes)` is an example.
+    The correlations are Pearson's: of each example's probabilities, and of each class's,
+    only what a scale and a shift leave as it is must be equal. Every position of an output
+    `(batch, ..., classes)` is an example.
 
-        The intra term is one number for the batch and stands in each of its values, so that the
-        mean is the paper's loss. It is over the examples of one device. Positions that the
-        student's Keras mask leaves out are in no correlation. Sample weights multiply the values;
-        a weight of 0 does not take an example out of intra_c.
+    The intra term is one number for the batch and stands in each of its values, so that the
+    mean is the paper's loss. It is over the examples of one device. Positions that the
+    student's Keras mask leaves out are in no correlation. Sample weights multiply the values;
+    a weight of 0 does not take an example out of intra_c.
 
-        Args:
-            temperature: T, a positive float, or a `LearningRateSchedule` of the
-                optimizer's step inside a Distiller. Defaults to 1.
-            inter_weight: Weight of the relation between classes, the paper's beta: a float
-                >= 0. Defaults to 1.
-            intra_weight: Weight of the relation within a class, the paper's gamma: a float
-                >= 0. Defaults to 1.
-            teacher_from_logits: False for a teacher that gives probabilities, True for
-                logits, None to let a Distiller find out (outside of one, logits).
-            student_from_logits: The same for the student.
-            reduction: Keras's reduction of the values over the batch. Defaults to
-                `"sum_over_batch_size"`.
-            name: Name of the loss.
-            dtype: Dtype of inputs and value; what is between is float64. Defaults to float32.
-            standardized: Whether the temperature divides the standard scores of the logits,
-                as in `SoftTargetKL`. Defaults to False.
+    Args:
+        temperature: T, a positive float, or a `LearningRateSchedule` of the
+            optimizer's step inside a Distiller. Defaults to 1.
+        inter_weight: Weight of the relation between classes, the paper's beta: a float
+            >= 0. Defaults to 1.
+        intra_weight: Weight of the relation within a class, the paper's gamma: a float
+            >= 0. Defaults to 1.
+        teacher_from_logits: False for a teacher that gives probabilities, True for
+            logits, None to let a Distiller find out (outside of one, logits).
+        student_from_logits: The same for the student.
+        reduction: Keras's reduction of the values over the batch. Defaults to
+            `"sum_over_batch_size"`.
+        name: Name of the loss.
+        dtype: Dtype of inputs and value; what is between is float64. Defaults to float32.
+        standardized: Whether the temperature divides the standard scores of the logits,
+            as in `SoftTargetKL`. Defaults to False.
 
-        Call arguments:
-            y_true: Teacher logits, `(batch, ..., classes)`.
-            y_pred: Student logits of the same shape.
-            sample_weight: Optional weights, `(batch, ...)`.
+    Call arguments:
+        y_true: Teacher logits, `(batch, ..., classes)`.
+        y_pred: Student logits of the same shape.
+        sample_weight: Optional weights, `(batch, ...)`.
 
-        Raises:
-            ValueError: If an argument is out of range, the shapes differ, or there are fewer
-                than two classes.
+    Raises:
+        ValueError: If an argument is out of range, the shapes differ, or there are fewer
+            than two classes.
 
-        Example:
+    Example:
 
-        >>> import numpy as np
-    import tensorflow as tf
-        >>> teacher = np.array([[2.0, 0.0, 0.0], [0.0, 2.0, 0.0], [0.0, 0.0, 2.0]])
-        >>> float(DIST()(teacher, teacher))
-        0.0
-        >>> round(float(DIST()(teacher, np.roll(teacher, 1, axis=0))), 4)
-        3.0
+    >>> import numpy as np
+    >>> teacher = np.array([[2.0, 0.0, 0.0], [0.0, 2.0, 0.0], [0.0, 0.0, 2.0]])
+    >>> float(DIST()(teacher, teacher))
+    0.0
+    >>> round(float(DIST()(teacher, np.roll(teacher, 1, axis=0))), 4)
+    3.0
 
-        Reference: Huang et al. 2022, https://arxiv.org/abs/2205.10536, section 4. T^2 is that of
-        the authors' code. Deviations: a correlation with probabilities that are all equal counts
-        0, without a gradient, and the intra term of a single example is 0; the authors' code adds
-        1e-8 to the product of the standard deviations, which nearly drops a class that no example
-        makes likely, and here it counts like the others, as in the paper.
+    Reference: Huang et al. 2022, https://arxiv.org/abs/2205.10536, section 4. T^2 is that of
+    the authors' code. Deviations: a correlation with probabilities that are all equal counts
+    0, without a gradient, and the intra term of a single example is 0; the authors' code adds
+    1e-8 to the product of the standard deviations, which nearly drops a class that no example
+    makes likely, and here it counts like the others, as in the paper.
     """
 
     default_name = "dist"
