@@ -22,13 +22,23 @@ def check_rates(with_one=True, **rates):
             raise ValueError(f"{name} must be a rate in {interval}. Received: {name}={rate!r}")
 
 
-def check_positive(with_zero=False, **values):
-    """Raises `ValueError` unless every value, given by its argument's name, is above 0 (or 0)."""
+def check_positive(**values):
+    """Raises `ValueError` unless every value, given by its argument's name, is above 0."""
     for name, value in values.items():
-        is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-        if not (is_number and (0 < value < math.inf or (with_zero and value == 0))):
-            allowed = "finite number >= 0" if with_zero else "positive finite number"
-            raise ValueError(f"{name} must be a {allowed}. Received: {name}={value!r}")
+        if not (_is_finite(value) and value > 0):
+            raise ValueError(f"{name} must be a positive finite number. Received: {name}={value!r}")
+
+
+def check_not_negative(**values):
+    """Raises `ValueError` unless every value, given by its argument's name, is 0 or more."""
+    for name, value in values.items():
+        if not (_is_finite(value) and value >= 0):
+            raise ValueError(f"{name} must be a finite number >= 0. Received: {name}={value!r}")
+
+
+def _is_finite(value):
+    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    return is_number and math.isfinite(value)
 
 
 def is_integer(value):

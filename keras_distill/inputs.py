@@ -76,8 +76,8 @@ def pair_inputs(dataset, student=None, teacher=None):
 def with_example_index(dataset):
     """Numbers the examples of a data set, for losses that remember examples, such as `CRD`.
 
-    The number goes with the example: shuffle and batch behind it. Data that is augmented at random
-    keeps its numbers, as long as the examples before this call come in the same order each epoch.
+    The number goes with the example, so this comes after `pair_inputs`, and before all that
+    shuffles, repeats or batches: an example must have one number in all epochs.
 
     Args:
         dataset: A `tf.data.Dataset` of single examples, not batched and not shuffled: `x`,

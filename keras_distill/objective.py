@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from keras_distill.losses.base import DistillationLoss
 from keras_distill.losses.base import shapes_agree
+from keras_distill.projectors import auto_projector
 from keras_distill.schedules import check_number
 from keras_distill.schedules import is_schedule
 from keras_distill.weights import fit_weights
@@ -36,9 +37,11 @@ class Objective(keras.layers.Layer):
         student: Path of the student's activation, likewise.
         weight: Factor of this objective in the total loss: a float >= 0, or a
             `LearningRateSchedule` of the optimizer's step. Defaults to 1.
-        projector: None; "auto" for a Dense layer on the last axis (on images, a 1x1
-            convolution) to the teacher's width if the widths differ; or a layer that
-            maps the student's activation to the teacher's shape, for instance a
+        projector: None; "auto" for the regressor of FitNets: on images whose height or
+            width is larger than the teacher's, a convolution without padding whose kernel of
+            `student size - teacher size + 1` brings both to the teacher's; else, if the widths
+            differ, a Dense layer on the last axis (on images, a 1x1 convolution); or a layer
+            that maps the student's activation to the teacher's shape, for instance a
             `keras.Sequential` of a Resizing and a Conv2D layer.
         name: Name of the objective and of its entry in the history. Defaults to the
             loss's name.
@@ -121,9 +124,7 @@ class Objective(keras.layers.Layer):
     def _build_pair(self, teacher_shape, student_shape):
         projected_shape = student_shape
         if self.projector == "auto":
-            self.projector = None
-            if teacher_shape[-1] != student_shape[-1]:
-                self.projector = keras.layers.Dense(teacher_shape[-1], name="projector")
+            self.projector = auto_projector(teacher_shape, student_shape)
         if self.projector is not None:
             if not self.projector.built:
                 self.projector.build(student_shape)
@@ -168,8 +169,9 @@ class Objective(keras.layers.Layer):
         if not needs_one_shape or shapes_agree(teacher_shape, projected_shape):
             return
         behind = "" if projected_shape == student_shape else f", {projected_shape} when projected"
-        same_rank = len(teacher_shape) == len(student_shape)
-        if same_rank and teacher_shape[1:-1] == student_shape[1:-1]:
+        auto = auto_projector(teacher_shape, student_shape)
+        reached = student_shape if auto is None else auto.compute_output_shape(student_shape)
+        if shapes_agree(teacher_shape, tuple(reached)):
             remedy = 'Use projector="auto", or a layer that maps one to the other.'
         else:
             remedy = (

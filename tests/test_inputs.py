@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from keras_distill import DistillationInputs
 from keras_distill import pair_inputs
+from keras_distill import with_example_index
 from keras_distill.inputs import is_missing
 from keras_distill.inputs import unpack
 
@@ -105,6 +106,52 @@ def test_bare_pairs_are_not_paired_again():
     bare = tf.data.Dataset.from_tensors(DistillationInputs(X, X, X))
     with pytest.raises(ValueError, match="already yields DistillationInputs"):
         pair_inputs(bare, student=tf.negative)
+
+
+class TestWithExampleIndex:
+    @pytest.mark.parametrize("fields", [(X,), (X, Y), (X, Y, WEIGHTS)], ids=["x", "xy", "xyw"])
+    def test_number_goes_with_the_example(self, fields):
+        """A number that stays in its place while the examples are shuffled says nothing."""
+        dataset = tf.data.Dataset.from_tensor_slices(fields)
+        for epoch in range(2):
+            for inputs, *rest in with_example_index(dataset).shuffle(6, seed=epoch).batch(4):
+                index = inputs.example_index.numpy()
+                np.testing.assert_array_equal(inputs.student, X[index])
+                assert is_missing((inputs.teacher, inputs.teacher_outputs))
+                for tensor, expected in zip(rest, fields[1:], strict=True):
+                    np.testing.assert_array_equal(tensor, expected[index])
+
+    @pytest.mark.parametrize("x", [X, {"a": X, "b": Y}], ids=["tensor", "dict"])
+    def test_x_alone(self, x):
+        """A bare tensor could be iterated over, a dict taken for a batch of fields."""
+        dataset = with_example_index(tf.data.Dataset.from_tensor_slices(x)).batch(6)
+        ((inputs,),) = dataset
+        keras.tree.map_structure(np.testing.assert_array_equal, inputs.student, x)
+        np.testing.assert_array_equal(inputs.example_index, range(6))
+
+    @pytest.mark.parametrize("with_labels", [False, True])
+    def test_paired_inputs_keep_their_views(self, with_labels):
+        """`pair_inputs` comes first."""
+        fields = (X, Y) if with_labels else (X,)
+        paired = pair_inputs(tf.data.Dataset.from_tensor_slices(fields), teacher=tf.negative)
+        ((inputs, *rest),) = with_example_index(paired).batch(6)
+        np.testing.assert_array_equal(inputs.student, X)
+        np.testing.assert_array_equal(inputs.teacher, -X)
+        np.testing.assert_array_equal(inputs.example_index, range(6))
+        assert len(rest) == with_labels
+
+    def test_bare_inputs(self):
+        """A dataset whose elements are DistillationInputs: a tuple, but not of x and y."""
+        bare = tf.data.Dataset.from_tensor_slices(DistillationInputs(X, -X))
+        ((inputs,),) = with_example_index(bare).batch(6)
+        np.testing.assert_array_equal(inputs.teacher, -X)
+        np.testing.assert_array_equal(inputs.example_index, range(6))
+
+    def test_numbering_twice(self):
+        """After a shuffle the second numbers would be others, in every epoch."""
+        dataset = with_example_index(tf.data.Dataset.from_tensor_slices((X, Y)))
+        with pytest.raises(ValueError, match="already has an example_index"):
+            with_example_index(dataset)
 
 
 class TestUnpack:

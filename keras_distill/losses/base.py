@@ -41,7 +41,7 @@ class DistillationLoss(keras.losses.Loss):
             teacher, y_pred = _constant(y_true), _tensor(y_pred)
             self.check_shapes(tuple(teacher.shape), tuple(y_pred.shape))
             if self.same_shapes and None in teacher.shape:
-                teacher = _with_shape_of(y_pred, teacher)
+                teacher = with_shape_of(y_pred, teacher)
         return super().__call__(teacher, y_pred, sample_weight)
 
     def with_settings(self, **settings):
@@ -116,9 +116,17 @@ def _tensor(student):
     return student if hasattr(student, "shape") else keras.ops.convert_to_tensor(student)
 
 
-def _with_shape_of(student, teacher):
-    """Keeps sizes that only show at run time from broadcasting, too."""
+def with_shape_of(student, teacher, width=None):
+    """Keeps sizes that only show at run time from broadcasting, too.
+
+    Args:
+        student: A tensor.
+        teacher: A tensor that must have its shape.
+        width: The last size of the teacher, if that may differ from the student's.
+    """
     shape = tf.shape(student)
+    if width is not None:
+        shape = tf.concat([shape[:-1], [width]], axis=0)
     # XLA drops assertions, and TensorFlow's optimizer a reshape that it thinks needless.
     with tf.control_dependencies([tf.debugging.assert_equal(tf.shape(teacher), shape)]):
         return tf.reshape(teacher, shape)

@@ -37,8 +37,8 @@ class CRD(PerExampleLoss):
     random state are saved with the Distiller. They change in training only. Validation batches
     need indices into the same data set; leave `validate_with_teacher` off if they have none.
 
-    On several devices (`MirroredStrategy`, `MultiWorkerMirroredStrategy`) each has the whole
-    memory, and the new embeddings of all of them are gathered: the memories stay equal.
+    On several devices (`MirroredStrategy`) each has the whole memory, and the new embeddings of
+    all of them are gathered: the memories stay equal.
 
     Args:
         num_examples: Number of examples in the transfer set, an integer of 2 or more. The
@@ -84,8 +84,8 @@ class CRD(PerExampleLoss):
     >>> loss(np.ones((2, 8)), np.ones((2, 5))).shape
     TensorShape([])
 
-    Reference: Tian et al. 2020, https://arxiv.org/abs/1910.10699, eq. 10 to 19 and the memory of
-    the authors' code. Deviations: negatives are drawn with replacement, 1024 of them instead of
+    Reference: Tian et al. 2020, https://arxiv.org/abs/1910.10699, with the memory of the
+    authors' code. Deviations: negatives are drawn with replacement, 1024 of them instead of
     16384, which small data sets do not have; without labels they are any other examples; no 1e-7
     is added to the denominators of h, as the logarithms are computed without them.
     """
@@ -171,7 +171,7 @@ class CRD(PerExampleLoss):
 
     def _within_the_data_set(self, index):
         is_outside = ops.logical_or(index < 0, index >= self.num_examples)
-        message = f"example_index must be in 0 ... {self.num_examples - 1}, below num_examples."
+        message = f"example_index must be from 0 to {self.num_examples - 1}, below num_examples."
         if tf.executing_eagerly() and (outside := index[is_outside].numpy().tolist()):
             raise ValueError(f"{message} Received: {outside[:5]}.")
         # In a graph it shows when it runs. XLA drops assertions.

@@ -5,7 +5,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from keras_distill.arguments import check_positive
+from keras_distill.arguments import check_not_negative
 from keras_distill.losses.soft_targets import SoftmaxLoss
 from keras_distill.losses.soft_targets import log_softmax
 
@@ -88,7 +88,7 @@ class DIST(SoftmaxLoss):
         *,
         standardized=False,
     ):
-        check_positive(with_zero=True, inter_weight=inter_weight, intra_weight=intra_weight)
+        check_not_negative(inter_weight=inter_weight, intra_weight=intra_weight)
         super().__init__(
             temperature,
             teacher_from_logits,

@@ -5,7 +5,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from keras_distill.arguments import check_positive
+from keras_distill.arguments import check_not_negative
 from keras_distill.losses.base import shapes_agree
 from keras_distill.losses.soft_targets import SoftmaxLoss
 from keras_distill.losses.soft_targets import soft_target_kl
@@ -85,8 +85,7 @@ class DKD(SoftmaxLoss):
         *,
         standardized=False,
     ):
-        weights = {"target_weight": target_weight, "nontarget_weight": nontarget_weight}
-        check_positive(with_zero=True, **weights)
+        check_not_negative(target_weight=target_weight, nontarget_weight=nontarget_weight)
         super().__init__(
             temperature,
             teacher_from_logits,

@@ -35,9 +35,10 @@ class FeatureMSE(DistillationLoss):
     >>> float(loss(np.array([[1.0, 2.0]]), np.array([[1.0, 4.0]])))
     2.0
 
-    Reference: Romero et al. 2015, FitNets, https://arxiv.org/abs/1412.6550, eq. 3.
-    Deviation: the paper has half the squared norm, the sum over features; the mean
-    keeps the weight of an objective independent of the layer's width.
+    Reference: Romero et al. 2015, FitNets, https://arxiv.org/abs/1412.6550, eq. 3. Its
+    regressor is `Objective(projector="auto")`. Deviation: the paper has half the squared
+    norm, the sum over features; the mean keeps the weight of an objective independent of
+    the layer's width.
     """
 
     def __init__(self, reduction="sum_over_batch_size", name="feature_mse", dtype=None):

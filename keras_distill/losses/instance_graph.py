@@ -5,7 +5,7 @@ import itertools
 import keras
 from keras import ops
 
-from keras_distill.arguments import check_positive
+from keras_distill.arguments import check_not_negative
 from keras_distill.losses.base import DistillationLoss
 from keras_distill.losses.base import shapes_agree
 from keras_distill.losses.pairs import divide
@@ -102,8 +102,7 @@ class IRG(DistillationLoss):
                 'transformation must be "edges" or "vertices". '
                 f"Received: transformation={transformation!r}"
             )
-        check_positive(
-            with_zero=True,
+        check_not_negative(
             vertex_weight=vertex_weight,
             edge_weight=edge_weight,
             transformation_weight=transformation_weight,

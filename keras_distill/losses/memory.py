@@ -81,8 +81,9 @@ class EmbeddingMemory(keras.layers.Layer):
         rows = tf.reduce_logsumexp(products, axis=-1)
         if training:
             rows = _of_all_replicas(ops.stop_gradient(rows))
-        num_products = ops.cast(ops.shape(rows)[0] * ops.shape(products)[1], products.dtype)
-        log_mean = tf.reduce_logsumexp(rows) - ops.log(num_products)
+        # Of an empty batch the sum is 0, and stays so.
+        num_products = ops.maximum(ops.shape(rows)[0], 1) * ops.shape(products)[1]
+        log_mean = tf.reduce_logsumexp(rows) - ops.log(ops.cast(num_products, products.dtype))
         estimate = ops.stop_gradient(log_mean) + math.log(self.num_examples)
         is_set = self.log_normalizer > -math.inf
         log_normalizer = ops.where(is_set, self.log_normalizer, estimate)

@@ -32,8 +32,8 @@ def check_examples(loss, teacher_shape, student_shape):
     known = {size for size in sizes if size is not None}
     if min(len(teacher_shape), len(student_shape)) < 2 or len(known) > 1:
         raise ValueError(
-            f"{type(loss).__name__} compares features of the same examples, (batch, ...) with at "
-            f"least two axes. Received: teacher {teacher_shape}, student {student_shape}."
+            f"{type(loss).__name__} compares features of the same examples, at least two axes with "
+            f"the batch first. Received: teacher {teacher_shape}, student {student_shape}."
         )
     # A replica may get an empty batch, which counts 0.
     if any(0 < size < loss.smallest_batch for size in known):

@@ -58,9 +58,31 @@ def texts(width, name):
     return keras.Model(inputs, layers.Dense(CLASSES, name="logits")(x), name=name)
 
 
+def images_of_width_6(_, name):
+    return images(6, name)
+
+
+def connector():
+    """That of activation boundaries and overhauled features."""
+    return keras.Sequential([layers.Conv2D(8, 1, use_bias=False), layers.BatchNormalization()])
+
+
 CASES = {
+    "CRD": Case(
+        lambda: losses.CRD(NUM_EXAMPLES, feature_dim=5, num_negatives=6), "pooled", is_random=True
+    ),
+    "CorrelationCongruence": Case(losses.CorrelationCongruence),
+    "IRG": Case(losses.IRG, ["block_1", "block_2", "output"]),
+    "ProbabilisticTransfer": Case(losses.ProbabilisticTransfer),
+    "RKDAngle": Case(losses.RKDAngle, "hidden", model=texts),
+    "RKDDistance": Case(losses.RKDDistance, "hidden", model=texts),
+    "SimilarityPreserving": Case(losses.SimilarityPreserving),
     "FeatureMSE": Case(losses.FeatureMSE, projector="auto"),
     "FeatureCosine": Case(losses.FeatureCosine, "hidden", model=texts, projector="auto"),
+    "FSP": Case(losses.FSP, ["block_1", "block_2"], model=images_of_width_6),
+    "NeuronSelectivity": Case(losses.NeuronSelectivity),
+    "ActivationBoundaries": Case(losses.ActivationBoundaries, projector=connector),
+    "FeatureOverhaul": Case(lambda: losses.FeatureOverhaul(-0.5), projector=connector),
     "SoftTargetKL": Case(losses.SoftTargetKL, None),
     "SoftTargetCrossEntropy": Case(losses.SoftTargetCrossEntropy, None),
     "BinarySoftTargets": Case(losses.BinarySoftTargets, None),
@@ -92,7 +114,8 @@ def distiller_of(case, **compile_arguments):
         settings = {"objectives": [objective]}
     distiller = Distiller(student, teacher, alpha=0.5, **settings)
     distiller.compile(
-        keras.optimizers.Adam(0.01),
+        # Adam adds up the gradients of an embedding differently on two devices.
+        keras.optimizers.SGD(0.01),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         **compile_arguments,
     )

@@ -12,9 +12,11 @@ from keras_distill import losses
 
 # Those that compare teacher and student position by position.
 POINTWISE = [
+    losses.ActivationBoundaries,
     losses.BinarySoftTargets,
     losses.FeatureCosine,
     losses.FeatureMSE,
+    losses.FeatureOverhaul,
     losses.LogitsMSE,
     losses.SoftTargetCrossEntropy,
     losses.SoftTargetKL,
@@ -190,7 +192,8 @@ class TestMasks:
     @every_loss
     def test_masked_items_get_no_gradient(self, loss_class):
         """Not even a small one."""
-        teacher, student = (tf.constant(z) for z in uniform(5.0, (3, 5, 6)))
+        # Small: activations beyond their teacher's boundaries get none either.
+        teacher, student = (tf.constant(z) for z in uniform(1.0, (3, 5, 6)))
         kept = self.IDS > 0
         with tf.GradientTape() as tape:
             tape.watch(student)
@@ -288,6 +291,8 @@ class TestConfig:
             "logits_mse",
             "feature_mse",
             "feature_cosine",
+            "activation_boundaries",
+            "feature_overhaul",
         )
         assert loss_class(name="mine").name == "mine"
         with pytest.raises(ValueError, match="reduction"):

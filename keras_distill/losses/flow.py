@@ -1,0 +1,128 @@
+"""The flow of the solution procedure: how features change from one layer to a later one."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import ops
+
+from keras_distill.losses.base import DistillationLoss
+from keras_distill.losses.base import shapes_agree
+from keras_distill.losses.base import with_shape_of
+
+
+@keras.saving.register_keras_serializable(package="keras_distill")
+class FSP(DistillationLoss):
+    """Difference of the flows (FSP matrices) between two layers, such as a block's first and last.
+
+    ```
+    G_ij = mean over positions of first_i * last_j             for teacher and student
+    loss = mean over i, j of (G_ij of the teacher - G_ij of the student)^2
+    ```
+
+    first_i and last_j are channels of two feature maps of one model. Where these differ in height
+    or width, the larger is max-pooled to the size of the smaller. Teacher and student need the
+    same numbers of channels, not the same sizes. An order of the positions that both maps of a
+    model share does not matter, nor does a factor on one map that the other divides by.
+
+    Args:
+        reduction: Keras's reduction of the values over the batch. Defaults to
+            `"sum_over_batch_size"`.
+        name: Name of the loss, and of its entry in the history.
+        dtype: Dtype of the computation. Defaults to float32.
+
+    Call arguments:
+        y_true: List of the teacher's two feature maps, `(batch, height, width, channels)` each,
+            of known height, width and channels.
+        y_pred: List of the student's two, likewise.
+        sample_weight: Optional weights, `(batch,)`.
+
+    Raises:
+        ValueError: If there are not two feature maps on each side, or teacher and student differ
+            in their channels; if the student's have a Keras mask.
+
+    Example: one objective for each block, with a weight of its own.
+
+    ```python
+    kd.Objective(
+        kd.losses.FSP(),
+        teacher=["block_1/first", "block_1/last"],
+        student=["block_1/first", "block_1/last"],
+    )
+    ```
+
+    >>> import numpy as np
+    >>> first, last = np.ones((1, 4, 4, 2)), np.ones((1, 2, 2, 3))
+    >>> float(FSP()([first, last], [first, 3 * last]))
+    4.0
+
+    Reference: Yim et al. 2017, A Gift from Knowledge Distillation, section 3, equations 1 and 2,
+    https://openaccess.thecvf.com/content_cvpr_2017/html/Yim_A_Gift_From_CVPR_2017_paper.html.
+    Deviations: the paper has the squared norm, the sum over i and j; the mean keeps a weight
+    independent of the numbers of channels. The paper trains with this loss first and with the
+    labels afterwards; an Objective does both at once. Sizes that are no multiples of each other
+    are pooled over windows that overlap.
+    """
+
+    same_shapes = False
+    takes_lists = True
+    values_rank = 1
+
+    def __init__(self, reduction="sum_over_batch_size", name="fsp", dtype=None):
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+
+    def __call__(self, y_true, y_pred, sample_weight=None):
+        if any(getattr(features, "_keras_mask", None) is not None for features in y_pred):
+            raise ValueError(
+                "FSP compares whole feature maps: pooled, they have no positions that a mask could "
+                "leave out. Received: student features with a Keras mask. Tap a layer "
+                "behind which there is none."
+            )
+        return super().__call__(y_true, y_pred, sample_weight)
+
+    def check_shapes(self, teacher_shape, student_shape):
+        are_maps = all(
+            len(shapes) == 2 and all(len(s) == 4 and None not in s[1:] for s in shapes)
+            for shapes in (teacher_shape, student_shape)
+        )
+        if not are_maps:
+            raise ValueError(
+                "FSP compares two layers of each model: lists of two feature maps, (batch, "
+                "height, width, channels), of known sizes. Received: teacher "
+                f"{teacher_shape}, student {student_shape}. Give two paths to such layers."
+            )
+        for teacher, student in zip(teacher_shape, student_shape):
+            if not shapes_agree((teacher[0], teacher[-1]), (student[0], student[-1])):
+                raise ValueError(
+                    "FSP needs the same number of channels in the layers of teacher and student. "
+                    f"Received: teacher {teacher_shape}, student {student_shape}. Tap layers of "
+                    "one width, or use a loss that takes a projector."
+                )
+
+    def call(self, y_true, y_pred):
+        student = _flow(*y_pred)
+        teacher = with_shape_of(student, _flow(*y_true))
+        return ops.mean(ops.square(teacher - student), axis=(1, 2))
+
+
+def _flow(first, last):
+    """The FSP matrices, `(batch, channels of first, channels of last)`."""
+    size = [min(sizes) for sizes in zip(first.shape[1:3], last.shape[1:3])]
+    first, last = (_pooled(features, size) for features in (first, last))
+    return ops.einsum("bpi,bpj->bij", first, last) / (size[0] * size[1])
+
+
+def _pooled(features, size):
+    # Not ops.adaptive_max_pool: to 1x1, that of Keras 3.15 ends the process.
+    for axis, pooled_size in enumerate(size, start=1):
+        if features.shape[axis] != pooled_size:
+            windows = _windows(features.shape[axis], pooled_size)
+            # ops.max refuses a batch of none.
+            features = tf.reduce_max(ops.take(features, windows, axis=axis), axis=axis + 1)
+    return ops.reshape(features, (-1, size[0] * size[1], features.shape[-1]))
+
+
+def _windows(size, pooled_size):
+    """The positions that each pooled one covers, a row each; the last again where it is short."""
+    steps = np.arange(pooled_size)
+    first, end = steps * size // pooled_size, -(-(steps + 1) * size // pooled_size)
+    return np.minimum(first[:, None] + np.arange(max(end - first)), end[:, None] - 1)
