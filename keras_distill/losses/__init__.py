@@ -7,6 +7,8 @@ from keras_distill.losses.attention import AttentionMSE
 from keras_distill.losses.attention import AttentionRelationKL
 from keras_distill.losses.attention_transfer import AttentionTransfer
 from keras_distill.losses.contrastive import CRD
+from keras_distill.losses.correlations import DIST
+from keras_distill.losses.decoupled import DKD
 from keras_distill.losses.factor_transfer import FactorTransfer
 from keras_distill.losses.factor_transfer import paraphraser
 from keras_distill.losses.flow import FSP
@@ -17,6 +19,8 @@ from keras_distill.losses.knowledge_review import KnowledgeReview
 from keras_distill.losses.masked_generative import MaskedGenerative
 from keras_distill.losses.neuron_selectivity import NeuronSelectivity
 from keras_distill.losses.pkd import PKD
+from keras_distill.losses.rank_order import HardDarkRank
+from keras_distill.losses.rank_order import SoftDarkRank
 from keras_distill.losses.relations import CorrelationCongruence
 from keras_distill.losses.relations import ProbabilisticTransfer
 from keras_distill.losses.relations import RKDAngle
@@ -37,11 +41,14 @@ __all__ = [
     "BinarySoftTargets",
     "CRD",
     "CorrelationCongruence",
+    "DIST",
+    "DKD",
     "FSP",
     "FactorTransfer",
     "FeatureCosine",
     "FeatureMSE",
     "FeatureOverhaul",
+    "HardDarkRank",
     "IRG",
     "KnowledgeReview",
     "LogitsMSE",
@@ -52,6 +59,7 @@ __all__ = [
     "RKDAngle",
     "RKDDistance",
     "SimilarityPreserving",
+    "SoftDarkRank",
     "SoftTargetCrossEntropy",
     "SoftTargetKL",
     "VariationalInformation",

@@ -1,6 +1,7 @@
 """What the losses between two models' outputs have in common: domain and temperature."""
 
 import keras
+from keras import ops
 
 from keras_distill.losses.base import DistillationLoss
 from keras_distill.schedules import check_number
@@ -36,12 +37,14 @@ class OutputLoss(DistillationLoss):
         self.student_from_logits = student_from_logits
 
     def call(self, y_true, y_pred):
+        teacher = self.prepare(y_true, self.teacher_from_logits)
+        student = self.prepare(y_pred, self.student_from_logits)
+        return ops.cast(self.compare(teacher, student), self.dtype)
+
+    def prepare(self, outputs, from_logits):
+        """What `compare` gets of a model's outputs: logits."""
         # None: nobody declared anything, and a Distiller found no reason to doubt logits.
-        if self.teacher_from_logits is False:
-            y_true = self.logits_of(y_true)
-        if self.student_from_logits is False:
-            y_pred = self.logits_of(y_pred)
-        return self.compare(y_true, y_pred)
+        return self.logits_of(outputs) if from_logits is False else outputs
 
     def logits_of(self, probabilities):
         """Logits that give these probabilities."""

@@ -101,6 +101,10 @@ CASES = {
     "MaskedGenerative of channels": Case(
         lambda: losses.MaskedGenerative(masked="channels"), projector="auto", is_random=True
     ),
+    "DIST": Case(losses.DIST, None),
+    "DKD": Case(losses.DKD, None),
+    "HardDarkRank": Case(losses.HardDarkRank, "pooled"),
+    "SoftDarkRank": Case(losses.SoftDarkRank, "pooled"),
 }
 
 

@@ -321,3 +321,25 @@ def test_features_are_the_last_axis(loss_class):
     assert values.shape == (3, 5)
     flat = loss_class(reduction=None)(teacher.reshape(15, 6), student.reshape(15, 6))
     np.testing.assert_allclose(np.ravel(values), flat, rtol=1e-6)
+
+
+class WithLayer(losses.FeatureMSE):
+    """One that reads a batch's labels and training, and has a trained part."""
+
+    needs = ("labels", "training")
+
+    def __init__(self):
+        super().__init__()
+        self.layer = keras.layers.Dense(3)
+
+
+def test_a_copy_has_the_layers_and_the_batch_of_its_loss():
+    """With layers of its own they would never train; each copy must keep what others gave."""
+    loss = WithLayer()
+    labels = np.arange(3)
+    copied = loss.for_batch(labels=labels, training=True).with_settings(reduction="sum")
+    assert copied.layer is loss.layer
+    assert copied.labels is labels
+    assert copied.training
+    assert copied.reduction == "sum"
+    assert (loss.labels, loss.training, loss.reduction) == (None, False, "sum_over_batch_size")
