@@ -4,6 +4,8 @@ from keras import ops
 
 from keras_distill.losses.base import DistillationLoss
 from keras_distill.losses.base import shapes_agree
+from keras_distill.masks import keras_mask
+from keras_distill.masks import zero_masked
 
 
 class PerExampleLoss(DistillationLoss):
@@ -45,15 +47,12 @@ def check_examples(loss, teacher_shape, student_shape):
 
 def without_masked(teacher, student):
     """Both features with zeros where the student's mask leaves out positions that they have."""
-    mask = getattr(student, "_keras_mask", None)
+    mask = keras_mask(student)
     if mask is None or len(mask.shape) < 2:
         return teacher, student
-    return [_with_zeros(ops.convert_to_tensor(features), mask) for features in (teacher, student)]
-
-
-def _with_zeros(features, mask):
-    if not shapes_agree(tuple(mask.shape), tuple(features.shape)[: len(mask.shape)]):
-        return features
-    for _ in range(len(features.shape) - len(mask.shape)):
-        mask = ops.expand_dims(mask, -1)
-    return ops.where(mask, features, ops.zeros_like(features))
+    return [
+        zero_masked(mask, features)
+        if shapes_agree(tuple(mask.shape), tuple(features.shape)[: len(mask.shape)])
+        else features
+        for features in map(ops.convert_to_tensor, (teacher, student))
+    ]
