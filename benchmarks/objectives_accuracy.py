@@ -12,6 +12,7 @@ mean, and the difference to the student alone, seed by seed.
 import argparse
 import os
 import pathlib
+from typing import NamedTuple
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -47,21 +48,165 @@ def hint(loss, layer, weight, **kwargs):
     return kd.Objective(loss, layer, layer, weight=weight, name=f"{loss.name}_{layer}", **kwargs)
 
 
-def on_blocks(loss, weight, **kwargs):
-    """One objective for each of the three stages."""
-    return [hint(loss(), f"block_{stage}", weight, **kwargs) for stage in (1, 2, 3)]
+def on_stages(make_loss, weights, taps="block", **kwargs):
+    """One objective for each of the three stages, each with its weight."""
+    return [
+        hint(make_loss(stage), f"{taps}_{stage}", weight, **kwargs)
+        for stage, weight in enumerate(weights, 1)
+    ]
 
 
-# For each method the Distiller's arguments. Alpha 1: the labels, and no soft loss.
+def connector(width):
+    """A 1x1 convolution with a batch normalisation, as of AB and OFD."""
+    return keras.Sequential(
+        [layers.Conv2D(width, 1, use_bias=False), layers.BatchNormalization(momentum=0.9)]
+    )
+
+
+def mean_network(width):
+    """VID's regressor."""
+    return keras.Sequential(
+        [
+            layers.Conv2D(width, 1, use_bias=False, activation="relu"),
+            layers.Conv2D(width, 1, use_bias=False, activation="relu"),
+            layers.Conv2D(width, 1, use_bias=False),
+        ]
+    )
+
+
+def soft(loss, alpha):
+    return lambda task: {"alpha": alpha, "soft_loss": loss()}
+
+
+def with_labels(*objectives):
+    """The labels, no soft loss, and objectives that are made of the task."""
+    return lambda task: {"alpha": 1.0, "objectives": [o for make in objectives for o in make(task)]}
+
+
+def pooled(make_loss, weight):
+    return with_labels(lambda task: [hint(make_loss(task), "pooled", weight)])
+
+
+def overhaul(task):
+    """Sums over a stage, halved for each stage below the last, over 1,000."""
+    found = []
+    for stage, (size, width) in enumerate(zip((14, 7, 4), TEACHER_WIDTHS), 1):
+        norm = task.teacher.get_layer(f"before_{stage}")
+        loss = losses.FeatureOverhaul.from_batch_normalization(norm)
+        weight = size * size * width / 2 ** (3 - stage) / 1000
+        found.append(hint(loss, f"before_{stage}", weight, projector=connector(width)))
+    return found
+
+
+def factors(task):
+    """Its paraphraser first, on the teacher's features, for a sixth of the steps."""
+    features = keras.Model(task.teacher.input, task.teacher.get_layer("block_3").output)
+    paraphraser = losses.paraphraser(TEACHER_WIDTHS[-1])
+    paraphraser.compile(keras.optimizers.Adam(1e-3), "mse")
+    data = task.images.map(lambda x: (features(x, training=False),) * 2)
+    paraphraser.fit(data, steps_per_epoch=task.steps // 6, shuffle=False, verbose=0)
+    return [hint(losses.FactorTransfer(paraphraser), "block_3", 500.0)]
+
+
+def review(task):
+    taps = ["block_1", "block_2", "block_3", "pooled"]
+    return [kd.Objective(losses.KnowledgeReview(), taps, taps)]
+
+
+def graphs(task):
+    taps = ["block_2", "block_3", "logits"]
+    return [kd.Objective(losses.IRG(), taps, taps)]
+
+
+TEACHER_WIDTHS, STUDENT_WIDTHS = (16, 32, 64), (4, 8, 16)
+
+# For each method the Distiller's arguments. Weights of RepDistiller's scripts where it has them
+# (KD, FitNets, AT, SP, CC, VID, RKD, PKT, NST, CRD), else of the papers' code (DKD, OFD, FT, MGD),
+# else 1.
 METHODS = {
-    "alone": lambda: {"alpha": 1.0},
-    "soft targets (KD)": lambda: {"alpha": 0.1, "temperature": 4.0},
-    "logits MSE": lambda: {"alpha": 0.5, "soft_loss": losses.LogitsMSE()},
-    "hint (FitNets)": lambda: {
-        "alpha": 1.0,
-        "objectives": [hint(losses.FeatureMSE(), "block_2", 100.0, projector="auto")],
-    },
+    "alone": lambda task: {"alpha": 1.0},
+    "soft targets (KD)": soft(losses.SoftTargetKL, 0.1),
+    "KD, standardized": soft(lambda: losses.SoftTargetKL(2.0, standardized=True), 0.1),
+    "logits, squared": soft(losses.LogitsMSE, 0.5),
+    "DKD": soft(losses.DKD, 0.5),
+    "DIST": soft(lambda: losses.DIST(4.0), 1 / 3),
+    "FitNets": with_labels(
+        lambda task: [hint(losses.FeatureMSE(), "block_2", 100.0, projector="auto")]
+    ),
+    "cosine": with_labels(
+        lambda task: [hint(losses.FeatureCosine(), "pooled", 1.0, projector="auto")]
+    ),
+    "AT": with_labels(
+        lambda task: on_stages(
+            lambda _: losses.AttentionTransfer(), [1000 / 14**2, 1000 / 7**2, 1000 / 4**2]
+        )
+    ),
+    "NST": with_labels(lambda task: on_stages(lambda _: losses.NeuronSelectivity(), [50.0] * 3)),
+    "AB": with_labels(
+        lambda task: [
+            hint(
+                losses.ActivationBoundaries(),
+                "before_3",
+                1.0,
+                projector=connector(TEACHER_WIDTHS[-1]),
+            )
+        ]
+    ),
+    "OFD": with_labels(overhaul),
+    "VID": with_labels(
+        lambda task: [
+            hint(
+                losses.VariationalInformation(),
+                f"block_{stage}",
+                1.0,
+                projector=mean_network(width),
+            )
+            for stage, width in enumerate(TEACHER_WIDTHS, 1)
+        ]
+    ),
+    "FT": with_labels(factors),
+    "knowledge review": with_labels(review),
+    "MGD": with_labels(
+        lambda task: [
+            hint(
+                losses.MaskedGenerative(0.15, "channels"),
+                "block_3",
+                7e-5 * 4 * 4 * TEACHER_WIDTHS[-1],
+                projector="auto",
+            )
+        ]
+    ),
+    "RKD": with_labels(
+        lambda task: [hint(losses.RKDDistance(), "pooled", 25.0)],
+        lambda task: [hint(losses.RKDAngle(), "pooled", 50.0)],
+    ),
+    "SP": with_labels(lambda task: [hint(losses.SimilarityPreserving(), "block_3", 3000.0)]),
+    "CC": pooled(lambda task: losses.CorrelationCongruence(), 0.02),
+    "PKT": pooled(lambda task: losses.ProbabilisticTransfer(), 30000.0 / BATCH_SIZE),
+    "IRG": with_labels(graphs),
+    "DarkRank, hard": pooled(lambda task: losses.HardDarkRank(), 1.0),
+    "DarkRank, soft": pooled(lambda task: losses.SoftDarkRank(), 1.0),
+    "CRD": pooled(lambda task: losses.CRD(task.num_examples, labels=task.labels), 0.8),
+    "Sobolev": with_labels(
+        lambda task: [kd.Objective(losses.Sobolev(), "output", "output", name="gradients")]
+    ),
+    "Jacobian matching": with_labels(
+        lambda task: [kd.Objective(losses.JacobianMatching(), "output", "output", name="gradients")]
+    ),
 }
+
+
+class Task(NamedTuple):
+    """What a method may need before it begins."""
+
+    teacher: keras.Model
+    images: tf.data.Dataset
+    labels: np.ndarray
+    steps: int
+
+    @property
+    def num_examples(self):
+        return len(self.labels)
 
 
 def data_of(images, labels, seed):
@@ -71,17 +216,17 @@ def data_of(images, labels, seed):
     return data.map(lambda x, index, y: (kd.DistillationInputs(x, example_index=index), y))
 
 
-def train(settings, teacher, data, steps, seed):
+def train(method, data, task, seed):
     """Returns the student."""
     keras.utils.set_random_seed(seed)
-    student = network((8, 16, 32), 1, "student")
-    distiller = kd.Distiller(student, teacher, **settings)
-    schedule = keras.optimizers.schedules.CosineDecay(3e-3, steps)
+    student = network(STUDENT_WIDTHS, 1, "student")
+    distiller = kd.Distiller(student, task.teacher, **METHODS[method](task))
+    schedule = keras.optimizers.schedules.CosineDecay(3e-3, task.steps)
     distiller.compile(
         keras.optimizers.Adam(schedule),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
     )
-    distiller.fit(data, steps_per_epoch=steps, epochs=1, shuffle=False, verbose=0)
+    distiller.fit(data, steps_per_epoch=task.steps, epochs=1, shuffle=False, verbose=0)
     return student
 
 
@@ -99,7 +244,7 @@ def main():
     x_train, y_train, x_test, y_test = load_mnist(arguments.folder)
 
     keras.utils.set_random_seed(0)
-    teacher = network((32, 64, 128), 1, "teacher")
+    teacher = network(TEACHER_WIDTHS, 1, "teacher")
     teacher.compile(
         keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(2e-3, 3000)),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
@@ -112,7 +257,9 @@ def main():
         found = []
         for seed in range(arguments.seeds):
             data = data_of(x_train, y_train, seed)
-            student = train(METHODS[name](), teacher, data, arguments.steps, seed)
+            images = data.map(lambda inputs, y: inputs.student)
+            task = Task(teacher, images, y_train, arguments.steps)
+            student = train(name, data, task, seed)
             found.append(accuracy(student, x_test, y_test))
             keras.backend.clear_session()
         found = np.array(found)
