@@ -30,10 +30,13 @@ def current_recording():
 class Recording:
     """The outputs of the tapped layers in one forward pass."""
 
-    def __init__(self, taps):
+    def __init__(self, model, taps):
+        self.model = model
         self._taps = taps
         self.keys = {_key(layer, item) for layer, item in taps.values()}
         self._outputs = {}
+        # Of the pass, and what the model read, where gradients are to be taken.
+        self.tape = self.inputs = None
         self._graph = _current_graph()
 
     def __getitem__(self, path):
@@ -81,6 +84,13 @@ class Recording:
     def store(self, key, output, masks=()):
         """Stores an output, and the Keras masks of its tensors."""
         self._outputs.setdefault(key, []).append((output, masks))
+        self.watch(output)
+
+    def watch(self, tensors):
+        """Makes gradients by tensors possible, if the pass has a tape."""
+        for tensor in keras.tree.flatten(tensors) if self.tape is not None else ():
+            if isinstance(tensor, tf.Tensor) and tensor.dtype.is_floating:
+                self.tape.watch(tensor)
 
     def _is_elsewhere(self, tensor):
         return getattr(tensor, "graph", self._graph) is not self._graph
@@ -101,7 +111,7 @@ def record(model, paths):
         A `Recording`, to be read by path after the model has run.
     """
     taps = {path: find(model, path) for path in paths}
-    recording = Recording(taps)
+    recording = Recording(model, taps)
     layers = {id(layer): layer for layer, _ in taps.values()}.values()
     for layer in layers:
         _wrap(layer)

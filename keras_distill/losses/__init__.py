@@ -6,6 +6,9 @@ from keras_distill.losses.contrastive import CRD
 from keras_distill.losses.factor_transfer import FactorTransfer
 from keras_distill.losses.factor_transfer import paraphraser
 from keras_distill.losses.flow import FSP
+from keras_distill.losses.gradients import GradientNorm
+from keras_distill.losses.gradients import JacobianMatching
+from keras_distill.losses.gradients import Sobolev
 from keras_distill.losses.hints import FeatureCosine
 from keras_distill.losses.hints import FeatureMSE
 from keras_distill.losses.instance_graph import IRG
@@ -33,7 +36,9 @@ __all__ = [
     "FeatureCosine",
     "FeatureMSE",
     "FeatureOverhaul",
+    "GradientNorm",
     "IRG",
+    "JacobianMatching",
     "KnowledgeReview",
     "LogitsMSE",
     "MaskedGenerative",
@@ -42,6 +47,7 @@ __all__ = [
     "RKDAngle",
     "RKDDistance",
     "SimilarityPreserving",
+    "Sobolev",
     "SoftTargetCrossEntropy",
     "SoftTargetKL",
     "VariationalInformation",

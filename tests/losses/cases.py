@@ -96,6 +96,14 @@ CASES = {
     "MaskedGenerative of channels": Case(
         lambda: losses.MaskedGenerative(masked="channels"), projector="auto", is_random=True
     ),
+    "Sobolev": Case(losses.Sobolev, "output", is_random=True),
+    "JacobianMatching": Case(losses.JacobianMatching, "output"),
+    "GradientNorm": Case(
+        lambda: losses.GradientNorm(student_inputs="embedding"),
+        "output",
+        model=texts,
+        is_random=True,
+    ),
 }
 
 
