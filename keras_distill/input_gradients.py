@@ -104,8 +104,8 @@ def _gradients(objective, side, recording, activations, directions):
         raise ValueError(
             f"Objective {objective.name!r} takes the gradient by {where}, which must be one "
             f"floating-point tensor. Received: {received}. Name a layer whose output is one, "
-            f"such as {type(objective.loss).__name__}({side}_inputs='embedding') where the model reads "
-            "token ids, or cast images in the data set."
+            f"such as {type(objective.loss).__name__}({side}_inputs='embedding') where the model "
+            "reads token ids, or cast images in the data set."
         )
     directions = tf.cast(directions, output.dtype)
     gradients = [
