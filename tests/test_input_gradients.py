@@ -23,8 +23,10 @@ pytestmark = pytest.mark.filterwarnings("ignore:Gradients do not exist for varia
 @pytest.fixture
 def double():
     keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
     yield
     keras.config.set_floatx("float32")
+    keras.config.set_dtype_policy("float32")
 
 
 def mlp(width, name, num_inputs=INPUTS, num_outputs=OUTPUTS, **kwargs):
