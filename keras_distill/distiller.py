@@ -7,6 +7,8 @@ import tensorflow as tf
 
 from keras_distill import first_batch
 from keras_distill.destination import replaced_file
+from keras_distill.input_gradients import follow
+from keras_distill.input_gradients import student_gradients
 from keras_distill.inputs import DistillationInputs
 from keras_distill.inputs import is_missing
 from keras_distill.inputs import unpack
@@ -162,7 +164,7 @@ class Distiller(keras.Model):
                 f"Received: teacher={teacher!r}"
             )
         paths = {path for objective in self.objectives for path in objective.teacher_paths}
-        self._teacher_pass = TeacherPass(teacher, paths)
+        self._teacher_pass = TeacherPass(teacher, paths, self.objectives)
         self.supports_jit = self._teacher_pass.supports_jit
         self.train_function = self.test_function = None
 
@@ -200,7 +202,9 @@ class Distiller(keras.Model):
         """Returns the student's outputs."""
         if isinstance(inputs, DistillationInputs):
             inputs = inputs.student
-        return self.student(inputs, training=training)
+        recording = current_recording()
+        with follow(self.objectives, "student", self.student, recording, inputs) as inputs:
+            return self.student(inputs, training=training)
 
     @property
     def output_names(self):
@@ -277,7 +281,7 @@ class Distiller(keras.Model):
                 terms.append((1 - alpha) * parts["soft_loss"])
             self._update_teacher_metrics(pairs)
         if self.objectives:
-            learnt = self._student_taps.activations(current_recording(), y_pred)
+            learnt = self._learnt(current_recording(), y_pred, x.teacher_outputs)
             values = self._objective_losses(
                 x.teacher_outputs, learnt, y, sample_weight, example_index=index, training=training
             )
@@ -436,7 +440,12 @@ class Distiller(keras.Model):
         taught = self._teacher_pass(inputs, self._needs_teacher_output)
         with self._student_taps.record() as recording:
             y_pred = self(inputs, training=False)
-        return taught, self._student_taps.activations(recording, y_pred), y_pred
+        return taught, self._learnt(recording, y_pred, taught), y_pred
+
+    def _learnt(self, recording, y_pred, taught):
+        """The student's activations in a pass, and its input gradients."""
+        learnt = self._student_taps.activations(recording, y_pred)
+        return learnt | student_gradients(self.objectives, recording, learnt, taught)
 
     # Saving
 

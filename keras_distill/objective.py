@@ -81,6 +81,11 @@ class Objective(keras.layers.Layer):
                 f"projector must be None: {type(loss).__name__} compares several layers at once "
                 f"and has the layers that it needs. Received: projector={projector!r}"
             )
+        if getattr(loss, "on_input_gradients", False) and projector is not None:
+            raise ValueError(
+                f"projector must be None: {type(loss).__name__} compares the gradients of the "
+                f"models' outputs. Received: projector={projector!r}"
+            )
         # Activations arrive in the models' own dtypes; the loss computes in float32.
         super().__init__(name=name or loss.name, autocast=False)
         self.loss = loss
@@ -91,7 +96,7 @@ class Objective(keras.layers.Layer):
         self._loss_state = [
             value
             for value in keras.tree.flatten(list(vars(loss).values()))
-            if isinstance(value, (keras.layers.Layer, keras.Variable))
+            if isinstance(value, (keras.layers.Layer, keras.Variable, keras.random.SeedGenerator))
         ]
         # Behind it, as an "auto" one is when it is built: the optimizer saves its state in order.
         self.projector = projector
@@ -99,15 +104,38 @@ class Objective(keras.layers.Layer):
     @property
     def teacher_paths(self):
         """The paths of the teacher's activations, a list."""
-        return keras.tree.flatten(self.teacher)
+        return self._paths("teacher")
 
     @property
     def student_paths(self):
         """The paths of the student's activations, a list."""
-        return keras.tree.flatten(self.student)
+        return self._paths("student")
+
+    def _paths(self, side):
+        inputs = getattr(self.loss, f"{side}_inputs", None) if self.on_input_gradients else None
+        return keras.tree.flatten(getattr(self, side)) + ([] if inputs is None else [inputs])
+
+    @property
+    def on_input_gradients(self):
+        """Whether the loss is between gradients of the activations by the models' inputs."""
+        return getattr(self.loss, "on_input_gradients", False)
+
+    @property
+    def gradients_key(self):
+        """Where the input gradients are among the activations."""
+        return f"{self.name} input gradients"
+
+    @property
+    def directions_key(self):
+        """Where the directions of the input gradients are among the teacher's activations."""
+        return f"{self.name} directions"
 
     def pick(self, taught, learnt):
         """The teacher's and the student's part in two dicts from path to activation or shape."""
+        if self.on_input_gradients:
+            student = learnt[self.gradients_key]
+            # Without the teacher's where the loss does not read them.
+            return taught.get(self.gradients_key, student), student
         return tuple(
             [found[path] for path in paths] if isinstance(paths, list) else found[paths]
             for found, paths in ((taught, self.teacher), (learnt, self.student))
@@ -167,6 +195,8 @@ class Objective(keras.layers.Layer):
 
     def _check_shapes(self, teacher_shape, student_shape, projected_shape):
         needs_one_shape = getattr(self.loss, "same_shapes", True)
+        if self.on_input_gradients:
+            self.loss.check_shapes(teacher_shape, student_shape)
         if not needs_one_shape or shapes_agree(teacher_shape, projected_shape):
             return
         behind = "" if projected_shape == student_shape else f", {projected_shape} when projected"

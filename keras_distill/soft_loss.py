@@ -24,6 +24,11 @@ def check_soft_loss(soft_loss):
                 "soft_loss must be a keras.losses.Loss, or a dict or list of them, such as "
                 f"keras_distill.losses.SoftTargetKL(temperature=4.0). Received: {loss!r}"
             )
+        if getattr(loss, "on_input_gradients", False):
+            raise ValueError(
+                f"soft_loss compares outputs, and {type(loss).__name__} input gradients. Give it "
+                "in a keras_distill.Objective."
+            )
 
 
 class OutputPair(NamedTuple):

@@ -38,12 +38,15 @@ def current_recording():
 class Recording:
     """The outputs of the tapped layers in one forward pass."""
 
-    def __init__(self, taps):
+    def __init__(self, model, taps):
+        self.model = model
         self._taps = taps
         self.keys = {_key(layer, item) for layer, item in taps.values()}
         # Of the queries, keys and values inside a MultiHeadAttention, by layer.
         self.part_masks = {}
         self._outputs = {}
+        # Of the pass, and what the model read, where gradients are to be taken.
+        self.tape = self.inputs = None
         self._graph = _current_graph()
 
     def __getitem__(self, path):
@@ -88,6 +91,13 @@ class Recording:
     def store(self, key, output, masks=()):
         """Stores an output, and the Keras masks of its tensors."""
         self._outputs.setdefault(key, []).append((output, masks))
+        self.watch(output)
+
+    def watch(self, tensors):
+        """Makes gradients by tensors possible, if the pass has a tape."""
+        for tensor in keras.tree.flatten(tensors) if self.tape is not None else ():
+            if isinstance(tensor, tf.Tensor) and tensor.dtype.is_floating:
+                self.tape.watch(tensor)
 
     def _is_elsewhere(self, tensor):
         return getattr(tensor, "graph", self._graph) is not self._graph
@@ -108,7 +118,7 @@ def record(model, paths):
         A `Recording`, to be read by path after the model has run.
     """
     taps = {path: find(model, path) for path in paths}
-    recording = Recording(taps)
+    recording = Recording(model, taps)
     tapped = {id(layer): layer for layer, _ in taps.values()}
     layers = [*tapped.values(), *_attention_around(model, tapped)]
     for layer in layers:

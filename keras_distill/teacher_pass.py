@@ -4,6 +4,9 @@ import keras
 import tensorflow as tf
 
 from keras_distill.first_batch import check_float
+from keras_distill.input_gradients import check_not_carried
+from keras_distill.input_gradients import follow
+from keras_distill.input_gradients import teacher_gradients
 from keras_distill.inputs import is_missing
 from keras_distill.outputs import whole_output
 from keras_distill.taps import Taps
@@ -15,10 +18,12 @@ class TeacherPass:
     Args:
         teacher: A `keras.Model`, a function, or None.
         paths: Paths of the activations to return, as `Objective` takes them.
+        objectives: `Objective`s, of which those on input gradients get the teacher's.
     """
 
-    def __init__(self, teacher, paths):
+    def __init__(self, teacher, paths, objectives=()):
         self.teacher = teacher
+        self._objectives = objectives
         self._taps = Taps(teacher, paths)
         self._carried_taps = Taps(None, paths)
 
@@ -40,10 +45,12 @@ class TeacherPass:
             with_output: Whether to return the teacher's output as well, as "output".
         """
         if not is_missing(inputs.teacher_outputs):
-            outputs = inputs.teacher_outputs
+            check_not_carried(self._objectives)
+            outputs, recording = inputs.teacher_outputs, None
             activations = self._carried_taps.activations(None, outputs)
         else:
-            outputs, activations = self._run(inputs)
+            outputs, activations, recording = self._run(inputs)
+        activations |= teacher_gradients(self._objectives, recording, activations)
         if with_output:
             activations["output"] = whole_output(outputs)
         check_float(activations)
@@ -57,9 +64,12 @@ class TeacherPass:
                 "DistillationInputs(student=..., teacher_outputs=...)."
             )
         x = inputs.student if is_missing(inputs.teacher) else inputs.teacher
-        with self._taps.record() as recording:
+        with (
+            self._taps.record() as recording,
+            follow(self._objectives, "teacher", self.teacher, recording, x) as x,
+        ):
             if getattr(self.teacher, "_call_has_training_arg", False):
                 outputs = self.teacher(x, training=False)
             else:
                 outputs = self.teacher(x)
-        return outputs, self._taps.activations(recording, outputs)
+        return outputs, self._taps.activations(recording, outputs), recording

@@ -12,6 +12,9 @@ from keras_distill.losses.decoupled import DKD
 from keras_distill.losses.factor_transfer import FactorTransfer
 from keras_distill.losses.factor_transfer import paraphraser
 from keras_distill.losses.flow import FSP
+from keras_distill.losses.gradients import GradientNorm
+from keras_distill.losses.gradients import JacobianMatching
+from keras_distill.losses.gradients import Sobolev
 from keras_distill.losses.hints import FeatureCosine
 from keras_distill.losses.hints import FeatureMSE
 from keras_distill.losses.instance_graph import IRG
@@ -48,8 +51,10 @@ __all__ = [
     "FeatureCosine",
     "FeatureMSE",
     "FeatureOverhaul",
+    "GradientNorm",
     "HardDarkRank",
     "IRG",
+    "JacobianMatching",
     "KnowledgeReview",
     "LogitsMSE",
     "MaskedGenerative",
@@ -59,6 +64,7 @@ __all__ = [
     "RKDAngle",
     "RKDDistance",
     "SimilarityPreserving",
+    "Sobolev",
     "SoftDarkRank",
     "SoftTargetCrossEntropy",
     "SoftTargetKL",

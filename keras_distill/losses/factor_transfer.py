@@ -9,7 +9,7 @@ from keras_distill.arguments import check_rates
 from keras_distill.losses.base import DistillationLoss
 from keras_distill.losses.base import shapes_agree
 from keras_distill.losses.channels import check_channels
-from keras_distill.losses.hints import directions
+from keras_distill.losses.hints import unit_vectors
 
 _FACTOR = "factor"
 
@@ -233,4 +233,4 @@ def _frozen_up_to_factor(model):
 def _of_length_one(factors):
     shape = ops.shape(factors)
     flat = ops.reshape(factors, (shape[0], -1))
-    return ops.reshape(directions(flat), shape)
+    return ops.reshape(unit_vectors(flat), shape)

@@ -87,14 +87,14 @@ class FeatureCosine(DistillationLoss):
         super().__init__(name=name, reduction=reduction, dtype=dtype)
 
     def call(self, y_true, y_pred):
-        teacher, student = directions(y_true), directions(y_pred)
+        teacher, student = unit_vectors(y_true), unit_vectors(y_pred)
         # |a - b|^2 / 2 = 1 - <a, b> for unit vectors, without the cancellation near 0.
         cosine_loss = ops.sum(ops.square(teacher - student), axis=-1) / 2
         is_zero = ops.logical_or(ops.all(teacher == 0, -1), ops.all(student == 0, -1))
         return ops.where(is_zero, ops.ones_like(cosine_loss), cosine_loss)
 
 
-def directions(vectors):
+def unit_vectors(vectors):
     # Divided by the largest entry first, so that no square over- or underflows. The
     # scale cancels, and so does its gradient: it counts as a constant.
     largest = ops.stop_gradient(ops.max(ops.abs(vectors), axis=-1, keepdims=True))

@@ -105,6 +105,14 @@ CASES = {
     "DKD": Case(losses.DKD, None),
     "HardDarkRank": Case(losses.HardDarkRank, "pooled"),
     "SoftDarkRank": Case(losses.SoftDarkRank, "pooled"),
+    "Sobolev": Case(losses.Sobolev, "output", is_random=True),
+    "JacobianMatching": Case(losses.JacobianMatching, "output"),
+    "GradientNorm": Case(
+        lambda: losses.GradientNorm(student_inputs="embedding"),
+        "output",
+        model=texts,
+        is_random=True,
+    ),
 }
 
 
