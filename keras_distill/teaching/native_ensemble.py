@@ -8,6 +8,7 @@ from keras_distill import output_domain
 from keras_distill.losses.soft_targets import SoftTargetKL
 from keras_distill.teaching.online import Lesson
 from keras_distill.teaching.online import OnlineDistillation
+from keras_distill.teaching.online import ends
 from keras_distill.teaching.online import named
 
 
@@ -78,9 +79,7 @@ class NativeEnsemble(OnlineDistillation):
         branches = named("branches", branches)
         soft_loss = SoftTargetKL(temperature=3.0) if soft_loss is None else soft_loss
         if trunk is None:
-            raise ValueError(
-                "trunk must be a keras.Model, from which the gate reads. Received: None"
-            )
+            raise ValueError("trunk must be a keras.Model that the gate can read. Received: None")
         _check_branches(branches, soft_loss)
         super().__init__(
             branches,
@@ -91,6 +90,7 @@ class NativeEnsemble(OnlineDistillation):
             name=name,
         )
         self.gate = _default_gate(trunk, len(branches)) if gate is None else gate
+        _check_gate(self.gate, trunk, len(branches))
 
     @property
     def outputs_by_model(self):
@@ -113,11 +113,6 @@ class NativeEnsemble(OnlineDistillation):
 
 def _weighted_sum(branches, shares):
     """The sum of the branches' logits, `(batch, ...)`, with the shares, `(batch, branches)`."""
-    if shares.shape[1:] != (len(branches),):
-        raise ValueError(
-            f"gate must give a weight for each of {len(branches)} branches, (batch, branches). "
-            f"Received: shape {tuple(shares.shape)}."
-        )
     # Losses are computed in float32, too; of float16 logits a sum may overflow.
     stacked = ops.stack([ops.cast(logits, "float32") for logits in branches], axis=1)
     shape = (-1, len(branches), *[1] * (len(stacked.shape) - 2))
@@ -147,6 +142,16 @@ def _default_gate(trunk, num_branches):
         ],
         name="gate",
     )
+
+
+def _check_gate(gate, trunk, num_branches):
+    # The call builds it, too.
+    shape = tuple(gate(ends(trunk)[1]).shape)
+    if shape[1:] != (num_branches,):
+        raise ValueError(
+            f"gate must give a weight for each of {num_branches} branches, (batch, branches). "
+            f"Received: shape {shape}."
+        )
 
 
 def _check_branches(branches, soft_loss):

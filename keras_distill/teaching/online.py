@@ -48,7 +48,7 @@ class OnlineDistillation(keras.Model):
         check_soft_loss(soft_loss)
         check_number("weight", weight, "a number of at least 0", lambda w: w >= 0)
         # Keras scales the loss if this policy is mixed_float16.
-        policies = [model.dtype_policy for model in models.values()]
+        policies = [model.dtype_policy for model in (trunk, *models.values()) if model]
         policy = max(policies, key=lambda policy: policy.compute_dtype == "float16")
         # Each model casts its own inputs.
         super().__init__(name=name, dtype=policy, autocast=False)
@@ -83,9 +83,8 @@ class OnlineDistillation(keras.Model):
         model = self.models[name]
         if self.trunk is None:
             return model
-        is_sequential = isinstance(self.trunk, keras.Sequential)
-        inputs = self.trunk.inputs[0] if is_sequential else self.trunk.input
-        return keras.Model(inputs, model(self.trunk(inputs)), name=model.name)
+        inputs, features = ends(self.trunk)
+        return keras.Model(inputs, model(features), name=model.name)
 
     # What Keras calls
 
@@ -214,6 +213,12 @@ def named(argument, models):
             f"a name=. Received: {names}"
         )
     return dict(zip(names, models))
+
+
+def ends(trunk):
+    """A trunk's symbolic inputs and outputs, as they are nested."""
+    inputs = trunk.inputs[0] if isinstance(trunk, keras.Sequential) else trunk.input
+    return inputs, trunk(inputs)
 
 
 def _check_models(models, trunk):
