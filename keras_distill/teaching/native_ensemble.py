@@ -93,11 +93,11 @@ class NativeEnsemble(OnlineDistillation):
         _check_gate(self.gate, trunk, len(branches))
 
     @property
-    def outputs_by_model(self):
-        return {**super().outputs_by_model, "ensemble": None}
+    def _models_by_output(self):
+        return {**super()._models_by_output, "ensemble": None}
 
-    def outputs_of(self, features, training):
-        outputs = super().outputs_of(features, training)
+    def _outputs_of(self, features, training):
+        outputs = super()._outputs_of(features, training)
         shares = self.gate(features, training=training)
         return {**outputs, "ensemble": _weighted_sum(list(outputs.values()), shares)}
 

@@ -48,7 +48,7 @@ class OnlineDistillation(keras.Model):
         check_soft_loss(soft_loss)
         check_number("weight", weight, "a number of at least 0", lambda w: w >= 0)
         # Keras scales the loss if this policy is mixed_float16.
-        policies = [model.dtype_policy for model in (trunk, *models.values()) if model]
+        policies = [model.dtype_policy for model in _parts(models, trunk)]
         policy = max(policies, key=lambda policy: policy.compute_dtype == "float16")
         # Each model casts its own inputs.
         super().__init__(name=name, dtype=policy, autocast=False)
@@ -64,7 +64,7 @@ class OnlineDistillation(keras.Model):
         self.built = True
 
     @property
-    def outputs_by_model(self):
+    def _models_by_output(self):
         """Dict from the name of each output to the model that it is of; None: of several."""
         return dict(self.models)
 
@@ -100,7 +100,7 @@ class OnlineDistillation(keras.Model):
         """As `keras.Model.compile`; one loss, and a list of metrics, are for every output."""
         if loss is None:
             raise ValueError(
-                f"{type(self).__name__} needs compile(loss=...): models that learn from one "
+                f"{type(self).__name__} needs a loss in compile(): models that learn from one "
                 "another alone may agree on anything. Received: loss=None."
             )
         metrics, weighted_metrics = map(self._for_each_output, (metrics, weighted_metrics))
@@ -114,14 +114,14 @@ class OnlineDistillation(keras.Model):
     def _for_each_output(self, metrics):
         if not isinstance(metrics, (list, tuple)):
             return metrics
-        return {name: list(map(_copy, metrics)) for name in self.outputs_by_model}
+        return {name: list(map(_copy, metrics)) for name in self._models_by_output}
 
     def call(self, inputs, training=None):
         """Returns the dict of outputs."""
         features = inputs if self.trunk is None else self.trunk(inputs, training=training)
-        return self.outputs_of(features, training)
+        return self._outputs_of(features, training)
 
-    def outputs_of(self, features, training):
+    def _outputs_of(self, features, training):
         """The dict of outputs for the trunk's."""
         return {name: model(features, training=training) for name, model in self.models.items()}
 
@@ -130,7 +130,7 @@ class OnlineDistillation(keras.Model):
         if y is None or keras.tree.is_nested(y):
             raise ValueError(
                 f"{type(self).__name__} needs labels y, one tensor, which is that of every output. "
-                f"Received: y={keras.tree.map_structure(lambda _: '*', y)}."
+                f"Received: y of type {type(y).__name__}"
             )
         labels = dict.fromkeys(y_pred, y)
         weights = None if sample_weight is None else dict.fromkeys(y_pred, sample_weight)
@@ -145,7 +145,7 @@ class OnlineDistillation(keras.Model):
 
     def _pair(self, lesson, outputs, sample_weight=None, labels=None):
         names = lesson.teacher, lesson.student
-        models = [self.outputs_by_model[name] for name in names]
+        models = [self._models_by_output[name] for name in names]
         outputs = [outputs[name] for name in names]
         (pair,) = output_pairs(self.soft_loss, models, outputs, sample_weight, labels=labels)
         return pair._replace(name=lesson.student)
@@ -225,8 +225,8 @@ def _check_models(models, trunk):
     for name, model in models.items():
         if not (isinstance(model, keras.Model) and model.built and model.weights):
             raise ValueError(
-                f"{name} must be a built keras.Model with weights. Start it with a keras.Input, or "
-                f"call it once on a batch. Received: {model!r}"
+                "Models that learn together must be keras.Models that are built: start each with a "
+                f"keras.Input, or call it once on a batch. Received: {name}={model!r}"
             )
     if trunk is not None:
         if not (isinstance(trunk, keras.Model) and getattr(trunk, "inputs", None)):
@@ -245,12 +245,16 @@ def _check_models(models, trunk):
             "Models that learn together must have one output each, all of the same shape. "
             f"Received: {dict(zip(models, shapes))}"
         )
-    weights = [id(w) for model in (trunk, *models.values()) if model for w in model.weights]
+    weights = [id(weight) for model in _parts(models, trunk) for weight in model.weights]
     if len(set(weights)) < len(weights):
         raise ValueError(
             "Models that learn together must not hold the same layers, which would run twice and "
             "be two after loading: give those that they share as a trunk, where there is one."
         )
+
+
+def _parts(models, trunk):
+    return [*([] if trunk is None else [trunk]), *models.values()]
 
 
 def _copy(metric):
