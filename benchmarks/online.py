@@ -63,7 +63,7 @@ def head(name):
 
 
 def booster():
-    return network((14, 14, 16), 64, 128, name="booster")
+    return network((14, 14, 16), 32, 64, name="booster")
 
 
 def rocket(**settings):
@@ -82,7 +82,6 @@ def mutual_learning(**settings):
 # What is trained, and the outputs whose accuracies are averaged, for each row of the table.
 WAYS = [
     ("alone", whole, {"alone": ("",)}),
-    ("booster alone", lambda: keras.Sequential([trunk(), booster()]), {"booster alone": ("",)}),
     ("mutual learning", mutual_learning, {"a peer": ("first", "second")}),
     ("rocket launching", rocket, {"light net": ("light",), "booster": ("booster",)}),
     (
