@@ -163,9 +163,12 @@ class OnlineDistillation(keras.Model):
     def make_train_function(self, force=False):
         if self.train_function is None or force:
             super().make_train_function(force)
-            self.train_function = first_batch.checked(
-                self.train_function, self._check_batch, self.steps_per_execution
-            )
+            # Batches of several devices have no size in the graph, but one that is put back has:
+            # Keras weighs the losses in its history by it.
+            if self.distribute_strategy.num_replicas_in_sync == 1:
+                self.train_function = first_batch.checked(
+                    self.train_function, self._check_batch, self.steps_per_execution
+                )
 
     def _check_batch(self, batch):
         x, *_ = keras.utils.unpack_x_y_sample_weight(

@@ -83,7 +83,9 @@ def test_on_two_devices(way, two_devices):
             model.compile(
                 keras.optimizers.SGD(0.1, momentum=0.9), linear.CROSS_ENTROPY, metrics=["accuracy"]
             )
-        histories.append(model.fit(data, epochs=2, shuffle=False, verbose=0, validation_data=data).history)
+        histories.append(
+            model.fit(data, epochs=2, shuffle=False, verbose=0, validation_data=data).history
+        )
         weights.append(model.get_weights())
     for one, two in zip(*weights):
         np.testing.assert_allclose(two, one, atol=1e-6)
