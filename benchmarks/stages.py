@@ -5,8 +5,9 @@
 The folder has the four idx .gz files of MNIST or of Fashion-MNIST. All networks are dense, on
 images of 14x14; all learn from the same 5,000 labelled images, with the same number of epochs in
 total for every model (an assistant's, and earlier generations', come on top). Each seed has a
-teacher of its own. The settings are tuned on nothing. Prints the accuracy on the test set in percent, mean and
-standard deviation, and the difference to the row that it is compared with, seed by seed.
+teacher of its own. The settings are tuned on nothing. Prints the accuracy on the test set in
+percent, mean and standard deviation, and the difference to the row that it is compared with, seed
+by seed.
 """
 
 import argparse

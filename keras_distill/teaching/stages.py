@@ -50,7 +50,8 @@ class Stage:
         if not (isinstance(name, str) and name):
             raise ValueError(f"A stage's name must be a string. Received: name={name!r}")
         check_integers(epochs=epochs)
-        if not all(isinstance(layer, keras.layers.Layer) for layer in frozen):
+        is_list = isinstance(frozen, (list, tuple))
+        if not (is_list and all(isinstance(layer, keras.layers.Layer) for layer in frozen)):
             raise ValueError(
                 "frozen must be a list of layers of the student, such as student.layers[4:]. "
                 f"Received: frozen={frozen!r}"
@@ -106,7 +107,8 @@ def fit_stages(student, teacher, stages, x, y=None, *, folder=None, seed=None, *
         stages: List of `Stage`s with names of their own.
         x, y: The data, as of `fit`. A stage without a loss leaves y out, also that of a
             `tf.data.Dataset`; of other generators of data it cannot.
-        folder: Folder of this run alone, or None. What is trained is written there.
+        folder: Folder of this run alone, or None. What is trained is written there, by one
+            process: not for several workers.
         seed: Integer, the seed of the random numbers in the first stage (those of new
             projectors, for instance), plus 1 in each later one, so that a run that goes on
             in a later stage gets the same ones. None: none is set.
@@ -179,7 +181,7 @@ def check_stages(stages, student):
         if missing := [layer.name for layer in stage.frozen if layer not in layers]:
             raise ValueError(
                 f"Stage {stage.name!r}: frozen must be layers of the student. Received: {missing}, "
-                f"which student {student.name!r} does not have."
+                "which it does not have."
             )
 
 
@@ -259,4 +261,6 @@ def _settings(student, teacher, stages):
 
 
 def _layers_of(student):
-    return list(student._flatten_layers(include_self=False))
+    # What is no model at all, the Distiller says.
+    is_model = isinstance(student, keras.Model)
+    return list(student._flatten_layers(include_self=False)) if is_model else []
