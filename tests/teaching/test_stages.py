@@ -323,7 +323,7 @@ class TestBadInput:
             Stage(**{"name": "a", "epochs": 1} | arguments)
 
     def test_student(self, teacher):
-        with pytest.raises(ValueError, match="student must be a keras.Model"):
+        with pytest.raises(ValueError, match=r"student must be a keras\.Model"):
             fit_stages("student", teacher, [Stage("a", epochs=1)], X, Y, **FIT)
 
     def test_epochs_for_all(self, teacher):
