@@ -39,6 +39,7 @@ from keras_distill.inputs import pair_inputs
 from keras_distill.inputs import with_example_index
 from keras_distill.layer_mapping import layer_objectives
 from keras_distill.objective import Objective
+from keras_distill.pruning import Pruning
 from keras_distill.store import TeacherStore
 from keras_distill.teachers import HubLayer
 
@@ -50,6 +51,7 @@ __all__ = [
     "HubLayer",
     "ImageMetadata",
     "Objective",
+    "Pruning",
     "TFLiteReport",
     "TeacherStore",
     "TextMetadata",
