@@ -25,11 +25,11 @@ class Pruning(keras.callbacks.Callback):
     kernel       = mask * kernel                         after every batch
     ```
 
-    Every `frequency` steps, and when `fit` ends, the masks are made anew from the weights. A weight
-    that is zero is the smallest there is: as long as the sparsity does not fall, it stays zero. What
-    is left is plain zeros in the student's own weights, so `save` and every export have them, and
-    nothing is to be removed before. LiteRT files store the zeros, too: what gets smaller is the
-    compressed file, as an app is shipped, not the file itself.
+    Every `frequency` steps, and when `fit` ends, the masks are made anew from the weights. A
+    weight that is zero is the smallest there is: as long as the sparsity does not fall, it stays
+    zero. What is left is plain zeros in the student's own weights, so `save` and every export
+    have them, and nothing is to be removed before. LiteRT files store the zeros, too: what gets
+    smaller is the compressed file, as an app is shipped, not the file itself.
 
     Pruned are the kernels of Dense, EinsumDense, convolutions and recurrent layers, as far as they
     are trained; biases, normalization, embeddings and depthwise convolutions are left whole.

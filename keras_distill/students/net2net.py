@@ -81,6 +81,7 @@ def net2net_wider(model, layer_name, width, *, noise=0.0, seed=None):
 
     Example:
 
+    >>> from keras_distill.students import mlp
     >>> student = mlp((20,), 3, depth=2, width=8)
     >>> wider = net2net_wider(student, "hidden_1", 12, seed=0)
     >>> wider.get_layer("hidden_1").units
@@ -93,8 +94,8 @@ def net2net_wider(model, layer_name, width, *, noise=0.0, seed=None):
     check_integers(width=width)
     if not _is_product(layer) or not _is_elementwise(layer):
         raise ValueError(
-            "layer_name must name a Dense or Conv layer that is not grouped, in channels_last, with "
-            f"an activation of each channel by itself. Received: {_described(layer)}"
+            "layer_name must name a Dense or Conv layer that is not grouped, in channels_last, "
+            f"with an activation of each channel by itself. Received: {_described(layer)}"
         )
     num_channels = layer.kernel.shape[-1]
     if width <= num_channels:
@@ -147,6 +148,7 @@ def net2net_deeper(model, layer_name, *, kernel_size=None, normalization_data=No
 
     Example:
 
+    >>> from keras_distill.students import mlp
     >>> student = mlp((20,), 3, depth=2, width=8)
     >>> deeper = net2net_deeper(student, "hidden_2")
     >>> deeper.get_layer("hidden_2_deeper").units
@@ -158,9 +160,9 @@ def net2net_deeper(model, layer_name, *, kernel_size=None, normalization_data=No
     name = f"{layer_name}_deeper" if name is None else name
     if not _is_idempotent(layer):
         raise ValueError(
-            "layer_name must name a Dense or Conv layer, an Activation or a ReLU, in channels_last, "
-            "with linear, relu or relu6: only those change nothing when they come twice. Received: "
-            f"{_described(layer)}"
+            "layer_name must name a Dense or Conv layer, an Activation or a ReLU, in "
+            "channels_last, with linear, relu or relu6: only those change nothing when they come "
+            f"twice. Received: {_described(layer)}"
         )
     if taken := {f"{name}{end}" for end in ("", "_normalization", "_activation")}.intersection(
         layer.name for layer in model.layers
@@ -231,7 +233,7 @@ class _Widening:
 
     def call(self, new, *args, **kwargs):
         old, _ = self._pairs[id(new)]
-        inputs = keras.tree.flatten((args, kwargs))
+        inputs = [x for x in keras.tree.flatten((args, kwargs)) if hasattr(x, "shape")]
         channels = [self._channels[id(x)][1:] if id(x) in self._channels else None for x in inputs]
         is_touched = old is self._layer or any(c is not None for c in channels)
         if id(new) in self._called and (is_touched or id(new) in self._changes):
@@ -256,19 +258,20 @@ class _Widening:
         is_last = getattr(old, "axis", -1) in (-1, rank - 1)
         if isinstance(old, keras.layers.Concatenate) and is_last:
             return _concatenated(inputs, channels), {}
+        if len(inputs) > 1:
+            raise self._error(old, "joins channels of which not all are copied alike")
         sources, length = channels[0]
         if _is_product(old):
             counts = np.bincount(sources, minlength=length)
             return None, {"kernel": _taken(sources, -2, counts[sources])}
-        is_channelwise = isinstance(old, _CHANNELWISE) and _is_elementwise(old)
-        if is_channelwise and _is_channels_last(old):
+        by_channel = _is_elementwise(old) and _is_channels_last(old)
+        if by_channel and isinstance(old, _CHANNELWISE):
             return channels[0], {}
         if isinstance(old, keras.layers.BatchNormalization) and is_last:
             names = ("gamma", "beta", "moving_mean", "moving_variance")
             return channels[0], dict.fromkeys(names, _taken(sources, 0))
-        if isinstance(old, _DEPTHWISE) and old.depth_multiplier == 1 and _is_channels_last(old):
-            if _is_elementwise(old):
-                return channels[0], {"kernel": _taken(sources, -2), "bias": _taken(sources, 0)}
+        if by_channel and isinstance(old, _DEPTHWISE) and old.depth_multiplier == 1:
+            return channels[0], {"kernel": _taken(sources, -2), "bias": _taken(sources, 0)}
         places = inputs[0].shape[1:-1]
         if isinstance(old, keras.layers.Flatten) and _is_channels_last(old) and None not in places:
             starts = length * np.arange(math.prod(places))[:, None]

@@ -1,6 +1,7 @@
 """Plain networks of any depth: shallow and wide, or deep and thin, with as many parameters."""
 
 import bisect
+import itertools
 
 import keras
 
@@ -59,7 +60,7 @@ def plain_cnn(
 
     >>> student = plain_cnn((28, 28, 1), 10, depth=8, num_parameters=20_000)
     >>> student.count_params()
-    19818
+    19888
 
     Reference: Romero et al. 2015, FitNets (deep and thin), https://arxiv.org/abs/1412.6550; Ba &
     Caruana 2014 (shallow and wide), https://arxiv.org/abs/1312.6184. Deviations: batch
@@ -82,9 +83,8 @@ def plain_cnn(
     x = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(images)
     ends = {depth - depth * stage // num_stages for stage in range(num_stages)}
     for number, channels in enumerate(_widths(depth, width, num_parameters, count), start=1):
-        x = keras.layers.Conv2D(channels, 3, padding="same", use_bias=False, name=f"conv_{number}")(
-            x
-        )
+        convolution = {"padding": "same", "use_bias": False, "name": f"conv_{number}"}
+        x = keras.layers.Conv2D(channels, 3, **convolution)(x)
         # Keras's 0.99 needs a thousand steps to see what the network has learned.
         x = keras.layers.BatchNormalization(momentum=0.9)(x)
         x = keras.layers.ReLU(name=f"hidden_{number}")(x)
@@ -153,7 +153,7 @@ def mlp(
 
     def count(widths):
         sizes = (num_inputs, *widths, num_classes)
-        return fixed + sum((n + 1) * m for n, m in zip(sizes, sizes[1:]))
+        return fixed + sum((n + 1) * m for n, m in itertools.pairwise(sizes))
 
     for number, units in enumerate(_widths(depth, width, num_parameters, count), start=1):
         x = keras.layers.Dense(
