@@ -24,12 +24,12 @@ import keras_distill as kd
 from keras_distill.export import litert
 
 SPARSITIES = (0.0, 0.5, 0.75, 0.9, 0.95)
-NUM_IMAGES, BATCH_SIZE = 20_000, 128
-NUM_PARAMETERS = 20_000
+NUM_IMAGES, BATCH_SIZE = 20_000, 64
+NUM_PARAMETERS = 12_000
 # Learning rate and steps of the teaching, and of the pruning after it.
-TEACHING, PRUNING = (3e-3, 800), (2e-3, 500)
+TEACHING, PRUNING = (3e-3, 600), (2e-3, 400)
 # The sparsity rises for the first steps of the pruning; the others mend what it broke.
-RISING_STEPS, FREQUENCY = 300, 20
+RISING_STEPS, FREQUENCY = 250, 10
 CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
@@ -49,7 +49,7 @@ def read_idx(path, offset):
 
 def train_teacher(x, y):
     keras.utils.set_random_seed(0)
-    teacher = kd.students.plain_cnn((28, 28, 1), 10, depth=4, width=48, num_stages=2)
+    teacher = kd.students.plain_cnn((28, 28, 1), 10, depth=3, width=32, num_stages=3)
     teacher.compile(keras.optimizers.Adam(cosine(3e-3, 600)), CROSS_ENTROPY)
     batches = tf.data.Dataset.from_tensor_slices((x, y)).shuffle(len(x), seed=0)
     teacher.fit(batches.batch(BATCH_SIZE).repeat(), steps_per_epoch=600, shuffle=False, verbose=0)

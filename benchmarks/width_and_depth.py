@@ -22,11 +22,11 @@ import keras_distill as kd
 SHAPE, NUM_CLASSES = (16, 16, 3), 10
 NUM_IMAGES, BATCH_SIZE = 10_000, 64
 SHALLOW, DEEP, WIDTH = 2, 10, 16
-NUM_STEPS, LEARNING_RATE = 1500, 3e-3
-TEACHER, TEACHER_STEPS = {"depth": 6, "width": 96}, 1500
+NUM_STEPS, LEARNING_RATE = 1000, 3e-3
+TEACHER, TEACHER_STEPS = {"depth": 6, "width": 48}, 1000
 # Both are behind the first pooling, so they have one size.
 TEACHER_HINT, STUDENT_HINT = "hidden_4", "hidden_6"
-HINT_STEPS = 500
+HINT_STEPS = 300
 CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 

@@ -4,6 +4,7 @@ import math
 
 import keras
 import numpy as np
+import tensorflow as tf
 from keras import ops
 
 from keras_distill.arguments import check_integers
@@ -109,7 +110,8 @@ class Pruning(keras.callbacks.Callback):
         self._prune()
 
     def _step(self):
-        return int(self.model.optimizer.iterations)
+        # A variable of several devices is no number.
+        return int(tf.identity(self.model.optimizer.iterations.value))
 
     def _prune(self):
         step = self._step()

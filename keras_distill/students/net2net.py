@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from keras_distill.arguments import check_integers
+from keras_distill.students.rebuilding import as_functional
 from keras_distill.students.rebuilding import copied
 from keras_distill.students.rebuilding import rebuild
 
@@ -202,7 +203,8 @@ def net2net_deeper(model, layer_name, *, kernel_size=None, normalization_data=No
     kernel[tuple((length - 1) // 2 for length in size)] = np.eye(width)
     inserted[0].kernel.assign(kernel)
     if normalization_data is not None:
-        features = keras.Model(model.inputs, layer.output)(normalization_data, training=False)
+        until_layer = keras.Model(as_functional(model).input, layer.output)
+        features = until_layer(normalization_data, training=False)
         _undo(inserted[1], np.asarray(features, "float64"))
     return deeper
 
@@ -377,4 +379,4 @@ def _copy_weights(old, new):
 
 
 def _described(layer):
-    return f"{layer.name!r}, a {type(layer).__name__}"
+    return f"the {type(layer).__name__} {layer.name!r}"

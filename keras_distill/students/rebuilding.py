@@ -18,15 +18,21 @@ def rebuild(model, clone_layer, call_layer):
     Raises:
         ValueError: If the model is neither Functional nor Sequential, or not built.
     """
+    graph = as_functional(model)
+    return keras.models.clone_model(graph, clone_function=clone_layer, call_function=call_layer)
+
+
+def as_functional(model):
+    """The model, or of a Sequential one a Functional model with the same layers."""
     if isinstance(model, keras.Sequential) and model.built:
-        model = keras.Model(model.inputs, model.outputs, name=model.name)
+        return keras.Model(model.inputs[0], model.outputs[0], name=model.name)
     # Keras makes a Functional of a keras.Model; no public name tells.
     if not hasattr(model, "_run_through_graph"):
         raise ValueError(
             "model must be a Functional keras.Model, or a Sequential one that is built: others do "
             f"not know how their layers are connected. Received: model={model!r}"
         )
-    return keras.models.clone_model(model, clone_function=clone_layer, call_function=call_layer)
+    return model
 
 
 def copied(layer):
