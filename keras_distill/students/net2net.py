@@ -239,7 +239,7 @@ class _Widening:
         channels = [self._channels[id(x)][1:] if id(x) in self._channels else None for x in inputs]
         is_touched = old is self._layer or any(c is not None for c in channels)
         if id(new) in self._called and (is_touched or id(new) in self._changes):
-            raise self._error(old, "is called more than once")
+            raise ValueError(self._problem(old, "is called more than once"))
         self._called.add(id(new))
         if not is_touched:
             return new(*args, **kwargs)
@@ -261,7 +261,7 @@ class _Widening:
         if isinstance(old, keras.layers.Concatenate) and is_last:
             return _concatenated(inputs, channels), {}
         if len(inputs) > 1:
-            raise self._error(old, "joins channels of which not all are copied alike")
+            raise ValueError(self._problem(old, "reads several inputs"))
         sources, length = channels[0]
         if _is_product(old):
             counts = np.bincount(sources, minlength=length)
@@ -278,7 +278,7 @@ class _Widening:
         if isinstance(old, keras.layers.Flatten) and _is_channels_last(old) and None not in places:
             starts = length * np.arange(math.prod(places))[:, None]
             return ((starts + sources).ravel(), length * math.prod(places)), {}
-        raise self._error(old, "cannot read copies of channels")
+        raise ValueError(self._problem(old, "cannot read copies of channels"))
 
     def check_outputs(self, wider):
         if any(id(output) in self._channels for output in wider.outputs):
@@ -298,8 +298,8 @@ class _Widening:
                 change = changes.get(from_variable.name)
                 to_variable.assign(value if change is None else change(value))
 
-    def _error(self, old, problem):
-        return ValueError(
+    def _problem(self, old, problem):
+        return (
             f"{self._layer.name!r} cannot be widened: its output reaches {_described(old)}, which "
             f"{problem}. Give a layer whose output reaches a Dense or Conv layer by activations, "
             "poolings, dropout, batch normalization, depthwise convolutions, Concatenate and "

@@ -60,6 +60,7 @@ def test_each_layer_keeps_name_shape_and_activation(settings):
     assert student.get_layer("dilated").kernel_size == (1, 1)
     for kept in ("stem", "shortcut"):
         assert student.get_layer(kept).kernel_size == model.get_layer(kept).kernel_size
+    assert student({"image": np.ones((2, 16, 16, 3))})["logits"].shape == (2, 4)
     assert set(student.input) == {"image"}
     assert set(student.output) == {"logits"}
 

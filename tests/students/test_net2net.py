@@ -141,7 +141,7 @@ class TestWider:
         x = np.random.default_rng(0).uniform(0, 1, (4, 32, 32, 3)).astype("float32")
         wider = net2net_wider(model, "conv2d_1", 40, seed=0)
         assert_same_function(wider, model, [x])
-        with pytest.raises(ValueError, match="reaches the Add 'add', which joins channels"):
+        with pytest.raises(ValueError, match="reaches the Add 'add', which reads several inputs"):
             net2net_wider(model, "conv2d", 40)
 
 
@@ -159,7 +159,10 @@ class TestCannotBeWidened:
     @pytest.mark.parametrize(
         ("build", "message"),
         [
-            (lambda x: layers.Add(name="sum")([x, x]), "reaches the Add 'sum', which joins"),
+            (
+                lambda x: layers.Add(name="sum")([x, x]),
+                "reaches the Add 'sum', which reads several inputs",
+            ),
             (lambda x: layers.LayerNormalization(name="norm")(x), "LayerNormalization 'norm'"),
             (lambda x: layers.Softmax(name="soft")(x), "the Softmax 'soft'"),
             (lambda x: layers.Activation("softmax", name="soft")(x), "the Activation 'soft'"),
@@ -179,13 +182,18 @@ class TestCannotBeWidened:
             ("last", 6, {}, "its channels are an output of the model"),
             ("nowhere", 6, {}, "layer_name must name a layer of the model"),
             ("norm", 6, {}, "layer_name must name a Dense or Conv layer that is not grouped"),
+            ("first", 6, {}, "is not grouped, in channels_last"),
             ("hidden", 4, {}, "width must be more than the 4 of 'hidden'"),
             ("hidden", 4.5, {}, "width must be an integer"),
             ("hidden", 6, {"noise": -1.0}, "noise must be a number of 0 or more"),
         ],
     )
     def test_arguments(self, layer_name, width, settings, message):
-        model = blocked(layers.BatchNormalization(name="norm"))
+        inputs = keras.Input((3, 4, 4))
+        x = layers.Conv2D(5, 3, data_format="channels_first", name="first")(inputs)
+        x = layers.Dense(4, name="hidden")(layers.Flatten()(x))
+        x = layers.BatchNormalization(name="norm")(x)
+        model = keras.Model(inputs, layers.Dense(2, name="last")(x))
         with pytest.raises(ValueError, match=message):
             net2net_wider(model, layer_name, width, **settings)
 
