@@ -85,8 +85,8 @@ def test_it_is_taught_saved_and_exported(settings, tmp_path):
     distiller = kd.Distiller(student, teacher, alpha=0.0, objectives=[objective])
     distiller.compile(keras.optimizers.Adam(1e-2))
     before = student.get_layer("conv_2_spatial").kernel.numpy()
-    losses = distiller.fit(x, epochs=15, verbose=0).history["loss"]
-    assert losses[-1] < 0.8 * losses[0]
+    losses = distiller.fit(x, epochs=8, verbose=0).history["loss"]
+    assert losses[-1] < 0.9 * losses[0]
     assert np.abs(student.get_layer("conv_2_spatial").kernel - before).max() > 1e-3
     student.save(tmp_path / "student.keras")
     loaded = keras.models.load_model(tmp_path / "student.keras")
