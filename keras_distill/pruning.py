@@ -13,7 +13,7 @@ from keras_distill.schedules import is_schedule
 from keras_distill.schedules import value_at
 
 _KERNELS = ("kernel", "recurrent_kernel", "pointwise_kernel")
-# Few weights, each of them needed: Zhu & Gupta 2017, section 4.1, leave them whole.
+# Few weights, each of them needed: Zhu & Gupta 2017 leave them whole.
 _LEFT_WHOLE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
 _CHECKED_STEPS = 200
 
@@ -142,8 +142,10 @@ class Pruning(keras.callbacks.Callback):
         return sparsity
 
     def _check_schedule(self):
-        first, steps = self._step(), self.params.get("steps")
-        last = first + steps * self.params.get("epochs", 1) if steps else first
+        first, steps = self._step(), self.params.get("steps") or 0
+        # What a backup has brought back is not trained again.
+        num_epochs = self.params.get("epochs", 1) - (self.model._initial_epoch or 0)
+        last = first + steps * num_epochs
         if is_schedule(self.sparsity):
             for step in np.unique(np.linspace(first, last, _CHECKED_STEPS).astype(int)):
                 self._sparsity_at(int(step))

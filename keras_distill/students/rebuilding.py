@@ -13,7 +13,7 @@ def rebuild(model, clone_layer, call_layer):
         call_layer: Function of that one and its arguments, to its outputs.
 
     Returns:
-        A Functional model.
+        A Functional model, not compiled.
 
     Raises:
         ValueError: If the model is neither Functional nor Sequential, or not built.
@@ -23,7 +23,7 @@ def rebuild(model, clone_layer, call_layer):
 
 
 def as_functional(model):
-    """The model, or of a Sequential one a Functional model with the same layers."""
+    """A Functional model of the same layers, not compiled."""
     if isinstance(model, keras.Sequential) and model.built:
         return keras.Model(model.inputs[0], model.outputs[0], name=model.name)
     # Keras makes a Functional of a keras.Model; no public name tells.
@@ -32,7 +32,7 @@ def as_functional(model):
             "model must be a Functional keras.Model, or a Sequential one that is built: others do "
             f"not know how their layers are connected. Received: model={model!r}"
         )
-    return model
+    return keras.Model(model.input, model.output, name=model.name)
 
 
 def copied(layer):

@@ -130,7 +130,9 @@ class TestWider:
     def test_the_model_is_not_changed(self):
         model = cnn()
         previous, names = model.get_weights(), [layer.name for layer in model.layers]
-        net2net_wider(model, "first", 9, noise=1.0)
+        model.compile("sgd", lambda y, z: y - z)
+        model(keras.Input((8, 8, 3)))
+        assert not net2net_wider(model, "first", 9, noise=1.0).compiled
         for before, after in zip(previous, model.get_weights()):
             np.testing.assert_array_equal(before, after)
         assert [layer.name for layer in model.layers] == names
