@@ -1,5 +1,6 @@
 """Magnitude pruning: a callback that sets the smallest weights to zero while a student learns."""
 
+import functools
 import math
 
 import keras
@@ -82,12 +83,15 @@ class Pruning(keras.callbacks.Callback):
         self.frequency = frequency
         self.is_global = is_global
         self.exclude = (exclude,) if isinstance(exclude, str) else tuple(exclude)
-        self._kernels, self._masks, self._period = [], None, None
+        self._kernels, self._set_to_zero = [], None
+        self._masks, self._period = None, None
 
     def on_train_begin(self, logs=None):
         student = getattr(self.model, "student", self.model)
         self._kernels = _kernels_to_prune(student, self.exclude)
         self._masks, self._period = None, None
+        # One function for all kernels: one by one they would take longer than a small step.
+        self._set_to_zero = tf.function(functools.partial(_set_to_zero, self._kernels))
         self._check_schedule()
 
     def on_train_batch_begin(self, batch, logs=None):
@@ -128,9 +132,7 @@ class Pruning(keras.callbacks.Callback):
         self._apply()
 
     def _apply(self):
-        for kernel, mask in zip(self._kernels, self._masks):
-            # Not a product: a weight that has become infinite would be NaN.
-            kernel.assign(ops.where(mask, kernel, ops.zeros_like(kernel)))
+        self._set_to_zero(self._masks)
 
     def _sparsity_at(self, step):
         sparsity = float(value_at(self.sparsity, step))
@@ -153,6 +155,12 @@ class Pruning(keras.callbacks.Callback):
 
 def _is_sparsity(value):
     return 0 <= value < 1
+
+
+def _set_to_zero(kernels, masks):
+    for kernel, mask in zip(kernels, masks):
+        # Not a product: a weight that has become infinite would be NaN.
+        kernel.assign(ops.where(mask, kernel, ops.zeros_like(kernel)))
 
 
 def _mask(kernel, sparsity):
