@@ -44,7 +44,8 @@ class Pruning(keras.callbacks.Callback):
         is_global: Whether the kernels compete with each other: the smallest weights of all of them
             go, so that some layers lose more than others. False: each kernel has the same sparsity.
             Defaults to False.
-        exclude: Names of layers that are left whole, such as the first or the last.
+        exclude: Names of layers that are left whole, such as the first and the last: they have few
+            weights, and a sparsity that a large kernel bears may leave a class without any.
 
     History: "sparsity", the share of zeros in the pruned kernels at the end of the epoch.
 
