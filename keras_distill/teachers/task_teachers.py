@@ -34,7 +34,7 @@ class TaskTeachers(SeveralTeachers):
 
     >>> import numpy as np
     >>> teachers = TaskTeachers({"mood": lambda x: -x, "topic": lambda x: x[:, :1]})
-    >>> {head: output.tolist() for head, output in teachers(np.array([[1.0, 2.0]])).items()}
+    >>> {head: z.numpy().tolist() for head, z in teachers(np.array([[1.0, 2.0]])).items()}
     {'mood': [[-1.0, -2.0]], 'topic': [[1.0]]}
 
     Reference: Clark et al. 2019 (BAM), https://arxiv.org/abs/1907.04829.

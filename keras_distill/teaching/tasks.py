@@ -201,8 +201,9 @@ def _taught(task, inputs):
     output = _own_output(task, inputs)
     if not _is_known(output):
         raise ValueError(
-            f"Task {task!r} must carry one output of its teacher, a tensor of known shape, alone or "
-            f"in a dict under the task's name. Received: teacher_outputs={inputs.teacher_outputs}"
+            f"Task {task!r} must carry one output of its teacher, a tensor of known shape, alone "
+            "or in a dict under the task's name. "
+            f"Received: teacher_outputs={inputs.teacher_outputs}"
         )
     return output
 
