@@ -31,7 +31,7 @@ from keras import layers
 
 import keras_distill as kd
 
-NUM_WORDS, LENGTH, BATCH_SIZE = 5000, 24, 50
+NUM_WORDS, LENGTH, BATCH_SIZE = 5000, 24, 64
 TASKS = {"clinc150": 3000, "snips": 1500, "sst2": 2000, "sms_spam": 400}
 TRAIN_FILES = {"sst2": "train_sentences"}
 CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -70,9 +70,9 @@ class Texts:
         return self.parts[task]["test"]
 
 
-def network(heads, width, convolution=False, dropout=0.3):
+def network(heads, width, convolution=False, dropout=0.1):
     inputs = keras.Input((LENGTH,), dtype="int32")
-    x = layers.Embedding(NUM_WORDS, width)(inputs)
+    x = layers.Embedding(NUM_WORDS, width, mask_zero=not convolution)(inputs)
     if convolution:
         x = layers.Conv1D(width, 3, padding="same", activation="relu")(x)
     x = layers.GlobalMaxPooling1D()(x) if convolution else layers.GlobalAveragePooling1D()(x)
@@ -84,7 +84,7 @@ def network(heads, width, convolution=False, dropout=0.3):
 def fit(model, data, num_steps, loss=CROSS_ENTROPY):
     """Takes num_steps over arrays or batches."""
     model.compile(
-        keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(5e-3, num_steps)),
+        keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(1e-2, num_steps)),
         loss,
         steps_per_execution=20,
         jit_compile=False,
@@ -234,7 +234,7 @@ def cell(values):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=pathlib.Path)
-    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--steps", type=int, default=500)
     parser.add_argument("--seeds", type=int, default=3)
     arguments = parser.parse_args()
     texts = Texts(arguments.data)

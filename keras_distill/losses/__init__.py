@@ -33,7 +33,7 @@ from keras_distill.losses.soft_targets import BinarySoftTargets
 from keras_distill.losses.soft_targets import LogitsMSE
 from keras_distill.losses.soft_targets import SoftTargetCrossEntropy
 from keras_distill.losses.soft_targets import SoftTargetKL
-from keras_distill.losses.specialists import SpecialistKL
+from keras_distill.losses.specialist_kl import SpecialistKL
 from keras_distill.losses.variational_information import VariationalInformation
 
 __all__ = [

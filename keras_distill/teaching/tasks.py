@@ -80,8 +80,9 @@ def mix_tasks(tasks, batch_size, exponent=0.75, num_batches=None, seed=None):
         rerandomize_each_iteration=True,
     )
     num_batches = -(-sum(sizes) // batch_size) if num_batches is None else num_batches
-    batches = mixed.batch(batch_size, drop_remainder=True, num_parallel_calls=tf.data.AUTOTUNE)
-    return batches.take(num_batches).prefetch(tf.data.AUTOTUNE)
+    # Taken before they are batched: a batch read ahead would move the random states.
+    examples = mixed.take(num_batches * batch_size)
+    return examples.batch(batch_size, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
 
 
 def join_tasks(tasks, batch_size):
