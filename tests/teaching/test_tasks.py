@@ -186,6 +186,21 @@ def test_a_reduction_by_weight_counts_tasks_alike():
     assert logs["loss"] == pytest.approx(float(topic) + score, rel=1e-5)
 
 
+def test_two_devices_learn_as_one(two_devices):
+    """Of a batch one device may get a task's examples and the other none."""
+    weights = []
+    for strategy in (tf.distribute.get_strategy(), two_devices):
+        keras.utils.set_random_seed(0)
+        with strategy.scope():
+            model, teacher = student("topic", "score"), teachers()
+            distiller = kd.Distiller(model, teacher, alpha=0.3, soft_loss=SOFT)
+            distiller.compile(keras.optimizers.SGD(0.1), HARD)
+        distiller.fit(join_tasks(DATA, 8), shuffle=False, verbose=0)
+        weights.append(model.get_weights())
+    for one, two in zip(*weights):
+        np.testing.assert_allclose(one, two, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("named", [False, True])
 def test_outputs_of_stores_go_to_their_heads(named, tmp_path):
     """No teacher runs: each task's store knows its own examples alone."""
