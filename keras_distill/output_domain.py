@@ -138,6 +138,8 @@ def check_values(loss, side, name, domain, values):
             are, or if they are said to be probabilities and are not.
     """
     declared = getattr(loss, f"{side}_from_logits")
+    if np.size(values) == 0:
+        return
     if declared is None and domain is None:
         for activation in (SOFTMAX, SIGMOID) if loss.activation is None else (loss.activation,):
             if _could_come_from(activation, values):

@@ -33,6 +33,7 @@ from keras_distill.losses.soft_targets import BinarySoftTargets
 from keras_distill.losses.soft_targets import LogitsMSE
 from keras_distill.losses.soft_targets import SoftTargetCrossEntropy
 from keras_distill.losses.soft_targets import SoftTargetKL
+from keras_distill.losses.specialist_kl import SpecialistKL
 from keras_distill.losses.variational_information import VariationalInformation
 
 __all__ = [
@@ -68,6 +69,7 @@ __all__ = [
     "SoftDarkRank",
     "SoftTargetCrossEntropy",
     "SoftTargetKL",
+    "SpecialistKL",
     "VariationalInformation",
     "paraphraser",
 ]

@@ -1,4 +1,4 @@
-"""Ways to teach: in stages, one model after another, and models that learn together."""
+"""Ways to teach: together, in stages, several tasks, without data, sequences."""
 
 from keras_distill.teaching.chain import fit_chain
 from keras_distill.teaching.mutual_learning import MutualLearning
@@ -6,6 +6,8 @@ from keras_distill.teaching.native_ensemble import NativeEnsemble
 from keras_distill.teaching.rocket_launching import RocketLaunching
 from keras_distill.teaching.stages import Stage
 from keras_distill.teaching.stages import fit_stages
+from keras_distill.teaching.tasks import join_tasks
+from keras_distill.teaching.tasks import mix_tasks
 
 __all__ = [
     "MutualLearning",
@@ -14,4 +16,6 @@ __all__ = [
     "Stage",
     "fit_chain",
     "fit_stages",
+    "join_tasks",
+    "mix_tasks",
 ]
