@@ -21,7 +21,7 @@ from keras import layers
 
 import keras_distill as kd
 
-NUM_STEPS = 1000
+NUM_STEPS = 400
 BATCH_SIZE = 64
 CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
@@ -122,13 +122,15 @@ def main():
     repeated = tf.repeat(gray(images) * 255, 3, axis=-1)
     print(f"teacher, gray: {accuracy(teacher, repeated, labels):.2f}", flush=True)
     test = gray(images), labels
-    for way in WAYS:
-        seeds = range(arguments.seeds)
-        found = [
-            accuracy(taught(way, teacher, unlabelled, labelled, seed), *test) for seed in seeds
-        ]
-        each = " | ".join(f"{value:.2f}" for value in found)
-        print(f"| {way} | {each} | {np.mean(found):.2f} |", flush=True)
+    found = {way: [] for way in WAYS}
+    for seed in range(arguments.seeds):
+        for way, accuracies in found.items():
+            student = taught(way, teacher, unlabelled, labelled, seed)
+            accuracies.append(accuracy(student, *test))
+            print(f"{seed} {way}: {accuracies[-1]:.2f}", flush=True)
+    for way, accuracies in found.items():
+        each = " | ".join(f"{value:.2f}" for value in accuracies)
+        print(f"| {way} | {each} | {np.mean(accuracies):.2f} |")
 
 
 if __name__ == "__main__":

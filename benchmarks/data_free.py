@@ -23,9 +23,10 @@ from keras import layers
 
 import keras_distill as kd
 
-NUM_STEPS = 1500
-BATCH_SIZE = 128
-NUM_SYNTHESIZED = 2000
+BATCH_SIZE = 64
+NUM_GENERATED = 128  # In a step of the generator.
+NUM_SYNTHESIZED = 1000
+SYNTHESIS_STEPS = 100
 TOP_LAYER = ["logits"]
 ALL_LAYERS = ["conv_1", "conv_2", "hidden_1", "hidden_2", "logits"]
 
@@ -56,7 +57,7 @@ def lenet(width, name):
 
 
 def small_generator():
-    """The paper's kind of generator, narrow: two upsamplings, batch normalization, pixels 0 to 1."""
+    """A narrow one of the paper's kind: two upsamplings, batch normalization, pixels 0 to 1."""
     return keras.Sequential(
         [
             keras.Input((100,)),
@@ -79,9 +80,9 @@ def small_generator():
     )
 
 
-def compiled_distiller(teacher):
+def compiled_distiller(teacher, num_steps):
     distiller = kd.Distiller(lenet(0.5, "student"), teacher, alpha=0.0, temperature=4.0)
-    schedule = keras.optimizers.schedules.CosineDecay(2e-3, NUM_STEPS)
+    schedule = keras.optimizers.schedules.CosineDecay(2e-3, num_steps)
     distiller.compile(keras.optimizers.Adam(schedule))
     return distiller
 
@@ -89,22 +90,22 @@ def compiled_distiller(teacher):
 def taught_on(images):
     """A student taught on a fixed transfer set."""
 
-    def teach(teacher, seed):
-        distiller = compiled_distiller(teacher)
+    def teach(teacher, seed, num_steps):
+        distiller = compiled_distiller(teacher, num_steps)
         data = tf.data.Dataset.from_tensor_slices(images(teacher, seed))
         data = data.shuffle(60_000, seed=seed).repeat().batch(BATCH_SIZE)
-        distiller.fit(data, steps_per_epoch=NUM_STEPS, shuffle=False, verbose=0)
+        distiller.fit(data, steps_per_epoch=num_steps, shuffle=False, verbose=0)
         return distiller.student
 
     return teach
 
 
-def taught_by_generator(teacher, seed):
+def taught_by_generator(teacher, seed, num_steps):
     data_free = kd.teaching.DataFree(
-        compiled_distiller(teacher), small_generator(), features="hidden_2", seed=seed
+        compiled_distiller(teacher, num_steps), small_generator(), features="hidden_2", seed=seed
     )
     data_free.compile(keras.optimizers.Adam(1e-3))
-    history = data_free.fit(batch_size=256, steps_per_epoch=NUM_STEPS, verbose=0).history
+    history = data_free.fit(batch_size=NUM_GENERATED, steps_per_epoch=num_steps, verbose=0).history
     print({name: round(values[-1], 3) for name, values in history.items()})
     return data_free.distiller.student
 
@@ -117,7 +118,12 @@ def ways(x, y):
             data = tf.data.Dataset.from_tensor_slices((x, y)).batch(500)
             statistics = kd.teaching.record_statistics(teacher, data, taps)
             return kd.teaching.synthesize(
-                teacher, statistics, NUM_SYNTHESIZED, num_steps=300, batch_size=250, seed=seed
+                teacher,
+                statistics,
+                NUM_SYNTHESIZED,
+                num_steps=SYNTHESIS_STEPS,
+                batch_size=250,
+                seed=seed,
             )
 
         return taught_on(make)
@@ -130,7 +136,6 @@ def ways(x, y):
         return noise.clip(0, 1).astype("float32")
 
     return {
-        "real images, no labels": taught_on(lambda teacher, seed: x),
         "real images, as many as are synthesized": taught_on(
             lambda teacher, seed: x[seed * NUM_SYNTHESIZED :][:NUM_SYNTHESIZED]
         ),
@@ -139,6 +144,7 @@ def ways(x, y):
         "statistics of the top layer": synthesized(TOP_LAYER),
         "statistics of all layers": synthesized(ALL_LAYERS),
         "generator (DAFL)": taught_by_generator,
+        "real images, no labels": taught_on(lambda teacher, seed: x),
     }
 
 
@@ -150,16 +156,17 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("folder", type=pathlib.Path)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--only", nargs="+")
     arguments = parser.parse_args()
     x_train, y_train, x_test, y_test = load_mnist(arguments.folder)
     keras.utils.set_random_seed(0)
     teacher = lenet(1.0, "teacher")
     teacher.compile(
-        keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(2e-3, 1410)),
+        keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(2e-3, 938)),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
     )
-    teacher.fit(x_train, y_train, batch_size=128, epochs=3, verbose=2)
+    teacher.fit(x_train, y_train, batch_size=128, epochs=2, verbose=2)
     print(f"teacher {accuracy(teacher, x_test, y_test):.2f}", flush=True)
     found = {}
     for seed in range(arguments.seeds):
@@ -167,7 +174,7 @@ def main():
             if arguments.only is None or name in arguments.only:
                 keras.utils.set_random_seed(seed)
                 start = time.perf_counter()
-                student = teach(teacher, seed)
+                student = teach(teacher, seed, arguments.steps)
                 found.setdefault(name, []).append(accuracy(student, x_test, y_test))
                 seconds = time.perf_counter() - start
                 print(f"{seed} {name}: {found[name][-1]:.2f}, {seconds:.0f} s", flush=True)

@@ -175,8 +175,9 @@ class DataFree(keras.Model):
                     "x=None, steps_per_epoch=None."
                 )
             x = self._noise(512 if batch_size is None else batch_size)
-            # As for all data sets: it is not Keras that shuffles.
-            batch_size, kwargs = None, {"shuffle": False, **kwargs}
+            batch_size = None
+        # Noise has no order; of a data set, Keras would warn that it cannot change it.
+        kwargs = {"shuffle": False, **kwargs}
         return super().fit(x, batch_size=batch_size, steps_per_epoch=steps_per_epoch, **kwargs)
 
     def evaluate(self, *args, **kwargs):
@@ -257,6 +258,11 @@ class DataFree(keras.Model):
                 "The distiller must be compiled with the student's optimizer: call "
                 'distiller.compile("adam") before data_free.fit().'
             )
+        if self.distiller.optimizer is self.optimizer:
+            raise ValueError(
+                "Student and generator must have an optimizer each: give distiller.compile() and "
+                f"data_free.compile() one of their own. Received: {self.optimizer.name!r} in both."
+            )
         _check_teacher(teacher)
         _check_reads("teacher", teacher, self.generator)
         paths = {path for o in self.distiller.objectives for path in o.teacher_paths}
@@ -288,7 +294,10 @@ class DataFree(keras.Model):
                     "least two classes: generated examples have no number to predict. Received: "
                     f"{keras.tree.map_structure(lambda t: tuple(t.shape), logits)}"
                 )
-            if not output_domain.gives_logits(self.distiller.teacher, inputs):
+            domains = output_domain.output_domains(self.distiller.teacher) or [None]
+            values = ops.convert_to_numpy(ops.cast(logits, "float32"))
+            looks_like_softmax = output_domain.could_come_from(output_domain.SOFTMAX, values)
+            if domains == [None] and looks_like_softmax:
                 raise ValueError(_NO_LOGITS.format("values that are probabilities"))
             self._generator_losses(logits, activations)
         self.distiller._check_batch((DistillationInputs(inputs),))
