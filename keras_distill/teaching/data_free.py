@@ -76,7 +76,7 @@ class DataFree(keras.Model):
     >>> data_free = DataFree(distiller, generator=dense(8, 5))
     >>> data_free.compile(keras.optimizers.Adam(1e-3))
     >>> sorted(data_free.fit(batch_size=16, steps_per_epoch=2, verbose=0).history)
-    ['entropy_loss', 'generator_loss', 'loss', 'one_hot_loss', 'soft_loss']
+    ['entropy_loss', 'generator_loss', 'hard_loss', 'loss', 'one_hot_loss', 'soft_loss']
 
     Saved and reloaded, it goes on where it stopped once `data_free.distiller.teacher` is set.
 
@@ -198,7 +198,7 @@ class DataFree(keras.Model):
                 "generator must read noise of a known shape for fit() without data. Received: "
                 f"generator.input_shape={self.generator.input_shape}. Give x, a tf.data.Dataset."
             )
-        first = int(self.optimizer.iterations) if self.compiled else 0
+        first = int(ops.convert_to_numpy(self.optimizer.iterations)) if self.compiled else 0
         return tf.data.Dataset.counter(start=first).map(
             lambda index: tf.random.stateless_normal(shape, (self.seed, index)),
             num_parallel_calls=tf.data.AUTOTUNE,

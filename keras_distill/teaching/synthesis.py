@@ -51,11 +51,12 @@ def synthesize(
 
     Example:
 
+    >>> from keras_distill.teaching import record_statistics
     >>> teacher = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, name="logits")])
     >>> x, y = np.random.default_rng(0).uniform(size=(30, 4)), np.arange(30) % 3
     >>> data = tf.data.Dataset.from_tensor_slices((x, y)).batch(10)
-    >>> statistics = kd.teaching.record_statistics(teacher, data, ["logits"])
-    >>> kd.teaching.synthesize(teacher, statistics, num_examples=5, num_steps=20).shape
+    >>> statistics = record_statistics(teacher, data, ["logits"])
+    >>> synthesize(teacher, statistics, num_examples=5, num_steps=20).shape
     (5, 4)
 
     Reference: Lopes et al. 2017, https://arxiv.org/abs/1710.07535. Steps, learning rate and the
