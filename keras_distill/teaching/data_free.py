@@ -210,7 +210,7 @@ class DataFree(keras.Model):
         noise, _, _ = keras.utils.unpack_x_y_sample_weight(data)
         with tf.GradientTape() as tape:
             inputs = self.generator(noise, training=True)
-            outputs, activations = self._teacher_pass.run(inputs)
+            outputs, activations = self._teacher_pass.differentiable(inputs)
             losses = self._generator_losses(outputs, activations)
             # Keras's losses divide by the number of replicas, so that their sum is the mean.
             loss = self._aggregate_additional_loss(losses["generator_loss"])
@@ -286,7 +286,7 @@ class DataFree(keras.Model):
         # What the models change when they run is thrown away with the scope.
         with self.distribute_strategy.scope(), keras.StatelessScope():
             inputs = self.generator(noise, training=False)
-            logits, activations = self._teacher_pass.run(inputs)
+            logits, activations = self._teacher_pass.differentiable(inputs)
             shape = getattr(logits, "shape", ())
             if len(shape) != 2 or shape[-1] < 2:
                 raise ValueError(

@@ -118,7 +118,7 @@ class _Search:
     def _step(self, targets):
         with tf.GradientTape() as tape:
             x = self._inputs + 0.0
-            _, activations = self._teacher_pass.run(x)
+            _, activations = self._teacher_pass.differentiable(x)
             loss = sum(self._error(tap, activations[tap], targets[tap]) for tap in targets)
         gradient = tape.gradient(loss, self._inputs.value)
         self._optimizer.apply_gradients([(gradient, self._inputs)])
