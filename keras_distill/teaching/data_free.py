@@ -8,15 +8,17 @@ import tensorflow as tf
 from keras import ops
 
 from keras_distill import first_batch
-from keras_distill import output_domain
 from keras_distill.arguments import check_integers
 from keras_distill.distiller import Distiller
 from keras_distill.inputs import DistillationInputs
-from keras_distill.losses.base import shapes_agree
 from keras_distill.multi_worker import reducible
 from keras_distill.schedules import check_number
 from keras_distill.schedules import value_at
 from keras_distill.teacher_pass import TeacherPass
+from keras_distill.teaching.generator_checks import check_generator
+from keras_distill.teaching.generator_checks import check_logits
+from keras_distill.teaching.generator_checks import check_reads
+from keras_distill.teaching.generator_checks import check_teacher
 from keras_distill.teaching.generator_losses import activation_loss
 from keras_distill.teaching.generator_losses import entropy_loss
 from keras_distill.teaching.generator_losses import one_hot_loss
@@ -105,7 +107,7 @@ class DataFree(keras.Model):
                 "distiller must be a keras_distill.Distiller, such as Distiller(student, teacher, "
                 f"alpha=0.0). Received: distiller={distiller!r}"
             )
-        _check_generator(generator, distiller)
+        check_generator(generator, distiller)
         weights = {
             "one_hot_loss": one_hot_weight,
             "activation_loss": activation_weight,
@@ -263,8 +265,8 @@ class DataFree(keras.Model):
                 "Student and generator must have an optimizer each: give distiller.compile() and "
                 f"data_free.compile() one of their own. Received: {self.optimizer.name!r} in both."
             )
-        _check_teacher(teacher)
-        _check_reads("teacher", teacher, self.generator)
+        check_teacher(teacher)
+        check_reads("teacher", teacher, self.generator)
         paths = {path for o in self.distiller.objectives for path in o.teacher_paths}
         paths |= set() if self.features is None else {self.features}
         self._teacher_pass = TeacherPass(teacher, paths)
@@ -287,18 +289,7 @@ class DataFree(keras.Model):
         with self.distribute_strategy.scope(), keras.StatelessScope():
             inputs = self.generator(noise, training=False)
             logits, activations = self._teacher_pass.differentiable(inputs)
-            shape = getattr(logits, "shape", ())
-            if len(shape) != 2 or shape[-1] < 2:
-                raise ValueError(
-                    "DataFree needs a teacher with one output of logits, (batch, classes), of at "
-                    "least two classes: generated examples have no number to predict. Received: "
-                    f"{keras.tree.map_structure(lambda t: tuple(t.shape), logits)}"
-                )
-            domains = output_domain.output_domains(self.distiller.teacher) or [None]
-            values = ops.convert_to_numpy(ops.cast(logits, "float32"))
-            looks_like_softmax = output_domain.could_come_from(output_domain.SOFTMAX, values)
-            if domains == [None] and looks_like_softmax:
-                raise ValueError(_NO_LOGITS.format("values that are probabilities"))
+            check_logits(logits, self.distiller.teacher)
             self._generator_losses(logits, activations)
         self.distiller._check_batch((DistillationInputs(inputs),))
 
@@ -332,49 +323,3 @@ class DataFree(keras.Model):
     @classmethod
     def from_config(cls, config, custom_objects=None):
         return cls(**keras.saving.deserialize_keras_object(config, custom_objects=custom_objects))
-
-
-_NO_LOGITS = (
-    "DataFree needs a teacher that gives logits of classes, without a last activation. "
-    "Received: {}. Make a model of the teacher without its last activation."
-)
-
-
-def _check_teacher(teacher):
-    if teacher is None:
-        raise ValueError(
-            "DataFree needs the teacher in every step: set data_free.distiller.teacher, which is "
-            "not saved with the model."
-        )
-    domains = output_domain.output_domains(teacher)
-    if domains is not None and any(d not in (None, output_domain.LOGITS) for d in domains):
-        raise ValueError(_NO_LOGITS.format(f"outputs {domains}"))
-
-
-def _check_generator(generator, distiller):
-    if not (isinstance(generator, keras.Model) and generator.built and generator.weights):
-        raise ValueError(
-            "generator must be a keras.Model that is built: start it with a keras.Input, or call "
-            f"it once on noise. Received: generator={generator!r}"
-        )
-    for side in ("input_shape", "output_shape"):
-        shape = getattr(generator, side, None)
-        if not (isinstance(shape, tuple) and len(shape) > 1):
-            raise ValueError(
-                "generator must have one input of noise, (batch, ...), and one output, and start "
-                f"with a keras.Input. Received: generator.{side}={shape}"
-            )
-    _check_reads("student", distiller.student, generator)
-    _check_reads("teacher", distiller.teacher, generator)
-
-
-def _check_reads(reader, model, generator):
-    shape = getattr(model, "input_shape", None)
-    # A model of several inputs has a list or dict of shapes; a function has none.
-    if shape is not None and not (
-        isinstance(shape, tuple) and shapes_agree(shape, generator.output_shape)
-    ):
-        raise ValueError(
-            f"generator must make what the {reader} reads. Received: "
-            f"generator.output_shape={generator.output_shape}, {reader}.input_shape={shape}"
-        )
