@@ -217,7 +217,7 @@ class _Sums:
         if self._shift is None:
             # Squares of large numbers that are nearly equal would cancel out.
             self._shift = values.mean(axis=0)
-        values -= self._shift
+        values = values - self._shift  # Not in place: float64 data would change.
         num_groups = groups.max() + 1
         is_wide = values.shape[1] > self._max_width
         sums = np.zeros((num_groups, values.shape[1]))

@@ -65,6 +65,14 @@ def test_means_and_covariances(teacher):
         np.testing.assert_array_equal(weight, old)
 
 
+def test_data_of_float64_is_not_changed(teacher):
+    """Sums that shift the batch in place would change the user's arrays, or fail on them."""
+    x = X.astype("float64")
+    statistics = record_statistics(teacher, [(x, Y)], ["output"])
+    np.testing.assert_array_equal(x, X)
+    assert statistics.inputs["mean"] == pytest.approx(X.mean(), rel=1e-6)
+
+
 def test_without_classes(teacher):
     """One group for all must not be that of the last batch."""
     statistics = record_statistics(teacher, batches(X), ["hidden"], by_class=False)
