@@ -59,11 +59,11 @@ def synthesize(
     >>> synthesize(teacher, statistics, num_examples=5, num_steps=20).shape
     (5, 4)
 
-    Reference: Lopes et al. 2017, https://arxiv.org/abs/1710.07535. Steps, learning rate and the
-    noise's place are those of the authors' code. Deviations: that code cuts targets and
-    activations at zero and divides each layer's error by its width; here targets are cut at the
-    lowest activation on record, and errors are relative to the variance, which makes layers of any
-    scale count alike. Inputs are kept in their range. Dropout is off.
+    Reference: Lopes et al. 2017, https://arxiv.org/abs/1710.07535. Steps and learning rate are
+    those of the authors' code. Deviations: that code cuts targets and activations at zero and
+    divides each layer's error by its width; here targets are cut at the lowest activation on
+    record, and errors are relative to the variance, which makes layers of any scale count alike.
+    There, the noise is that of one data set. Inputs are kept in their range. Dropout is off.
     """
     if not isinstance(statistics, ActivationStatistics):
         raise ValueError(
@@ -74,12 +74,18 @@ def synthesize(
     check_integers(minimum=0, seed=seed)
     check_positive(learning_rate=learning_rate)
     statistics.check_teacher(teacher)
+    input_shape = getattr(teacher, "input_shape", None)
+    if not isinstance(input_shape, tuple) or None in input_shape[1:]:
+        raise ValueError(
+            "teacher must start with one keras.Input of a known shape, that of the inputs to make. "
+            f"Received: teacher.input_shape={input_shape}"
+        )
     rng = np.random.default_rng(seed)
     (known_classes,) = np.nonzero(statistics.counts)
     classes = np.resize(known_classes, num_examples)
     targets = statistics.draw(classes, rng)
     limits = [statistics.inputs[side] for side in ("lowest", "highest")]
-    shape = (num_examples, *teacher.input_shape[1:])
+    shape = (num_examples, *input_shape[1:])
     noise = rng.normal(statistics.inputs["mean"], statistics.inputs["deviation"], shape)
     noise = np.clip(noise, *limits).astype("float32")
     search = _Search(teacher, statistics, (batch_size, *shape[1:]), learning_rate, limits)
