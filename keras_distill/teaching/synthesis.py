@@ -112,15 +112,12 @@ class _Search:
         self._inputs.assign(noise)
         for variable, value in zip(self._optimizer.variables, self._initial):
             variable.assign(value)
-        self._run({tap: tf.constant(t) for tap, t in targets.items()}, tf.constant(num_steps))
+        targets = {tap: tf.constant(values) for tap, values in targets.items()}
+        for _ in range(num_steps):
+            self._step(targets)
         return self._inputs.numpy()
 
-    @tf.function
-    def _run(self, targets, num_steps):
-        for _ in tf.range(num_steps):
-            self._step(targets)
-
-    @tf.autograph.experimental.do_not_convert
+    @tf.function(autograph=False)
     def _step(self, targets):
         with tf.GradientTape() as tape:
             x = self._inputs + 0.0

@@ -118,7 +118,7 @@ def test_bad_input(teacher, statistics):
         synthesize(teacher, {"logits": 0}, 4)
     open_end = keras.Sequential([keras.Input((None, 5)), layers.Dense(3, name="logits")])
     data = tf.data.Dataset.from_tensor_slices((X[:, None], Y)).batch(16)
-    with pytest.raises(ValueError, match="teacher must start with one keras.Input of a known"):
+    with pytest.raises(ValueError, match="teacher must start with one keras"):
         synthesize(open_end, record_statistics(open_end, data, ["logits"]), 4)
     for setting in ({"num_examples": 0}, {"num_steps": 0}, {"batch_size": 0}, {"seed": -1}):
         with pytest.raises(ValueError, match=f"{next(iter(setting))} must be an integer"):
