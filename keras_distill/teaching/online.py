@@ -1,0 +1,267 @@
+"""Models that learn from labels and, in the same step, from one another."""
+
+from typing import NamedTuple
+
+import keras
+from keras import ops
+
+from keras_distill import first_batch
+from keras_distill.losses.base import shapes_agree
+from keras_distill.schedules import check_number
+from keras_distill.schedules import value_at
+from keras_distill.soft_loss import check_soft_loss
+from keras_distill.soft_loss import output_pairs
+from keras_distill.training_state import load_random_states
+from keras_distill.training_state import save_training_state
+
+
+class Lesson(NamedTuple):
+    """Which output teaches which, and the share of this in the student's soft loss."""
+
+    teacher: str
+    student: str
+    share: float = 1.0
+
+
+class OnlineDistillation(keras.Model):
+    """One Keras model of several, each of which has an output of its name.
+
+    ```
+    total = sum_outputs hard + weight * sum_lessons share * soft + regularisers
+    ```
+
+    Every output learns from the labels by the loss of compile(); in a lesson, one output
+    learns from another as it is in the same forward pass, which gets no gradient from it.
+
+    Args:
+        models: Dict from the names of the outputs to built Keras models with one output each.
+            They read the trunk's output; without a trunk, the inputs.
+        lessons: List of `Lesson`s.
+        trunk: A Keras model that all models share, or None.
+        soft_loss: The loss of a lesson.
+        weight: Weight of the lessons, a float or a schedule of the optimizer's step.
+        name: Name of the model.
+    """
+
+    def __init__(self, models, lessons, trunk, soft_loss, weight, name):
+        _check_models(models, trunk)
+        check_soft_loss(soft_loss)
+        check_number("weight", weight, "a number of at least 0", lambda w: w >= 0)
+        # Keras scales the loss if this policy is mixed_float16.
+        policies = [model.dtype_policy for model in _parts(models, trunk)]
+        policy = max(policies, key=lambda policy: policy.compute_dtype == "float16")
+        # Each model casts its own inputs.
+        super().__init__(name=name, dtype=policy, autocast=False)
+        self.trunk = trunk
+        self.models = dict(models)
+        self.lessons = list(lessons)
+        self.soft_loss = soft_loss
+        self.weight = weight
+        names = {lesson.student for lesson in lessons}
+        self._soft_trackers = {
+            name: keras.metrics.Mean(name=f"{name}_soft_loss") for name in sorted(names)
+        }
+        self.built = True
+
+    @property
+    def _models_by_output(self):
+        """Dict from the name of each output to the model that it is of; None: of several."""
+        return dict(self.models)
+
+    def student(self, name=None):
+        """A model to export: a plain Keras model that shares its weights with this one.
+
+        Args:
+            name: Name of its output. Defaults to the first.
+
+        Returns:
+            The model of this output; with a trunk, a new model of the trunk and it.
+        """
+        name = next(iter(self.models)) if name is None else name
+        if name not in self.models:
+            raise ValueError(f"name must be one of {list(self.models)}. Received: name={name!r}")
+        model = self.models[name]
+        if self.trunk is None:
+            return model
+        inputs, features = ends(self.trunk)
+        return keras.Model(inputs, model(features), name=model.name)
+
+    # What Keras calls
+
+    def compile(
+        self,
+        optimizer="rmsprop",
+        loss=None,
+        loss_weights=None,
+        metrics=None,
+        weighted_metrics=None,
+        **kwargs,
+    ):
+        """As `keras.Model.compile`; one loss, and a list of metrics, are for every output."""
+        if loss is None:
+            raise ValueError(
+                f"{type(self).__name__} needs a loss in compile(): models that learn from one "
+                "another alone may agree on anything. Received: loss=None."
+            )
+        metrics, weighted_metrics = map(self._for_each_output, (metrics, weighted_metrics))
+        super().compile(optimizer, loss, loss_weights, metrics, weighted_metrics, **kwargs)
+
+    def compile_from_config(self, config):
+        # Keras leaves it to a model that has a compile() of its own.
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        self.optimizer.build(self.trainable_variables)
+
+    def _for_each_output(self, metrics):
+        if not isinstance(metrics, (list, tuple)):
+            return metrics
+        return {name: list(map(_copy, metrics)) for name in self._models_by_output}
+
+    def call(self, inputs, training=None):
+        """Returns the dict of outputs."""
+        features = inputs if self.trunk is None else self.trunk(inputs, training=training)
+        return self._outputs_of(features, training)
+
+    def _outputs_of(self, features, training):
+        """The dict of outputs for the trunk's."""
+        return {name: model(features, training=training) for name, model in self.models.items()}
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """Returns the total loss, the lessons included in evaluation, too."""
+        if y is None or keras.tree.is_nested(y):
+            raise ValueError(
+                f"{type(self).__name__} needs labels y, one tensor, which is that of every output. "
+                f"Received: y of type {type(y).__name__}"
+            )
+        labels = dict.fromkeys(y_pred, y)
+        weights = None if sample_weight is None else dict.fromkeys(y_pred, sample_weight)
+        hard = super().compute_loss(x, labels, y_pred, weights, training)
+        step = 0 if self.optimizer is None else self.optimizer.iterations
+        soft = dict.fromkeys(self._soft_trackers, 0.0)
+        for lesson in self.lessons:
+            pair = self._pair(lesson, y_pred, sample_weight, y)
+            soft[lesson.student] += lesson.share * pair.value(step, training=training)
+        self._track(soft, ops.shape(y)[0])
+        return hard + value_at(self.weight, step) * sum(soft.values())
+
+    def _pair(self, lesson, outputs, sample_weight=None, labels=None):
+        names = lesson.teacher, lesson.student
+        models = [self._models_by_output[name] for name in names]
+        outputs = [outputs[name] for name in names]
+        (pair,) = output_pairs(self.soft_loss, models, outputs, sample_weight, labels=labels)
+        return pair._replace(name=lesson.student)
+
+    def _track(self, soft, batch_size):
+        # Keras's losses divide by the number of replicas, so that their sum is the mean.
+        num_replicas = self.distribute_strategy.num_replicas_in_sync
+        for name, value in soft.items():
+            self._soft_trackers[name].update_state(value * num_replicas, sample_weight=batch_size)
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        weights = None if sample_weight is None else dict.fromkeys(y_pred, sample_weight)
+        return super().compute_metrics(x, dict.fromkeys(y_pred, y), y_pred, weights)
+
+    def make_train_function(self, force=False):
+        if self.train_function is None or force:
+            super().make_train_function(force)
+            # Batches of several devices have no size in the graph, but one that is put back has:
+            # Keras weighs the losses in its history by it.
+            if self.distribute_strategy.num_replicas_in_sync == 1:
+                self.train_function = first_batch.checked(
+                    self.train_function, self._check_batch, self.steps_per_execution
+                )
+
+    def _check_batch(self, batch):
+        x, *_ = keras.utils.unpack_x_y_sample_weight(
+            first_batch.local_batch(batch, self.distribute_strategy)
+        )
+        # What the models change when they run is thrown away with the scope.
+        with self.distribute_strategy.scope(), keras.StatelessScope():
+            outputs = self(x, training=False)
+            for lesson in self.lessons:
+                self._pair(lesson, outputs).check_values()
+
+    # Saving
+
+    def save_own_variables(self, store):
+        save_training_state(store, [], self._random_states())
+
+    def load_own_variables(self, store):
+        load_random_states(store, self._random_states())
+
+    def _random_states(self):
+        others = {id(variable) for variable in self.weights + self.metrics_variables}
+        return [variable for variable in self.variables if id(variable) not in others]
+
+    def get_config(self):
+        serialize = keras.saving.serialize_keras_object
+        return {
+            "soft_loss": serialize(self.soft_loss),
+            "weight": serialize(self.weight),
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        return cls(**keras.saving.deserialize_keras_object(config, custom_objects=custom_objects))
+
+
+def named(argument, models):
+    """Dict of a list of at least two models by their names."""
+    names = [getattr(model, "name", None) for model in models]
+    if len(names) < 2:
+        raise ValueError(f"{argument} must be at least two Keras models. Received: {names}")
+    if len(set(names)) < len(names):
+        raise ValueError(
+            f"{argument} must have names of their own, which name their outputs: give each model "
+            f"a name=. Received: {names}"
+        )
+    return dict(zip(names, models))
+
+
+def ends(trunk):
+    """A trunk's symbolic inputs and outputs, as they are nested."""
+    inputs = trunk.inputs[0] if isinstance(trunk, keras.Sequential) else trunk.input
+    return inputs, trunk(inputs)
+
+
+def _check_models(models, trunk):
+    for name, model in models.items():
+        if not (isinstance(model, keras.Model) and model.built and model.weights):
+            raise ValueError(
+                "Models that learn together must be keras.Models that are built: start each with a "
+                f"keras.Input, or call it once on a batch. Received: {name}={model!r}"
+            )
+    if trunk is not None:
+        if not (isinstance(trunk, keras.Model) and getattr(trunk, "inputs", None)):
+            raise ValueError(
+                f"trunk must be a keras.Model that starts with a keras.Input. Received: {trunk!r}"
+            )
+        if trunk.name in [model.name for model in models.values()]:
+            raise ValueError(
+                f"trunk must have another name than the models behind it. Received: {trunk.name!r}"
+            )
+    shapes = [getattr(model, "output_shape", None) for model in models.values()]
+    # Of a subclassed model, the loss checks it.
+    known = [shape for shape in shapes if shape is not None]
+    if any(not (isinstance(s, tuple) and shapes_agree(known[0], s)) for s in known):
+        raise ValueError(
+            "Models that learn together must have one output each, all of the same shape. "
+            f"Received: {dict(zip(models, shapes))}"
+        )
+    weights = [id(weight) for model in _parts(models, trunk) for weight in model.weights]
+    if len(set(weights)) < len(weights):
+        raise ValueError(
+            "Models that learn together must not hold the same layers, which would run twice and "
+            "be two after loading: give those that they share as a trunk, where there is one."
+        )
+
+
+def _parts(models, trunk):
+    return [*([] if trunk is None else [trunk]), *models.values()]
+
+
+def _copy(metric):
+    """A metric of its own for each output; a name makes one anyway."""
+    if isinstance(metric, keras.metrics.Metric):
+        return type(metric).from_config(metric.get_config())
+    return metric
