@@ -127,6 +127,7 @@ def _touched(start, end, size, num_cells):
     """1 for the cells of an axis that intervals of it overlap, `(batch, boxes, cells)`; else 0."""
     start, end = (ops.expand_dims(edge, -1) for edge in (start, end))
     cells = ops.cast(ops.arange(num_cells), start.dtype)
+    num_cells = ops.cast(num_cells, start.dtype)
     # Without a division: sizes in pixels are compared exactly.
     begins_before_its_end = start * num_cells < (cells + 1) * size
     ends_behind_its_start = end * num_cells > cells * size

@@ -152,23 +152,23 @@ class TestBadInput:
     @pytest.mark.parametrize("margin", [-0.1, np.inf, np.nan, "1", None, True])
     def test_margin(self, margin):
         """A negative one would let the student stay worse than its teacher."""
-        with pytest.raises(ValueError, match="margin must be a finite number >= 0. Received: m"):
+        with pytest.raises(ValueError, match=r"margin must be a finite number >= 0. Received: m"):
             BoundedRegression(margin)
 
     def test_no_labels(self):
         """Nobody would say why a None cannot be subtracted."""
-        with pytest.raises(ValueError, match="BoundedRegression needs the labels .* Received"):
+        with pytest.raises(ValueError, match=r"BoundedRegression needs the labels .* Received"):
             BoundedRegression()(np.ones((2, 4)), np.ones((2, 4)))
 
     @pytest.mark.parametrize("shape", [(2, 5, 4), (2, 3), (1, 3, 4), (2, 3, 1)])
     def test_labels_of_another_shape(self, shape):
         """They would broadcast."""
         loss = BoundedRegression().for_batch(labels=np.ones(shape))
-        with pytest.raises(ValueError, match="needs labels of the student's shape. Received"):
+        with pytest.raises(ValueError, match=r"needs labels of the student's shape. Received"):
             loss(np.ones((2, 3, 4)), np.ones((2, 3, 4)))
 
     def test_shapes(self):
         """Anchors of two detectors that differ have nothing to say to one another."""
         loss = BoundedRegression().for_batch(labels=np.ones((2, 3, 4)))
-        with pytest.raises(ValueError, match="same values for the same places, such as anchors"):
+        with pytest.raises(ValueError, match=r"same values for the same places, such as anchors"):
             loss(np.ones((2, 5, 4)), np.ones((2, 3, 4)))

@@ -112,11 +112,11 @@ def test_round_trip():
 )
 def test_bad_weights(class_weights):
     """A dict as in fit() would be a number of its own."""
-    with pytest.raises(ValueError, match="class_weights must be a list of finite .* Received: c"):
+    with pytest.raises(ValueError, match=r"class_weights must be a list of finite .* Received: c"):
         ClassWeightedSoftTargets(class_weights)
 
 
 def test_weights_of_other_classes():
     """One weight more or less would broadcast, or fail without a name."""
-    with pytest.raises(ValueError, match="class_weights must be one for each class .* Received"):
+    with pytest.raises(ValueError, match=r"class_weights must be one for each class .* Received"):
         ClassWeightedSoftTargets(WEIGHTS)(np.ones((2, 3)), np.ones((2, 3)))

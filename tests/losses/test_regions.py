@@ -100,14 +100,7 @@ def test_formats(bounding_box_format, from_corners):
     values = loss_of(boxes, bounding_box_format=f"rel_{bounding_box_format}")(teacher, student)
     assert norm_error(values, expected) < 1e-6
     # 90 pixels high, 160 wide.
-    scale = (
-        [160, 90]
-        if bounding_box_format.count("x") and "yx" not in bounding_box_format
-        else [
-            90,
-            160,
-        ]
-    )
+    scale = [90, 160] if bounding_box_format in ("yxyx", "center_yxhw") else [160, 90]
     loss = loss_of(
         boxes * np.tile(np.float32(scale), 2),
         bounding_box_format=bounding_box_format,
@@ -226,7 +219,7 @@ def test_boxes_come_with_the_inputs(as_dataset):
     data = [tf.data.Dataset.from_tensor_slices((x, y)).batch(5)] if as_dataset else [x, y]
     fitted = distiller.fit(*data, batch_size=None if as_dataset else 5, shuffle=False, verbose=0)
     maps = [
-        keras.Model(model.inputs, model.get_layer("map").output)(images)
+        keras.Model(model.input, model.get_layer("map").output)(images)
         for model in (distiller.teacher, distiller.student)
     ]
     expected, _ = expected_of(maps[0], distiller.objectives[0].projector(maps[1]), BOXES)
@@ -246,45 +239,47 @@ class TestBadInput:
     @pytest.mark.parametrize("name", ["xyxz", "rel_", None, "REL_xyxy"])
     def test_format(self, name):
         """Keras would say so in the first step only."""
-        with pytest.raises(ValueError, match="bounding_box_format must be one of .* Received: b"):
+        with pytest.raises(ValueError, match=r"bounding_box_format must be one of .* Received: b"):
             RegionMSE(name)
 
     @pytest.mark.parametrize(("name", "size"), [("xyxy", None), ("rel_xyxy", (8, 8))])
     def test_image_size_and_format_disagree(self, name, size):
         """Boxes in pixels taken for relative ones cover the whole image."""
-        with pytest.raises(ValueError, match="image_size must be the height and width of the imag"):
+        with pytest.raises(
+            ValueError, match=r"image_size must be the height and width of the imag"
+        ):
             RegionMSE(name, image_size=size)
 
     @pytest.mark.parametrize("size", [8, (8,), (8, 8, 3)])
     def test_image_size(self, size):
         """A shape with channels is no size."""
-        with pytest.raises(ValueError, match="image_size must be a pair, height and width. Rece"):
+        with pytest.raises(ValueError, match=r"image_size must be a pair, height and width. Rece"):
             RegionMSE("xyxy", image_size=size)
 
     @pytest.mark.parametrize("size", [(0, 8), (8, 2.5), (8, None)])
     def test_sizes(self, size):
         """All cells would be outside."""
-        with pytest.raises(ValueError, match="must be an integer of 1 or more. Received: "):
+        with pytest.raises(ValueError, match=r"must be an integer of 1 or more. Received: "):
             RegionMSE("xyxy", image_size=size)
 
     def test_features_without_positions(self):
         """A pooled layer has no place for a box."""
-        with pytest.raises(ValueError, match="RegionMSE compares feature maps.*Received"):
+        with pytest.raises(ValueError, match=r"RegionMSE compares feature maps.*Received"):
             loss_of()(np.ones((5, 3)), np.ones((5, 3)))
 
     @pytest.mark.parametrize("shape", [(5,), (5, 4), (5, 2, 5), (1, 2, 4)])
     def test_boxes_of_another_shape(self, shape):
         """Classes as labels, or boxes with a class behind."""
-        with pytest.raises(ValueError, match="RegionMSE needs boxes .* Received: labels"):
+        with pytest.raises(ValueError, match=r"RegionMSE needs boxes .* Received: labels"):
             loss_of(np.ones(shape))(np.ones(SHAPE), np.ones(SHAPE))
 
     def test_no_boxes(self):
         """Nobody would say why a None has no shape."""
-        with pytest.raises(ValueError, match="RegionMSE needs the labels of its output"):
+        with pytest.raises(ValueError, match=r"RegionMSE needs the labels of its output"):
             RegionMSE()(np.ones(SHAPE), np.ones(SHAPE))
 
     def test_classes_as_y_of_a_distiller(self):
         """Said before the first step."""
         x = uniform(1.0, (5, 12, 8, 1))[0]
-        with pytest.raises(ValueError, match="RegionMSE needs boxes .* DistillationInputs"):
+        with pytest.raises(ValueError, match=r"RegionMSE needs boxes .* DistillationInputs"):
             distiller_of().fit(x, np.zeros(5, "int32"), verbose=0)
