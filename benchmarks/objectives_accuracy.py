@@ -190,6 +190,9 @@ METHODS = {
     "Sobolev": with_labels(
         lambda task: [kd.Objective(losses.Sobolev(), "output", "output", name="gradients")]
     ),
+    "gradient norm": with_labels(
+        lambda task: [kd.Objective(losses.GradientNorm(), "output", "output", weight=0.01)]
+    ),
     "Jacobian matching": with_labels(
         lambda task: [kd.Objective(losses.JacobianMatching(), "output", "output", name="gradients")]
     ),

@@ -21,6 +21,7 @@ from keras_distill import losses
 from keras_distill import store
 from keras_distill import students
 from keras_distill import teachers
+from keras_distill import teaching
 from keras_distill import text
 from keras_distill.backup import BackupAndRestore
 from keras_distill.distiller import Distiller
@@ -68,6 +69,7 @@ __all__ = [
     "store",
     "students",
     "teachers",
+    "teaching",
     "text",
     "with_example_index",
 ]

@@ -16,7 +16,7 @@ import keras_distill as kd
 
 ROOT = pathlib.Path(__file__).parents[2]
 PUBLIC_MODULES = ["beam", "export", "jobs", "losses", "metrics", "store", "students", "teachers"]
-PUBLIC_MODULES += ["text"]
+PUBLIC_MODULES += ["teaching", "text"]
 READMES = sorted(
     path
     for pattern in ("README*.md", "C*.md", "examples/**/README.md", "benchmarks/README.md")
