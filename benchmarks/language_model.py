@@ -59,8 +59,10 @@ def preprocessor_of(texts):
     )
     learnt.train_from_iterator(texts, trainer)
     model = json.loads(learnt.to_str())["model"]
+    # KerasHub pads with 0, which must not be the end of a text.
+    vocabulary = {token: (index - 1) % 500 for token, index in model["vocab"].items()}
     merges = [pair if isinstance(pair, str) else " ".join(pair) for pair in model["merges"]]
-    tokenizer = keras_hub.models.GPT2Tokenizer(vocabulary=model["vocab"], merges=merges)
+    tokenizer = keras_hub.models.GPT2Tokenizer(vocabulary=vocabulary, merges=merges)
     return keras_hub.models.GPT2CausalLMPreprocessor(tokenizer, sequence_length=LENGTH)
 
 

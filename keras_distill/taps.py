@@ -270,6 +270,8 @@ def _recording_call(layer, call):
 
 def _attention_around(model, tapped):
     """Lists the attention layers that a tapped layer is a part of; they know its mask."""
+    if not tapped:
+        return []  # Of a function nothing can be tapped, and it has no layers to look through.
     layers = {id(layer): layer for _, layer in layer_paths(model) if is_attention(layer)}
     return [
         layer

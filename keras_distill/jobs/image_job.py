@@ -14,14 +14,14 @@ from keras_distill.export import export_tflite
 from keras_distill.export.quantization import check_quantizable
 from keras_distill.jobs import image_data
 from keras_distill.jobs.estimates import stage_seconds
-from keras_distill.jobs.folder import JobFolder
-from keras_distill.jobs.folder import settings_of
 from keras_distill.jobs.image_teacher import FinetunedTeacher
 from keras_distill.jobs.image_teacher import ReadyTeacher
 from keras_distill.jobs.job import Job
+from keras_distill.jobs.settings import settings_of
 from keras_distill.jobs.splitting import check_classes
 from keras_distill.jobs.splitting import split
 from keras_distill.jobs.training import train_student
+from keras_distill.run_folder import RunFolder
 from keras_distill.store import RandomViews
 from keras_distill.students import mobile_cnn
 
@@ -104,7 +104,7 @@ class ImageJob(Job):
             broken += test.broken
         more = [image_data.read_unlabelled(path, size) for path in self.unlabelled]
         data = [image_data.fingerprint(part) for part in (train, test, *more)]
-        folder = JobFolder(pathlib.Path(self.output), settings_of(self, data))
+        folder = RunFolder("output", pathlib.Path(self.output), "job", settings_of(self, data))
         num_classes, shape = len(train.class_names), train.pixels.shape[1:]
         keras.utils.set_random_seed(self.seed)
         teacher.prepare(num_classes, shape, self.teacher_epochs * len(train))
@@ -196,7 +196,7 @@ class ImageJob(Job):
 class _Work:
     """What a job works with, once its files are read; as a str, what it will do."""
 
-    folder: JobFolder
+    folder: RunFolder
     train: image_data.Images
     test: image_data.Images
     transfer_set: image_data.Images

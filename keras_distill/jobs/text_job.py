@@ -14,10 +14,9 @@ from keras_distill.export import export_tflite
 from keras_distill.export.quantization import check_quantizable
 from keras_distill.jobs import text_data
 from keras_distill.jobs.estimates import stage_seconds
-from keras_distill.jobs.folder import JobFolder
-from keras_distill.jobs.folder import settings_of
 from keras_distill.jobs.job import Job
 from keras_distill.jobs.lengths import lengths_up_to
+from keras_distill.jobs.settings import settings_of
 from keras_distill.jobs.splitting import check_classes
 from keras_distill.jobs.splitting import split
 from keras_distill.jobs.text_student import KINDS
@@ -25,6 +24,7 @@ from keras_distill.jobs.text_student import for_export
 from keras_distill.jobs.text_student import make_student
 from keras_distill.jobs.text_teacher import make_teacher
 from keras_distill.jobs.training import train_student
+from keras_distill.run_folder import RunFolder
 from keras_distill.text import Examples
 from keras_distill.text import Vocabulary
 from keras_distill.text import augment
@@ -111,7 +111,7 @@ class TextJob(Job):
             test = text_data.read_labelled(self.test, self.text, self.label, train.class_names)
         more = [text_data.read_unlabelled(path, self.text) for path in self.unlabelled]
         data = [text_data.fingerprint(part) for part in (train, test, *more)]
-        folder = JobFolder(pathlib.Path(self.output), settings_of(self, data))
+        folder = RunFolder("output", pathlib.Path(self.output), "job", settings_of(self, data))
         if self.num_augmented:
             new_texts = augment(train.texts, self.num_augmented, seed=self.seed)
             more.append(from_lists(new_texts.tolist()))
@@ -217,7 +217,7 @@ class TextJob(Job):
 class _Work:
     """What a job works with, once its files are read; as a str, what it will do."""
 
-    folder: JobFolder
+    folder: RunFolder
     train: Examples
     test: Examples
     transfer_set: Examples

@@ -10,8 +10,8 @@ import xxhash
 from keras_distill.teachers.text_inputs import TextInputs
 from keras_distill.teachers.text_inputs import known_tokens
 
-# Where something lies, and whether it has been called yet, says nothing of what it is.
-_INCIDENTAL = ("build_config", "handle", "name")
+# Where something lies, and whether it has been called or compiled, says nothing of what it is.
+_INCIDENTAL = ("build_config", "compile_config", "handle", "name")
 
 
 def identify_teacher(teacher, version):
@@ -57,6 +57,11 @@ def _config(teacher):
     except (NotImplementedError, ValueError):
         # A subclassed model without get_config, or a layer that cannot be saved.
         config = [type(layer).__qualname__ for layer in teacher._flatten_layers()]
+    return describe_config(config)
+
+
+def describe_config(config):
+    """A text of a Keras configuration, equal for two objects made in the same way."""
     text = json.dumps(_essential(config, {}), sort_keys=True, default=str)
     return re.sub(r" at 0x[0-9a-f]+", "", text)
 

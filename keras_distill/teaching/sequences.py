@@ -31,7 +31,8 @@ def generate_targets(teacher, prompts, *, max_length=None, sampler="greedy", bat
         List of texts, each with its prompt, in the order of the prompts.
 
     Raises:
-        ValueError: If the teacher cannot write texts, or there are no prompts.
+        ValueError: If the teacher cannot write texts, its end token is its padding, or there are
+            no prompts.
 
     Example:
 
@@ -48,6 +49,14 @@ def generate_targets(teacher, prompts, *, max_length=None, sampler="greedy", bat
             "teacher must be a KerasHub causal model with a preprocessor, such as "
             "keras_hub.models.GPT2CausalLM(backbone, preprocessor=...). "
             f"Received: teacher={teacher!r}"
+        )
+    tokenizer = teacher.preprocessor.tokenizer
+    if tokenizer.end_token_id == tokenizer.pad_token_id:
+        # KerasHub looks for the end in the padding, too.
+        raise ValueError(
+            "The teacher's tokenizer must have an end token that is not its padding. Received: "
+            f"end_token_id={tokenizer.end_token_id}, pad_token_id={tokenizer.pad_token_id}. "
+            "KerasHub would write nothing; number the end token last in the vocabulary."
         )
     is_list = isinstance(prompts, (list, tuple)) and len(prompts) > 0
     if not (is_list and all(isinstance(prompt, str) for prompt in prompts)):

@@ -104,9 +104,7 @@ CASES = {
         lambda: losses.MaskedGenerative(masked="channels"), projector="auto", is_random=True
     ),
     "BoundedRegression": Case(losses.BoundedRegression, "output", labels=(CLASSES,)),
-    "ClassWeightedSoftTargets": Case(
-        lambda: losses.ClassWeightedSoftTargets([1.5, 1, 1, 1]), None
-    ),
+    "ClassWeightedSoftTargets": Case(lambda: losses.ClassWeightedSoftTargets([1.5, 1, 1, 1]), None),
     "RegionMSE": Case(losses.RegionMSE, projector="auto", labels=(5, 4)),
     "DIST": Case(losses.DIST, None),
     "DKD": Case(losses.DKD, None),

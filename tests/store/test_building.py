@@ -198,6 +198,13 @@ class TestChanges:
         configs = [identify_teacher(make_bert(), None)["config"] for _ in range(3)]
         assert len(set(configs)) == 1
 
+    def test_a_compiled_teacher_is_the_same(self):
+        """An evaluation of the teacher must not cost its stored answers."""
+        teacher = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+        before = identify_teacher(teacher, None)
+        teacher.compile("adam", "mse")
+        assert identify_teacher(teacher, None) == before
+
     def test_a_teacher_that_has_run_is_the_same(self, tmp_path):
         """Its layers then know the shapes that they were built for."""
         bert = make_bert()

@@ -8,9 +8,9 @@ LETTERS = "abcdefgh"
 
 
 def make_preprocessor(sequence_length=12):
-    vocabulary = {END: 0, **{letter: i for i, letter in enumerate(LETTERS, 1)}}
-    # KerasHub wants at least one merge.
-    vocabulary |= {"Ġ": len(vocabulary), "Ġa": len(vocabulary) + 1}
+    # KerasHub pads with 0, and wants at least one merge.
+    tokens = ["!", *LETTERS, "Ġ", "Ġa", END]
+    vocabulary = {token: index for index, token in enumerate(tokens)}
     tokenizer = keras_hub.models.GPT2Tokenizer(vocabulary=vocabulary, merges=["Ġ a"])
     return keras_hub.models.GPT2CausalLMPreprocessor(tokenizer, sequence_length=sequence_length)
 

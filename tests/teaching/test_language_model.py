@@ -60,7 +60,7 @@ def test_padding_teaches_nothing():
         before = distiller.student.get_weights()
         fit(distiller, {**x, "token_ids": ids}, labels, is_token)
         weights.append(distiller.student.get_weights())
-    for first, second, start in zip(*weights, before):
+    for first, second in zip(*weights):
         np.testing.assert_allclose(first, second, rtol=1e-6, atol=1e-7)
     assert any(np.any(first != start) for first, start in zip(weights[0], before))
 
@@ -76,12 +76,11 @@ def test_without_weights_padding_would_teach():
 def test_the_student_stays_a_keras_hub_model(tmp_path):
     """It writes texts, and is saved without a trace of the teacher."""
     distiller = distiller_of()
-    dataset = make_preprocessor()
-    x, y, is_token = keras.tree.map_structure(np.asarray, dataset(TEXTS))
+    x, y, is_token = arrays()
     losses = [fit(distiller, x, y, is_token)["soft_loss"][0] for _ in range(20)]
     assert losses[-1] < 0.8 * losses[0]
     distiller.student.save(tmp_path / "student.keras")
-    student = keras.models.load_model(tmp_path / "student.keras")
+    student = keras.models.load_model(tmp_path / "student.keras", compile=False)
     np.testing.assert_array_equal(student(x), distiller.student(x))
     student.compile(sampler="greedy")
     distiller.student.compile(sampler="greedy")

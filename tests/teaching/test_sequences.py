@@ -3,6 +3,7 @@
 import keras_hub
 import numpy as np
 import pytest
+from small_gpt2 import END
 from small_gpt2 import make_model
 from small_gpt2 import make_preprocessor
 
@@ -19,12 +20,12 @@ def teacher():
 def greedy(model, prompt, max_length):
     """The most likely next token, one at a time, by whole passes."""
     tokenizer = model.preprocessor.tokenizer
-    # 0 is begin, end and padding.
-    ids = [0, *np.asarray(tokenizer(prompt))]
+    end = tokenizer.end_token_id  # Of the beginning, too.
+    ids = [end, *np.asarray(tokenizer(prompt))]
     while len(ids) < max_length:
         x = {"token_ids": np.array([ids]), "padding_mask": np.ones((1, len(ids)), bool)}
         token = int(np.argmax(model(x)[0, -1]))
-        if token == 0:
+        if token == end:
             break
         ids.append(token)
     return tokenizer.detokenize([int(i) for i in ids[1:]])
@@ -81,6 +82,13 @@ class TestBadInput:
         model.preprocessor = None
         with pytest.raises(ValueError, match=r"causal model with a preprocessor.*Received: teach"):
             generate_targets(model, PROMPTS)
+
+    def test_end_is_padding(self):
+        """KerasHub sees the end in the padding, and hands the prompts back as they are."""
+        tokenizer = keras_hub.models.GPT2Tokenizer({END: 0, "a": 1, "b": 2, "ab": 3}, ["a b"])
+        preprocessor = keras_hub.models.GPT2CausalLMPreprocessor(tokenizer, sequence_length=12)
+        with pytest.raises(ValueError, match=r"must have an end token that is not its padding. Re"):
+            generate_targets(make_model(preprocessor=preprocessor), PROMPTS)
 
     @pytest.mark.parametrize("prompts", ["ab", [], None, [1, 2], [b"ab"], np.array(["a"])])
     def test_prompts(self, teacher, prompts):

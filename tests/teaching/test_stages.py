@@ -1,0 +1,331 @@
+"""Stages are Distillers one after another, whether or not they were killed in between."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers
+
+import keras_distill as kd
+from keras_distill.teaching import Stage
+from keras_distill.teaching import fit_stages
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(24, 5)).astype("float32")
+Y = RNG.integers(0, 3, 24)
+CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+FIT = {"batch_size": 8, "shuffle": False, "verbose": 0}
+
+
+def network(seed, width=4, **kwargs):
+    keras.utils.set_random_seed(seed)
+    return keras.Sequential(
+        [
+            keras.Input((5,)),
+            layers.Dense(width, "relu", name="hint"),
+            layers.Dropout(0.3, name="dropout"),
+            layers.BatchNormalization(name="norm"),
+            layers.Dense(3, name="logits", **kwargs),
+        ],
+        name=f"network_{width}",
+    )
+
+
+def hint():
+    projector = layers.Dense(6, kernel_initializer=keras.initializers.GlorotUniform(seed=3))
+    return kd.Objective(kd.losses.FeatureMSE(), "hint", "hint", projector=projector, name="hint")
+
+
+def two_stages(student, **changed):
+    first = {
+        "optimizer": keras.optimizers.Adam(0.01),
+        "alpha": 1.0,
+        "objectives": [hint()],
+        "frozen": student.layers[1:],
+    }
+    return [
+        Stage("hint", epochs=3, **first | changed),
+        Stage("outputs", epochs=2, optimizer="sgd", loss=CROSS_ENTROPY, alpha=0.3, temperature=2.0),
+    ]
+
+
+@pytest.fixture(scope="module")
+def teacher():
+    return network(1, width=6)
+
+
+def assert_equal(model, other):
+    for one, two in zip(model.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+class KilledError(Exception):
+    """Ends a run as a kill does."""
+
+
+def kill_at(number):
+    """A callback that ends the run at the beginning of an epoch, counted over all stages."""
+    begun = []
+
+    def begin(epoch, logs):
+        begun.append(epoch)
+        if len(begun) > number:
+            raise KilledError
+
+    return keras.callbacks.LambdaCallback(on_epoch_begin=begin)
+
+
+class TestFitStages:
+    def test_is_two_distillers_one_after_another(self, teacher):
+        """To the last bit: weights, statistics, histories; the second learns from labels too."""
+        student, by_hand = network(2), network(2)
+        histories = fit_stages(student, teacher, two_stages(student), X, Y, **FIT)
+
+        for layer in by_hand.layers[1:]:
+            layer.trainable = False
+        first = kd.Distiller(by_hand, teacher, alpha=1.0, objectives=[hint()])
+        first.compile(keras.optimizers.Adam(0.01))
+        one = first.fit(X, epochs=3, **FIT).history
+        for layer in by_hand.layers[1:]:
+            layer.trainable = True
+        second = kd.Distiller(by_hand, teacher, alpha=0.3, temperature=2.0)
+        second.compile("sgd", CROSS_ENTROPY)
+        two = second.fit(X, Y, epochs=2, **FIT).history
+
+        assert_equal(student, by_hand)
+        assert histories == {"hint": one, "outputs": two}
+        assert one["hint"][-1] < one["hint"][0]
+
+    def test_what_no_loss_reads_stays(self, teacher):
+        """Neither weight decay, nor regularisers, nor batch statistics move what is frozen."""
+        student = network(2, kernel_regularizer=keras.regularizers.L2(1.0))
+        before = [layer.get_weights() for layer in student.layers]
+        stages = two_stages(student, optimizer="adamw")[:1]
+        fit_stages(student, teacher, stages, X, Y, **FIT)
+        assert np.abs(student.layers[0].get_weights()[0] - before[0][0]).max() > 1e-4
+        for layer, weights in zip(student.layers[2:], before[2:]):
+            for one, two in zip(layer.get_weights(), weights, strict=True):
+                np.testing.assert_array_equal(one, two)
+
+    def test_layers_are_trainable_again(self, teacher):
+        """What was not, by the user, is not; also when a stage fails."""
+        inner = keras.Sequential([layers.Dense(4), layers.Dense(3)], name="logits")
+        student = keras.Sequential([keras.Input((5,)), layers.Dense(4, name="hint"), inner])
+        inner.layers[0].trainable = False
+        stages = [Stage("hint", epochs=1, objectives=[hint()], alpha=1.0, frozen=[inner])]
+        with pytest.raises(KilledError):
+            fit_stages(student, teacher, stages, X, Y, callbacks=[kill_at(0)], **FIT)
+        assert [layer.trainable for layer in inner.layers] == [False, True]
+        assert len(student.trainable_weights) == 4
+
+    def test_labels_of_a_dataset(self, teacher):
+        """A stage without a loss learns the same with and without labels; weights stay."""
+        weights = RNG.uniform(size=24).astype("float32")
+        students = [network(2) for _ in range(2)]
+        for student, data in zip(students, ((X, Y, weights), ((X, None, weights)))):
+            x = tf.data.Dataset.from_tensor_slices(tuple(part for part in data if part is not None))
+            if data[1] is None:
+                x = x.map(lambda x, weights: (x, None, weights))
+            stages = two_stages(student)[:1]
+            fit_stages(student, teacher, stages, x.batch(8), verbose=0, shuffle=False)
+        assert_equal(*students)
+        unweighted = network(2)
+        x = tf.data.Dataset.from_tensor_slices((X, Y)).batch(8)
+        fit_stages(unweighted, teacher, two_stages(unweighted)[:1], x, verbose=0, shuffle=False)
+        assert np.abs(unweighted.get_weights()[0] - students[0].get_weights()[0]).max() > 1e-4
+
+    def test_stages_used_again_start_anew(self, teacher):
+        """An optimizer carries no step and no moment from one student to the next."""
+        students = [network(2) for _ in range(2)]
+        stages = [Stage("all", epochs=2, optimizer=keras.optimizers.Adam(0.1), alpha=0.0)]
+        for student in students:
+            fit_stages(student, teacher, stages, X, **FIT)
+        assert_equal(*students)
+
+    def test_seed(self, teacher):
+        """New projectors start the same in a later stage whether an earlier one has run."""
+        found = []
+        for names in (["first", "last"], ["last"]):
+            student = network(2)
+            objective = kd.Objective(kd.losses.FeatureMSE(), "hint", "hint", projector="auto")
+            last = {"alpha": 1.0, "objectives": [objective], "frozen": student.layers[1:]}
+            stages = {
+                "first": Stage("first", epochs=1, alpha=0.0),
+                "last": Stage("last", epochs=1, optimizer=keras.optimizers.SGD(0.0), **last),
+            }
+            run = [stages[name] for name in names]
+            fit_stages(student, teacher, run, X, seed=5 - len(names), **FIT)
+            found.append(objective.projector.kernel.numpy())
+        np.testing.assert_array_equal(*found)
+
+
+@pytest.fixture(scope="module")
+def unbroken(teacher):
+    student = network(2)
+    return student, fit_stages(student, teacher, two_stages(student), X, Y, **FIT)
+
+
+class TestResuming:
+    # Inside the first stage, and between the stages.
+    @pytest.mark.parametrize("killed", [2, 3])
+    def test_goes_on(self, teacher, unbroken, killed, tmp_path):
+        """With dropout, Adam, a projector and batch statistics: the weights of one run."""
+        student = network(2)
+        with pytest.raises(KilledError):
+            fit_stages(
+                student,
+                teacher,
+                two_stages(student),
+                X,
+                Y,
+                folder=tmp_path,
+                callbacks=[kill_at(killed)],
+                **FIT,
+            )
+        resumed = network(77)
+        begun = []
+        count = keras.callbacks.LambdaCallback(on_epoch_begin=lambda e, logs: begun.append(e))
+        histories = fit_stages(
+            resumed, teacher, two_stages(resumed), X, Y, folder=tmp_path, callbacks=[count], **FIT
+        )
+        assert_equal(resumed, unbroken[0])
+        assert len(begun) == 5 - killed
+        assert histories.keys() == unbroken[1].keys()
+        for name, history in unbroken[1].items():
+            for key, values in history.items():
+                np.testing.assert_allclose(histories[name][key], values, rtol=1e-6)
+
+    def test_projector_of_two_stages(self, teacher, tmp_path):
+        """One that both stages have goes on, too, when the first one is read from the folder."""
+
+        def stages(student):
+            both, frozen = hint(), student.layers[1:]
+            return [
+                Stage(name, epochs=1, alpha=1.0, objectives=[both], frozen=frozen)
+                for name in ("first", "second")
+            ]
+
+        student, killed, resumed = network(2), network(2), network(77)
+        fit_stages(student, teacher, stages(student), X, **FIT)
+        end = {"callbacks": [kill_at(1)], "folder": tmp_path}
+        with pytest.raises(KilledError):
+            fit_stages(killed, teacher, stages(killed), X, **end, **FIT)
+        fit_stages(resumed, teacher, stages(resumed), X, folder=tmp_path, **FIT)
+        assert_equal(student, resumed)
+
+    def test_same_objects_again(self, teacher, tmp_path):
+        """In a notebook: built projectors and a compiled student are no other run."""
+        student = network(2)
+        student.compile("adam", "mse")
+        objective = kd.Objective(kd.losses.FeatureMSE(), "hint", "hint", projector="auto")
+        stages = [
+            Stage("a", epochs=1, alpha=1.0, objectives=[objective], frozen=student.layers[1:])
+        ]
+        first = fit_stages(student, teacher, stages, X, folder=tmp_path, **FIT)
+        weights = student.get_weights()
+        student.compile("sgd", "mse")
+        again = fit_stages(student, teacher, stages, X, folder=tmp_path, **FIT)
+        assert first == again
+        for one, two in zip(weights, student.get_weights(), strict=True):
+            np.testing.assert_array_equal(one, two)
+
+    def test_another_run(self, teacher, tmp_path):
+        """Nothing of a folder is used for other stages, another teacher or another student."""
+        student = network(2)
+        fit_stages(student, teacher, two_stages(student), X, Y, folder=tmp_path, **FIT)
+        before = student.get_weights()
+        fewer, other = two_stages(student)[:1], two_stages(student)
+        other[1] = Stage("outputs", epochs=2, optimizer="sgd", loss=CROSS_ENTROPY, alpha=0.4)
+        longer = two_stages(student)
+        longer[0] = two_stages(student, frozen=[])[0]
+        wide = network(2, width=5)
+        for stages, who, what, text in (
+            (fewer, student, teacher, r"stages: \['hint', 'outputs'\] there, \['hint'\] now"),
+            (other, student, teacher, "outputs: alpha: '0.3' there, '0.4' now"),
+            (longer, student, teacher, "hint: frozen"),
+            (two_stages(student), student, network(9, width=6), "teacher: "),
+            (two_stages(wide), wide, teacher, "student: "),
+        ):
+            with pytest.raises(ValueError, match=f"folder of another training.*{text}"):
+                fit_stages(who, what, stages, X, Y, folder=tmp_path, **FIT)
+        for one, two in zip(before, student.get_weights()):
+            np.testing.assert_array_equal(one, two)
+
+    def test_folder_with_other_files(self, teacher, tmp_path):
+        (tmp_path / "notes").write_text("mine")
+        student = network(2)
+        with pytest.raises(ValueError, match="new folder, or that of a training to go on with"):
+            fit_stages(student, teacher, two_stages(student), X, Y, folder=tmp_path, **FIT)
+
+    @pytest.mark.long
+    def test_kill_9(self, unbroken, tmp_path):
+        """A process that is killed, inside a stage and between them, loses nothing whole."""
+        script = pathlib.Path(__file__).with_name("kill_stages.py")
+        # Inside the first stage; of what is left then, inside the second.
+        for kill in ("1", "3", "none"):
+            done = subprocess.run(
+                [sys.executable, script, tmp_path, kill],
+                capture_output=True,
+                text=True,
+                timeout=240,
+            )
+            assert done.returncode == (0 if kill == "none" else -9), done.stderr
+        found = np.load(tmp_path / "weights.npz")
+        for name, weight in zip(found.files, unbroken[0].get_weights(), strict=True):
+            np.testing.assert_allclose(found[name], weight, atol=1e-6)
+        log = json.loads((tmp_path / "run" / "stage_1.json").read_text())
+        assert list(log) == ["0", "1", "2"]
+
+
+class TestBadInput:
+    @pytest.mark.parametrize(
+        ("stages", "text"),
+        [
+            ([], "stages must be a list"),
+            (Stage("a", epochs=1), "stages must be a list"),
+            (["hint"], "stages must be a list"),
+            ([Stage("a", epochs=1), Stage("a", epochs=2)], r"name of its own.*\['a', 'a'\]"),
+            ([Stage("a", epochs=1, frozen=[layers.Dense(1, name="mine")])], "'a'.*'mine'"),
+            ([Stage("a", epochs=1, alpha=2.0)], "alpha must be"),
+        ],
+    )
+    def test_stages(self, teacher, stages, text):
+        with pytest.raises(ValueError, match=text):
+            fit_stages(network(2), teacher, stages, X, Y, **FIT)
+
+    def test_shows_before_the_first_stage(self, teacher):
+        """A wrong last stage costs no training."""
+        student = network(2)
+        before = student.get_weights()
+        stages = [Stage("a", epochs=1, alpha=0.0), Stage("b", epochs=1, temperature=0.0)]
+        with pytest.raises(ValueError, match="temperature must be"):
+            fit_stages(student, teacher, stages, X, Y, **FIT)
+        for one, two in zip(before, student.get_weights()):
+            np.testing.assert_array_equal(one, two)
+
+    @pytest.mark.parametrize(
+        ("arguments", "text"),
+        [
+            ({"name": ""}, "name must be a string"),
+            ({"epochs": 0}, "epochs must be an integer of 1 or more"),
+            ({"epochs": 1.5}, "epochs must be an integer"),
+            ({"frozen": ["logits"]}, "frozen must be a list of layers"),
+            ({"frozen": layers.Dense(1)}, "frozen must be a list of layers"),
+        ],
+    )
+    def test_stage(self, arguments, text):
+        with pytest.raises(ValueError, match=text):
+            Stage(**{"name": "a", "epochs": 1} | arguments)
+
+    def test_student(self, teacher):
+        with pytest.raises(ValueError, match=r"student must be a keras\.Model"):
+            fit_stages("student", teacher, [Stage("a", epochs=1)], X, Y, **FIT)
+
+    def test_epochs_for_all(self, teacher):
+        with pytest.raises(ValueError, match=r"its own epochs. Received: \['epochs'\]"):
+            fit_stages(network(2), teacher, [Stage("a", epochs=1)], X, Y, epochs=3)
