@@ -254,7 +254,7 @@ class Distiller(keras.Model):
             student_inputs = keras.tree.map_structure(
                 lambda x: None if x is None else tf.identity(x), inputs.student
             )
-        batch = DistillationInputs(student_inputs, (), activations, inputs.example_index)
+        batch = inputs._replace(student=student_inputs, teacher=(), teacher_outputs=activations)
         return batch, y, sample_weight
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
@@ -283,6 +283,7 @@ class Distiller(keras.Model):
             self._update_teacher_metrics(pairs)
         if self.objectives:
             learnt = self._learnt(current_recording(), y_pred, x.teacher_outputs)
+            y = y if is_missing(x.labels) else x.labels
             values = self._objective_losses(
                 x.teacher_outputs, learnt, y, sample_weight, example_index=index, training=training
             )
@@ -437,6 +438,7 @@ class Distiller(keras.Model):
                     pair.check_values()
                     pair.value(step=0, example_index=index)
                 self._update_teacher_metrics(pairs)
+            y = y if is_missing(inputs.labels) else inputs.labels
             self._objective_losses(taught, learnt, y, example_index=index)
 
     def _activations(self, inputs):

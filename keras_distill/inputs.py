@@ -21,6 +21,8 @@ class DistillationInputs(NamedTuple):
             dict from tap path to tensor with the teacher's output under "output".
         example_index: The number of each example in its data set, `(batch,)` integers,
             for losses that remember examples.
+        labels: What the losses of objectives need, where y is something else: the boxes of
+            objects, `(batch, boxes, 4)`, for `losses.RegionMSE`.
 
     Example:
 
@@ -36,6 +38,7 @@ class DistillationInputs(NamedTuple):
     teacher: Any = ()
     teacher_outputs: Any = ()
     example_index: Any = ()
+    labels: Any = ()
 
 
 def pair_inputs(dataset, student=None, teacher=None):

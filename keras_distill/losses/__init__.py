@@ -6,6 +6,8 @@ from keras_distill.losses.attention import AttentionKL
 from keras_distill.losses.attention import AttentionMSE
 from keras_distill.losses.attention import AttentionRelationKL
 from keras_distill.losses.attention_transfer import AttentionTransfer
+from keras_distill.losses.bounded_regression import BoundedRegression
+from keras_distill.losses.class_weights import ClassWeightedSoftTargets
 from keras_distill.losses.contrastive import CRD
 from keras_distill.losses.correlations import DIST
 from keras_distill.losses.decoupled import DKD
@@ -24,6 +26,7 @@ from keras_distill.losses.neuron_selectivity import NeuronSelectivity
 from keras_distill.losses.pkd import PKD
 from keras_distill.losses.rank_order import HardDarkRank
 from keras_distill.losses.rank_order import SoftDarkRank
+from keras_distill.losses.regions import RegionMSE
 from keras_distill.losses.relations import CorrelationCongruence
 from keras_distill.losses.relations import ProbabilisticTransfer
 from keras_distill.losses.relations import RKDAngle
@@ -43,7 +46,9 @@ __all__ = [
     "AttentionRelationKL",
     "AttentionTransfer",
     "BinarySoftTargets",
+    "BoundedRegression",
     "CRD",
+    "ClassWeightedSoftTargets",
     "CorrelationCongruence",
     "DIST",
     "DKD",
@@ -64,6 +69,7 @@ __all__ = [
     "ProbabilisticTransfer",
     "RKDAngle",
     "RKDDistance",
+    "RegionMSE",
     "SimilarityPreserving",
     "Sobolev",
     "SoftDarkRank",

@@ -7,6 +7,7 @@ from keras_distill.teaching.data_free import DataFree
 from keras_distill.teaching.mutual_learning import MutualLearning
 from keras_distill.teaching.native_ensemble import NativeEnsemble
 from keras_distill.teaching.rocket_launching import RocketLaunching
+from keras_distill.teaching.sequences import generate_targets
 from keras_distill.teaching.stages import Stage
 from keras_distill.teaching.stages import fit_stages
 from keras_distill.teaching.synthesis import synthesize
@@ -22,6 +23,7 @@ __all__ = [
     "Stage",
     "fit_chain",
     "fit_stages",
+    "generate_targets",
     "join_tasks",
     "mix_tasks",
     "record_statistics",

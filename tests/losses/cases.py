@@ -26,6 +26,7 @@ class Case(NamedTuple):
         student: Path or paths of the student's, or None for the teacher's.
         model: Makes a model of a width: `images` or `texts`.
         projector: Makes the Objective's projector, or "auto", or None.
+        labels: Shape of an example's labels that come with the inputs, for the objective.
         is_random: Whether two replicas that see the same examples draw other numbers.
     """
 
@@ -35,6 +36,7 @@ class Case(NamedTuple):
     model: Callable = None
     projector: Callable | str | None = None
     is_random: bool = False
+    labels: tuple = ()
 
 
 def images(width, name):
@@ -102,6 +104,9 @@ CASES = {
     "MaskedGenerative of channels": Case(
         lambda: losses.MaskedGenerative(masked="channels"), projector="auto", is_random=True
     ),
+    "BoundedRegression": Case(losses.BoundedRegression, "output", labels=(CLASSES,)),
+    "ClassWeightedSoftTargets": Case(lambda: losses.ClassWeightedSoftTargets([1.5, 1, 1, 1]), None),
+    "RegionMSE": Case(losses.RegionMSE, projector="auto", labels=(5, 4)),
     "DIST": Case(losses.DIST, None),
     "DKD": Case(losses.DKD, None),
     "HardDarkRank": Case(losses.HardDarkRank, "pooled"),
@@ -152,5 +157,9 @@ def examples_of(case):
     if case.model is texts:
         x = rng.integers(1, 9, (NUM_EXAMPLES, LENGTH)).astype("int32")
         x[::2, LENGTH // 2 :] = 0
+    y = rng.integers(0, CLASSES, NUM_EXAMPLES)
     inputs = DistillationInputs(x, example_index=np.arange(NUM_EXAMPLES, dtype="int64"))
-    return inputs, rng.integers(0, CLASSES, NUM_EXAMPLES)
+    if case.labels:
+        labels = rng.uniform(size=(NUM_EXAMPLES, *case.labels)).astype("float32")
+        inputs = inputs._replace(labels=labels)
+    return inputs, y
