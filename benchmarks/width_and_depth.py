@@ -64,7 +64,7 @@ def network(depth, **settings):
 
 
 def hint():
-    """FitNets' first stage: the hint alone beside the soft targets, then these alone."""
+    """FitNets' hint: for the first steps beside the soft targets, then these alone."""
     weight = keras.optimizers.schedules.PiecewiseConstantDecay([HINT_STEPS], [10.0, 0.0])
     loss = kd.losses.FeatureMSE()
     return kd.Objective(loss, TEACHER_HINT, STUDENT_HINT, weight=weight, projector="auto")
