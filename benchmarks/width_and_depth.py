@@ -4,7 +4,8 @@
 
 The data are CIFAR-10's images as lossy JPEG, halved to 16 x 16 pixels: no figure here is one of
 CIFAR-10. All students take the same number of steps, at the same learning rate, on the same images;
-nothing was tuned for any of them. Some ten minutes on two cores.
+nothing was tuned for any of them. Three quarters of an hour on two cores that
+others kept busy.
 """
 
 import argparse
