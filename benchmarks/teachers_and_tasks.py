@@ -151,8 +151,11 @@ def several_teachers(texts, seed, steps, num_teachers=3):
     for name, mixture in mixtures.items():
         yield f"student of the {name}", student_of(mixture)
     # As sharp as the other at T = 2, or sharper: is it the confidence, or the sharpness?
-    equal = mixtures["equal weights"]
-    yield "student of the equal weights, temperature 1", student_of(equal, temperature=1.0)
+    equal = mixtures["ensemble, equal weights"]
+    yield (
+        "student of the ensemble, equal weights, temperature 1",
+        student_of(equal, temperature=1.0),
+    )
     models, groups = zip(*of_groups)
     loss = kd.losses.SpecialistKL([group.tolist() for group in groups], temperature=2.0)
     covered = np.isin(test_y, np.concatenate(groups)).mean()
