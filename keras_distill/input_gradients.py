@@ -97,7 +97,11 @@ def _gradients(objective, side, recording, activations, directions):
     """d <output, v_k> / d inputs for each direction v_k, `(batch, directions, *inputs)`."""
     output = activations[getattr(objective, side)]
     path = getattr(objective.loss, f"{side}_inputs")
-    inputs = recording.inputs if path is None else keras.tree.flatten(activations[path])
+    if path is None:
+        inputs = recording.inputs
+    else:
+        at_path = recording.passed_on(path) if path in recording else activations[path]
+        inputs = keras.tree.flatten(at_path)
     received = [(tuple(x.shape), getattr(x.dtype, "name", x.dtype)) for x in inputs]
     if len(inputs) != 1 or not _is_float(inputs[0]):
         where = f"the {side}'s inputs" if path is None else f"the output of its {path!r}"

@@ -49,13 +49,24 @@ class Recording:
         self.tape = self.inputs = None
         self._graph = _current_graph()
 
+    def __contains__(self, path):
+        """Whether a path names a layer of this pass."""
+        return path in self._taps
+
     def __getitem__(self, path):
-        """Returns the activation at a path.
+        """Returns the activation at a path, with its Keras mask.
 
         Raises:
             ValueError: If the layer did not run, ran more than once, or ran where its
                 output cannot be read.
         """
+        return self._read(path, with_masks)
+
+    def passed_on(self, path):
+        """Returns the very tensors at a path that the model went on with, for gradients by them."""
+        return self._read(path, lambda output, masks: output)
+
+    def _read(self, path, activation_of):
         layer, item = self._taps[path]
         outputs = self._outputs.get(_key(layer, item), [])
         tensors = keras.tree.flatten([output for output, _ in outputs])
@@ -77,7 +88,7 @@ class Recording:
                 "to read. Tap a layer that runs once: of an RNN cell, the RNN layer with "
                 "return_sequences=True; of a shared layer, a layer after it."
             )
-        output = with_masks(*outputs[0])
+        output = activation_of(*outputs[0])
         if item in (None, ATTENTION_SCORES):
             return output
         try:

@@ -177,6 +177,7 @@ def objectives_of(losses_of_scores):
 
 @pytest.mark.filterwarnings("ignore:Gradients do not exist")  # Nothing here reads the logits.
 @pytest.mark.parametrize("kind", ["cut", "transformer"])
+@pytest.mark.long
 def test_two_berts(kind):
     """Taps inside KerasHub's layers; more padding changes nothing."""
     keras.utils.set_random_seed(0)

@@ -253,6 +253,7 @@ def _values(interpreter, details):
         return None
 
 
+@pytest.mark.long
 def test_zeros_are_zeros_in_8_bits(tmp_path):
     """With a zero point, or a rounding that is not symmetric, they would be small numbers."""
     student = kd.students.plain_cnn((8, 8, 1), 3, depth=2, width=8)

@@ -120,6 +120,7 @@ def test_teacher_gets_no_gradient():
     assert tape.gradient(value, teacher) is None
 
 
+@pytest.mark.long
 def test_trains_an_output_of_a_distiller():
     """With the labels and the weights of its own output, among several, after reloading, too."""
     rng = np.random.default_rng(0)

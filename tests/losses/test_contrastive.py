@@ -224,6 +224,7 @@ def test_seed():
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.long
 def test_unknown_batch_size(jit_compile):
     """fit() traces with a batch size of None; a replica may get an empty batch."""
     loss = built(reduction="sum_over_batch_size")
@@ -369,6 +370,7 @@ def fit(distiller, dataset, **kwargs):
     return distiller.fit(dataset, shuffle=False, verbose=0, **kwargs).history
 
 
+@pytest.mark.long
 def test_student_comes_to_tell_the_examples_apart():
     """What it is for: the nearest remembered teacher embedding is that of the same example."""
     loss = crd(feature_dim=8, num_negatives=11, reduction="sum_over_batch_size")

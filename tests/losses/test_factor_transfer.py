@@ -120,6 +120,7 @@ def test_factor_of_zeros():
     assert all(np.isfinite(result).all() for result in tf.nest.flatten(results))
 
 
+@pytest.mark.long
 def test_paraphraser_is_an_autoencoder():
     """Plain fit on features teaches it; its factor is narrower than they are."""
     x = np.random.default_rng(0).normal(size=(64, 4, 4, 2)).astype("float32")

@@ -29,6 +29,7 @@ def test_every_public_loss_has_a_case():
 
 
 @every_case
+@pytest.mark.long
 def test_saved_and_reloaded_it_goes_on(name, tmp_path):
     """Parts of a loss that are not saved start anew, and nobody sees it."""
     case = CASES[name]
@@ -50,6 +51,7 @@ def test_saved_and_reloaded_it_goes_on(name, tmp_path):
 
 
 @every_case
+@pytest.mark.long
 def test_every_trained_part_learns(name):
     """A layer of a loss that the tape does not see stays noise."""
     case = CASES[name]
@@ -66,6 +68,7 @@ def test_every_trained_part_learns(name):
 
 
 @every_case
+@pytest.mark.long
 def test_student_in_half_precision(name):
     """Features of float16 overflow where a loss squares them."""
     keras.config.set_dtype_policy("mixed_float16")

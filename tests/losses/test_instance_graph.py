@@ -155,6 +155,7 @@ def test_equal_examples(transformation):
 
 @pytest.mark.parametrize("jit_compile", [False, True])
 @every_transformation
+@pytest.mark.long
 def test_unknown_batch_size(transformation, jit_compile):
     """fit() traces with a batch size of None; a last batch of one, and an empty one."""
     specs = [

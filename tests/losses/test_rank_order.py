@@ -172,6 +172,7 @@ def test_half_precision(loss_class, dtype):
 
 
 @every_loss
+@pytest.mark.long
 def test_compiled_by_xla(loss_class):
     """XLA has sorts and sums of its own."""
     teacher, student = uniform(5.0, (5, 8))

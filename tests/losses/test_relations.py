@@ -285,6 +285,7 @@ def test_batches_too_small_to_have_relations(loss_class):
 
 @pytest.mark.parametrize("jit_compile", [False, True])
 @every_loss
+@pytest.mark.long
 def test_unknown_batch_size(loss_class, jit_compile):
     """fit() traces with a batch size of None; XLA fuses, and must give the same number."""
     features = uniform(5.0, (6, 10))[0]

@@ -49,6 +49,7 @@ def test_width_is_that_of_every_layer():
         (students.mlp((8, 8, 1), 2, depth=6, width=16, bottleneck=4), 1),
     ],
 )
+@pytest.mark.long
 def test_deep_ones_learn(student, scale):
     """A stack without normalization, or badly initialized, would stay at chance."""
     rng = np.random.default_rng(0)

@@ -57,7 +57,7 @@ def test_means_and_covariances(teacher):
                 expected = np.diag(expected)
             found = statistics.covariances[tap][group]
             assert found.shape == expected.shape
-            assert np.linalg.norm(found - expected) < 1e-5 * np.linalg.norm(expected)
+            assert np.linalg.norm(found - expected) <= 1e-5 * np.linalg.norm(expected)
     assert statistics.lowest["hidden"] >= 0
     expected = {"mean": X.mean(), "deviation": X.std(), "lowest": X.min(), "highest": X.max()}
     assert statistics.inputs == pytest.approx(expected, rel=1e-5)

@@ -57,6 +57,7 @@ class TestFitChain:
         for one, two in zip(before, teacher.get_weights()):
             np.testing.assert_array_equal(one, two)
 
+    @pytest.mark.long
     def test_assistant(self, teacher):
         """Models of other widths, given built: these are trained, and returned."""
         keras.utils.set_random_seed(1)
@@ -69,6 +70,7 @@ class TestFitChain:
         by_hand(student, assistant)
         assert_equal(models[1], student)
 
+    @pytest.mark.long
     def test_ensemble_of_generations(self, teacher):
         """The mean of their probabilities, as in the paper."""
         students, _ = fit_chain([network] * 2, teacher, all_at_once(), X, Y, **FIT)
@@ -76,6 +78,7 @@ class TestFitChain:
         found = keras.ops.softmax(kd.teachers.Ensemble(students)(X))
         np.testing.assert_allclose(found, mean, atol=1e-6)
 
+    @pytest.mark.long
     def test_objectives_of_each_student(self, teacher):
         """A function makes stages for models that have other layers or widths."""
 
@@ -86,6 +89,7 @@ class TestFitChain:
         _, histories = fit_chain([network(6), network(2)], teacher, stages, X, Y, **FIT)
         assert all(np.all(np.diff(each["all"]["feature_mse"]) < 0) for each in histories)
 
+    @pytest.mark.long
     def test_goes_on_with_more_students(self, teacher, tmp_path):
         """Those that are in the folder are not trained again; the next learns from them."""
         keras.utils.set_random_seed(1)

@@ -168,6 +168,7 @@ def test_saved_and_reloaded_it_goes_on(tmp_path):
             np.testing.assert_allclose(weight, expected_weight, atol=1e-6)
 
 
+@pytest.mark.long
 def test_seeds_decide():
     """Else no result could be found again."""
     histories = []
@@ -183,6 +184,7 @@ def test_seeds_decide():
     assert drawn[0] == drawn[1]
 
 
+@pytest.mark.long
 def test_evaluation_is_the_students():
     """Labels and images are the student's; noise is none of evaluation's."""
     model = data_free()
@@ -195,6 +197,7 @@ def test_evaluation_is_the_students():
     np.testing.assert_array_equal(model(X), student(X))
 
 
+@pytest.mark.long
 def test_a_new_teacher_is_used():
     """A compiled step would go on with the teacher that it was traced with."""
     model = data_free(run_eagerly=False)
@@ -222,6 +225,7 @@ def test_on_two_devices(two_devices):
     assert fit(model)["entropy_loss"][0] < 0
 
 
+@pytest.mark.long
 def test_float16():
     """Without loss scaling, small gradients of float16 would vanish."""
     keras.config.set_dtype_policy("mixed_float16")

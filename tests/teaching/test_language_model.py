@@ -48,6 +48,7 @@ def test_loss_is_that_of_the_tokens():
     assert history["soft_loss"] == [pytest.approx(np.mean(values * is_token), rel=1e-5)]
 
 
+@pytest.mark.long
 def test_padding_teaches_nothing():
     """Else most of what a student learns of short texts is what comes behind them."""
     x, y, is_token = arrays()

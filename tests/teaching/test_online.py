@@ -44,6 +44,7 @@ def test_evaluation_is_that_of_each_model(way):
 
 
 @WAYS
+@pytest.mark.long
 def test_saved_and_reloaded_it_goes_on(way, tmp_path):
     """An optimizer that starts anew, layers that are no longer shared, dropout from its start."""
     keras.utils.set_random_seed(3)
@@ -95,6 +96,7 @@ def test_on_two_devices(way, two_devices):
 
 
 @WAYS
+@pytest.mark.long
 def test_float16(way):
     """Without loss scaling, small gradients of float16 would vanish."""
     keras.utils.set_random_seed(5)

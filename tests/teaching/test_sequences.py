@@ -31,6 +31,7 @@ def greedy(model, prompt, max_length):
     return tokenizer.detokenize([int(i) for i in ids[1:]])
 
 
+@pytest.mark.long
 def test_texts_are_the_greedy_ones(teacher):
     """KerasHub samples unless told otherwise, and a last batch is filled up."""
     texts = generate_targets(teacher, PROMPTS, batch_size=2)
@@ -39,6 +40,7 @@ def test_texts_are_the_greedy_ones(teacher):
     assert generate_targets(teacher, PROMPTS) == texts
 
 
+@pytest.mark.long
 def test_max_length_and_beams(teacher):
     """Both go to KerasHub: as long as said, and never less likely than greedy ones."""
     short = generate_targets(teacher, PROMPTS[:2], max_length=6)

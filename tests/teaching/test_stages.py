@@ -173,6 +173,7 @@ def unbroken(teacher):
 class TestResuming:
     # Inside the first stage, and between the stages.
     @pytest.mark.parametrize("killed", [2, 3])
+    @pytest.mark.long
     def test_goes_on(self, teacher, unbroken, killed, tmp_path):
         """With dropout, Adam, a projector and batch statistics: the weights of one run."""
         student = network(2)
@@ -200,6 +201,7 @@ class TestResuming:
             for key, values in history.items():
                 np.testing.assert_allclose(histories[name][key], values, rtol=1e-6)
 
+    @pytest.mark.long
     def test_projector_of_two_stages(self, teacher, tmp_path):
         """One that both stages have goes on, too, when the first one is read from the folder."""
 
@@ -234,6 +236,7 @@ class TestResuming:
         for one, two in zip(weights, student.get_weights(), strict=True):
             np.testing.assert_array_equal(one, two)
 
+    @pytest.mark.long
     def test_another_run(self, teacher, tmp_path):
         """Nothing of a folder is used for other stages, another teacher or another student."""
         student = network(2)

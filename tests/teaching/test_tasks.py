@@ -186,6 +186,7 @@ def test_a_reduction_by_weight_counts_tasks_alike():
     assert logs["loss"] == pytest.approx(float(topic) + score, rel=1e-5)
 
 
+@pytest.mark.long
 def test_two_devices_learn_as_one(two_devices):
     """Of a batch one device may get a task's examples and the other none."""
     weights = []
