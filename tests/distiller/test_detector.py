@@ -26,6 +26,7 @@ def detector(growth_rate, name):
         growth_rate=growth_rate,
         image_shape=shape,
     )
+    encoder.get_layer("bn").trainable = False  # Behind the pyramid, out of reach of any loss.
     backbone = keras_hub.models.RetinaNetBackbone(
         encoder, min_level=3, max_level=4, use_p5=False, image_shape=shape
     )
