@@ -40,6 +40,7 @@ from keras_distill.inputs import pair_inputs
 from keras_distill.inputs import with_example_index
 from keras_distill.layer_mapping import layer_objectives
 from keras_distill.objective import Objective
+from keras_distill.pruning import Pruning
 from keras_distill.store import TeacherStore
 from keras_distill.teachers import HubLayer
 
@@ -51,6 +52,7 @@ __all__ = [
     "HubLayer",
     "ImageMetadata",
     "Objective",
+    "Pruning",
     "TFLiteReport",
     "TeacherStore",
     "TextMetadata",

@@ -16,6 +16,7 @@ from keras_distill.losses.soft_targets import SoftTargetKL
 from keras_distill.multi_worker import check_num_batches
 from keras_distill.multi_worker import reducible
 from keras_distill.objective import check_objectives
+from keras_distill.outputs import per_output
 from keras_distill.schedules import check_number
 from keras_distill.schedules import is_schedule
 from keras_distill.schedules import value_at
@@ -395,6 +396,9 @@ class Distiller(keras.Model):
     def _build_compile_state(self):
         """Builds metrics, losses and optimizer: a step that creates none is traced once."""
         inputs, y, sample_weight = unpack(self._batch_spec)
+        outputs = getattr(self.student, "output", None)
+        if isinstance(y, dict) and isinstance(outputs, dict):
+            per_output("y", y, outputs)  # Checks it; Keras names neither.
         batch = inputs.student, y, sample_weight
         if first_batch.is_dense(batch):
             with self.distribute_strategy.scope():
@@ -421,7 +425,7 @@ class Distiller(keras.Model):
     def _check_batch(self, batch):
         if not self._needs_teacher:
             return
-        inputs, y, _ = unpack(first_batch.local_batch(batch, self.distribute_strategy))
+        inputs, y, sample_weight = unpack(first_batch.local_batch(batch, self.distribute_strategy))
         index = None if is_missing(inputs.example_index) else inputs.example_index
         batch_size = len(keras.tree.flatten(inputs.student)[0])
         # What the models change when they run is thrown away with the scope.
@@ -429,7 +433,7 @@ class Distiller(keras.Model):
             taught, learnt, y_pred = self._activations(inputs)
             first_batch.check_activations(taught, batch_size)
             if self._needs_teacher_output:
-                pairs = self._output_pairs(taught["output"], y_pred, y)
+                pairs = self._output_pairs(taught["output"], y_pred, y, sample_weight)
                 for pair in pairs:
                     pair.check_values()
                     pair.value(step=0, example_index=index)

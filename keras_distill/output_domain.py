@@ -40,7 +40,7 @@ def gives_logits(model, x):
     domains = output_domains(model)
     if domains is not None and domains[0] in (LOGITS, SOFTMAX):
         return domains[0] == LOGITS
-    return not _could_come_from(SOFTMAX, keras.ops.convert_to_numpy(model(x, training=False)))
+    return not could_come_from(SOFTMAX, keras.ops.convert_to_numpy(model(x, training=False)))
 
 
 def _domain_of_tensor(tensor):
@@ -138,16 +138,18 @@ def check_values(loss, side, name, domain, values):
             are, or if they are said to be probabilities and are not.
     """
     declared = getattr(loss, f"{side}_from_logits")
+    if np.size(values) == 0:
+        return
     if declared is None and domain is None:
         for activation in (SOFTMAX, SIGMOID) if loss.activation is None else (loss.activation,):
-            if _could_come_from(activation, values):
+            if could_come_from(activation, values):
                 raise ValueError(
                     f"The {side}'s {name!r} looks like probabilities, and no layer tells whether "
                     f"it is. Declare it: soft_loss={type(loss).__name__}({side}_from_logits=False) "
                     "for probabilities, True for logits."
                 )
     is_probability = declared is False or (declared is None and domain == loss.activation)
-    if is_probability and loss.activation and not _could_come_from(loss.activation, values):
+    if is_probability and loss.activation and not could_come_from(loss.activation, values):
         raise ValueError(
             f"The {side}'s {name!r} is declared to be probabilities of a {loss.activation}, or its "
             f"last layer says so, and it is not: values from {np.min(values):.4g} to "
@@ -155,7 +157,8 @@ def check_values(loss, side, name, domain, values):
         )
 
 
-def _could_come_from(activation, values):
+def could_come_from(activation, values):
+    """Whether values, `(batch, ..., classes)`, look like those of a softmax or sigmoid."""
     values = np.asarray(values, dtype="float64")
     if values.size == 0 or values.min() < 0 or values.max() > 1:
         return False

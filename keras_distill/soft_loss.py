@@ -78,9 +78,13 @@ class OutputPair(NamedTuple):
     def check_values(self):
         """Checks the domains by the values of a real batch."""
         if isinstance(self.loss, OutputLoss):
+            weights = self.entry_weights()
             for side, values, domain in self._sides():
                 # NumPy has no bfloat16.
                 values = ops.convert_to_numpy(ops.cast(values, "float32"))
+                if weights is not None:
+                    # What has weight 0 may be a stand-in, of another domain.
+                    values = values[ops.convert_to_numpy(weights) != 0]
                 output_domain.check_values(self.loss, side, self.name, domain, values)
 
     def _from_logits(self, loss):

@@ -68,8 +68,16 @@ class TeacherPass:
             self._taps.record() as recording,
             follow(self._objectives, "teacher", self.teacher, recording, x) as x,
         ):
-            if getattr(self.teacher, "_call_has_training_arg", False):
-                outputs = self.teacher(x, training=False)
-            else:
-                outputs = self.teacher(x)
+            outputs = self._outputs(x)
         return outputs, self._taps.activations(recording, outputs), recording
+
+    def differentiable(self, x):
+        """Returns the teacher's outputs for x and `{path: activation}`; gradients pass to x."""
+        with self._taps.record() as recording:
+            outputs = self._outputs(x)
+        return outputs, self._taps.activations(recording, outputs)
+
+    def _outputs(self, x):
+        if getattr(self.teacher, "_call_has_training_arg", False):
+            return self.teacher(x, training=False)
+        return self.teacher(x)

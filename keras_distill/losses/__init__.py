@@ -36,6 +36,7 @@ from keras_distill.losses.soft_targets import BinarySoftTargets
 from keras_distill.losses.soft_targets import LogitsMSE
 from keras_distill.losses.soft_targets import SoftTargetCrossEntropy
 from keras_distill.losses.soft_targets import SoftTargetKL
+from keras_distill.losses.specialist_kl import SpecialistKL
 from keras_distill.losses.variational_information import VariationalInformation
 
 __all__ = [
@@ -74,6 +75,7 @@ __all__ = [
     "SoftDarkRank",
     "SoftTargetCrossEntropy",
     "SoftTargetKL",
+    "SpecialistKL",
     "VariationalInformation",
     "paraphraser",
 ]

@@ -1,4 +1,4 @@
-"""Teachers: BERTs from TF-Hub and KerasHub, their fine-tuning, and ensembles."""
+"""Teachers: BERTs from TF-Hub and KerasHub, their fine-tuning, and several teachers as one."""
 
 from keras_distill.teachers.bert import bert_classifier
 from keras_distill.teachers.ensemble import Ensemble
@@ -6,12 +6,16 @@ from keras_distill.teachers.finetuning import LayerwiseAdamW
 from keras_distill.teachers.finetuning import WarmupLinearDecay
 from keras_distill.teachers.finetuning import finetuning_optimizer
 from keras_distill.teachers.hub import HubLayer
+from keras_distill.teachers.specialists import Specialists
+from keras_distill.teachers.task_teachers import TaskTeachers
 from keras_distill.teachers.text_inputs import TextInputs
 
 __all__ = [
     "Ensemble",
     "HubLayer",
     "LayerwiseAdamW",
+    "Specialists",
+    "TaskTeachers",
     "TextInputs",
     "WarmupLinearDecay",
     "bert_classifier",

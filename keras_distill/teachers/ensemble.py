@@ -1,29 +1,42 @@
-"""Ensembles: several teachers as one."""
+"""Ensembles: several teachers of the same classes as one."""
 
 import keras
 from keras import ops
 
+from keras_distill.arguments import check_not_negative
+from keras_distill.teachers.several import SeveralTeachers
+
 
 @keras.saving.register_keras_serializable(package="keras_distill")
-class Ensemble(keras.Model):
+class Ensemble(SeveralTeachers):
     """Mixes the probabilities of several teachers, in log space.
 
     ```
-    output = log sum_i w_i * softmax(logits_i / T_i)
+    p_i    = softmax(logits_i / T_i)
+    output = log sum_i w_i(x) * p_i
+    w_i(x) = w_i * exp(-confidence * entropy(p_i)) / sum_j w_j * exp(-confidence * entropy(p_j))
     ```
+
+    With `confidence=0`, the default, the weights are the same for all examples. Above 0, the
+    teachers that are sure of an example count more for it; where outputs are `(batch, ...,
+    classes)`, for each position. The larger it is, the closer to the surest teacher alone.
 
     The output is a log probability, and so also a logit: softmax gives the mixture
     back. A `temperature` of the soft loss divides these logits, behind the mixing.
 
     Args:
         teachers: Models or functions from inputs to logits, `(batch, ..., classes)`,
-            of the same classes in the same order.
+            of the same classes in the same order. Of a Keras model whose last layer is a
+            softmax, the log of its probabilities is taken.
         weights: One number >= 0 per teacher, scaled to a sum of 1. None: all equal.
         temperatures: One positive number per teacher, which softens it before the
-            mixing. None: 1 for all.
+            mixing. None: 1 for all. A teacher that is too sure of itself needs one above 1,
+            chosen on held-out labels, before its confidence says anything.
         preprocessors: One function or None per teacher, from the ensemble's inputs to
             the teacher's, for teachers that read different things. Functions of
             TensorFlow operations; None passes the inputs on.
+        confidence: How much the entropy of its answer (in nats, from 0 to log(classes))
+            takes off a teacher's weight for an example: a finite number >= 0. Defaults to 0.
         name: Name of the model.
 
     Call arguments:
@@ -44,75 +57,75 @@ class Ensemble(keras.Model):
     >>> mixture = Ensemble([certain, undecided])(np.array([[1.0, -1.0]]))
     >>> np.round(np.exp(mixture), 3).tolist()
     [[0.75, 0.25]]
+    >>> mixture = Ensemble([certain, undecided], confidence=10.0)(np.array([[1.0, -1.0]]))
+    >>> np.round(np.exp(mixture), 3).tolist()
+    [[1.0, 0.0]]
 
     Reference: Hinton et al. 2015, https://arxiv.org/abs/1503.02531, section 5, which
-    also names the geometric mean; this is the arithmetic one.
+    also names the geometric mean; this is the arithmetic one. A student of the mean of
+    teachers' soft targets: MT-DNN, Liu et al. 2019, https://arxiv.org/abs/1904.09482.
+    Weights by the teachers' confidence in an example: CA-MKD, Zhang et al. 2022,
+    https://arxiv.org/abs/2201.00007. Deviation: there the confidence is the cross-entropy to
+    the label; a teacher here sees the inputs alone, so it is the entropy, and no label is
+    needed. The paper's weights are also at most 1 / (teachers - 1); these reach 1.
     """
 
     def __init__(
-        self, teachers, weights=None, *, temperatures=None, preprocessors=None, name="ensemble"
+        self,
+        teachers,
+        weights=None,
+        *,
+        temperatures=None,
+        preprocessors=None,
+        confidence=0.0,
+        name="ensemble",
     ):
-        teachers = list(teachers)
-        if not teachers or not all(callable(teacher) for teacher in teachers):
-            raise ValueError(
-                "teachers must be a list of models or functions, at least one. "
-                f"Received: teachers={teachers!r}"
-            )
-        weights = _numbers("weights", weights, len(teachers), lambda w: w >= 0, ">= 0")
+        super().__init__(teachers, preprocessors, name)
+        weights = _numbers("weights", weights, len(self.teachers), lambda w: w >= 0, ">= 0")
         if sum(weights) == 0:
             raise ValueError("weights must not all be 0.")
-        # Teachers cast their own inputs; they may read strings, or several dtypes.
-        super().__init__(name=name, autocast=False)
-        self.teachers = teachers
+        check_not_negative(confidence=confidence)
         self.mixing_weights = [weight / sum(weights) for weight in weights]
         self.temperatures = _numbers(
-            "temperatures", temperatures, len(teachers), lambda t: t > 0, "> 0"
+            "temperatures", temperatures, len(self.teachers), lambda t: t > 0, "> 0"
         )
-        self.preprocessors = list(preprocessors or [None] * len(teachers))
-        if len(self.preprocessors) != len(teachers):
-            raise ValueError(
-                f"preprocessors must have one entry per teacher, {len(teachers)}. "
-                f"Received: {len(self.preprocessors)}"
-            )
-
-    def build(self, input_shape):
-        self.built = True
+        self.confidence = float(confidence)
 
     def call(self, inputs, training=False):
-        log_probabilities = []
-        for index, (teacher, preprocess) in enumerate(zip(self.teachers, self.preprocessors)):
-            x = inputs if preprocess is None else preprocess(inputs)
-            # A teacher teaches in inference mode, whatever the step around it does.
-            is_model = isinstance(teacher, keras.layers.Layer) and teacher._call_has_training_arg
-            logits = ops.convert_to_tensor(teacher(x, training=False) if is_model else teacher(x))
-            if keras.backend.standardize_dtype(logits.dtype) != "float64":
-                logits = ops.cast(logits, "float32")
-            if index and logits.shape[1:] != log_probabilities[0].shape[1:]:
+        logits = self.logits_of_each(inputs)
+        for index, of_teacher in enumerate(logits):
+            if of_teacher.shape[1:] != logits[0].shape[1:]:
                 raise ValueError(
                     "All teachers of an ensemble must give logits of one shape. Received: "
-                    f"{tuple(log_probabilities[0].shape)} from the first, {tuple(logits.shape)} "
+                    f"{tuple(logits[0].shape)} from the first, {tuple(of_teacher.shape)} "
                     f"from teacher {index}."
                 )
-            log_probabilities.append(ops.log_softmax(logits / self.temperatures[index], axis=-1))
-        if len({p.dtype for p in log_probabilities}) > 1:
-            log_probabilities = [ops.cast(p, "float64") for p in log_probabilities]
+        log_probabilities = [
+            ops.log_softmax(of_teacher / temperature, axis=-1)
+            for of_teacher, temperature in zip(logits, self.temperatures)
+        ]
         stacked = ops.stack(log_probabilities, axis=-1)
-        weights = ops.convert_to_tensor(self.mixing_weights, dtype=stacked.dtype)
-        return ops.logsumexp(stacked + ops.log(weights), axis=-1)
+        log_weights = ops.log(ops.convert_to_tensor(self.mixing_weights, dtype=stacked.dtype))
+        if self.confidence > 0:
+            confidences = -self.confidence * _entropy(stacked)
+            log_weights = ops.log_softmax(log_weights + confidences, axis=-1)
+        return ops.logsumexp(stacked + log_weights, axis=-1)
 
     def get_config(self):
-        serialize = keras.saving.serialize_keras_object
         return {
-            "teachers": [serialize(teacher) for teacher in self.teachers],
+            **super().get_config(),
             "weights": self.mixing_weights,
             "temperatures": self.temperatures,
-            "preprocessors": [serialize(function) for function in self.preprocessors],
-            "name": self.name,
+            "confidence": self.confidence,
         }
 
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        return cls(**keras.saving.deserialize_keras_object(config, custom_objects=custom_objects))
+
+def _entropy(log_probabilities):
+    """In nats, over the last axis but one, which stays as an axis of 1."""
+    p = ops.exp(log_probabilities)
+    # A class that a teacher rules out, at a log of -inf, adds nothing.
+    terms = ops.where(p > 0, p * log_probabilities, ops.zeros_like(p))
+    return -ops.sum(terms, axis=-2, keepdims=True)
 
 
 def _numbers(name, values, count, is_valid, condition):

@@ -94,6 +94,7 @@ CASES = {
     "SoftTargetCrossEntropy": Case(losses.SoftTargetCrossEntropy, None),
     "BinarySoftTargets": Case(losses.BinarySoftTargets, None),
     "LogitsMSE": Case(losses.LogitsMSE, None),
+    "SpecialistKL": Case(lambda: losses.SpecialistKL([[0, 1], [3, 2]]), None),
     "VariationalInformation": Case(losses.VariationalInformation, projector="auto"),
     "FactorTransfer": Case(lambda: losses.FactorTransfer(losses.paraphraser(8))),
     "KnowledgeReview": Case(

@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pytest
 import scipy.special
+import scipy.stats
 import tensorflow as tf
 
 import keras_distill as kd
@@ -100,12 +101,67 @@ def test_it_teaches_in_a_distiller():
 
 
 def test_saved_and_loaded_it_mixes_alike(tmp_path):
-    ensemble = Ensemble([dense(), dense()], weights=[3, 1], temperatures=[2.0, 1.0])
+    ensemble = Ensemble([dense(), dense()], weights=[3, 1], temperatures=[2.0, 1.0], confidence=2.5)
     x = np.ones((5, 4), "float32")
     output = ensemble(x)
     ensemble.save(tmp_path / "ensemble.keras")
     loaded = keras.models.load_model(tmp_path / "ensemble.keras")
     np.testing.assert_allclose(loaded(x), output, rtol=1e-6)
+
+
+@pytest.mark.parametrize("confidence", [0.5, 3.0, 1000.0])
+@pytest.mark.parametrize("shape", [(7, 5), (2, 3, 5)])
+def test_confidence_weighs_each_example(confidence, shape):
+    """Weights of the batch as a whole, or of the sharpest class, would mix just as smoothly."""
+    logits = random_logits(3, 3.0, shape)
+    weights, temperatures = [1.0, 2.0, 5.0], [0.5, 1.0, 2.0]
+    ensemble = Ensemble(
+        [constant(z) for z in logits], weights, temperatures=temperatures, confidence=confidence
+    )
+    p = np.stack([scipy.special.softmax(z / t, -1) for z, t in zip(logits, temperatures)])
+    entropies = scipy.stats.entropy(p, axis=-1)
+    by_hand = np.array(weights)[(..., *[None] * len(shape[:-1]))] * np.exp(
+        -confidence * (entropies - entropies.min(0))
+    )
+    expected = np.sum(by_hand[..., None] * p, 0) / by_hand.sum(0)[..., None]
+    np.testing.assert_allclose(ensemble(np.zeros((7, 1))), np.log(expected), rtol=1e-9)
+
+
+def test_confidence_0_mixes_as_ever():
+    """An old ensemble, saved without the setting, must teach what it taught."""
+    logits = random_logits(2, 3.0)
+    outputs = [
+        Ensemble([constant(z) for z in logits], weights=[1, 3], **settings)(np.zeros((7, 1)))
+        for settings in ({}, {"confidence": 0.0}, {"confidence": 1e-9})
+    ]
+    np.testing.assert_array_equal(outputs[0], outputs[1])
+    np.testing.assert_allclose(outputs[0], outputs[2], rtol=1e-7)
+
+
+def test_the_confidence_of_a_teacher_that_rules_classes_out():
+    """0 * log 0 is NaN, and would spread over all teachers."""
+    logits = [np.array([[0.0, 0.0, -np.inf]]), np.array([[5000.0, 0.0, -5000.0]])]
+    output = Ensemble([constant(z) for z in logits], confidence=1.0)(np.zeros((1, 1))).numpy()
+    # Entropies log 2 and 0: weights 1/3 and 2/3.
+    np.testing.assert_allclose(np.exp(output), [[5 / 6, 1 / 6, 0.0]], rtol=1e-12)
+
+
+def test_a_teacher_of_weight_0_counts_for_nothing_however_sure():
+    logits = [np.array([[1.0, 0.0]]), np.array([[0.0, 50.0]])]
+    ensemble = Ensemble([constant(z) for z in logits], weights=[1, 0], confidence=10.0)
+    expected = scipy.special.log_softmax(logits[0], -1)
+    np.testing.assert_allclose(ensemble(np.zeros((1, 1))), expected, rtol=1e-12)
+
+
+def test_a_teacher_that_ends_in_a_softmax():
+    """Taken for logits, its probabilities would be mixed almost evenly."""
+    hidden = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+    ends_in_softmax = keras.Sequential([hidden, keras.layers.Softmax()])
+    x = np.random.default_rng(0).normal(size=(6, 4)).astype("float32")
+    other = dense()
+    np.testing.assert_allclose(
+        Ensemble([ends_in_softmax, other])(x), Ensemble([hidden, other])(x), rtol=1e-5
+    )
 
 
 def test_teachers_of_different_classes_are_refused():
@@ -123,6 +179,8 @@ def test_teachers_of_different_classes_are_refused():
         ({"weights": [0, 0]}, "not all be 0"),
         ({"temperatures": [1.0, 0.0]}, "temperatures must be 2 finite numbers > 0"),
         ({"temperatures": [1.0, float("nan")]}, "temperatures must be 2 finite numbers > 0"),
+        ({"confidence": -1.0}, "confidence must be a finite number >= 0"),
+        ({"confidence": float("inf")}, "confidence must be a finite number >= 0"),
         ({"preprocessors": [None]}, "one entry per teacher, 2. Received: 1"),
     ],
 )

@@ -1,0 +1,187 @@
+"""Plain networks of any depth: shallow and wide, or deep and thin, with as many parameters."""
+
+import bisect
+import itertools
+
+import keras
+
+from keras_distill.arguments import check_integers
+
+_NORMALIZED = 4  # Weights of a channel's BatchNormalization.
+
+
+def plain_cnn(
+    input_shape,
+    num_classes,
+    *,
+    depth,
+    width=None,
+    num_parameters=None,
+    num_stages=2,
+    name="plain_cnn",
+):
+    """A stack of 3 x 3 convolutions, as deep and as wide as is asked for.
+
+    ```
+    x = pixels / 127.5 - 1
+    x = relu(batch_normalization(conv(x)))       `depth` times: layers "hidden_1", "hidden_2", ...
+    logits = dense(mean over the image of x)
+    ```
+
+    The layers are dealt out to `num_stages` stages, the first ones a layer more, and each stage
+    ends in a 2 x 2 max pooling. With `num_parameters` in place of a width, all layers have the same
+    number of channels, or the first ones one more: the most that this number of parameters allows.
+    So shallow and deep students of one size can be compared:
+
+    ```python
+    deep = kd.students.plain_cnn((32, 32, 3), 10, depth=10, width=24)
+    size = deep.count_params()
+    wide = kd.students.plain_cnn((32, 32, 3), 10, depth=2, num_parameters=size)
+    ```
+
+    Args:
+        input_shape: `(height, width, channels)`, of pixels from 0 to 255.
+        num_classes: Number of classes; 1 for regression.
+        depth: Number of convolutions.
+        width: Number of channels of each; or give `num_parameters`.
+        num_parameters: Number of parameters, as `count_params()` has it, that the model has at
+            most.
+        num_stages: Number of stages, and of poolings, at most `depth`. Defaults to 2.
+        name: Name of the model.
+
+    Returns:
+        A Functional `keras.Model` from images (batch, height, width, channels) to logits
+        (batch, num_classes).
+
+    Raises:
+        ValueError: If an argument does not fit, or the number of parameters is too small.
+
+    Example:
+
+    >>> student = plain_cnn((28, 28, 1), 10, depth=8, num_parameters=20_000)
+    >>> student.count_params()
+    19888
+
+    Reference: Romero et al. 2015, FitNets (deep and thin), https://arxiv.org/abs/1412.6550; Ba &
+    Caruana 2014 (shallow and wide), https://arxiv.org/abs/1312.6184. Deviations: batch
+    normalization and ReLU in place of maxout; a mean over the image in place of dense layers.
+    """
+    check_integers(num_classes=num_classes, depth=depth, num_stages=num_stages)
+    if len(input_shape) != 3 or min(input_shape[:2]) < 2**num_stages or num_stages > depth:
+        raise ValueError(
+            f"input_shape must be (height, width, channels), of {2**num_stages} pixels or more for "
+            f"{num_stages} stages, and depth at least their number. Received: "
+            f"input_shape={tuple(input_shape)}, depth={depth}"
+        )
+
+    def count(widths):
+        inputs = (input_shape[2], *widths)
+        hidden = sum(9 * n * m + _NORMALIZED * m for n, m in zip(inputs, widths))
+        return hidden + (widths[-1] + 1) * num_classes
+
+    images = keras.Input(input_shape, name="image")
+    x = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(images)
+    ends = {depth - depth * stage // num_stages for stage in range(num_stages)}
+    for number, channels in enumerate(_widths(depth, width, num_parameters, count), start=1):
+        convolution = {"padding": "same", "use_bias": False, "name": f"conv_{number}"}
+        x = keras.layers.Conv2D(channels, 3, **convolution)(x)
+        # Keras's 0.99 needs a thousand steps to see what the network has learned.
+        x = keras.layers.BatchNormalization(momentum=0.9)(x)
+        x = keras.layers.ReLU(name=f"hidden_{number}")(x)
+        if number in ends:
+            x = keras.layers.MaxPooling2D()(x)
+    x = keras.layers.GlobalAveragePooling2D(name="features")(x)
+    return keras.Model(images, keras.layers.Dense(num_classes, name="logits")(x), name=name)
+
+
+def mlp(
+    input_shape,
+    num_classes,
+    *,
+    depth,
+    width=None,
+    num_parameters=None,
+    bottleneck=None,
+    name="mlp",
+):
+    """Dense layers with ReLU, as many and as wide as is asked for.
+
+    ```
+    x = flatten(x), then a linear layer to `bottleneck` if given
+    x = relu(dense(x))                           `depth` times: layers "hidden_1", "hidden_2", ...
+    logits = dense(x)
+    ```
+
+    `num_parameters` in place of a width is that of `plain_cnn`. Where there are many inputs, most
+    parameters of a shallow net read them; a linear bottleneck leaves them for the width.
+
+    Args:
+        input_shape: Shape of an example, without open axes.
+        num_classes: Number of classes; 1 for regression.
+        depth: Number of hidden layers.
+        width: Number of units of each; or give `num_parameters`.
+        num_parameters: Number of parameters that the model has at most.
+        bottleneck: Units of a linear layer before the first hidden one. Defaults to None, no such
+            layer.
+        name: Name of the model.
+
+    Returns:
+        A Functional `keras.Model` from (batch, *input_shape) to logits (batch, num_classes).
+
+    Raises:
+        ValueError: If an argument does not fit, or the number of parameters is too small.
+
+    Example:
+
+    >>> student = mlp((20,), 3, depth=1, num_parameters=2_000)
+    >>> student.get_layer("hidden_1").units, student.count_params()
+    (83, 1995)
+
+    Reference: Ba & Caruana 2014, https://arxiv.org/abs/1312.6184.
+    """
+    check_integers(num_classes=num_classes, depth=depth)
+    check_integers(**{f"input_shape[{axis}]": size for axis, size in enumerate(input_shape)})
+    if bottleneck is not None:
+        check_integers(bottleneck=bottleneck)
+    features = keras.Input(input_shape, name="features")
+    x = keras.layers.Flatten()(features)
+    num_inputs = x.shape[-1]
+    fixed = 0
+    if bottleneck is not None:
+        x = keras.layers.Dense(bottleneck, name="bottleneck")(x)
+        fixed, num_inputs = (num_inputs + 1) * bottleneck, bottleneck
+
+    def count(widths):
+        sizes = (num_inputs, *widths, num_classes)
+        return fixed + sum((n + 1) * m for n, m in itertools.pairwise(sizes))
+
+    for number, units in enumerate(_widths(depth, width, num_parameters, count), start=1):
+        x = keras.layers.Dense(
+            units, activation="relu", kernel_initializer="he_normal", name=f"hidden_{number}"
+        )(x)
+    return keras.Model(features, keras.layers.Dense(num_classes, name="logits")(x), name=name)
+
+
+def _widths(depth, width, num_parameters, count):
+    """The width of each layer; `count` is the model's number of parameters with such widths."""
+    if (width is None) == (num_parameters is None):
+        raise ValueError(
+            "One of width and num_parameters must be given. Received: "
+            f"width={width!r}, num_parameters={num_parameters!r}"
+        )
+    if num_parameters is None:
+        check_integers(width=width)
+        return (width,) * depth
+    check_integers(num_parameters=num_parameters)
+
+    def dealt_out(total):
+        return tuple(total // depth + (place < total % depth) for place in range(depth))
+
+    if count(dealt_out(depth)) > num_parameters:
+        raise ValueError(
+            f"num_parameters must be {count(dealt_out(depth))} or more for {depth} layers. "
+            f"Received: num_parameters={num_parameters}"
+        )
+    totals = range(depth, num_parameters + 1)
+    place = bisect.bisect_right(totals, num_parameters, key=lambda n: count(dealt_out(n)))
+    return dealt_out(totals[place - 1])

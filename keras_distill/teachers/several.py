@@ -1,0 +1,79 @@
+"""What models of several teachers have in common."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_distill.output_domain import SOFTMAX
+from keras_distill.output_domain import output_domains
+
+
+class SeveralTeachers(keras.Model):
+    """A model that asks several teachers, each about its own view of the inputs.
+
+    Args:
+        teachers: Models or functions.
+        preprocessors: One function or None per teacher, from the inputs to the teacher's;
+            None instead of a list: none of them has one.
+        name: Name of the model.
+    """
+
+    def __init__(self, teachers, preprocessors, name):
+        teachers = list(teachers)
+        if not teachers or not all(callable(teacher) for teacher in teachers):
+            raise ValueError(
+                "teachers must be a list of models or functions, at least one. "
+                f"Received: teachers={teachers!r}"
+            )
+        # Teachers cast their own inputs; they may read strings, or several dtypes.
+        super().__init__(name=name, autocast=False)
+        self.teachers = teachers
+        self.preprocessors = list(preprocessors or [None] * len(teachers))
+        if len(self.preprocessors) != len(teachers):
+            raise ValueError(
+                f"preprocessors must have one entry per teacher, {len(teachers)}. "
+                f"Received: {len(self.preprocessors)}"
+            )
+
+    def build(self, input_shape):
+        self.built = True
+
+    def outputs_of_each(self, inputs):
+        """A list of what each teacher says, in inference mode."""
+        outputs = []
+        for teacher, preprocess in zip(self.teachers, self.preprocessors):
+            x = inputs if preprocess is None else preprocess(inputs)
+            # A teacher teaches in inference mode, whatever the step around it does.
+            is_model = isinstance(teacher, keras.layers.Layer) and teacher._call_has_training_arg
+            outputs.append(teacher(x, training=False) if is_model else teacher(x))
+        return outputs
+
+    def logits_of_each(self, inputs):
+        """A list of each teacher's logits, in float32 (float64 if a teacher gives that).
+
+        A Keras model that ends in a softmax gives the log of its probabilities.
+        """
+        logits = []
+        for teacher, output in zip(self.teachers, self.outputs_of_each(inputs)):
+            output = ops.convert_to_tensor(output)
+            if keras.backend.standardize_dtype(output.dtype) != "float64":
+                output = ops.cast(output, "float32")
+            if output_domains(teacher) == [SOFTMAX]:
+                # A probability that underflowed to 0 keeps a finite log.
+                output = ops.log(ops.maximum(output, np.finfo("float32").tiny))
+            logits.append(output)
+        if len({z.dtype for z in logits}) > 1:
+            logits = [ops.cast(z, "float64") for z in logits]
+        return logits
+
+    def get_config(self):
+        serialize = keras.saving.serialize_keras_object
+        return {
+            "teachers": [serialize(teacher) for teacher in self.teachers],
+            "preprocessors": [serialize(function) for function in self.preprocessors],
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        return cls(**keras.saving.deserialize_keras_object(config, custom_objects=custom_objects))

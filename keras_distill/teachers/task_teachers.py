@@ -1,0 +1,67 @@
+"""One teacher for each task of a student with several heads."""
+
+import keras
+
+from keras_distill.teachers.several import SeveralTeachers
+
+
+@keras.saving.register_keras_serializable(package="keras_distill")
+class TaskTeachers(SeveralTeachers):
+    """The outputs of several teachers, one for each head of the student.
+
+    Every teacher reads every example, also those of other tasks, on which
+    `teaching.mix_tasks` gives its answer weight 0. Where that is too slow, build a
+    `TeacherStore` of each task: `mix_tasks` then carries the outputs, and no teacher runs.
+
+    Args:
+        teachers: Dict from the name of a head, an output of the student, to a model or
+            function from inputs to what that head learns: logits, probabilities or numbers.
+        preprocessors: Dict from the name of a head to a function from the inputs to that
+            teacher's; teachers that it leaves out read the inputs as they are.
+        name: Name of the model.
+
+    Call arguments:
+        inputs: What the teachers, or their preprocessors, take.
+
+    Returns:
+        Dict of the teachers' outputs by head.
+
+    Raises:
+        ValueError: If teachers is no dict of models or functions, or preprocessors names a
+            head that has no teacher.
+
+    Example:
+
+    >>> import numpy as np
+    >>> teachers = TaskTeachers({"mood": lambda x: -x, "topic": lambda x: x[:, :1]})
+    >>> {head: z.numpy().tolist() for head, z in teachers(np.array([[1.0, 2.0]])).items()}
+    {'mood': [[-1.0, -2.0]], 'topic': [[1.0]]}
+
+    Reference: Clark et al. 2019 (BAM), https://arxiv.org/abs/1907.04829.
+    """
+
+    def __init__(self, teachers, preprocessors=None, name="task_teachers"):
+        if not isinstance(teachers, dict):
+            raise ValueError(
+                "teachers must be a dict from the name of a head to its teacher. "
+                f"Received: teachers={teachers!r}"
+            )
+        preprocessors = preprocessors or {}
+        if unknown := set(preprocessors) - set(teachers):
+            raise ValueError(
+                f"preprocessors names heads that have no teacher: {sorted(unknown)}. "
+                f"The heads are {list(teachers)}."
+            )
+        self.heads = list(teachers)
+        super().__init__(teachers.values(), [preprocessors.get(h) for h in teachers], name)
+
+    def call(self, inputs, training=False):
+        return dict(zip(self.heads, self.outputs_of_each(inputs)))
+
+    def get_config(self):
+        config = super().get_config()
+        return {
+            **config,
+            "teachers": dict(zip(self.heads, config["teachers"])),
+            "preprocessors": dict(zip(self.heads, config["preprocessors"])),
+        }

@@ -1,0 +1,320 @@
+"""As many zeros as the schedule says, those of least magnitude, and they stay."""
+
+import gzip
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from ai_edge_litert.interpreter import Interpreter
+from keras import layers
+
+import keras_distill as kd
+
+CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+
+def noise(*shape):
+    return np.random.default_rng(0).normal(size=shape).astype("float32")
+
+
+def student_and_data(optimizer="adam", dtype=None):
+    student = keras.Sequential(
+        [
+            keras.Input((6,)),
+            layers.Dense(10, activation="relu", name="first", dtype=dtype),
+            layers.BatchNormalization(dtype=dtype),
+            layers.Dense(3, name="last", dtype=dtype),
+        ]
+    )
+    student.compile(optimizer, CROSS_ENTROPY)
+    return student, noise(64, 6), np.arange(64) % 3
+
+
+def kernels(student):
+    return [np.array(layer.kernel) for layer in student.layers if hasattr(layer, "kernel")]
+
+
+class Recorder(keras.callbacks.Callback):
+    """The kernels after each batch, as the next step finds them."""
+
+    def on_train_begin(self, logs=None):
+        self.kernels = []
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.kernels.append(kernels(getattr(self.model, "student", self.model)))
+
+
+def smallest(kernel, count):
+    """Places of the smallest magnitudes, by sorting in plain Python."""
+    places = sorted(np.ndindex(kernel.shape), key=lambda place: abs(float(kernel[place])))
+    return set(places[:count])
+
+
+def zeros(kernel):
+    return {tuple(map(int, place)) for place in np.argwhere(kernel == 0)}
+
+
+class TestWhichWeights:
+    def test_each_kernel_loses_its_own_smallest(self):
+        """The largest, or random ones, would count the same."""
+        student, x, y = student_and_data(keras.optimizers.SGD(0.0))
+        before = kernels(student)
+        student.fit(x, y, verbose=0, callbacks=[kd.Pruning(0.7)])
+        for old, new, count in zip(before, kernels(student), (42, 21)):
+            assert zeros(new) == smallest(old, count)
+            np.testing.assert_array_equal(new[new != 0], old[new != 0])
+
+    def test_all_kernels_compete(self):
+        student, x, y = student_and_data(keras.optimizers.SGD(0.0))
+        student.get_layer("first").kernel.assign(0.1 * student.get_layer("first").kernel)
+        first, last = kernels(student)
+        student.fit(x, y, verbose=0, callbacks=[kd.Pruning(0.5, is_global=True)])
+        flat = np.concatenate([first.ravel(), last.ravel()])
+        threshold = np.sort(np.abs(flat))[44]
+        for old, new in zip((first, last), kernels(student)):
+            np.testing.assert_array_equal(new, np.where(np.abs(old) <= threshold, 0, old))
+        assert len(zeros(kernels(student)[0])) > 35
+
+    def test_equal_weights(self):
+        """A threshold would take all or none of them."""
+        student, x, y = student_and_data(keras.optimizers.SGD(0.0))
+        student.get_layer("first").kernel.assign(np.full((6, 10), 0.5))
+        student.fit(x, y, verbose=0, callbacks=[kd.Pruning(0.25)])
+        assert len(zeros(kernels(student)[0])) == 15
+
+    def test_only_kernels_that_are_trained(self):
+        """Zeros in an embedding, a bias or a normalization would cost much and save little."""
+        ids = keras.Input((4,), dtype="int32")
+        x = layers.Embedding(9, 6, name="embedding")(ids)
+        x = layers.DepthwiseConv1D(2, name="depthwise")(x)
+        x = layers.SeparableConv1D(6, 2, name="separable")(x)
+        x = layers.MultiHeadAttention(2, 3, name="attention")(x, x)
+        frozen = layers.Dense(6, name="frozen", trainable=False)
+        x = layers.LSTM(5, name="lstm")(layers.Dense(6, name="whole")(frozen(x)))
+        student = keras.Model(ids, layers.Dense(3, name="logits")(x))
+        for variable in student.weights:
+            variable.assign(1 + np.abs(noise(*variable.shape)))
+        student.compile(keras.optimizers.SGD(0.0), CROSS_ENTROPY)
+        x = np.random.default_rng(0).integers(0, 9, (8, 4))
+        student.fit(x, np.zeros(8), verbose=0, callbacks=[kd.Pruning(0.5, exclude=("whole",))])
+        shares = {v.path: np.mean(np.array(v) == 0) for v in student.weights}
+        pruned = {path for path, share in shares.items() if share}
+        assert pruned == {
+            "separable/pointwise_kernel",
+            *(f"attention/{name}/kernel" for name in ("query", "key", "value", "attention_output")),
+            "lstm/lstm_cell/kernel",
+            "lstm/lstm_cell/recurrent_kernel",
+            "logits/kernel",
+        }
+        assert all(0.45 < shares[path] < 0.55 for path in pruned)
+
+
+class TestSchedule:
+    def test_the_papers(self):
+        """s_t = s_f + (s_i - s_f) (1 - t / n)^3, in steps of the frequency."""
+        student, x, y = student_and_data()
+        recorder = Recorder()
+        schedule = keras.optimizers.schedules.PolynomialDecay(0.2, 20, 0.9, power=3.0)
+        callbacks = [kd.Pruning(schedule, frequency=5), recorder]
+        student.fit(x, y, batch_size=16, epochs=8, verbose=0, callbacks=callbacks)
+        for step, (first, last) in enumerate(recorder.kernels, start=1):
+            time = min(step - step % 5, 20)
+            sparsity = 0.9 - 0.7 * (1 - time / 20) ** 3
+            assert len(zeros(first)) == round(60 * sparsity)
+            assert len(zeros(last)) == round(30 * sparsity)
+
+    def test_zeros_stay_zeros(self):
+        """The moments of Adam, and weight decay, move weights that have no gradient."""
+        student, x, y = student_and_data(keras.optimizers.AdamW(0.1, weight_decay=0.1))
+        recorder = Recorder()
+        schedule = keras.optimizers.schedules.PolynomialDecay(0.0, 20, 0.8)
+        callbacks = [kd.Pruning(schedule, frequency=4), recorder]
+        history = student.fit(x, y, batch_size=16, epochs=8, verbose=0, callbacks=callbacks)
+        for before, after in zip(recorder.kernels, recorder.kernels[1:]):
+            assert all(zeros(old) <= zeros(new) for old, new in zip(before, after))
+        moved = recorder.kernels[-1][0] != recorder.kernels[-2][0]
+        assert moved.sum() == 12
+        assert history.history["sparsity"][-1] == pytest.approx(0.8)
+        assert history.history["loss"][-1] < history.history["loss"][0]
+
+    def test_the_end_is_exact(self):
+        """Between two masks, the student would end with an earlier sparsity."""
+        student, x, y = student_and_data()
+        schedule = keras.optimizers.schedules.PolynomialDecay(0.0, 7, 0.9)
+        student.fit(x, y, batch_size=10, verbose=0, callbacks=[kd.Pruning(schedule)])
+        assert [len(zeros(kernel)) for kernel in kernels(student)] == [54, 27]
+
+    def test_a_falling_one_lets_weights_grow_again(self):
+        student, x, y = student_and_data()
+        schedule = keras.optimizers.schedules.PiecewiseConstantDecay([4], [0.9, 0.5])
+        callbacks = [kd.Pruning(schedule, frequency=1)]
+        student.fit(x, y, batch_size=8, epochs=2, verbose=0, callbacks=callbacks)
+        first, last = (len(zeros(kernel)) for kernel in kernels(student))
+        # A unit whose weights are all zero gets no gradient, so not every weight grows.
+        assert 30 <= first < 54
+        assert 15 <= last < 27
+
+    def test_several_steps_per_execution(self):
+        student, x, y = student_and_data()
+        student.compile("adam", CROSS_ENTROPY, steps_per_execution=3)
+        recorder = Recorder()
+        schedule = keras.optimizers.schedules.PolynomialDecay(0.0, 8, 0.9)
+        callbacks = [kd.Pruning(schedule, frequency=4), recorder]
+        student.fit(x, y, batch_size=8, epochs=2, verbose=0, callbacks=callbacks)
+        assert all(zeros(a) <= zeros(b) for a, b in zip(recorder.kernels[0], recorder.kernels[-1]))
+        assert [len(zeros(kernel)) for kernel in kernels(student)] == [54, 27]
+
+
+class TestTraining:
+    def test_distiller(self, tmp_path):
+        """The student is pruned, not the teacher nor a projector; the file has the zeros."""
+        student, x, _ = student_and_data()
+        teacher = keras.Sequential(
+            [keras.Input((6,)), layers.Dense(8, name="hidden"), layers.Dense(3)]
+        )
+        before = teacher.get_weights()
+        objective = kd.Objective(kd.losses.FeatureMSE(), "hidden", "first", projector="auto")
+        distiller = kd.Distiller(student, teacher, alpha=0.0, objectives=[objective])
+        distiller.compile("adam")
+        pruning = kd.Pruning(0.5)
+        distiller.fit(x, epochs=2, verbose=0, callbacks=[pruning])
+        assert [len(zeros(kernel)) for kernel in kernels(student)] == [30, 15]
+        assert all(np.all(v != 0) for v in objective.trainable_variables if v.name == "kernel")
+        for old, new in zip(before, teacher.get_weights()):
+            np.testing.assert_array_equal(old, new)
+        student.save(tmp_path / "student.keras")
+        loaded = keras.models.load_model(tmp_path / "student.keras", compile=False)
+        assert [zeros(kernel) for kernel in kernels(loaded)] == list(map(zeros, kernels(student)))
+
+    def test_it_goes_on_from_a_backup(self, tmp_path):
+        """Masks made before the weights are restored would be those of random weights."""
+        schedule = keras.optimizers.schedules.PolynomialDecay(0.0, 6, 0.8)
+
+        def run(epochs):
+            student, x, y = student_and_data()
+            backup = kd.BackupAndRestore(tmp_path, delete_checkpoint=False)
+            callbacks = [kd.Pruning(schedule, frequency=2), backup]
+            student.fit(x, y, batch_size=16, epochs=epochs, verbose=0, callbacks=callbacks)
+            return kernels(student)
+
+        before, after = run(2), run(3)
+        assert [len(zeros(kernel)) for kernel in before] == [48, 24]
+        assert list(map(zeros, after)) == list(map(zeros, before))
+
+    def test_two_devices(self, two_devices):
+        """Each device has weights of its own; all must have the zeros."""
+        with two_devices.scope():
+            student, x, y = student_and_data()
+            student.compile("adam", CROSS_ENTROPY)
+        student.fit(x, y, batch_size=16, epochs=2, verbose=0, callbacks=[kd.Pruning(0.5)])
+        values = student.get_layer("first").kernel.value.values
+        assert len(values) == 2
+        assert all(len(zeros(np.array(value))) == 30 for value in values)
+
+    def test_mixed_precision(self):
+        student, x, y = student_and_data(dtype="mixed_float16")
+        student.fit(x, y, verbose=0, callbacks=[kd.Pruning(0.5)])
+        assert [len(zeros(kernel)) for kernel in kernels(student)] == [30, 15]
+
+    def test_infinite_weights(self):
+        """A mask that is a factor would make NaNs of those that are to be zero."""
+
+        class Overflow(keras.callbacks.Callback):
+            def on_train_batch_end(self, batch, logs=None):
+                self.model.get_layer("first").kernel.assign(np.full((6, 10), np.inf))
+
+        student, x, y = student_and_data()
+        callbacks = [kd.Pruning(0.5), Recorder()]
+        student.fit(x, y, batch_size=64, verbose=0, callbacks=[Overflow(), *callbacks])
+        assert np.array_equal(np.unique(callbacks[1].kernels[0][0]), [0, np.inf])
+
+
+def kernels_of_file(path):
+    """The 8-bit weights of a file, dequantized with the zero point of each."""
+    interpreter = Interpreter(str(path))
+    interpreter.allocate_tensors()
+    found = []
+    for details in interpreter.get_tensor_details():
+        if details["dtype"] == np.int8 and len(details["shape"]) in (2, 4):
+            scales = details["quantization_parameters"]["scales"]
+            values = _values(interpreter, details)
+            if len(scales) and values is not None and values.size > 60:
+                assert not details["quantization_parameters"]["zero_points"].any()
+                found.append(values)
+    return found
+
+
+def _values(interpreter, details):
+    is_constant = not details["name"].startswith("serving_default")
+    try:
+        return interpreter.get_tensor(details["index"]) if is_constant else None
+    except ValueError:  # An activation that has no memory of its own.
+        return None
+
+
+def test_zeros_are_zeros_in_8_bits(tmp_path):
+    """With a zero point, or a rounding that is not symmetric, they would be small numbers."""
+    student = kd.students.plain_cnn((8, 8, 1), 3, depth=2, width=8)
+    teacher = kd.students.plain_cnn((8, 8, 1), 3, depth=2, width=8)
+    x = np.random.default_rng(0).uniform(0, 255, (64, 8, 8, 1)).astype("float32")
+    distiller = kd.Distiller(student, teacher, alpha=0.0)
+    distiller.compile(keras.optimizers.Adam(1e-2))
+    distiller.fit(x, epochs=2, verbose=0)
+    sizes = {}
+    for sparsity in (0.0, 0.75):
+        with kd.students.quantization_aware(distiller):
+            distiller.fit(x, epochs=2, verbose=0, callbacks=[kd.Pruning(sparsity)])
+        kernel = np.array(student.get_layer("conv_2").kernel)
+        assert np.mean(kernel == 0) == sparsity
+        path = tmp_path / f"{sparsity}.tflite"
+        kd.export_tflite(student, path, quantization="int8", representative_data=x, tolerance=0.2)
+        sizes[sparsity] = len(gzip.compress(path.read_bytes(), 9))
+        # (filters, height, width, channels) in the file.
+        candidates = [v for v in kernels_of_file(path) if v.shape == (8, 3, 3, 8)]
+        assert len(candidates) == 1
+        in_file = np.moveaxis(candidates[0], 0, -1)
+        assert np.all(in_file[kernel == 0] == 0)
+    assert sizes[0.75] < sizes[0.0]
+
+
+class TestBad:
+    @pytest.mark.parametrize("sparsity", [1.0, -0.1, float("nan"), "0.5", True])
+    def test_sparsity(self, sparsity):
+        with pytest.raises(ValueError, match=r"sparsity must be a number in \[0, 1\)"):
+            kd.Pruning(sparsity)
+
+    def test_frequency(self):
+        with pytest.raises(ValueError, match="frequency must be an integer of 1 or more"):
+            kd.Pruning(0.5, frequency=0)
+
+    @pytest.mark.parametrize("end", [1.0, -0.2])
+    def test_a_schedule_that_leaves_its_range(self, end):
+        """It would show hours later, when most of the training is done."""
+        student, x, y = student_and_data()
+        before = kernels(student)
+        schedule = keras.optimizers.schedules.PolynomialDecay(0.0, 40, end)
+        with pytest.raises(ValueError, match=r"must stay in \[0, 1\). Received: .* at step "):
+            student.fit(x, y, batch_size=16, epochs=10, verbose=0, callbacks=[kd.Pruning(schedule)])
+        for old, new in zip(before, kernels(student)):
+            np.testing.assert_array_equal(old, new)
+        # As far as this training goes, it stays in its range.
+        schedule = keras.optimizers.schedules.PolynomialDecay(0.1, 40, 1.0)
+        student.fit(x, y, batch_size=16, epochs=2, verbose=0, callbacks=[kd.Pruning(schedule)])
+
+    def test_a_schedule_of_unknown_length(self):
+        student, x, y = student_and_data()
+        dataset = tf.data.Dataset.from_tensor_slices((x, y)).batch(8).filter(lambda x, y: True)
+        schedule = keras.optimizers.schedules.PolynomialDecay(0.1, 6, 1.0)
+        with pytest.raises(ValueError, match="Received: 1 at step 6"):
+            student.fit(
+                dataset, shuffle=False, verbose=0, callbacks=[kd.Pruning(schedule, frequency=3)]
+            )
+
+    def test_layers(self):
+        """A misspelt name would leave its layer to be pruned."""
+        student, x, y = student_and_data()
+        with pytest.raises(ValueError, match=r"Received: \['fist'\], which are none of"):
+            student.fit(x, y, verbose=0, callbacks=[kd.Pruning(0.5, exclude=("fist", "last"))])
+        with pytest.raises(ValueError, match="must have a kernel that is trained"):
+            student.fit(x, y, verbose=0, callbacks=[kd.Pruning(0.5, exclude=("first", "last"))])
