@@ -4,8 +4,8 @@
 
 The student is taught once for each seed, and from there again, for the same steps and under the
 same teacher, at each sparsity, 0 among them. The files are run by LiteRT on the whole test set;
-sizes are those of the files, and of the files compressed by gzip at its best. Some ten minutes on
-two cores.
+sizes are those of the files, and of the files compressed by gzip at its best. Half an hour on
+two cores that others kept busy.
 """
 
 import argparse

@@ -4,7 +4,8 @@
 
 The data are CIFAR-10's images as lossy JPEG, halved to 16 x 16 pixels: no figure here is one of
 CIFAR-10. All students take the same number of steps, at the same learning rate, on the same images;
-nothing was tuned for any of them. Some ten minutes on two cores.
+nothing was tuned for any of them. Three quarters of an hour on two cores that
+others kept busy.
 """
 
 import argparse
@@ -64,7 +65,7 @@ def network(depth, **settings):
 
 
 def hint():
-    """FitNets' first stage: the hint alone beside the soft targets, then these alone."""
+    """FitNets' hint: for the first steps beside the soft targets, then these alone."""
     weight = keras.optimizers.schedules.PiecewiseConstantDecay([HINT_STEPS], [10.0, 0.0])
     loss = kd.losses.FeatureMSE()
     return kd.Objective(loss, TEACHER_HINT, STUDENT_HINT, weight=weight, projector="auto")

@@ -126,3 +126,10 @@ def test_links_outside_of_the_site(path):
         found = (path.parent / file) if file else path
         assert found.exists(), target
         assert not anchor or anchor in slugs(found.read_text(encoding="utf-8")), target
+
+
+def test_every_loss_is_among_the_methods():
+    """A loss that the table lacks is one that nobody finds."""
+    table = (ROOT / "docs" / "methods.md").read_text(encoding="utf-8")
+    names = [name for name in kd.losses.__all__ if name[0].isupper()]
+    assert [name for name in names if f"`{name}" not in table] == []
