@@ -1,6 +1,6 @@
 """Pixel-wise distillation and auxiliary tasks: what they are worth for a small encoder-decoder.
 
-    python benchmarks/segmentation.py FOLDER_OF_IDX_FILES [--seeds 3] [--steps 300]
+    python benchmarks/segmentation.py FOLDER_OF_IDX_FILES [--seeds 3] [--steps 1500]
 
 The folder has the four idx .gz files of MNIST. An image is a canvas of 32x32 with one digit and
 noise of 0.3; the classes of the pixels are the digits and, as 10, the background. Training has
@@ -138,7 +138,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=pathlib.Path)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=500)
+    parser.add_argument("--steps", type=int, default=1500)
     arguments = parser.parse_args()
     x_train, y_train, x_test, y_test = load_mnist(arguments.folder)
     x, y, tasks = canvases(x_train, y_train, 2000, seed=0)
