@@ -32,6 +32,7 @@ def folder(tmp_path_factory):
     return folder
 
 
+@pytest.mark.long
 def test_training_goes_on_behind_the_last_backup(folder):
     """Twice killed, from a store, with dropout and Adam: the weights of a run that was not."""
     expected = np.load(folder / "undisturbed" / "weights_0.npz")

@@ -30,6 +30,7 @@ def one_process(folder):
 
 
 @pytest.mark.parametrize("num_workers", [2, pytest.param(4, marks=pytest.mark.long)])
+@pytest.mark.long
 def test_like_one_process(num_workers, one_process, folder):
     """With a live teacher and from a store: weights, history, validation."""
     run_workers(train_in_workers.__file__, folder, num_workers)

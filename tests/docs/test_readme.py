@@ -9,6 +9,7 @@ TRANSLATIONS = [path for path in pages.pages("README*.md") if path != README]
 
 # What Keras says of every data set that comes without shuffle=False.
 @pytest.mark.filterwarnings("ignore:`shuffle=True` was passed, but:UserWarning")
+@pytest.mark.long
 def test_it_runs(tmp_path, monkeypatch, request, capsys):
     pages.run_page(README, tmp_path, monkeypatch, request, capsys)
 

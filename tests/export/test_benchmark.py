@@ -54,6 +54,7 @@ def test_inputs_of_another_name(files):
         benchmark(files["ids"], inputs={"tokens": np.zeros((1, 12), "int32")})
 
 
+@pytest.mark.long
 def test_a_saved_model(tmp_path):
     """Of texts, as a server runs it."""
     words = kd.text.learn_words(["a b", "b c"], size=10, max_length=4)

@@ -37,6 +37,7 @@ def exports(folder):
     yield lambda: kd.export_saved_model(model, folder / "served")
 
 
+@pytest.mark.long
 def test_killed_at_any_moment(tmp_path):
     """What was there stays; what is there is whole."""
     process = subprocess.Popen([sys.executable, "-c", EXPORT_FOREVER, tmp_path])

@@ -85,6 +85,7 @@ def in_keras(model, vocabulary, texts):
 
 
 @pytest.mark.parametrize("kind", ["bert", "regex"])
+@pytest.mark.long
 def test_text_classifier_gives_keras_scores(kind, mediapipe, sentences, tmp_path):
     if kind == "bert":
         vocabulary = kd.text.learn_word_pieces(

@@ -106,6 +106,7 @@ class TestWhatComesOut:
         (ids,) = description.inputs
         assert ids.shape == (1, 8)
 
+    @pytest.mark.long
     def test_the_same_seed_gives_the_same_files(self, folder, done, tmp_path):
         again = job(folder, tmp_path / "again").run()
         for name, model in again["models"].items():
@@ -119,6 +120,7 @@ class TestWhatComesOut:
         assert (done[0] / "distilled.keras").stat().st_mtime_ns == before
 
 
+@pytest.mark.long
 def test_stopped_it_goes_on(folder, tmp_path):
     """By Ctrl-C, in the middle of a training; the result is that of one run."""
     output = tmp_path / "out"

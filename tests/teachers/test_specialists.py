@@ -40,6 +40,7 @@ def test_saved_and_loaded(tmp_path):
     np.testing.assert_allclose(loaded(X), output, rtol=1e-6)
 
 
+@pytest.mark.long
 def test_a_student_learns_the_classes_of_all():
     """Of teachers that share a class, without labels: the distribution that fits both."""
     teacher = dense(4)
