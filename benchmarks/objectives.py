@@ -1,4 +1,4 @@
-"""Time and memory of each loss by itself, relative to SoftTargetKL, and how both grow.
+"""Time of each loss by itself, relative to SoftTargetKL, and how both grow.
 
     python benchmarks/objectives.py [--rounds 7] [--only NAME ...]
 
@@ -8,18 +8,13 @@ parts, in one compiled function. What is measured, for every loss:
     time       milliseconds of a step on batch 64, over that of SoftTargetKL on (64, 100)
     batch x2   the time on twice the batch, over that on the batch
     width x2   the time at twice the width of the features, over that at the width
-    memory     what the step adds at its peak to the process, in MB, in a process of its own
 
 Losses take turns in every round, so that a slow moment of the machine hits all of them; quoted is
 the median over the rounds. The width of an output is its number of classes.
 """
 
 import argparse
-import ctypes
 import os
-import pathlib
-import subprocess
-import sys
 import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -160,36 +155,11 @@ def milliseconds(step, teacher, student):
     return 1000 * passed / count
 
 
-def peak_megabytes(name):
-    """What a step adds to the most that a process of its own has held."""
-    command = [sys.executable, __file__, "--peak", name]
-    found = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
-    return float(found[-1])
-
-
-def _held(field):
-    lines = pathlib.Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(field)) / 1024
-
-
-def print_peak(name):
-    step, teacher, student = step_of(name, 4 * BATCH, WIDTH)
-    ctypes.CDLL(None).malloc_trim(0)  # What the first step left behind is not free otherwise.
-    before = _held("VmRSS")
-    pathlib.Path("/proc/self/clear_refs").write_text("5")  # The peak starts anew.
-    for _ in range(3):
-        step(teacher, student)[0].numpy()
-    print(_held("VmHWM") - before)
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--only", nargs="+", default=list(LOSSES))
-    parser.add_argument("--peak", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.peak:
-        return print_peak(arguments.peak)
     names = list(dict.fromkeys(["SoftTargetKL", *arguments.only]))
     sizes = {"plain": (BATCH, WIDTH), "batch": (2 * BATCH, WIDTH), "width": (BATCH, 2 * WIDTH)}
     steps = {(n, size): step_of(n, *sizes[size]) for n in names for size in sizes}
@@ -200,14 +170,14 @@ def main():
     median = {key: float(np.median(found)) for key, found in times.items()}
     floor = median["SoftTargetKL", "plain"]
     print(f"SoftTargetKL: {floor:.3f} ms")
-    print("| loss | time | batch x2 | formula | width x2 | formula | memory, batch x4 |")
-    print("|---|---|---|---|---|---|---|")
+    print("| loss | time | batch x2 | formula | width x2 | formula |")
+    print("|---|---|---|---|---|---|")
     for name in names:
         plain, batch, width = (median[name, size] for size in sizes)
         *_, of_batch, of_width = LOSSES[name]
         print(
             f"| {name} | {plain / floor:.1f} | {batch / plain:.1f} | {2**of_batch} "
-            f"| {width / plain:.1f} | {2**of_width} | {peak_megabytes(name):.0f} MB |",
+            f"| {width / plain:.1f} | {2**of_width} |",
             flush=True,
         )
 
