@@ -59,10 +59,10 @@ class Corpus:
         width = tf.reduce_max([v.width(indices) for v in self._views.values() if v.has_ids])
         views = {name: view.batch(indices, width) for name, view in self._views.items()}
         labels = [column.batch(indices, width) for column in self._labels]
-        teacher_outputs, index, *labels = keras.tree.pack_sequence_as(self._label_specs, labels)
+        carried, *labels = keras.tree.pack_sequence_as(self._label_specs, labels)
         x = views["student"]
         if self._is_paired:
-            x = DistillationInputs(x, views.get("teacher", ()), teacher_outputs, index)
+            x = DistillationInputs(x, views.get("teacher", ()), *carried)
         labels = [label for label in labels if not is_missing(label)]
         return (x, *labels) if labels else x
 
@@ -75,8 +75,9 @@ class Corpus:
         elif self._functions["teacher"] is not None:
             texts["teacher"] = inputs.student
         views = {name: _apply(self._functions[name], text) for name, text in texts.items()}
-        labels = [inputs.teacher_outputs, inputs.example_index, y, sample_weight]
-        return texts, views, tuple(() if label is None else label for label in labels)
+        _, _, *carried = ((() if part is None else part) for part in inputs)
+        labels = [() if label is None else label for label in (y, sample_weight)]
+        return texts, views, (tuple(carried), *labels)
 
     def _read(self, chunks):
         for texts, views, labels in chunks:

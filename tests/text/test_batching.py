@@ -136,6 +136,14 @@ class TestExamples:
         assert inputs.teacher == ()
         np.testing.assert_array_equal(inputs.teacher_outputs, stored[labels.numpy()])
 
+    def test_what_else_a_batch_may_say(self):
+        """The number of each example, and labels for the objectives alone."""
+        x = DistillationInputs(TEXTS, example_index=LABELS, labels=-LABELS)
+        batches = batched(tf.data.Dataset.from_tensor_slices((x, LABELS)), WORDS, PIECES)
+        for inputs, labels in batches:
+            np.testing.assert_array_equal(inputs.example_index, labels)
+            np.testing.assert_array_equal(inputs.labels, -labels)
+
     def test_strings_for_a_teacher_that_reads_strings(self):
         for inputs, labels in batched(dataset(LABELS), WORDS, tf.identity):
             assert [text.decode() for text in inputs.teacher.numpy()] == [TEXTS[i] for i in labels]
