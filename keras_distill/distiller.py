@@ -10,6 +10,7 @@ from keras_distill.destination import replaced_file
 from keras_distill.input_gradients import follow
 from keras_distill.input_gradients import student_gradients
 from keras_distill.inputs import DistillationInputs
+from keras_distill.inputs import example_index
 from keras_distill.inputs import is_missing
 from keras_distill.inputs import unpack
 from keras_distill.losses.soft_targets import SoftTargetKL
@@ -267,7 +268,6 @@ class Distiller(keras.Model):
             return self._total(terms, self.student.losses)
 
         step = 0 if self.optimizer is None else self.optimizer.iterations
-        index = None if is_missing(x.example_index) else x.example_index
         alpha = value_at(self.alpha, step)
         parts, terms = {}, []
         if hard is not None:
@@ -277,15 +277,14 @@ class Distiller(keras.Model):
         if self._needs_teacher_output:
             pairs = self._output_pairs(x.teacher_outputs["output"], y_pred, y, sample_weight)
             if self._has_soft_loss:
-                given = {"example_index": index, "training": training}
+                given = {"example_index": example_index(x), "training": training}
                 parts["soft_loss"] = sum(pair.value(step, **given) for pair in pairs)
                 terms.append((1 - alpha) * parts["soft_loss"])
             self._update_teacher_metrics(pairs)
         if self.objectives:
             learnt = self._learnt(current_recording(), y_pred, x.teacher_outputs)
-            y = y if is_missing(x.labels) else x.labels
             values = self._objective_losses(
-                x.teacher_outputs, learnt, y, sample_weight, example_index=index, training=training
+                x.teacher_outputs, learnt, x, y, sample_weight, training=training
             )
             parts |= values
             weights = [value_at(objective.weight, step) for objective in self.objectives]
@@ -324,17 +323,19 @@ class Distiller(keras.Model):
             labels=y,
         )
 
-    def _objective_losses(self, taught, learnt, y, sample_weight=None, **given):
+    def _objective_losses(self, taught, learnt, inputs, y, sample_weight=None, training=False):
         """Returns `{name: loss}` of the objectives between the models' activations."""
-        # Those of several outputs say nothing about hidden layers.
-        y, sample_weight = (
-            None if isinstance(values, (dict, list, tuple)) else values
-            for values in (y, sample_weight)
-        )
-        return {
-            o.name: o(*o.pick(taught, learnt), sample_weight=sample_weight, labels=y, **given)
-            for o in self.objectives
+        given = {
+            "sample_weight": sample_weight,
+            "labels": y if is_missing(inputs.labels) else inputs.labels,
         }
+        # Those of several outputs say nothing about hidden layers.
+        given = {
+            name: None if isinstance(values, (dict, list, tuple)) else values
+            for name, values in given.items()
+        }
+        given |= {"example_index": example_index(inputs), "training": training}
+        return {o.name: o(*o.pick(taught, learnt), **given) for o in self.objectives}
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         if y is None:
@@ -426,7 +427,6 @@ class Distiller(keras.Model):
         if not self._needs_teacher:
             return
         inputs, y, sample_weight = unpack(first_batch.local_batch(batch, self.distribute_strategy))
-        index = None if is_missing(inputs.example_index) else inputs.example_index
         batch_size = len(keras.tree.flatten(inputs.student)[0])
         # What the models change when they run is thrown away with the scope.
         with self.distribute_strategy.scope(), keras.StatelessScope():
@@ -436,10 +436,9 @@ class Distiller(keras.Model):
                 pairs = self._output_pairs(taught["output"], y_pred, y, sample_weight)
                 for pair in pairs:
                     pair.check_values()
-                    pair.value(step=0, example_index=index)
+                    pair.value(step=0, example_index=example_index(inputs))
                 self._update_teacher_metrics(pairs)
-            y = y if is_missing(inputs.labels) else inputs.labels
-            self._objective_losses(taught, learnt, y, example_index=index)
+            self._objective_losses(taught, learnt, inputs, y)
 
     def _activations(self, inputs):
         """Both models' activations, in inference mode, and the student's outputs."""
@@ -466,7 +465,7 @@ class Distiller(keras.Model):
             super().save_weights(path, overwrite, max_shard_size)
 
     def save_own_variables(self, store):
-        save_training_state(store, self.objectives, self._random_states())
+        save_training_state(store, self.objectives, self)
 
     def load_own_variables(self, store):
         build_saved_objectives(store, self.objectives)
@@ -474,11 +473,7 @@ class Distiller(keras.Model):
         optimizer = getattr(self, "optimizer", None)
         if optimizer is not None and not optimizer.built:
             optimizer.build(self.trainable_variables)
-        load_random_states(store, self._random_states())
-
-    def _random_states(self):
-        others = {id(variable) for variable in self.weights + self.metrics_variables}
-        return [variable for variable in self.variables if id(variable) not in others]
+        load_random_states(store, self)
 
     def get_config(self):
         serialize = keras.saving.serialize_keras_object

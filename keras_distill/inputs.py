@@ -122,6 +122,11 @@ def unpack(data):
     return x, y, sample_weight
 
 
+def example_index(inputs):
+    """The number of each example, or None where the batch does not say."""
+    return None if is_missing(inputs.example_index) else inputs.example_index
+
+
 def is_missing(field):
     """Whether a field of DistillationInputs holds no tensor."""
     return all(leaf is None for leaf in keras.tree.flatten(field))

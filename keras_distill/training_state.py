@@ -4,7 +4,13 @@ import keras
 import numpy as np
 
 
-def save_training_state(store, objectives, random_states):
+def random_states(model):
+    """Lists the variables of a model that Keras does not save: states of random generators."""
+    saved = {id(variable) for variable in model.weights + model.metrics_variables}
+    return [variable for variable in model.variables if id(variable) not in saved]
+
+
+def save_training_state(store, objectives, model):
     """Writes the shapes of the objectives' taps, and the states of the random generators.
 
     With the shapes, projectors can be built before their weights are loaded. Keras saves
@@ -13,13 +19,13 @@ def save_training_state(store, objectives, random_states):
     Args:
         store: The store that Keras passes to `save_own_variables`.
         objectives: List of `Objective`s.
-        random_states: List of variables.
+        model: The model whose random states are written.
     """
     for index, objective in enumerate(objectives):
         if objective.built:
             for key, shape in _built_shapes(index, objective):
                 store[key] = np.array([-1 if size is None else size for size in shape])
-    for index, state in enumerate(random_states):
+    for index, state in enumerate(random_states(model)):
         store[f"random_state_{index}"] = state.numpy()
 
 
@@ -32,10 +38,10 @@ def build_saved_objectives(store, objectives):
             objective.build(*keras.tree.map_structure(lambda key: _sizes(store[key]), keys))
 
 
-def load_random_states(store, random_states):
-    """Sets the random generators to the states in the file."""
+def load_random_states(store, model):
+    """Sets a model's random generators to the states in the file."""
     names = set(store.keys())
-    for index, state in enumerate(random_states):
+    for index, state in enumerate(random_states(model)):
         if f"random_state_{index}" in names:
             state.assign(store[f"random_state_{index}"])
 

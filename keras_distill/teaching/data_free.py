@@ -296,14 +296,10 @@ class DataFree(keras.Model):
     # Saving
 
     def save_own_variables(self, store):
-        save_training_state(store, [], self._random_states())
+        save_training_state(store, [], self.generator)
 
     def load_own_variables(self, store):
-        load_random_states(store, self._random_states())
-
-    def _random_states(self):
-        others = {id(variable) for variable in self.generator.weights}
-        return [variable for variable in self.generator.variables if id(variable) not in others]
+        load_random_states(store, self.generator)
 
     def get_config(self):
         serialize = keras.saving.serialize_keras_object

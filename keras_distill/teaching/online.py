@@ -183,14 +183,10 @@ class OnlineDistillation(keras.Model):
     # Saving
 
     def save_own_variables(self, store):
-        save_training_state(store, [], self._random_states())
+        save_training_state(store, [], self)
 
     def load_own_variables(self, store):
-        load_random_states(store, self._random_states())
-
-    def _random_states(self):
-        others = {id(variable) for variable in self.weights + self.metrics_variables}
-        return [variable for variable in self.variables if id(variable) not in others]
+        load_random_states(store, self)
 
     def get_config(self):
         serialize = keras.saving.serialize_keras_object
