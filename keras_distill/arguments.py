@@ -16,8 +16,7 @@ def check_integers(minimum=1, **values):
 def check_rates(with_one=True, **rates):
     """Raises `ValueError` unless every rate, given by its name, is in [0, 1], or [0, 1)."""
     for name, rate in rates.items():
-        is_number = isinstance(rate, numbers.Real) and not isinstance(rate, bool)
-        if not (is_number and (0 <= rate < 1 or (with_one and rate == 1))):
+        if not (is_finite(rate) and (0 <= rate < 1 or (with_one and rate == 1))):
             interval = "[0, 1]" if with_one else "[0, 1)"
             raise ValueError(f"{name} must be a rate in {interval}. Received: {name}={rate!r}")
 
@@ -25,18 +24,19 @@ def check_rates(with_one=True, **rates):
 def check_positive(**values):
     """Raises `ValueError` unless every value, given by its argument's name, is above 0."""
     for name, value in values.items():
-        if not (_is_finite(value) and value > 0):
+        if not (is_finite(value) and value > 0):
             raise ValueError(f"{name} must be a positive finite number. Received: {name}={value!r}")
 
 
 def check_not_negative(**values):
     """Raises `ValueError` unless every value, given by its argument's name, is 0 or more."""
     for name, value in values.items():
-        if not (_is_finite(value) and value >= 0):
+        if not (is_finite(value) and value >= 0):
             raise ValueError(f"{name} must be a finite number >= 0. Received: {name}={value!r}")
 
 
-def _is_finite(value):
+def is_finite(value):
+    """Whether this is a finite number, True and False not counted."""
     is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
     return is_number and math.isfinite(value)
 

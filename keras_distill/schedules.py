@@ -1,9 +1,8 @@
 """Numbers that may change while training: a float, or a Keras schedule of the step."""
 
-import math
-import numbers
-
 from keras.optimizers.schedules import LearningRateSchedule
+
+from keras_distill.arguments import is_finite
 
 
 def is_schedule(value):
@@ -26,8 +25,7 @@ def check_number(name, value, allowed, condition):
     """
     if is_schedule(value):
         return
-    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    if not (is_number and math.isfinite(value) and condition(value)):
+    if not (is_finite(value) and condition(value)):
         raise ValueError(
             f"{name} must be {allowed}, or a keras.optimizers.schedules.LearningRateSchedule. "
             f"Received: {name}={value!r}"

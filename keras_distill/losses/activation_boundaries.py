@@ -1,12 +1,13 @@
 """Losses on features before a ReLU: on which side of 0 they are, and how far if it matters."""
 
 import math
-import numbers
 
 import keras
 import numpy as np
 from keras import ops
 
+from keras_distill.arguments import check_positive
+from keras_distill.arguments import is_finite
 from keras_distill.losses.base import DistillationLoss
 
 
@@ -70,10 +71,7 @@ class ActivationBoundaries(DistillationLoss):
         name="activation_boundaries",
         dtype=None,
     ):
-        if not (_is_number(margin) and margin > 0):
-            raise ValueError(
-                f"margin must be a positive finite number. Received: margin={margin!r}"
-            )
+        check_positive(margin=margin)
         super().__init__(name=name, reduction=reduction, dtype=dtype)
         self.margin = margin
 
@@ -144,7 +142,7 @@ class FeatureOverhaul(DistillationLoss):
         self, margin=0.0, reduction="sum_over_batch_size", name="feature_overhaul", dtype=None
     ):
         margins = margin if isinstance(margin, (list, tuple)) else [margin]
-        if not margins or not all(_is_number(m) and m <= 0 for m in margins):
+        if not margins or not all(is_finite(m) and m <= 0 for m in margins):
             raise ValueError(
                 "margin must be a finite number of at most 0, or a list of one for each feature "
                 f"of the teacher. Received: margin={margin!r}"
@@ -216,8 +214,3 @@ def _mean_of_negatives(mean, deviation):
 
 def _float64(variable):
     return keras.ops.convert_to_numpy(variable).astype("float64")
-
-
-def _is_number(value):
-    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    return is_number and math.isfinite(value)

@@ -1,11 +1,9 @@
 """Attention transfer: where in a feature map the activations are large."""
 
-import math
-import numbers
-
 import keras
 from keras import ops
 
+from keras_distill.arguments import is_finite
 from keras_distill.losses.base import DistillationLoss
 from keras_distill.losses.base import shapes_agree
 from keras_distill.losses.base import with_shape_of
@@ -68,8 +66,7 @@ class AttentionTransfer(DistillationLoss):
     def __init__(
         self, power=2.0, reduction="sum_over_batch_size", name="attention_transfer", dtype=None
     ):
-        is_number = isinstance(power, numbers.Real) and not isinstance(power, bool)
-        if not (is_number and math.isfinite(power) and power >= 1):
+        if not (is_finite(power) and power >= 1):
             raise ValueError(f"power must be a finite number >= 1. Received: power={power!r}")
         super().__init__(name=name, reduction=reduction, dtype=dtype)
         self.power = power

@@ -1,11 +1,12 @@
 """Variational information distillation (VID)."""
 
 import math
-import numbers
 
 import keras
 from keras import ops
 
+from keras_distill.arguments import check_positive
+from keras_distill.arguments import is_finite
 from keras_distill.losses.base import DistillationLoss
 from keras_distill.losses.channels import check_channels
 
@@ -74,8 +75,12 @@ class VariationalInformation(DistillationLoss):
         name="variational_information",
         dtype=None,
     ):
-        _check_above(0, epsilon=epsilon)
-        _check_above(epsilon, initial_variance=initial_variance)
+        check_positive(epsilon=epsilon)
+        if not (is_finite(initial_variance) and initial_variance > epsilon):
+            raise ValueError(
+                f"initial_variance must be a finite number above {epsilon}. "
+                f"Received: initial_variance={initial_variance!r}"
+            )
         super().__init__(name=name, reduction=reduction, dtype=dtype)
         self.initial_variance = float(initial_variance)
         self.epsilon = float(epsilon)
@@ -115,12 +120,3 @@ class _Variance(keras.layers.Layer):
 
     def call(self, features):
         return ops.softplus(self.alpha) + self.epsilon
-
-
-def _check_above(minimum, **values):
-    for name, value in values.items():
-        is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-        if not (is_number and minimum < value < math.inf):
-            raise ValueError(
-                f"{name} must be a finite number above {minimum}. Received: {name}={value!r}"
-            )
