@@ -13,6 +13,7 @@ from store_examples import numbers
 
 import keras_distill as kd
 from keras_distill import TeacherStore
+from keras_distill import tap_paths
 from keras_distill import taps
 
 QUIET = {"verbose": 0}
@@ -176,7 +177,9 @@ class TestTexts:
     def test_hidden_states_have_the_lengths_of_their_texts(self, tmp_path):
         teacher = make_bert()
         examples = kd.text.from_lists(TEXTS)
-        layer = next(p for p, _ in taps.layer_paths(teacher) if p.endswith("transformer_layer_0"))
+        layer = next(
+            p for p, _ in tap_paths.layer_paths(teacher) if p.endswith("transformer_layer_0")
+        )
         store = TeacherStore.build(
             examples, teacher, tmp_path / "s", taps=("output", layer), dtype="float32", **QUIET
         )

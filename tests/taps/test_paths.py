@@ -8,8 +8,8 @@ from models_to_tap import nested
 from models_to_tap import sequential
 from models_to_tap import subclassed
 
-from keras_distill.taps import find
-from keras_distill.taps import layer_paths
+from keras_distill.tap_paths import find
+from keras_distill.tap_paths import layer_paths
 
 
 def test_paths_from_the_outside_in():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from keras_distill.taps import read
+from keras_distill.tap_paths import read
 
 OUTPUTS = {"a": [10, {"k": 11}], "b": 12, "a/b": 13, "x[0]": 14}
 

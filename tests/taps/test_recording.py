@@ -15,7 +15,7 @@ from models_to_tap import sequential
 from models_to_tap import subclassed
 from models_to_tap import taps_of
 
-from keras_distill.taps import find
+from keras_distill.tap_paths import find
 from keras_distill.taps import record
 
 

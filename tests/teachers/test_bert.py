@@ -13,6 +13,7 @@ from small_bert import make_preprocessor
 from small_bert import write_hugging_face_folder
 
 import keras_distill as kd
+from keras_distill import tap_paths
 from keras_distill import taps
 from keras_distill.layers.bert_encoder import has_exact_gelu
 from keras_distill.teachers import bert_classifier
@@ -277,7 +278,7 @@ def test_a_real_tfhub_bert_is_the_kerashub_bert(
 
 
 def taps_of(model, path):
-    return path, taps.find(model, path)[0]
+    return path, tap_paths.find(model, path)[0]
 
 
 def test_hidden_states_and_attention_of_kerashub_are_taps():
@@ -301,7 +302,7 @@ def test_hidden_states_of_hub_are_taps_and_attention_is_not_in_the_file(hub_fold
         model(tf.constant(["a good film"]))
     assert recording[path].shape == (1, 5, hub_modules.WIDTH)
     with pytest.raises(ValueError, match=r"TF-Hub.*no attention"):
-        taps.find(model, "encoder/attention_scores")
+        tap_paths.find(model, "encoder/attention_scores")
 
 
 def test_a_string_teacher_teaches_a_student_of_ids_with_hidden_states(classifier, hub_folders):
