@@ -9,44 +9,13 @@ from keras_distill.arguments import check_integers
 from keras_distill.students.rebuilding import as_functional
 from keras_distill.students.rebuilding import copied
 from keras_distill.students.rebuilding import rebuild
+from keras_distill.students.widening import CONVOLUTIONS
+from keras_distill.students.widening import Widening
+from keras_distill.students.widening import copy_weights
+from keras_distill.students.widening import described
+from keras_distill.students.widening import is_elementwise
+from keras_distill.students.widening import is_product
 
-_CONVOLUTIONS = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
-_DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
-# Treat each channel by itself, and all of them alike.
-_CHANNELWISE = (
-    keras.layers.Activation,
-    keras.layers.AveragePooling1D,
-    keras.layers.AveragePooling2D,
-    keras.layers.AveragePooling3D,
-    keras.layers.Cropping1D,
-    keras.layers.Cropping2D,
-    keras.layers.Dropout,
-    keras.layers.ELU,
-    keras.layers.GlobalAveragePooling1D,
-    keras.layers.GlobalAveragePooling2D,
-    keras.layers.GlobalAveragePooling3D,
-    keras.layers.GlobalMaxPooling1D,
-    keras.layers.GlobalMaxPooling2D,
-    keras.layers.GlobalMaxPooling3D,
-    keras.layers.Identity,
-    keras.layers.LeakyReLU,
-    keras.layers.MaxPooling1D,
-    keras.layers.MaxPooling2D,
-    keras.layers.MaxPooling3D,
-    keras.layers.ReLU,
-    keras.layers.SpatialDropout1D,
-    keras.layers.SpatialDropout2D,
-    keras.layers.UpSampling1D,
-    keras.layers.UpSampling2D,
-    keras.layers.ZeroPadding1D,
-    keras.layers.ZeroPadding2D,
-)
-_MIXING_ACTIVATIONS = (
-    keras.activations.glu,
-    keras.activations.log_softmax,
-    keras.activations.softmax,
-    keras.activations.sparsemax,
-)
 _IDEMPOTENT = (keras.activations.linear, keras.activations.relu, keras.activations.relu6)
 
 
@@ -93,10 +62,10 @@ def net2net_wider(model, layer_name, width, *, noise=0.0, seed=None):
     """
     layer = _layer(model, layer_name)
     check_integers(width=width)
-    if not _is_product(layer) or not _is_elementwise(layer):
+    if not is_product(layer) or not is_elementwise(layer):
         raise ValueError(
             "layer_name must name a Dense or Conv layer that is not grouped, in channels_last, "
-            f"with an activation of each channel by itself. Received: {_described(layer)}"
+            f"with an activation of each channel by itself. Received: {described(layer)}"
         )
     num_channels = layer.kernel.shape[-1]
     if width <= num_channels:
@@ -107,7 +76,7 @@ def net2net_wider(model, layer_name, width, *, noise=0.0, seed=None):
         raise ValueError(f"noise must be a number of 0 or more. Received: {noise=}")
     rng = np.random.default_rng(seed)
     copies = rng.integers(0, num_channels, width - num_channels)
-    widening = _Widening(layer, np.concatenate([np.arange(num_channels), copies]))
+    widening = Widening(layer, np.concatenate([np.arange(num_channels), copies]))
     wider = rebuild(model, widening.clone, widening.call)
     widening.check_outputs(wider)
     widening.set_weights()
@@ -163,7 +132,7 @@ def net2net_deeper(model, layer_name, *, kernel_size=None, normalization_data=No
         raise ValueError(
             "layer_name must name a Dense or Conv layer, an Activation or a ReLU, in "
             "channels_last, with linear, relu or relu6: only those change nothing when they come "
-            f"twice. Received: {_described(layer)}"
+            f"twice. Received: {described(layer)}"
         )
     if taken := {f"{name}{end}" for end in ("", "_normalization", "_activation")}.intersection(
         layer.name for layer in model.layers
@@ -177,7 +146,7 @@ def net2net_deeper(model, layer_name, *, kernel_size=None, normalization_data=No
         size = kernel_size if kernel_size is not None else getattr(layer, "kernel_size", 3)
         size = (size,) * (rank - 2) if isinstance(size, int) else tuple(size)
         check_integers(**{f"kernel_size[{axis}]": value for axis, value in enumerate(size)})
-        convolution = _CONVOLUTIONS[rank - 3]
+        convolution = CONVOLUTIONS[rank - 3]
         inserted = [convolution(width, size, padding="same", name=name)]
     if normalization_data is not None:
         inserted.append(keras.layers.BatchNormalization(name=f"{name}_normalization"))
@@ -197,7 +166,7 @@ def net2net_deeper(model, layer_name, *, kernel_size=None, normalization_data=No
 
     deeper = rebuild(model, clone, call)
     for old, new in pairs:
-        _copy_weights(old, new)
+        copy_weights(old, new)
     kernel = np.zeros(inserted[0].kernel.shape, "float32")
     # Where padding="same" has the middle, of an even size the one before.
     kernel[tuple((length - 1) // 2 for length in size)] = np.eye(width)
@@ -207,123 +176,6 @@ def net2net_deeper(model, layer_name, *, kernel_size=None, normalization_data=No
         features = until_layer(normalization_data, training=False)
         _undo(inserted[1], np.asarray(features, "float64"))
     return deeper
-
-
-class _Widening:
-    """Follows copied channels through a model while it is rebuilt.
-
-    Args:
-        layer: The layer to widen.
-        sources: For each of its new channels the old one that it copies.
-    """
-
-    def __init__(self, layer, sources):
-        self._layer, self._sources = layer, sources
-        # By id of a new tensor: the tensor, the sources of its last axis, the old length of it.
-        self._channels = {}
-        self._pairs, self._changes, self._called = {}, {}, set()
-
-    def clone(self, old):
-        if old is self._layer:
-            config = old.get_config()
-            config["units" if "units" in config else "filters"] = len(self._sources)
-            new = old.__class__.from_config(config)
-        else:
-            new = copied(old)
-        self._pairs[id(new)] = old, new
-        return new
-
-    def call(self, new, *args, **kwargs):
-        old, _ = self._pairs[id(new)]
-        inputs = [x for x in keras.tree.flatten((args, kwargs)) if hasattr(x, "shape")]
-        channels = [self._channels[id(x)][1:] if id(x) in self._channels else None for x in inputs]
-        is_touched = old is self._layer or any(c is not None for c in channels)
-        if id(new) in self._called and (is_touched or id(new) in self._changes):
-            raise ValueError(self._problem(old, "is called more than once"))
-        self._called.add(id(new))
-        if not is_touched:
-            return new(*args, **kwargs)
-        if old is self._layer:
-            behind = self._sources, old.kernel.shape[-1]
-            changes = {"kernel": _taken(self._sources, -1), "bias": _taken(self._sources, 0)}
-        else:
-            behind, changes = self._pass(old, inputs, channels)
-        self._changes[id(new)] = changes
-        outputs = new(*args, **kwargs)
-        if behind is not None:
-            self._channels[id(outputs)] = outputs, *behind
-        return outputs
-
-    def _pass(self, old, inputs, channels):
-        """Channels of the outputs, and how each of the layer's variables changes."""
-        rank = len(inputs[0].shape)
-        is_last = getattr(old, "axis", -1) in (-1, rank - 1)
-        if isinstance(old, keras.layers.Concatenate) and is_last:
-            return _concatenated(inputs, channels), {}
-        if len(inputs) > 1:
-            raise ValueError(self._problem(old, "reads several inputs"))
-        sources, length = channels[0]
-        if _is_product(old):
-            counts = np.bincount(sources, minlength=length)
-            return None, {"kernel": _taken(sources, -2, counts[sources])}
-        by_channel = _is_elementwise(old) and _is_channels_last(old)
-        if by_channel and isinstance(old, _CHANNELWISE):
-            return channels[0], {}
-        if isinstance(old, keras.layers.BatchNormalization) and is_last:
-            names = ("gamma", "beta", "moving_mean", "moving_variance")
-            return channels[0], dict.fromkeys(names, _taken(sources, 0))
-        if by_channel and isinstance(old, _DEPTHWISE) and old.depth_multiplier == 1:
-            return channels[0], {"kernel": _taken(sources, -2), "bias": _taken(sources, 0)}
-        places = inputs[0].shape[1:-1]
-        if isinstance(old, keras.layers.Flatten) and _is_channels_last(old) and None not in places:
-            starts = length * np.arange(math.prod(places))[:, None]
-            return ((starts + sources).ravel(), length * math.prod(places)), {}
-        raise ValueError(self._problem(old, "cannot read copies of channels"))
-
-    def check_outputs(self, wider):
-        if any(id(output) in self._channels for output in wider.outputs):
-            raise ValueError(
-                f"{self._layer.name!r} cannot be widened: its channels are an output of the model, "
-                f"{wider.name!r}. Give a hidden layer."
-            )
-
-    def set_weights(self):
-        for key, (old, new) in self._pairs.items():
-            if key not in self._changes:
-                _copy_weights(old, new)
-                continue
-            changes = self._changes[key]
-            for from_variable, to_variable in zip(old.weights, new.weights):
-                value = np.asarray(from_variable)
-                change = changes.get(from_variable.name)
-                to_variable.assign(value if change is None else change(value))
-
-    def _problem(self, old, problem):
-        return (
-            f"{self._layer.name!r} cannot be widened: its output reaches {_described(old)}, which "
-            f"{problem}. Give a layer whose output reaches a Dense or Conv layer by activations, "
-            "poolings, dropout, batch normalization, depthwise convolutions, Concatenate and "
-            "Flatten alone."
-        )
-
-
-def _concatenated(inputs, channels):
-    sources, start = [], 0
-    for x, of_input in zip(inputs, channels):
-        of_input = of_input or (np.arange(x.shape[-1]), x.shape[-1])
-        sources.append(start + of_input[0])
-        start += of_input[1]
-    return np.concatenate(sources), start
-
-
-def _taken(sources, axis, counts=None):
-    """A function from old weights to new ones, along the axis of the copied channels."""
-
-    def take(weights):
-        taken = np.take(weights, sources, axis)
-        return taken if counts is None else taken / counts[:, None]
-
-    return take
 
 
 def _layer(model, layer_name):
@@ -336,23 +188,10 @@ def _layer(model, layer_name):
     return layers[layer_name]
 
 
-def _is_product(layer):
-    is_convolution = isinstance(layer, _CONVOLUTIONS) and layer.groups == 1
-    return (is_convolution or isinstance(layer, keras.layers.Dense)) and _is_channels_last(layer)
-
-
-def _is_channels_last(layer):
-    return getattr(layer, "data_format", None) in (None, "channels_last")
-
-
-def _is_elementwise(layer):
-    return getattr(layer, "activation", None) not in _MIXING_ACTIVATIONS
-
-
 def _is_idempotent(layer):
     if isinstance(layer, keras.layers.ReLU):
         return not layer.negative_slope and not layer.threshold
-    is_known = _is_product(layer) or isinstance(layer, keras.layers.Activation)
+    is_known = is_product(layer) or isinstance(layer, keras.layers.Activation)
     return is_known and layer.activation in _IDEMPOTENT
 
 
@@ -371,12 +210,3 @@ def _undo(normalization, features):
     normalization.moving_variance.assign(variances)
     normalization.gamma.assign(np.sqrt(variances + normalization.epsilon))
     normalization.beta.assign(means)
-
-
-def _copy_weights(old, new):
-    if isinstance(old, keras.layers.Layer):
-        new.set_weights(old.get_weights())
-
-
-def _described(layer):
-    return f"the {type(layer).__name__} {layer.name!r}"
