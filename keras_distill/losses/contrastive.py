@@ -31,7 +31,7 @@ class CRD(PerExampleLoss):
     ```
 
     Z is num_examples times the mean of exp(...) over the first training batch, and stays. The
-    value begins near 2 (log(num_negatives + 1) + 1); the authors weigh it with 0.8.
+    value begins near `2 * (log(num_negatives + 1) + 1)`; the authors weigh it with 0.8.
 
     Each batch must say which examples it has: `keras_distill.with_example_index`. Memories, Z and
     random state are saved with the Distiller. They change in training only. Validation batches

@@ -95,6 +95,7 @@ class FeatureCosine(DistillationLoss):
 
 
 def unit_vectors(vectors):
+    """Vectors on the last axis, divided by their length; those of zeros as they are."""
     # Divided by the largest entry first, so that no square over- or underflows. The
     # scale cancels, and so does its gradient: it counts as a constant.
     largest = ops.stop_gradient(ops.max(ops.abs(vectors), axis=-1, keepdims=True))
