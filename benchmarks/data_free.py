@@ -15,10 +15,10 @@ import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import idx_files
 import keras
 import numpy as np
 import tensorflow as tf
-from int8_accuracy import load_mnist
 from keras import layers
 
 import keras_distill as kd
@@ -159,7 +159,7 @@ def main():
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--only", nargs="+")
     arguments = parser.parse_args()
-    x_train, y_train, x_test, y_test = load_mnist(arguments.folder)
+    x_train, y_train, x_test, y_test = idx_files.load(arguments.folder)
     keras.utils.set_random_seed(0)
     teacher = lenet(1.0, "teacher")
     teacher.compile(

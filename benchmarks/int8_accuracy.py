@@ -10,7 +10,6 @@ TEACHER.keras is what examples/sst2_tinybert.py writes; its answers are kept bes
 """
 
 import argparse
-import gzip
 import os
 import pathlib
 import sys
@@ -18,6 +17,7 @@ import sys
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "examples"))
 
+import idx_files
 import keras
 import numpy as np
 import tensorflow as tf
@@ -31,23 +31,9 @@ from keras_distill.export.signature import NamedModel
 LENGTH = 64
 
 
-def load_mnist(folder):
-    """Returns images (n, 28, 28, 1) in 0 to 1 and labels, of training and test set."""
-    arrays = []
-    for part in ("train", "t10k"):
-        images = read_idx(folder / f"{part}-images-idx3-ubyte.gz", 16)
-        labels = read_idx(folder / f"{part}-labels-idx1-ubyte.gz", 8)
-        arrays += [images.reshape(-1, 28, 28, 1).astype("float32") / 255, labels.astype("int32")]
-    return arrays
-
-
-def read_idx(path, offset):
-    return np.frombuffer(gzip.open(path).read(), "uint8", offset=offset)
-
-
 def mnist(folder, teacher_path, seed):
     """A small depthwise CNN, taught by a larger CNN."""
-    x_train, y_train, x_test, y_test = load_mnist(folder)
+    x_train, y_train, x_test, y_test = idx_files.load(folder)
     x_train, y_train = x_train[:20_000], y_train[:20_000]
 
     def network(build_block, widths):

@@ -10,12 +10,12 @@ the shared trunk does. Prints the mean and standard deviation of the test accura
 """
 
 import argparse
-import gzip
 import os
 import pathlib
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import idx_files
 import keras
 import numpy as np
 from keras import layers
@@ -25,19 +25,6 @@ from keras_distill.teaching import NativeEnsemble
 from keras_distill.teaching import RocketLaunching
 
 BATCH_SIZE = 50
-
-
-def load(folder, part, num_images=None):
-    """Returns images (n, 28, 28, 1) in 0 to 1, and labels."""
-    images = read_idx(folder / f"{part}-images-idx3-ubyte.gz", 16)
-    labels = read_idx(folder / f"{part}-labels-idx1-ubyte.gz", 8)
-    images = images.reshape(-1, 28, 28, 1).astype("float32") / 255
-    return images[:num_images], labels[:num_images].astype("int32")
-
-
-def read_idx(path, offset):
-    with gzip.open(path) as file:
-        return np.frombuffer(file.read(), "uint8", offset=offset)
 
 
 def network(shape, *widths, name, classes=True):
@@ -120,12 +107,12 @@ def train(build, data, num_steps, seed):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=pathlib.Path)
-    parser.add_argument("--images", type=int, default=1000)
-    parser.add_argument("--steps", type=int, default=500)
+    parser.add_argument("--images", type=int, default=10_000)
+    parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--seeds", type=int, default=3)
     arguments = parser.parse_args()
-    data = load(arguments.data, "train", arguments.images)
-    test = load(arguments.data, "t10k")
+    images, labels, *test = idx_files.load(arguments.data)
+    data = images[: arguments.images], labels[: arguments.images]
     print("| way | model | test accuracy |\n|---|---|---|", flush=True)
     for way, build, rows in WAYS:
         measured = []

@@ -16,6 +16,7 @@ import tempfile
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import idx_files
 import keras
 import numpy as np
 import tensorflow as tf
@@ -31,20 +32,6 @@ TEACHING, PRUNING = (3e-3, 600), (3e-3, 600)
 # The sparsity rises for the first steps of the pruning; the others mend what it broke.
 RISING_STEPS, FREQUENCY = 300, 10
 CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-
-
-def load_mnist(folder):
-    """Returns images (n, 28, 28, 1) in 0 to 255 and labels, of training and test set."""
-    arrays = []
-    for part in ("train", "t10k"):
-        images = read_idx(folder / f"{part}-images-idx3-ubyte.gz", 16)
-        labels = read_idx(folder / f"{part}-labels-idx1-ubyte.gz", 8)
-        arrays += [images.reshape(-1, 28, 28, 1).astype("float32"), labels.astype("int32")]
-    return arrays
-
-
-def read_idx(path, offset):
-    return np.frombuffer(gzip.open(path).read(), "uint8", offset=offset)
 
 
 def train_teacher(x, y):
@@ -118,7 +105,8 @@ def main():
     parser.add_argument("data", type=pathlib.Path)
     parser.add_argument("--seeds", type=int, default=3)
     arguments = parser.parse_args()
-    x, y, *test = load_mnist(arguments.data)
+    x, y, x_test, y_test = idx_files.load(arguments.data)
+    x, *test = np.rint(255 * x), np.rint(255 * x_test), y_test
     x, y = x[:NUM_IMAGES], y[:NUM_IMAGES]
     teacher = train_teacher(x, y)
     accuracy = np.mean(teacher.predict(test[0], verbose=0).argmax(-1) == test[1])

@@ -24,9 +24,9 @@ import pathlib
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import idx_files
 import keras
 import numpy as np
-from int8_accuracy import load_mnist
 from keras import layers
 
 import keras_distill as kd
@@ -140,7 +140,7 @@ def main():
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=1500)
     arguments = parser.parse_args()
-    x_train, y_train, x_test, y_test = load_mnist(arguments.folder)
+    x_train, y_train, x_test, y_test = idx_files.load(arguments.folder)
     x, y, tasks = canvases(x_train, y_train, 2000, seed=0)
     test = canvases(x_test, y_test, 500, seed=1)[:2]
     keras.utils.set_random_seed(0)

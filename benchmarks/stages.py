@@ -1,4 +1,4 @@
-"""What teaching in stages, in generations and by assistants is worth: one table.
+"""What teaching in stages, in generations, by assistants and by two students is worth: one table.
 
     python benchmarks/stages.py FOLDER_OF_IDX_FILES [--seeds 3]
 
@@ -16,9 +16,9 @@ import pathlib
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import idx_files
 import keras
 import numpy as np
-from int8_accuracy import load_mnist
 from keras import layers
 
 import keras_distill as kd
@@ -34,6 +34,8 @@ TEACHER, DEEP, ASSISTANT, SMALL = (256, 256, 256), (32,) * 8, (48,), (6,)
 COMPARED = {
     "deep, KD": "deep, alone",
     "deep, FitNets": "deep, KD",
+    "deep, hint and labels": "deep, alone",
+    "deep, KD from these two students": "deep, KD",
     "small, KD": "small, alone",
     "small, KD from the assistant": "small, KD",
     "generation 1": "teacher",
@@ -53,10 +55,14 @@ def on_outputs(epochs=EPOCHS, **kwargs):
     return [Stage("outputs", epochs=epochs, optimizer=optimizer, loss=CROSS_ENTROPY, **kwargs)]
 
 
+def hint():
+    """As in the paper: middle of the teacher to middle of the student."""
+    return kd.Objective(kd.losses.FeatureMSE(), "hidden_2", "hidden_4", projector="auto")
+
+
 def fitnets(student):
-    """As in the paper: middle of the teacher to middle of the student, then the outputs."""
-    hint = kd.Objective(kd.losses.FeatureMSE(), "hidden_2", "hidden_4", projector="auto")
-    up_to_hint = {"alpha": 1.0, "objectives": [hint], "frozen": student.layers[4:]}
+    """First the hint, then the outputs."""
+    up_to_hint = {"alpha": 1.0, "objectives": [hint()], "frozen": student.layers[4:]}
     optimizer = keras.optimizers.Adam(2e-3)
     first = Stage("hint", epochs=HINT_EPOCHS, optimizer=optimizer, **up_to_hint)
     return [first, *on_outputs(EPOCHS - HINT_EPOCHS)]
@@ -74,6 +80,9 @@ def models_of(seed, x, y):
     def alone(student):
         return on_outputs(alpha=1.0)
 
+    def hint_and_labels(student):
+        return on_outputs(alpha=1.0, objectives=[hint()])
+
     def kd_stage(student):
         return on_outputs(alpha=0.1, temperature=4.0)
 
@@ -82,6 +91,9 @@ def models_of(seed, x, y):
     models["deep, alone"] = taught(DEEP, None, alone)
     models["deep, KD"] = taught(DEEP, teacher, kd_stage)
     models["deep, FitNets"] = taught(DEEP, teacher, fitnets)
+    models["deep, hint and labels"] = taught(DEEP, teacher, hint_and_labels)
+    both = kd.teachers.Ensemble([models["deep, KD"], models["deep, hint and labels"]])
+    models["deep, KD from these two students"] = taught(DEEP, both, kd_stage)
     models["small, alone"] = taught(SMALL, None, alone)
     models["small, KD"] = taught(SMALL, teacher, kd_stage)
     keras.utils.set_random_seed(seed)
@@ -104,7 +116,7 @@ def models_of(seed, x, y):
 
 
 def load(folder):
-    x_train, y_train, x_test, y_test = load_mnist(folder)
+    x_train, y_train, x_test, y_test = idx_files.load(folder)
     x_train, x_test = (
         x.reshape(-1, 14, 2, 14, 2).mean((2, 4)).reshape(-1, 196) for x in (x_train, x_test)
     )

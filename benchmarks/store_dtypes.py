@@ -13,10 +13,10 @@ import tempfile
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import idx_files
 import keras
 import numpy as np
 import tensorflow as tf
-from int8_accuracy import load_mnist
 
 import keras_distill as kd
 
@@ -49,7 +49,7 @@ def main():
     parser.add_argument("--shared", type=pathlib.Path, default="../shared")
     arguments = parser.parse_args()
     keras.utils.set_random_seed(0)
-    x_train, y_train, x_test, y_test = load_mnist(arguments.shared / "data/images/mnist")
+    x_train, y_train, x_test, y_test = idx_files.load(arguments.shared / "data/images/mnist")
     teacher = make_network(512, 512)
     teacher.compile("adam", CROSS_ENTROPY)
     teacher.fit(x_train, y_train, batch_size=128, epochs=3, verbose=0)
