@@ -1,21 +1,30 @@
-"""Time of each loss by itself, relative to SoftTargetKL, and how both grow.
+"""Time and memory of each loss by itself, relative to SoftTargetKL, and how both grow.
 
     python benchmarks/objectives.py [--rounds 7] [--only NAME ...]
 
 A step is the value and the gradients of the student's activation and of the loss's own trained
 parts, in one compiled function. What is measured, for every loss:
 
-    time       milliseconds of a step on batch 64, over that of SoftTargetKL on (64, 100)
-    batch x2   the time on twice the batch, over that on the batch
-    width x2   the time at twice the width of the features, over that at the width
+    time       of a step on batch 64, over that of SoftTargetKL on (64, 100)
+    memory     the most that a step holds beside its inputs and weights, over that of SoftTargetKL
+    batch x2   time and memory of a step on twice the batch, over those on the batch
+    width x2   the same for twice the width of the features; an output's is its number of classes
 
 Losses take turns in every round, so that a slow moment of the machine hits all of them; quoted is
-the median over the rounds. The width of an output is its number of classes.
+the median over the rounds. Growth is measured from the size, doubled as often as that takes, at
+which a step lasts 20 ms: below it the time is that of starting operations.
+
+The losses between input gradients have no time of their own: they make the models' passes longer.
+For them it is that of a whole training step of a Distiller, over the same with SoftTargetKL alone.
 """
 
 import argparse
+import concurrent.futures
+import multiprocessing
 import os
 import time
+from collections.abc import Callable
+from typing import NamedTuple
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -23,13 +32,20 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+import keras_distill as kd
 from keras_distill import losses
 
 BATCH, WIDTH, LENGTH, HEADS, NUM_EXAMPLES = 64, 64, 32, 4, 10_000
+# Milliseconds from which on arithmetic outweighs the starting of operations.
+LONG = 20
+
+
+def num_classes(width):
+    return 100 * width // WIDTH
 
 
 def outputs(batch, width):
-    return [(batch, 100 * width // WIDTH)] * 2
+    return [(batch, num_classes(width))] * 2
 
 
 def vectors(batch, width):
@@ -57,59 +73,102 @@ def heads(batch, width):
     return [(batch, LENGTH, HEADS, width // HEADS)] * 2
 
 
-# For each loss how it is made, the shapes that it compares, and how its formula says that the time
-# grows with the batch and with the width once the arithmetic outweighs all else.
+def classes_of_examples(rng, batch, width):
+    return rng.integers(0, num_classes(width), batch)
+
+
+def boxes(rng, batch, width):
+    return rng.uniform(size=(batch, 5, 4)).astype("float32")
+
+
+def targets(rng, batch, width):
+    return rng.normal(size=(batch, width)).astype("float32")
+
+
+def halves(width):
+    return np.split(np.arange(num_classes(width)), [num_classes(width) // 2])
+
+
+class Case(NamedTuple):
+    """How a loss of a width is made, what it compares, and the powers by which its arithmetic
+    grows with the batch and with the width."""
+
+    make: Callable
+    shapes: Callable
+    of_batch: int = 1
+    of_width: int = 1
+    labels: Callable = classes_of_examples
+
+
 LOSSES = {
-    "SoftTargetKL": (lambda width: losses.SoftTargetKL(), outputs, 1, 1),
-    "SoftTargetCrossEntropy": (lambda width: losses.SoftTargetCrossEntropy(), outputs, 1, 1),
-    "BinarySoftTargets": (lambda width: losses.BinarySoftTargets(), outputs, 1, 1),
-    "LogitsMSE": (lambda width: losses.LogitsMSE(), outputs, 1, 1),
-    "DKD": (lambda width: losses.DKD(), outputs, 1, 1),
-    "DIST": (lambda width: losses.DIST(), outputs, 1, 1),
-    "FeatureMSE": (lambda width: losses.FeatureMSE(), maps, 1, 1),
-    "FeatureCosine": (lambda width: losses.FeatureCosine(), maps, 1, 1),
-    "FSP": (lambda width: losses.FSP(), two_maps, 1, 2),
-    "NeuronSelectivity": (lambda width: losses.NeuronSelectivity(), maps, 1, 2),
-    "ActivationBoundaries": (lambda width: losses.ActivationBoundaries(), maps, 1, 1),
-    "FeatureOverhaul": (lambda width: losses.FeatureOverhaul(-0.5), maps, 1, 1),
-    "VariationalInformation": (lambda width: losses.VariationalInformation(), maps, 1, 1),
-    "FactorTransfer": (
-        lambda width: losses.FactorTransfer(losses.paraphraser(width)),
-        maps,
-        1,
-        2,
+    "SoftTargetKL": Case(lambda width: losses.SoftTargetKL(), outputs),
+    "SoftTargetCrossEntropy": Case(lambda width: losses.SoftTargetCrossEntropy(), outputs),
+    "SoftTargetKL, standardized": Case(
+        lambda width: losses.SoftTargetKL(standardized=True), outputs
     ),
-    "KnowledgeReview": (lambda width: losses.KnowledgeReview(), two_maps, 1, 2),
-    "MaskedGenerative": (lambda width: losses.MaskedGenerative(), maps, 1, 2),
-    "AttentionTransfer": (lambda width: losses.AttentionTransfer(), maps, 1, 1),
-    "AttentionMSE": (lambda width: losses.AttentionMSE(), scores, 1, 0),
-    "AttentionKL": (lambda width: losses.AttentionKL(), scores, 1, 0),
-    "AttentionRelationKL": (lambda width: losses.AttentionRelationKL(), heads, 1, 1),
-    "PKD": (lambda width: losses.PKD(), tokens, 1, 1),
-    "RKDDistance": (lambda width: losses.RKDDistance(), vectors, 2, 1),
-    "RKDAngle": (lambda width: losses.RKDAngle(), vectors, 3, 0),
-    "SimilarityPreserving": (lambda width: losses.SimilarityPreserving(), vectors, 2, 1),
-    "CorrelationCongruence": (lambda width: losses.CorrelationCongruence(), vectors, 2, 1),
-    "ProbabilisticTransfer": (lambda width: losses.ProbabilisticTransfer(), vectors, 2, 1),
-    "IRG": (lambda width: losses.IRG(), two_maps, 2, 1),
-    "HardDarkRank": (lambda width: losses.HardDarkRank(), vectors, 2, 1),
-    "SoftDarkRank": (lambda width: losses.SoftDarkRank(), vectors, 2, 1),
-    "CRD": (lambda width: losses.CRD(NUM_EXAMPLES), vectors, 1, 0),
+    "BinarySoftTargets": Case(lambda width: losses.BinarySoftTargets(), outputs),
+    "LogitsMSE": Case(lambda width: losses.LogitsMSE(), outputs),
+    "DKD": Case(lambda width: losses.DKD(), outputs),
+    "ClassWeightedSoftTargets": Case(
+        lambda width: losses.ClassWeightedSoftTargets([1.0] * num_classes(width)), outputs
+    ),
+    "SpecialistKL": Case(
+        lambda width: losses.SpecialistKL([half.tolist() for half in halves(width)]), outputs
+    ),
+    "DIST": Case(lambda width: losses.DIST(), outputs),
+    "FeatureMSE": Case(lambda width: losses.FeatureMSE(), maps),
+    "FeatureCosine": Case(lambda width: losses.FeatureCosine(), maps),
+    "FSP": Case(lambda width: losses.FSP(), two_maps, of_width=2),
+    "NeuronSelectivity": Case(lambda width: losses.NeuronSelectivity(), maps, of_width=2),
+    "ActivationBoundaries": Case(lambda width: losses.ActivationBoundaries(), maps),
+    "FeatureOverhaul": Case(lambda width: losses.FeatureOverhaul(-0.5), maps),
+    "VariationalInformation": Case(lambda width: losses.VariationalInformation(), maps),
+    "FactorTransfer": Case(
+        lambda width: losses.FactorTransfer(losses.paraphraser(width)), maps, of_width=2
+    ),
+    "KnowledgeReview": Case(lambda width: losses.KnowledgeReview(), two_maps, of_width=2),
+    "MaskedGenerative": Case(lambda width: losses.MaskedGenerative(), maps, of_width=2),
+    "AttentionTransfer": Case(lambda width: losses.AttentionTransfer(), maps),
+    "AttentionMSE": Case(lambda width: losses.AttentionMSE(), scores, of_width=0),
+    "AttentionKL": Case(lambda width: losses.AttentionKL(), scores, of_width=0),
+    "AttentionRelationKL": Case(lambda width: losses.AttentionRelationKL(), heads),
+    "PKD": Case(lambda width: losses.PKD(), tokens),
+    "RKDDistance": Case(lambda width: losses.RKDDistance(), vectors, of_batch=2),
+    "RKDAngle": Case(lambda width: losses.RKDAngle(), vectors, of_batch=3),
+    "SimilarityPreserving": Case(lambda width: losses.SimilarityPreserving(), vectors, of_batch=2),
+    "CorrelationCongruence": Case(
+        lambda width: losses.CorrelationCongruence(), vectors, of_batch=2
+    ),
+    "ProbabilisticTransfer": Case(
+        lambda width: losses.ProbabilisticTransfer(), vectors, of_batch=2
+    ),
+    "IRG": Case(lambda width: losses.IRG(), two_maps, of_batch=2),
+    "HardDarkRank": Case(lambda width: losses.HardDarkRank(), vectors, of_batch=2),
+    "SoftDarkRank": Case(lambda width: losses.SoftDarkRank(), vectors, of_batch=2),
+    "CRD": Case(lambda width: losses.CRD(NUM_EXAMPLES), vectors, of_width=0),
+    "BoundedRegression": Case(lambda width: losses.BoundedRegression(), vectors, labels=targets),
+    "RegionMSE": Case(lambda width: losses.RegionMSE(), maps, labels=boxes),
+}
+
+INPUT_GRADIENT_LOSSES = {
+    "Sobolev": losses.Sobolev,
+    "JacobianMatching": losses.JacobianMatching,
+    "GradientNorm": losses.GradientNorm,
 }
 
 
 def step_of(name, batch, width):
-    """A compiled step and its arguments."""
+    """A compiled step of one loss, and its arguments."""
     keras.utils.set_random_seed(0)
-    make_loss, shapes_of, *_ = LOSSES[name]
+    case = LOSSES[name]
     rng = np.random.default_rng(0)
+    make_tensor = _probabilities if case.shapes is scores else _features
     teacher, student = keras.tree.map_structure(
-        lambda shape: _probabilities(rng, shape) if shapes_of is scores else _features(rng, shape),
-        _as_leaves(shapes_of(batch, width)),
+        lambda shape: make_tensor(rng, shape), _as_leaves(case.shapes(batch, width))
     )
-    loss = make_loss(width).for_batch(
-        labels=tf.constant(rng.integers(0, 100, batch)),
-        example_index=tf.constant(rng.permutation(NUM_EXAMPLES)[:batch]),
+    loss = case.make(width).for_batch(
+        labels=tf.constant(case.labels(rng, batch, width)),
+        example_index=tf.constant(rng.integers(0, NUM_EXAMPLES, batch)),
         training=True,
     )
     loss(teacher, student)  # Builds its layers.
@@ -121,8 +180,7 @@ def step_of(name, batch, width):
             value = loss(teacher, student)
         return value, tape.gradient(value, [student, tape.watched_variables()])
 
-    step(teacher, student)
-    return step, teacher, student
+    return lambda: step(teacher, student)[0].numpy()
 
 
 def _as_leaves(shapes):
@@ -145,14 +203,74 @@ def _probabilities(rng, shape):
     return tf.nn.softmax(_features(rng, shape))
 
 
-def milliseconds(step, teacher, student):
+def milliseconds(step):
     """Of one step, over as many as take a tenth of a second."""
     start, count = time.perf_counter(), 0
     while (passed := time.perf_counter() - start) < 0.1:
-        value, _ = step(teacher, student)
-        value.numpy()
+        step()
         count += 1
     return 1000 * passed / count
+
+
+def peak_bytes(name, batch, width):
+    """The most that a step holds. Only the allocator that `in_own_process` sets counts it."""
+    step = step_of(name, batch, width)
+    step()
+    tf.config.experimental.reset_memory_stats("CPU:0")
+    before = tf.config.experimental.get_memory_info("CPU:0")["current"]
+    step()
+    return tf.config.experimental.get_memory_info("CPU:0")["peak"] - before
+
+
+def in_own_process():
+    """Runs functions in a process whose allocator counts; times are taken without it."""
+    os.environ["TF_CPU_ALLOCATOR_USE_BFC"] = "1"
+    spawn = multiprocessing.get_context("spawn")
+    return concurrent.futures.ProcessPoolExecutor(1, mp_context=spawn)
+
+
+def large_size(name, axis):
+    """The batch and width from which growth along an axis is measured."""
+    size = [BATCH, WIDTH]
+    while True:
+        step = step_of(name, *size)
+        step()
+        if milliseconds(step) > LONG:
+            return tuple(size)
+        size[axis] *= 2
+
+
+def medians(steps, rounds):
+    """Milliseconds of each step, by its key; all take turns."""
+    for step in steps.values():
+        step()
+    found = [{key: milliseconds(step) for key, step in steps.items()} for _ in range(rounds)]
+    return {key: float(np.median([times[key] for times in found])) for key in steps}
+
+
+def growth(name, axis, rounds, memory):
+    """What doubling the batch (axis 0) or the width (axis 1) does to time and memory."""
+    small = large_size(name, axis)
+    large = tuple(2 * size if i == axis else size for i, size in enumerate(small))
+    times = medians({size: step_of(name, *size) for size in (small, large)}, rounds)
+    held = [memory.submit(peak_bytes, name, *size).result() for size in (small, large)]
+    power = (LOSSES[name].of_batch, LOSSES[name].of_width)[axis]
+    return f"{times[large] / times[small]:.1f} | {held[1] / held[0]:.1f} | {2**power}"
+
+
+def training_step(objectives):
+    """A step of a Distiller over two small networks of images, on one batch."""
+    keras.utils.set_random_seed(0)
+    teacher = kd.students.plain_cnn((32, 32, 3), 10, depth=4, width=32)
+    student = kd.students.plain_cnn((32, 32, 3), 10, depth=2, width=16)
+    distiller = kd.Distiller(student, teacher, alpha=0.5, objectives=objectives)
+    distiller.compile(
+        keras.optimizers.Adam(), keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    )
+    rng = np.random.default_rng(0)
+    images = rng.uniform(size=(BATCH, 32, 32, 3)).astype("float32")
+    labels = rng.integers(0, 10, BATCH)
+    return lambda: distiller.train_on_batch(images, labels)
 
 
 def main():
@@ -161,25 +279,28 @@ def main():
     parser.add_argument("--only", nargs="+", default=list(LOSSES))
     arguments = parser.parse_args()
     names = list(dict.fromkeys(["SoftTargetKL", *arguments.only]))
-    sizes = {"plain": (BATCH, WIDTH), "batch": (2 * BATCH, WIDTH), "width": (BATCH, 2 * WIDTH)}
-    steps = {(n, size): step_of(n, *sizes[size]) for n in names for size in sizes}
-    times = {key: [] for key in steps}
-    for _ in range(arguments.rounds):
-        for key, step in steps.items():
-            times[key].append(milliseconds(*step))
-    median = {key: float(np.median(found)) for key, found in times.items()}
-    floor = median["SoftTargetKL", "plain"]
-    print(f"SoftTargetKL: {floor:.3f} ms")
-    print("| loss | time | batch x2 | formula | width x2 | formula |")
-    print("|---|---|---|---|---|---|")
-    for name in names:
-        plain, batch, width = (median[name, size] for size in sizes)
-        *_, of_batch, of_width = LOSSES[name]
+    times = medians({name: step_of(name, BATCH, WIDTH) for name in names}, arguments.rounds)
+    with in_own_process() as memory:
+        held = {name: memory.submit(peak_bytes, name, BATCH, WIDTH).result() for name in names}
+        floor = times["SoftTargetKL"], held["SoftTargetKL"]
+        print(f"SoftTargetKL: {floor[0]:.3f} ms, {floor[1] / 1e3:.0f} kB")
         print(
-            f"| {name} | {plain / floor:.1f} | {batch / plain:.1f} | {2**of_batch} "
-            f"| {width / plain:.1f} | {2**of_width} |",
-            flush=True,
+            "| loss | time | memory | batch x2: time | memory | formula | width x2: time |"
+            " memory | formula |"
         )
+        print("|" + "---|" * 9)
+        for name in names:
+            grown = [growth(name, axis, arguments.rounds, memory) for axis in (0, 1)]
+            of_floor = f"{times[name] / floor[0]:.1f} | {held[name] / floor[1]:.1f}"
+            print(f"| {name} | {of_floor} | {' | '.join(grown)} |", flush=True)
+
+    steps = {"SoftTargetKL": training_step([])}
+    for name, make in INPUT_GRADIENT_LOSSES.items():
+        steps[name] = training_step([kd.Objective(make(), "output", "output")])
+    times = medians(steps, arguments.rounds)
+    print(f"whole step with SoftTargetKL: {times['SoftTargetKL']:.1f} ms")
+    for name in INPUT_GRADIENT_LOSSES:
+        print(f"| and {name} | {times[name] / times['SoftTargetKL']:.1f} |")
 
 
 if __name__ == "__main__":
