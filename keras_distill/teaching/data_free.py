@@ -240,10 +240,7 @@ class DataFree(keras.Model):
     def metrics(self):
         return [*self._trackers.values(), *self.distiller.metrics]
 
-    def _get_metrics_result_or_logs(self, logs):
-        # Keras takes the results over all replicas only if the step has logged every metric.
-        results = self.get_metrics_result()
-        return {name: results.get(name, value) for name, value in logs.items()}
+    _get_metrics_result_or_logs = Distiller._get_metrics_result_or_logs
 
     # Before the first step
 
