@@ -91,12 +91,12 @@ def halves(width):
 
 class Case(NamedTuple):
     """How a loss of a width is made, what it compares, and the powers by which its arithmetic
-    grows with the batch and with the width."""
+    grows with the batch and with the width, None without a width."""
 
     make: Callable
     shapes: Callable
     of_batch: int = 1
-    of_width: int = 1
+    of_width: int | None = 1
     labels: Callable = classes_of_examples
 
 
@@ -129,8 +129,8 @@ LOSSES = {
     "KnowledgeReview": Case(lambda width: losses.KnowledgeReview(), two_maps, of_width=2),
     "MaskedGenerative": Case(lambda width: losses.MaskedGenerative(), maps, of_width=2),
     "AttentionTransfer": Case(lambda width: losses.AttentionTransfer(), maps),
-    "AttentionMSE": Case(lambda width: losses.AttentionMSE(), scores, of_width=0),
-    "AttentionKL": Case(lambda width: losses.AttentionKL(), scores, of_width=0),
+    "AttentionMSE": Case(lambda width: losses.AttentionMSE(), scores, of_width=None),
+    "AttentionKL": Case(lambda width: losses.AttentionKL(), scores, of_width=None),
     "AttentionRelationKL": Case(lambda width: losses.AttentionRelationKL(), heads),
     "PKD": Case(lambda width: losses.PKD(), tokens),
     "RKDDistance": Case(lambda width: losses.RKDDistance(), vectors, of_batch=2),
@@ -250,11 +250,13 @@ def medians(steps, rounds):
 
 def growth(name, axis, rounds, memory):
     """What doubling the batch (axis 0) or the width (axis 1) does to time and memory."""
+    power = (LOSSES[name].of_batch, LOSSES[name].of_width)[axis]
+    if power is None:
+        return " | | "
     small = large_size(name, axis)
     large = tuple(2 * size if i == axis else size for i, size in enumerate(small))
     times = medians({size: step_of(name, *size) for size in (small, large)}, rounds)
     held = [memory.submit(peak_bytes, name, *size).result() for size in (small, large)]
-    power = (LOSSES[name].of_batch, LOSSES[name].of_width)[axis]
     return f"{times[large] / times[small]:.1f} | {held[1] / held[0]:.1f} | {2**power}"
 
 

@@ -112,6 +112,20 @@ def pooled(make_loss, weight):
     return with_labels(lambda task: [hint(make_loss(task), "pooled", weight)])
 
 
+def attention(weight):
+    """On every stage; RepDistiller's 1000 is for means over the positions, and ours are sums."""
+    return with_labels(
+        lambda task: [
+            hint(
+                losses.AttentionTransfer(),
+                f"block_{stage}",
+                weight(sizes_of(task.teacher, stage)[0], stage),
+            )
+            for stage in STAGES
+        ]
+    )
+
+
 def overhaul(task):
     """Sums over a stage, halved for each stage below the last, over 1,000."""
     found = []
@@ -163,16 +177,8 @@ METHODS = {
     "cosine": with_labels(
         lambda task: [hint(losses.FeatureCosine(), "pooled", 1.0, projector="auto")]
     ),
-    "AT": with_labels(
-        lambda task: [
-            hint(
-                losses.AttentionTransfer(),
-                f"block_{stage}",
-                1000 / sizes_of(task.teacher, stage)[0],
-            )
-            for stage in STAGES
-        ]
-    ),
+    "AT": attention(lambda positions, stage: 1000 / positions),
+    "AT, weights as on 32x32 images": attention(lambda positions, stage: 1000 / 4 ** (6 - stage)),
     "NST": with_labels(
         lambda task: [hint(losses.NeuronSelectivity(), f"block_{i}", 50.0) for i in STAGES]
     ),

@@ -4,7 +4,7 @@
 
 The network is a trunk of one convolution and a head of another. It trains alone; as one of two
 peers (mutual learning); as the light net beside a booster on the same trunk (rocket launching);
-and as one of three branches on one trunk (ONE). Each run takes the same steps over the same few
+and as one of three branches on one trunk (ONE). Each run takes the same steps over the same
 images. At weight 0 the networks train beside one another but do not teach: what is left is what
 the shared trunk does. Prints the mean and standard deviation of the test accuracy over the seeds.
 """
