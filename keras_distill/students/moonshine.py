@@ -39,6 +39,9 @@ def moonshine(model, *, groups=1, bottleneck=1, name="moonshine"):
     transfer. Left as they are: what is no convolution, 1 x 1 convolutions, convolutions in groups,
     depthwise and transposed ones, and, as in the paper, the first convolution behind an input.
 
+    To train on a CPU take `groups="depthwise"` and `compile(jit_compile=False)`: TensorFlow is slow
+    there with the gradients of other convolutions in groups, the slower the more groups.
+
     Args:
         model: The teacher, a Functional or Sequential `keras.Model` in channels_last. It is not
             changed.
