@@ -86,7 +86,8 @@ def targets(rng, batch, width):
 
 
 def halves(width):
-    return np.split(np.arange(num_classes(width)), [num_classes(width) // 2])
+    classes = list(range(num_classes(width)))
+    return [classes[: len(classes) // 2], classes[len(classes) // 2 :]]
 
 
 class Case(NamedTuple):
@@ -112,9 +113,7 @@ LOSSES = {
     "ClassWeightedSoftTargets": Case(
         lambda width: losses.ClassWeightedSoftTargets([1.0] * num_classes(width)), outputs
     ),
-    "SpecialistKL": Case(
-        lambda width: losses.SpecialistKL([half.tolist() for half in halves(width)]), outputs
-    ),
+    "SpecialistKL": Case(lambda width: losses.SpecialistKL(halves(width)), outputs),
     "DIST": Case(lambda width: losses.DIST(), outputs),
     "FeatureMSE": Case(lambda width: losses.FeatureMSE(), maps),
     "FeatureCosine": Case(lambda width: losses.FeatureCosine(), maps),
@@ -158,7 +157,7 @@ INPUT_GRADIENT_LOSSES = {
 
 
 def step_of(name, batch, width):
-    """A compiled step of one loss, and its arguments."""
+    """A function that takes a compiled step of one loss."""
     keras.utils.set_random_seed(0)
     case = LOSSES[name]
     rng = np.random.default_rng(0)

@@ -163,7 +163,7 @@ TEACHER_WIDTHS, STUDENT_WIDTHS = (64, 128, 256), (16, 32, 64)
 
 # For each method the Distiller's arguments. Weights of RepDistiller's scripts where it has them
 # (KD, FitNets, AT, SP, CC, VID, RKD, PKT, NST, CRD), else of the papers' code (DKD, OFD, FT, MGD),
-# else 1.
+# else 1, and for the gradient norm 0.01.
 METHODS = {
     "alone": lambda task: {"alpha": 1.0},
     "soft targets (KD)": soft(losses.SoftTargetKL, 0.1),

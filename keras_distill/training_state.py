@@ -4,7 +4,7 @@ import keras
 import numpy as np
 
 
-def random_states(model):
+def _random_states(model):
     """Lists the variables of a model that Keras does not save: states of random generators."""
     saved = {id(variable) for variable in model.weights + model.metrics_variables}
     return [variable for variable in model.variables if id(variable) not in saved]
@@ -25,7 +25,7 @@ def save_training_state(store, objectives, model):
         if objective.built:
             for key, shape in _built_shapes(index, objective):
                 store[key] = np.array([-1 if size is None else size for size in shape])
-    for index, state in enumerate(random_states(model)):
+    for index, state in enumerate(_random_states(model)):
         store[f"random_state_{index}"] = state.numpy()
 
 
@@ -41,7 +41,7 @@ def build_saved_objectives(store, objectives):
 def load_random_states(store, model):
     """Sets a model's random generators to the states in the file."""
     names = set(store.keys())
-    for index, state in enumerate(random_states(model)):
+    for index, state in enumerate(_random_states(model)):
         if f"random_state_{index}" in names:
             state.assign(store[f"random_state_{index}"])
 

@@ -29,8 +29,8 @@ def one_process(folder):
     return {kind.__name__: kind(strategy, folder) for kind in kinds}
 
 
-@pytest.mark.parametrize("num_workers", [2, pytest.param(4, marks=pytest.mark.long)])
 @pytest.mark.long
+@pytest.mark.parametrize("num_workers", [2, 4])
 def test_like_one_process(num_workers, one_process, folder):
     """With a live teacher and from a store: weights, history, validation."""
     run_workers(train_in_workers.__file__, folder, num_workers)
