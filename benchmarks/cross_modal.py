@@ -14,6 +14,7 @@ import pathlib
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import jpeg_files
 import keras
 import numpy as np
 import tensorflow as tf
@@ -24,15 +25,6 @@ import keras_distill as kd
 NUM_STEPS = 400
 BATCH_SIZE = 64
 CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-
-
-def read_images(path, first, number):
-    """RGB images, uint8, and their classes."""
-    arrays = np.load(path)
-    prefix, blob, offsets = arrays["prefix"].tobytes(), arrays["blob"].tobytes(), arrays["offsets"]
-    files = [prefix + blob[offsets[i] : offsets[i + 1]] for i in range(first, first + number)]
-    images = np.stack([tf.io.decode_jpeg(file, channels=3).numpy() for file in files])
-    return images, arrays["labels"][first : first + number].astype("int32")
 
 
 def gray(images):
@@ -113,9 +105,9 @@ def main():
     parser.add_argument("teacher", type=pathlib.Path)
     parser.add_argument("--seeds", type=int, default=3)
     arguments = parser.parse_args()
-    unlabelled, _ = read_images(arguments.folder / "train.npz", 0, 20_000)
-    labelled = read_images(arguments.folder / "train.npz", 20_000, 1000)
-    images, labels = read_images(arguments.folder / "test.npz", 0, 10_000)
+    unlabelled, _ = jpeg_files.load(arguments.folder / "train.npz", 0, 20_000)
+    labelled = jpeg_files.load(arguments.folder / "train.npz", 20_000, 1000)
+    images, labels = jpeg_files.load(arguments.folder / "test.npz", 0, 10_000)
     teacher = keras.models.load_model(arguments.teacher, compile=False)
     print(f"teacher, colour: {accuracy(teacher, colour(images), labels):.2f}")
     # What it says of gray images, in three equal channels.

@@ -22,10 +22,10 @@ from typing import NamedTuple
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import idx_files
+import jpeg_files
 import keras
 import numpy as np
 import tensorflow as tf
-import width_and_depth
 from keras import layers
 
 import keras_distill as kd
@@ -38,8 +38,8 @@ def load(folder):
     """Returns images of 16x16x3 or 28x28x1, in 0 to 1, and labels, of training and test set."""
     if not (folder / "train.npz").exists():
         return idx_files.load(folder)
-    x_train, y_train = width_and_depth.load(folder / "train.npz")
-    x_test, y_test = width_and_depth.load(folder / "test.npz")
+    x_train, y_train = jpeg_files.load_halved(folder / "train.npz")
+    x_test, y_test = jpeg_files.load_halved(folder / "test.npz")
     return x_train / 255, y_train, x_test / 255, y_test
 
 

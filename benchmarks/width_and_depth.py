@@ -14,6 +14,7 @@ import pathlib
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import jpeg_files
 import keras
 import numpy as np
 import tensorflow as tf
@@ -29,20 +30,6 @@ TEACHER, TEACHER_STEPS = {"depth": 6, "width": 48}, 1000
 TEACHER_HINT, STUDENT_HINT = "hidden_4", "hidden_6"
 HINT_STEPS = 300
 CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-
-
-def load(path, count=None):
-    """Returns images (n, 16, 16, 3) in 0 to 255, and labels."""
-    with np.load(path) as arrays:
-        prefix, blob = arrays["prefix"].tobytes(), arrays["blob"].tobytes()
-        offsets, labels = arrays["offsets"], arrays["labels"].astype("int32")[:count]
-    images = np.stack(
-        [
-            tf.io.decode_jpeg(prefix + blob[offsets[i] : offsets[i + 1]]).numpy()
-            for i in range(len(labels))
-        ]
-    )
-    return images.reshape(-1, 16, 2, 16, 2, 3).mean((2, 4), dtype="float32"), labels
 
 
 def batches(*arrays, seed):
@@ -96,8 +83,8 @@ def main():
     parser.add_argument("data", type=pathlib.Path)
     parser.add_argument("--seeds", type=int, default=3)
     arguments = parser.parse_args()
-    x, y = load(arguments.data / "train.npz", NUM_IMAGES)
-    test = load(arguments.data / "test.npz")
+    x, y = jpeg_files.load_halved(arguments.data / "train.npz", NUM_IMAGES)
+    test = jpeg_files.load_halved(arguments.data / "test.npz")
     keras.utils.set_random_seed(0)
     teacher = network(**TEACHER)
     fit(teacher, batches(x, y, seed=0), TEACHER_STEPS)
