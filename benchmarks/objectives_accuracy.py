@@ -112,6 +112,12 @@ def pooled(make_loss, weight):
     return with_labels(lambda task: [hint(make_loss(task), "pooled", weight)])
 
 
+def between_gradients(loss, weight):
+    return with_labels(
+        lambda task: [kd.Objective(loss(), "output", "output", weight=weight, name="gradients")]
+    )
+
+
 def attention(weight):
     """On every stage; RepDistiller's 1000 is for means over the positions, and ours are sums."""
     return with_labels(
@@ -163,7 +169,8 @@ TEACHER_WIDTHS, STUDENT_WIDTHS = (64, 128, 256), (16, 32, 64)
 
 # For each method the Distiller's arguments. Weights of RepDistiller's scripts where it has them
 # (KD, FitNets, AT, SP, CC, VID, RKD, PKT, NST, CRD), else of the papers' code (DKD, OFD, FT, MGD),
-# else 1, and for the gradient norm 0.01.
+# else 1, and for the gradient norm 0.01; AT, Sobolev training and the gradient norm with a smaller
+# one as well, for these were too large.
 METHODS = {
     "alone": lambda task: {"alpha": 1.0},
     "soft targets (KD)": soft(losses.SoftTargetKL, 0.1),
@@ -227,15 +234,11 @@ METHODS = {
     "DarkRank, hard": pooled(lambda task: losses.HardDarkRank(), 1.0),
     "DarkRank, soft": pooled(lambda task: losses.SoftDarkRank(), 1.0),
     "CRD": pooled(lambda task: losses.CRD(task.num_examples, labels=task.labels), 0.8),
-    "Sobolev": with_labels(
-        lambda task: [kd.Objective(losses.Sobolev(), "output", "output", name="gradients")]
-    ),
-    "gradient norm": with_labels(
-        lambda task: [kd.Objective(losses.GradientNorm(), "output", "output", weight=0.01)]
-    ),
-    "Jacobian matching": with_labels(
-        lambda task: [kd.Objective(losses.JacobianMatching(), "output", "output", name="gradients")]
-    ),
+    "Sobolev": between_gradients(losses.Sobolev, 1.0),
+    "Sobolev, weight 0.01": between_gradients(losses.Sobolev, 0.01),
+    "gradient norm": between_gradients(losses.GradientNorm, 0.01),
+    "gradient norm, weight 0.0001": between_gradients(losses.GradientNorm, 0.0001),
+    "Jacobian matching": between_gradients(losses.JacobianMatching, 1.0),
 }
 
 

@@ -11,6 +11,9 @@ takes the same number of steps by each method:
     pixel-wise                on the labels and the teacher's distribution at each pixel
     a tenth labelled          on the labels of 200 canvases
     pixel-wise, a tenth       the same, and on the teacher's distributions of all canvases
+    background 1.5            as the row before, with a weight of 1.5 of the background in the soft
+                              loss (Chen et al. 2017)
+    background 0.5            likewise
     auxiliary tasks           a student that learns contours and the image without noise from labels
                               (PAD-Net), and segments from what it predicts of them, too
     the same, not taught      that student, whose outputs in between have no loss
@@ -30,6 +33,7 @@ import numpy as np
 from keras import layers
 
 import keras_distill as kd
+from keras_distill import losses
 
 SIZE = 32
 BACKGROUND = 10
@@ -78,17 +82,16 @@ def encoder_decoder(width, tasks=()):
     return keras.Model(image, {"classes": logits, **outputs} if tasks else logits)
 
 
-def train(student, x, y, steps, seed, teacher=None, alpha=1.0, sample_weight=None, loss=None):
+def train(student, x, y, steps, seed, teacher=None, alpha=1.0, soft_loss=None, loss=None):
     keras.utils.set_random_seed(seed)
-    distiller = kd.Distiller(student, teacher, alpha=alpha, temperature=1.0)
+    soft_loss = soft_loss or losses.SoftTargetKL(1.0)
+    distiller = kd.Distiller(student, teacher, alpha=alpha, soft_loss=soft_loss)
     distiller.compile(
         keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(5e-3, steps)),
         loss=loss or keras.losses.SparseCategoricalCrossentropy(from_logits=True),
     )
     epochs = round(steps / np.ceil(len(x) / BATCH_SIZE))
-    distiller.fit(
-        x, y, sample_weight=sample_weight, batch_size=BATCH_SIZE, epochs=epochs, verbose=0
-    )
+    distiller.fit(x, y, batch_size=BATCH_SIZE, epochs=epochs, verbose=0)
     return student
 
 
@@ -116,6 +119,14 @@ def students(x, y, tasks, teacher, steps):
         student = encoder_decoder(WIDTH, tasks=tasks)
         return train(student, x, {"classes": y, **tasks}, steps, seed, loss=loss)
 
+    def with_a_tenth(seed, soft_loss):
+        student = encoder_decoder(WIDTH)
+        settings = {"alpha": 0.5, "soft_loss": soft_loss, "loss": ignoring}
+        return train(student, x, y_of_tenth, steps, seed, teacher, **settings)
+
+    def with_background(weight):
+        return losses.ClassWeightedSoftTargets([1.0] * BACKGROUND + [weight])
+
     return {
         "alone": lambda seed: train(encoder_decoder(WIDTH), x, y, steps, seed),
         "pixel-wise": lambda seed: train(
@@ -124,9 +135,9 @@ def students(x, y, tasks, teacher, steps):
         "a tenth labelled": lambda seed: train(
             encoder_decoder(WIDTH), x[tenth], y[tenth], steps, seed
         ),
-        "pixel-wise, a tenth": lambda seed: train(
-            encoder_decoder(WIDTH), x, y_of_tenth, steps, seed, teacher, alpha=0.5, loss=ignoring
-        ),
+        "pixel-wise, a tenth": lambda seed: with_a_tenth(seed, losses.SoftTargetKL(1.0)),
+        "background 1.5": lambda seed: with_a_tenth(seed, with_background(1.5)),
+        "background 0.5": lambda seed: with_a_tenth(seed, with_background(0.5)),
         "auxiliary tasks": lambda seed: with_tasks(seed, in_between),
         "the same, not taught": lambda seed: with_tasks(
             seed, {"classes": classes, "contours": None, "clean": None}

@@ -1,11 +1,11 @@
-"""Shallow and wide against deep and thin students, at as many parameters, alone and distilled.
+"""Shallow and wide, deep and thin, and Moonshine's students, at about as many parameters.
 
-    python benchmarks/width_and_depth.py FOLDER_OF_CIFAR10_JPEG [--seeds 3]
+    python benchmarks/width_and_depth.py FOLDER_OF_CIFAR10_JPEG [--seeds 3] [--only STUDENT ...]
 
 The data are CIFAR-10's images as lossy JPEG, halved to 16 x 16 pixels: no figure here is one of
 CIFAR-10. All students take the same number of steps, at the same learning rate, on the same images;
-nothing was tuned for any of them. Three quarters of an hour on two cores that
-others kept busy.
+nothing was tuned for any of them. Moonshine's are the teacher with cheaper convolutions: with a
+bottleneck of a third of the channels, or depthwise, which has a fifth fewer parameters.
 """
 
 import argparse
@@ -39,7 +39,7 @@ def batches(*arrays, seed):
 
 def fit(model, dataset, num_steps):
     schedule = keras.optimizers.schedules.CosineDecay(LEARNING_RATE, num_steps)
-    model.compile(keras.optimizers.Adam(schedule), CROSS_ENTROPY)
+    model.compile(keras.optimizers.Adam(schedule), CROSS_ENTROPY, jit_compile=False)
     model.fit(dataset, steps_per_epoch=num_steps, shuffle=False, verbose=0)
 
 
@@ -51,37 +51,80 @@ def network(depth, **settings):
     return kd.students.plain_cnn(SHAPE, NUM_CLASSES, depth=depth, **settings)
 
 
+def first_steps(weight):
+    return keras.optimizers.schedules.PiecewiseConstantDecay([HINT_STEPS], [weight, 0.0])
+
+
 def hint():
     """FitNets' hint: for the first steps beside the soft targets, then these alone."""
-    weight = keras.optimizers.schedules.PiecewiseConstantDecay([HINT_STEPS], [10.0, 0.0])
     loss = kd.losses.FeatureMSE()
-    return kd.Objective(loss, TEACHER_HINT, STUDENT_HINT, weight=weight, projector="auto")
+    weight = first_steps(10.0)
+    return [kd.Objective(loss, TEACHER_HINT, STUDENT_HINT, weight=weight, projector="auto")]
 
 
-def students(seed, x, y, taught):
-    """Yields the name of a student, and the student."""
+def attention():
+    """At the end of each stage. RepDistiller's weight of 1000 is for means over the positions of
+    maps of images of 32x32, and ours are sums."""
+    return [
+        kd.Objective(
+            kd.losses.AttentionTransfer(), layer, layer, weight=1000 / positions, name=layer
+        )
+        for layer, positions in (("hidden_3", 32**2), ("hidden_6", 16**2))
+    ]
+
+
+def flow():
+    """From the beginning to the end of each stage, for the first steps; RepDistiller's weight."""
+    stages = ["hidden_1", "hidden_3"], ["hidden_4", "hidden_6"]
+    return [
+        kd.Objective(
+            kd.losses.FSP(), stage, stage, weight=first_steps(50.0), name=f"flow_{stage[0]}"
+        )
+        for stage in stages
+    ]
+
+
+# For each way to teach the Distiller's alpha, and its objectives.
+SOFT = {"distilled": (0.1, list)}
+TEACHING = {
+    "shallow and wide, 2 convolutions": SOFT,
+    "deep and thin, 10 convolutions": SOFT | {"distilled, with a hint": (0.1, hint)},
+    "Moonshine, bottleneck": SOFT
+    | {"labels and AT": (1.0, attention), "labels and FSP": (1.0, flow)},
+    "Moonshine, depthwise": SOFT | {"labels and AT": (1.0, attention)},
+}
+
+
+def new_student(shape, teacher):
+    if shape.startswith("Moonshine"):
+        settings = {"groups": "depthwise"} if "depthwise" in shape else {"bottleneck": 3}
+        return kd.students.moonshine(teacher, **settings)
     size = network(DEEP, width=WIDTH).count_params()
-    for shape, depth in (("shallow and wide", SHALLOW), ("deep and thin", DEEP)):
-        for teaching in ("alone", "distilled", "distilled, with a hint"):
-            objectives = [hint()] if "hint" in teaching else []
-            if objectives and depth == SHALLOW:
-                continue
-            keras.utils.set_random_seed(seed)
-            student = network(depth, num_parameters=size)
-            if teaching == "alone":
-                fit(student, batches(x, y, seed=seed), NUM_STEPS)
-            else:
-                loss = kd.losses.SoftTargetKL(4.0, teacher_from_logits=True)
-                distiller = kd.Distiller(student, alpha=0.1, soft_loss=loss, objectives=objectives)
-                inputs = kd.DistillationInputs(x, teacher_outputs=taught)
-                fit(distiller, batches(inputs, y, seed=seed), NUM_STEPS)
-            yield f"{shape}, {depth} convolutions | {student.count_params()} | {teaching}", student
+    return network(DEEP if "deep" in shape else SHALLOW, num_parameters=size)
+
+
+def students(shape, seed, x, y, teacher, taught):
+    """Yields how the student was taught, and the student."""
+    keras.utils.set_random_seed(seed)
+    student = new_student(shape, teacher)
+    fit(student, batches(x, y, seed=seed), NUM_STEPS)
+    yield "alone", student
+    for teaching, (alpha, objectives) in TEACHING[shape].items():
+        keras.utils.set_random_seed(seed)
+        student = new_student(shape, teacher)
+        loss = kd.losses.SoftTargetKL(4.0, teacher_from_logits=True)
+        distiller = kd.Distiller(student, alpha=alpha, soft_loss=loss, objectives=objectives())
+        read = {"output", *(path for o in distiller.objectives for path in o.teacher_paths)}
+        inputs = kd.DistillationInputs(x, teacher_outputs={path: taught[path] for path in read})
+        fit(distiller, batches(inputs, y, seed=seed), NUM_STEPS)
+        yield teaching, student
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=pathlib.Path)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--only", nargs="+", choices=list(TEACHING), default=list(TEACHING))
     arguments = parser.parse_args()
     x, y = jpeg_files.load_halved(arguments.data / "train.npz", NUM_IMAGES)
     test = jpeg_files.load_halved(arguments.data / "test.npz")
@@ -89,20 +132,21 @@ def main():
     teacher = network(**TEACHER)
     fit(teacher, batches(x, y, seed=0), TEACHER_STEPS)
     print(f"teacher | {teacher.count_params()} | {accuracy(teacher, *test):.1f}", flush=True)
-    features = keras.Model(teacher.input, teacher.get_layer(TEACHER_HINT).output)
-    taught = {
-        "output": teacher.predict(x, batch_size=500, verbose=0),
-        TEACHER_HINT: features.predict(x, batch_size=500, verbose=0),
-    }
-    found = {}
-    for seed in range(arguments.seeds):
-        for name, student in students(seed, x, y, taught):
-            found.setdefault(name, []).append(accuracy(student, *test))
-            print(seed, name, found[name][-1], flush=True)
-    print("| student | parameters | taught | test accuracy |\n|---|---|---|---|")
-    for name, values in found.items():
-        spread = f" ± {np.std(values, ddof=1):.1f}" if len(values) > 1 else ""
-        print(f"| {name} | {np.mean(values):.1f}{spread} |", flush=True)
+    hidden = [f"hidden_{number}" for number in (1, 3, 4, 6)]
+    features = keras.Model(teacher.input, [teacher.get_layer(name).output for name in hidden])
+    taught = dict(zip(hidden, features.predict(x, batch_size=500, verbose=0)))
+    taught["output"] = teacher.predict(x, batch_size=500, verbose=0)
+    print("| student | parameters | taught | test accuracy | seed by seed |\n|---|---|---|---|---|")
+    for shape in arguments.only:
+        found = {}
+        for seed in range(arguments.seeds):
+            for teaching, student in students(shape, seed, x, y, teacher, taught):
+                found.setdefault(teaching, []).append(accuracy(student, *test))
+        for teaching, values in found.items():
+            spread = f" ± {np.std(values, ddof=1):.1f}" if len(values) > 1 else ""
+            each = ", ".join(f"{value:.2f}" for value in values)
+            row = f"{shape} | {student.count_params()} | {teaching}"
+            print(f"| {row} | {np.mean(values):.1f}{spread} | {each} |", flush=True)
 
 
 if __name__ == "__main__":

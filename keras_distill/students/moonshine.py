@@ -153,7 +153,8 @@ class _Rebuilding:
 
 def _normalized(name):
     return [
-        keras.layers.BatchNormalization(name=f"{name}_normalization"),
+        # As the authors' code; Keras's 0.99 needs a thousand steps to see what has been learned.
+        keras.layers.BatchNormalization(momentum=0.9, name=f"{name}_normalization"),
         keras.layers.ReLU(name=f"{name}_relu"),
     ]
 
