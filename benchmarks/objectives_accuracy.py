@@ -177,6 +177,11 @@ METHODS = {
     "KD, standardized": soft(lambda: losses.SoftTargetKL(2.0, standardized=True), 0.1),
     "logits, squared": soft(losses.LogitsMSE, 0.5),
     "DKD": soft(losses.DKD, 0.5),
+    # In its code the weight rises for 20 of 240 epochs.
+    "DKD, weight rising": lambda task: {
+        "alpha": keras.optimizers.schedules.PolynomialDecay(1.0, task.steps // 12, 0.5),
+        "soft_loss": losses.DKD(),
+    },
     "DIST": soft(lambda: losses.DIST(4.0), 1 / 3),
     "FitNets": with_labels(
         lambda task: [hint(losses.FeatureMSE(), "block_2", 100.0, projector="auto")]

@@ -131,7 +131,7 @@ def answers_of(teacher, ids, taps):
 def train(method, pieces, ids, labels, answers, num_steps, seed):
     """Returns the student."""
     keras.utils.set_random_seed(seed)
-    student = new_student(pieces, max(labels) + 1)
+    student = new_student(pieces, int(labels.max()) + 1)
     settings = {"soft_loss": losses.SoftTargetKL(4.0, teacher_from_logits=True)} | METHODS[method]()
     distiller = kd.Distiller(student, **settings)
     schedule = kd.teachers.WarmupLinearDecay(STUDENT_RATE, num_steps)

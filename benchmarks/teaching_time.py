@@ -1,0 +1,189 @@
+"""What a training step of each way to teach takes, over a step of plain fit of the student alone.
+
+    python benchmarks/teaching_time.py [--rounds 5]
+
+The student has two convolutions (32, 64), each teacher and the booster three (64, 128, 256), on
+random images of 32x32x3. All ways train on the same 50 batches of 64, in turn; prints the median of
+the rounds. Ways that are several trainings one after the other cost what these cost by themselves.
+"""
+
+import argparse
+import os
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import layers
+from online import network
+
+import keras_distill as kd
+
+SHAPE, BATCH_SIZE, NUM_STEPS = (32, 32, 3), 64, 50
+TASKS = ("first", "second")
+CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+
+def student(name="student"):
+    return network(SHAPE, 32, 64, name=name)
+
+
+def teacher(name="teacher"):
+    return network(SHAPE, 64, 128, 256, name=name)
+
+
+def trunk():
+    return network(SHAPE, 32, name="trunk", classes=False)
+
+
+def branch(*widths, name):
+    return network((16, 16, 32), *widths, name=name)
+
+
+def teachers():
+    return [teacher(f"teacher_{index}") for index in range(3)]
+
+
+def of_two_tasks():
+    image = keras.Input(SHAPE)
+    features = network(SHAPE, 32, 64, name="features", classes=False)(image)
+    pooled = layers.GlobalAveragePooling2D()(features)
+    return keras.Model(image, {task: layers.Dense(10, name=task)(pooled) for task in TASKS})
+
+
+def two_tasks():
+    of_tasks = kd.teachers.TaskTeachers({task: teacher(f"teacher_{task}") for task in TASKS})
+    return kd.Distiller(of_two_tasks(), of_tasks)
+
+
+def annealed():
+    fall = keras.optimizers.schedules.PolynomialDecay
+    loss = kd.losses.SoftTargetKL(fall(4.0, 1000, 1.0))
+    return kd.Distiller(student(), teacher(), alpha=fall(0.0, 1000, 1.0), soft_loss=loss)
+
+
+def specialists():
+    groups = [[0, 1, 2, 3], [3, 4, 5, 6], [6, 7, 8, 9]]
+    heads = [
+        keras.Sequential([*teacher(f"teacher_{index}").layers[:-1], layers.Dense(4)])
+        for index in range(3)
+    ]
+    loss = kd.losses.SpecialistKL(groups, temperature=2.0)
+    return kd.Distiller(student(), kd.teachers.Specialists(heads), soft_loss=loss)
+
+
+def rocket():
+    light, booster = branch(64, name="light"), branch(128, 256, name="booster")
+    return kd.teaching.RocketLaunching(light, booster, trunk())
+
+
+def native_ensemble():
+    return kd.teaching.NativeEnsemble(
+        trunk(), [branch(64, name=f"branch_{index}") for index in range(3)]
+    )
+
+
+# For each way its model, and the data that it trains on.
+WAYS = {
+    "alone": (student, "labels"),
+    "alone, pruned": (student, "labels"),
+    "one teacher": (lambda: kd.Distiller(student(), teacher()), "labels"),
+    "one teacher, its answers stored": (
+        lambda: kd.Distiller(student(), soft_loss=kd.losses.SoftTargetKL(teacher_from_logits=True)),
+        "answers",
+    ),
+    "one teacher, another view": (lambda: kd.Distiller(student(), teacher()), "pairs"),
+    "annealed": (annealed, "labels"),
+    "three teachers": (
+        lambda: kd.Distiller(student(), kd.teachers.Ensemble(teachers())),
+        "labels",
+    ),
+    "three teachers, by confidence": (
+        lambda: kd.Distiller(student(), kd.teachers.Ensemble(teachers(), confidence=1.0)),
+        "labels",
+    ),
+    "three specialists": (specialists, "labels"),
+    "two tasks": (two_tasks, "tasks"),
+    "mutual learning": (
+        lambda: kd.teaching.MutualLearning([student("first"), student("second")]),
+        "labels",
+    ),
+    "rocket launching": (rocket, "labels"),
+    "ONE": (native_ensemble, "labels"),
+    "generator (DAFL)": (None, None),
+}
+
+
+def datasets():
+    """The same images and labels in each of the forms that the ways take."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(NUM_STEPS, BATCH_SIZE, *SHAPE)).astype("float32")
+    y = rng.integers(0, 10, x.shape[:2])
+    # Of whole batches, so that no step waits for data.
+    labels = tf.data.Dataset.from_tensor_slices((x, y))
+    answers = kd.DistillationInputs(x, teacher_outputs=rng.normal(size=(*y.shape, 10)))
+    first, second = (half.reshape(-1, *SHAPE) for half in np.split(x, 2))
+    tasks = dict(zip(TASKS, [(half, y.reshape(-1)[: len(half)]) for half in (first, second)]))
+    return {
+        "labels": labels,
+        "answers": tf.data.Dataset.from_tensor_slices((answers, y)),
+        "pairs": kd.pair_inputs(labels, student=tf.image.flip_left_right),
+        "tasks": kd.teaching.mix_tasks(tasks, BATCH_SIZE, seed=0),
+    }
+
+
+def generator():
+    return keras.Sequential(
+        [
+            keras.Input((100,)),
+            layers.Dense(8 * 8 * 32),
+            layers.Reshape((8, 8, 32)),
+            layers.UpSampling2D(4),
+            layers.Conv2D(3, 3, padding="same"),
+        ]
+    )
+
+
+def epoch_of(way, data):
+    """A function that trains for NUM_STEPS."""
+    keras.utils.set_random_seed(0)
+    build, form = WAYS[way]
+    if build is None:
+        distiller = kd.Distiller(student(), teacher(), alpha=0.0)
+        distiller.compile("adam")
+        model = kd.teaching.DataFree(distiller, generator())
+        model.compile(keras.optimizers.Adam(1e-3))
+        settings = {"batch_size": BATCH_SIZE, "steps_per_epoch": NUM_STEPS}
+        return lambda: model.fit(**settings, verbose=0)
+    model = build()
+    model.compile("adam", dict.fromkeys(TASKS, CROSS_ENTROPY) if form == "tasks" else CROSS_ENTROPY)
+    callbacks = [kd.Pruning(0.5)] if "pruned" in way else []
+    return lambda: model.fit(data[form], callbacks=callbacks, shuffle=False, verbose=0)
+
+
+def seconds(train):
+    start = time.perf_counter()
+    train()
+    return time.perf_counter() - start
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    arguments = parser.parse_args()
+    data = datasets()
+    ways = {way: epoch_of(way, data) for way in WAYS}
+    for train in ways.values():
+        train()  # Traces.
+    found = [{way: seconds(train) for way, train in ways.items()} for _ in range(arguments.rounds)]
+    print(f"alone: {1000 / NUM_STEPS * np.median([t['alone'] for t in found]):.1f} ms a step")
+    print("| way | step, over one of the student alone |\n|---|---|")
+    for way in WAYS:
+        ratios = [times[way] / times["alone"] for times in found]
+        print(f"| {way} | {min(ratios):.1f} / {np.median(ratios):.1f} / {max(ratios):.1f} |")
+
+
+if __name__ == "__main__":
+    main()
