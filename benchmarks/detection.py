@@ -11,7 +11,8 @@ quarter as wide as the teacher's. All students learn from the labels, for the sa
     imitation of maps    and from the teacher's whole feature maps
     imitation in boxes   and from the feature maps inside the boxes (Li et al. 2017)
     outputs              and from the teacher's classes and boxes
-    bounded boxes        the same, the boxes bounded by the teacher's error (Chen et al. 2017)
+    squared boxes        the same, the squared error to the teacher's boxes in place of Huber's
+    bounded boxes        that to the labels, bounded by the teacher's error (Chen et al. 2017)
     all                  bounded boxes and imitation in boxes
 
 Prints, for each seed, the percentage of test canvases on which the box of which the student is most
@@ -115,6 +116,7 @@ METHODS = {
     "imitation of maps": lambda: on_pyramid(losses.FeatureMSE),
     "imitation in boxes": lambda: on_pyramid(in_boxes),
     "outputs": lambda: on_outputs(keras.losses.Huber()),
+    "squared boxes": lambda: on_outputs(keras.losses.MeanSquaredError()),
     "bounded boxes": lambda: on_outputs(losses.BoundedRegression()),
     "all": lambda: on_outputs(losses.BoundedRegression()) | on_pyramid(in_boxes),
 }
