@@ -3,8 +3,9 @@
     python benchmarks/teaching_time.py [--rounds 5]
 
 The student has two convolutions (32, 64), each teacher three (64, 128, 256), the booster the last
-two of these behind the trunk; the images are random, of 32x32x3. All ways train on the same 50 batches of 64, in turn; prints the median of
-the rounds. Ways that are several trainings one after the other cost what these cost by themselves.
+two of these behind the trunk; the images are random, of 32x32x3. All ways train on the same 50
+batches of 64, in turn; prints minimum, median and maximum of the rounds. Ways that are several
+trainings one after the other cost what these cost by themselves.
 """
 
 import argparse
