@@ -1,7 +1,7 @@
 """What each loss between the layers of two transformers is worth: one table.
 
     python benchmarks/transformer_objectives.py BERT CLINC150 [--seeds 3] [--only NAME ...]
-    python benchmarks/transformer_objectives.py BERT CLINC150 --cut --steps 300
+    python benchmarks/transformer_objectives.py BERT CLINC150 --cut --steps 200
 
 BERT is a KerasHub preset or folder, or a Hugging Face folder; CLINC150 the folder with train and
 test.tsv.gz. The teacher is fine-tuned on all texts, for three epochs. The student, a BERT of 3
