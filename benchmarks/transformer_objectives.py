@@ -127,7 +127,8 @@ def answers_of(teacher, ids, taps):
     with tempfile.TemporaryDirectory() as folder:
         store = kd.TeacherStore.build(dataset, teacher, folder, taps=taps, verbose=0)
         batches = [inputs.teacher_outputs for inputs in store.attach(dataset).batch(500)]
-    return keras.tree.map_structure(lambda *parts: np.concatenate(parts), *batches)
+    answers = keras.tree.map_structure(lambda *parts: np.concatenate(parts), *batches)
+    return answers if len(taps) > 1 else {"output": answers}  # A store of one tap has no names.
 
 
 def train(method, make_student, rate, ids, labels, answers, num_steps, seed):
