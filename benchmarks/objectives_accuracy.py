@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import gain_rows
 import idx_files
 import jpeg_files
 import keras
@@ -310,12 +311,8 @@ def main():
             student = train(name, data, task, seed)
             found.append(accuracy(student, x_test, y_test))
             keras.backend.clear_session()
-        found = np.array(found)
-        alone = found if alone is None else alone
-        gains = found - alone
-        each = ", ".join(f"{gain:+.2f}" for gain in gains)
-        mean = f"{found.mean():.2f} ± {found.std(ddof=1):.2f} | {gains.mean():+.2f}"
-        print(f"| {name} | {mean} | {each} |", flush=True)
+        alone = alone or found
+        print(gain_rows.row(name, found, alone), flush=True)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ import tempfile
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import gain_rows
 import keras
 import keras_hub
 import numpy as np
@@ -131,6 +132,14 @@ def answers_of(teacher, ids, taps):
     return answers if len(taps) > 1 else {"output": answers}  # A store of one tap has no names.
 
 
+def sameness(vectors):
+    """Length of the mean direction: 1 where all vectors have one direction, 0 where any."""
+    vectors = vectors.astype("float64")
+    return np.linalg.norm(
+        np.mean(vectors / np.linalg.norm(vectors, axis=-1, keepdims=True), axis=0)
+    )
+
+
 def train(method, make_student, rate, ids, labels, answers, num_steps, seed):
     """Returns the student."""
     keras.utils.set_random_seed(seed)
@@ -176,6 +185,9 @@ def main():
 
     read = {o.teacher for name in arguments.only for o in METHODS[name]().get("objectives", [])}
     answers = answers_of(teacher, ids, ["output", *sorted(read)])
+    for path in sorted(read):
+        if "/" not in path:
+            print(f"first token of {path}: {sameness(answers[path][:, 0]):.4f}", flush=True)
 
     def make_student():
         if arguments.cut:
@@ -195,12 +207,8 @@ def main():
             student = train(name, make_student, rate, *data, arguments.steps, seed)
             found.append(accuracy(student, test_ids, test.labels))
             keras.backend.clear_session()
-        found = np.array(found)
-        alone = found if alone is None else alone
-        gains = found - alone
-        each = ", ".join(f"{gain:+.2f}" for gain in gains)
-        mean = f"{found.mean():.2f} ± {found.std(ddof=1):.2f} | {gains.mean():+.2f}"
-        print(f"| {name} | {mean} | {each} |", flush=True)
+        alone = alone or found
+        print(gain_rows.row(name, found, alone), flush=True)
 
 
 if __name__ == "__main__":
