@@ -84,34 +84,38 @@ def flow():
     ]
 
 
-# For each way to teach the Distiller's alpha, and its objectives.
+def of_one_size(depth):
+    size = network(DEEP, width=WIDTH).count_params()
+    return lambda teacher: network(depth, num_parameters=size)
+
+
+def moonshine(**settings):
+    return lambda teacher: kd.students.moonshine(teacher, **settings)
+
+
+# For each student how it is made of the teacher, and for each way to teach it the Distiller's alpha
+# and objectives.
 SOFT = {"distilled": (0.1, list)}
-TEACHING = {
-    "shallow and wide, 2 convolutions": SOFT,
-    "deep and thin, 10 convolutions": SOFT | {"distilled, with a hint": (0.1, hint)},
-    "Moonshine, bottleneck": SOFT
-    | {"labels and AT": (1.0, attention), "labels and FSP": (1.0, flow)},
-    "Moonshine, depthwise": SOFT | {"labels and AT": (1.0, attention)},
+HINT = {"distilled, with a hint": (0.1, hint)}
+AT, FSP = {"labels and AT": (1.0, attention)}, {"labels and FSP": (1.0, flow)}
+STUDENTS = {
+    "shallow and wide, 2 convolutions": (of_one_size(SHALLOW), SOFT),
+    "deep and thin, 10 convolutions": (of_one_size(DEEP), SOFT | HINT),
+    "Moonshine, bottleneck": (moonshine(bottleneck=3), SOFT | AT | FSP),
+    "Moonshine, depthwise": (moonshine(groups="depthwise"), SOFT | AT),
 }
 
 
-def new_student(shape, teacher):
-    if shape.startswith("Moonshine"):
-        settings = {"groups": "depthwise"} if "depthwise" in shape else {"bottleneck": 3}
-        return kd.students.moonshine(teacher, **settings)
-    size = network(DEEP, width=WIDTH).count_params()
-    return network(DEEP if "deep" in shape else SHALLOW, num_parameters=size)
-
-
-def students(shape, seed, x, y, teacher, taught):
+def students(name, seed, x, y, teacher, taught):
     """Yields how the student was taught, and the student."""
+    new_student, ways = STUDENTS[name]
     keras.utils.set_random_seed(seed)
-    student = new_student(shape, teacher)
+    student = new_student(teacher)
     fit(student, batches(x, y, seed=seed), NUM_STEPS)
     yield "alone", student
-    for teaching, (alpha, objectives) in TEACHING[shape].items():
+    for teaching, (alpha, objectives) in ways.items():
         keras.utils.set_random_seed(seed)
-        student = new_student(shape, teacher)
+        student = new_student(teacher)
         loss = kd.losses.SoftTargetKL(4.0, teacher_from_logits=True)
         distiller = kd.Distiller(student, alpha=alpha, soft_loss=loss, objectives=objectives())
         read = {"output", *(path for o in distiller.objectives for path in o.teacher_paths)}
@@ -124,7 +128,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=pathlib.Path)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--only", nargs="+", choices=list(TEACHING), default=list(TEACHING))
+    parser.add_argument("--only", nargs="+", choices=list(STUDENTS), default=list(STUDENTS))
     arguments = parser.parse_args()
     x, y = jpeg_files.load_halved(arguments.data / "train.npz", NUM_IMAGES)
     test = jpeg_files.load_halved(arguments.data / "test.npz")
@@ -137,15 +141,15 @@ def main():
     taught = dict(zip(hidden, features.predict(x, batch_size=500, verbose=0)))
     taught["output"] = teacher.predict(x, batch_size=500, verbose=0)
     print("| student | parameters | taught | test accuracy | seed by seed |\n|---|---|---|---|---|")
-    for shape in arguments.only:
+    for name in arguments.only:
         found = {}
         for seed in range(arguments.seeds):
-            for teaching, student in students(shape, seed, x, y, teacher, taught):
+            for teaching, student in students(name, seed, x, y, teacher, taught):
                 found.setdefault(teaching, []).append(accuracy(student, *test))
         for teaching, values in found.items():
             spread = f" ± {np.std(values, ddof=1):.1f}" if len(values) > 1 else ""
             each = ", ".join(f"{value:.2f}" for value in values)
-            row = f"{shape} | {student.count_params()} | {teaching}"
+            row = f"{name} | {student.count_params()} | {teaching}"
             print(f"| {row} | {np.mean(values):.1f}{spread} | {each} |", flush=True)
 
 
