@@ -18,11 +18,16 @@ from keras_distill.multi_worker import check_num_batches
 from keras_distill.multi_worker import reducible
 from keras_distill.objective import check_objectives
 from keras_distill.outputs import per_output
+from keras_distill.schedule_check import ScheduleCheck
+from keras_distill.schedule_check import checked_fit
+from keras_distill.schedules import FRACTION
+from keras_distill.schedules import NOT_NEGATIVE
 from keras_distill.schedules import check_number
 from keras_distill.schedules import is_schedule
 from keras_distill.schedules import value_at
 from keras_distill.soft_loss import check_soft_loss
 from keras_distill.soft_loss import output_pairs
+from keras_distill.soft_loss import temperatures
 from keras_distill.taps import Taps
 from keras_distill.taps import current_recording
 from keras_distill.teacher_pass import TeacherPass
@@ -84,8 +89,8 @@ class Distiller(keras.Model):
 
     Raises:
         ValueError: If an argument is out of range or the student is not built; at the
-            first batch, before any training, if the models' outputs, taps or the
-            batch do not fit together.
+            start of `fit`, before any training, if a schedule leaves its range within this
+            `fit`, or the models' outputs, taps or the first batch do not fit together.
 
     Example:
 
@@ -126,7 +131,7 @@ class Distiller(keras.Model):
         name="distiller",
     ):
         _check_student(student)
-        check_number("alpha", alpha, "a number from 0 to 1", lambda a: 0 <= a <= 1)
+        check_number("alpha", alpha, FRACTION)
         SoftTargetKL(temperature)  # Checks it.
         check_soft_loss(soft_loss)
         check_objectives(objectives)
@@ -197,6 +202,10 @@ class Distiller(keras.Model):
     @property
     def _has_hard_loss(self):
         return is_schedule(self.alpha) or self.alpha > 0
+
+    @property
+    def _loss_of_outputs(self):
+        return SoftTargetKL(self.temperature) if self.soft_loss is None else self.soft_loss
 
     # What Keras calls in a step
 
@@ -315,7 +324,7 @@ class Distiller(keras.Model):
 
     def _output_pairs(self, teacher_outputs, y_pred, y, sample_weight=None):
         return output_pairs(
-            SoftTargetKL(self.temperature) if self.soft_loss is None else self.soft_loss,
+            self._loss_of_outputs,
             (self.teacher, self.student),
             (teacher_outputs, y_pred),
             sample_weight,
@@ -354,6 +363,13 @@ class Distiller(keras.Model):
         return {name: results.get(name, value) for name, value in logs.items()}
 
     # Before the first step
+
+    fit = checked_fit
+
+    def _schedule_checks(self):
+        weights = [(f"weight of {o.name!r}", o.weight, NOT_NEGATIVE) for o in self.objectives]
+        settings = [("alpha", self.alpha, FRACTION), *temperatures(self._loss_of_outputs), *weights]
+        return [ScheduleCheck(self, settings)]
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         # Keras shows the data here, before it makes the step functions.

@@ -6,6 +6,7 @@ import tensorflow as tf
 from keras_distill.losses.base import DistillationLoss
 from keras_distill.losses.base import shapes_agree
 from keras_distill.projectors import auto_projector
+from keras_distill.schedules import NOT_NEGATIVE
 from keras_distill.schedules import check_number
 from keras_distill.schedules import is_schedule
 from keras_distill.weights import fit_weights
@@ -70,7 +71,7 @@ class Objective(keras.layers.Layer):
         takes_lists = getattr(loss, "takes_lists", False)
         for side, path in (("teacher", teacher), ("student", student)):
             _check_path(side, path, takes_lists, type(loss).__name__)
-        check_number("weight", weight, "a finite number >= 0", lambda w: w >= 0)
+        check_number("weight", weight, NOT_NEGATIVE)
         if not (projector in (None, "auto") or isinstance(projector, keras.layers.Layer)):
             raise ValueError(
                 'projector must be None, "auto" or a keras.layers.Layer. '

@@ -9,14 +9,17 @@ import tensorflow as tf
 from keras import ops
 
 from keras_distill.arguments import check_integers
+from keras_distill.schedule_check import num_updates
+from keras_distill.schedules import Range
 from keras_distill.schedules import check_number
-from keras_distill.schedules import is_schedule
+from keras_distill.schedules import check_schedule
+from keras_distill.schedules import step_of
 from keras_distill.schedules import value_at
 
 _KERNELS = ("kernel", "recurrent_kernel", "pointwise_kernel")
 # Few weights, each of them needed: Zhu & Gupta 2017 leave them whole.
 _LEFT_WHOLE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
-_CHECKED_STEPS = 200
+_SPARSITY = Range("a number in [0, 1)", lambda number: 0 <= number < 1)
 
 
 class Pruning(keras.callbacks.Callback):
@@ -78,7 +81,7 @@ class Pruning(keras.callbacks.Callback):
 
     def __init__(self, sparsity, *, frequency=100, is_global=False, exclude=()):
         super().__init__()
-        check_number("sparsity", sparsity, "a number in [0, 1)", _is_sparsity)
+        check_number("sparsity", sparsity, _SPARSITY)
         check_integers(frequency=frequency)
         self.sparsity = sparsity
         self.frequency = frequency
@@ -93,7 +96,10 @@ class Pruning(keras.callbacks.Callback):
         self._masks, self._period = None, None
         # One function for all kernels: one by one they would take longer than a small step.
         self._set_to_zero = tf.function(functools.partial(_set_to_zero, self._kernels))
-        self._check_schedule()
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if self._masks is None:
+            self._check_schedule(num_updates(self, self.model.optimizer, epoch))
 
     def on_train_batch_begin(self, batch, logs=None):
         # Not at the start of the training: a callback that restores weights may come later.
@@ -115,13 +121,13 @@ class Pruning(keras.callbacks.Callback):
         self._prune()
 
     def _step(self):
-        # A variable of several devices is no number.
-        return int(tf.identity(self.model.optimizer.iterations.value))
+        return step_of(self.model.optimizer)
 
     def _prune(self):
         step = self._step()
         self._period = step // self.frequency
-        sparsity = self._sparsity_at(step)
+        self._check_schedule()
+        sparsity = float(value_at(self.sparsity, step))
         kernels = [np.asarray(ops.cast(kernel, "float32")) for kernel in self._kernels]
         if self.is_global:
             whole = _mask(np.concatenate([kernel.ravel() for kernel in kernels]), sparsity)
@@ -135,27 +141,9 @@ class Pruning(keras.callbacks.Callback):
     def _apply(self):
         self._set_to_zero(self._masks)
 
-    def _sparsity_at(self, step):
-        sparsity = float(value_at(self.sparsity, step))
-        if not _is_sparsity(sparsity):
-            raise ValueError(
-                "The schedule of the sparsity must stay in [0, 1). Received: "
-                f"{sparsity:g} at step {step}. Give it other values, or train for fewer steps."
-            )
-        return sparsity
-
-    def _check_schedule(self):
-        first, steps = self._step(), self.params.get("steps") or 0
-        # What a backup has brought back is not trained again.
-        num_epochs = self.params.get("epochs", 1) - (self.model._initial_epoch or 0)
-        last = first + steps * num_epochs
-        if is_schedule(self.sparsity):
-            for step in np.unique(np.linspace(first, last, _CHECKED_STEPS).astype(int)):
-                self._sparsity_at(int(step))
-
-
-def _is_sparsity(value):
-    return 0 <= value < 1
+    def _check_schedule(self, num_steps=0):
+        first = self._step()
+        check_schedule("sparsity", self.sparsity, _SPARSITY, first, first + num_steps)
 
 
 def _set_to_zero(kernels, masks):

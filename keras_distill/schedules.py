@@ -1,8 +1,28 @@
 """Numbers that may change while training: a float, or a Keras schedule of the step."""
 
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+from keras import ops
 from keras.optimizers.schedules import LearningRateSchedule
 
 from keras_distill.arguments import is_finite
+
+_CHECKED_STEPS = 200
+
+
+class Range(NamedTuple):
+    """The finite numbers that an argument may be, in words for an error, and as a condition."""
+
+    words: str
+    holds: Callable
+
+
+FRACTION = Range("a number from 0 to 1", lambda number: 0 <= number <= 1)
+NOT_NEGATIVE = Range("a finite number >= 0", lambda number: number >= 0)
+POSITIVE = Range("a positive finite number", lambda number: number > 0)
 
 
 def is_schedule(value):
@@ -14,19 +34,38 @@ def value_at(value, step):
     return value(step) if is_schedule(value) else value
 
 
-def check_number(name, value, allowed, condition):
-    """Raises unless `value` is a schedule, or a finite number that fulfils `condition`.
+def step_of(optimizer):
+    """The optimizer's step as an int."""
+    # The variable of several devices, and the tensor of an optimizer that accumulates gradients.
+    return int(tf.identity(ops.convert_to_tensor(optimizer.iterations)))
+
+
+def check_number(name, value, allowed):
+    """Raises `ValueError` unless `value` is a schedule, or a number of the `Range` allowed."""
+    if not (is_schedule(value) or (is_finite(value) and allowed.holds(value))):
+        raise ValueError(
+            f"{name} must be {allowed.words}, or a keras.optimizers.schedules.LearningRateSchedule."
+            f" Received: {name}={value!r}"
+        )
+
+
+def check_schedule(name, value, allowed, first, last):
+    """Raises `ValueError` if `value` is a schedule that leaves its `Range`.
 
     Args:
         name: The argument's name, for the error.
-        value: What the user gave.
-        allowed: The allowed range in words, for the error.
-        condition: Function from a float to whether it is allowed.
+        value: A number or a schedule.
+        allowed: The `Range`.
+        first: The first optimizer step that counts.
+        last: The last one. Of many steps, some between the two are looked at.
     """
-    if is_schedule(value):
+    if not is_schedule(value):
         return
-    if not (is_finite(value) and condition(value)):
-        raise ValueError(
-            f"{name} must be {allowed}, or a keras.optimizers.schedules.LearningRateSchedule. "
-            f"Received: {name}={value!r}"
-        )
+    for step in np.unique(np.linspace(first, max(first, last), _CHECKED_STEPS).astype(int)):
+        number = float(value_at(value, int(step)))
+        # A schedule computes in float32: 1.0000001 is 1.
+        if not (is_finite(number) and allowed.holds(round(number, 6))):
+            raise ValueError(
+                f"{name} must be {allowed.words} at every step. Received: {number:g} at step "
+                f"{step}. Give its schedule other values, or train for fewer steps."
+            )

@@ -13,6 +13,7 @@ from keras_distill.losses.outputs import TemperatureLoss
 from keras_distill.losses.soft_targets import SoftTargetKL
 from keras_distill.outputs import per_output
 from keras_distill.outputs import teacher_like_student
+from keras_distill.schedules import POSITIVE
 from keras_distill.weights import fit_weights
 
 
@@ -29,6 +30,12 @@ def check_soft_loss(soft_loss):
                 f"soft_loss compares outputs, and {type(loss).__name__} input gradients. Give it "
                 "in a keras_distill.Objective."
             )
+
+
+def temperatures(soft_loss):
+    """Lists `(name, temperature, range)` of the losses that have one."""
+    losses = [loss for loss in keras.tree.flatten(soft_loss) if isinstance(loss, TemperatureLoss)]
+    return [("temperature", loss.temperature, POSITIVE) for loss in losses]
 
 
 class OutputPair(NamedTuple):

@@ -295,13 +295,30 @@ class TestBad:
         student, x, y = student_and_data()
         before = kernels(student)
         schedule = keras.optimizers.schedules.PolynomialDecay(0.0, 40, end)
-        with pytest.raises(ValueError, match=r"must stay in \[0, 1\). Received: .* at step "):
+        with pytest.raises(ValueError, match=r"must be a number in \[0, 1\) at .* at step "):
             student.fit(x, y, batch_size=16, epochs=10, verbose=0, callbacks=[kd.Pruning(schedule)])
         for old, new in zip(before, kernels(student)):
             np.testing.assert_array_equal(old, new)
         # As far as this training goes, it stays in its range.
         schedule = keras.optimizers.schedules.PolynomialDecay(0.1, 40, 1.0)
         student.fit(x, y, batch_size=16, epochs=2, verbose=0, callbacks=[kd.Pruning(schedule)])
+
+    def test_a_schedule_that_goes_on(self):
+        """What is left counts: 16 steps are behind when the last epoch begins."""
+        student, x, y = student_and_data()
+        callbacks = [kd.Pruning(keras.optimizers.schedules.PolynomialDecay(0.0, 16, 0.6))]
+        student.fit(x, y, batch_size=16, epochs=3, verbose=0, callbacks=callbacks)
+        rising = keras.optimizers.schedules.PolynomialDecay(0.0, 24, 1.0)
+        callbacks = [kd.Pruning(rising)]
+        fit = {"batch_size": 16, "epochs": 5, "initial_epoch": 4, "verbose": 0}
+        student.fit(x, y, **fit, callbacks=callbacks)
+
+    def test_accumulated_gradients(self):
+        """Optimizers that accumulate have no variable of their step."""
+        student, x, y = student_and_data()
+        student.compile(keras.optimizers.Adam(gradient_accumulation_steps=2), CROSS_ENTROPY)
+        student.fit(x, y, batch_size=16, verbose=0, callbacks=[kd.Pruning(0.5, frequency=1)])
+        assert [len(zeros(kernel)) for kernel in kernels(student)] == [30, 15]
 
     def test_a_schedule_of_unknown_length(self):
         student, x, y = student_and_data()

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_distill.losses.base import DistillationLoss
+from keras_distill.schedules import POSITIVE
 from keras_distill.schedules import check_number
 from keras_distill.schedules import is_schedule
 
@@ -77,7 +78,7 @@ class TemperatureLoss(OutputLoss):
         name=None,
         dtype=None,
     ):
-        check_number("temperature", temperature, "a positive finite number", lambda t: t > 0)
+        check_number("temperature", temperature, POSITIVE)
         super().__init__(teacher_from_logits, student_from_logits, reduction, name, dtype)
         self.temperature = temperature
 

@@ -12,7 +12,11 @@ from keras_distill.arguments import check_integers
 from keras_distill.distiller import Distiller
 from keras_distill.inputs import DistillationInputs
 from keras_distill.multi_worker import reducible
+from keras_distill.schedule_check import ScheduleCheck
+from keras_distill.schedule_check import checked_fit
+from keras_distill.schedules import NOT_NEGATIVE
 from keras_distill.schedules import check_number
+from keras_distill.schedules import step_of
 from keras_distill.schedules import value_at
 from keras_distill.teacher_pass import TeacherPass
 from keras_distill.teaching.generator_checks import check_generator
@@ -114,8 +118,7 @@ class DataFree(keras.Model):
             "entropy_loss": entropy_weight,
         }
         for loss, weight in weights.items():
-            argument = loss.replace("_loss", "_weight")
-            check_number(argument, weight, "a number of at least 0", lambda w: w >= 0)
+            check_number(_argument(loss), weight, NOT_NEGATIVE)
         if seed is not None:
             check_integers(minimum=0, seed=seed)
         # Keras scales the loss if this policy is mixed_float16.
@@ -180,7 +183,13 @@ class DataFree(keras.Model):
             batch_size = None
         # Noise has no order; of a data set, Keras would warn that it cannot change it.
         kwargs = {"shuffle": False, **kwargs}
-        return super().fit(x, batch_size=batch_size, steps_per_epoch=steps_per_epoch, **kwargs)
+        return checked_fit(
+            self, x, batch_size=batch_size, steps_per_epoch=steps_per_epoch, **kwargs
+        )
+
+    def _schedule_checks(self):
+        settings = [(_argument(loss), w, NOT_NEGATIVE) for loss, w in self.loss_weights.items()]
+        return [ScheduleCheck(self, settings), *self.distiller._schedule_checks()]
 
     def evaluate(self, *args, **kwargs):
         """As `distiller.evaluate`: the student's loss and metrics."""
@@ -200,7 +209,7 @@ class DataFree(keras.Model):
                 "generator must read noise of a known shape for fit() without data. Received: "
                 f"generator.input_shape={self.generator.input_shape}. Give x, a tf.data.Dataset."
             )
-        first = int(ops.convert_to_numpy(self.optimizer.iterations)) if self.compiled else 0
+        first = step_of(self.optimizer) if self.compiled else 0
         return tf.data.Dataset.counter(start=first).map(
             lambda index: tf.random.stateless_normal(shape, (self.seed, index)),
             num_parallel_calls=tf.data.AUTOTUNE,
@@ -316,3 +325,7 @@ class DataFree(keras.Model):
     @classmethod
     def from_config(cls, config, custom_objects=None):
         return cls(**keras.saving.deserialize_keras_object(config, custom_objects=custom_objects))
+
+
+def _argument(loss):
+    return loss.replace("_loss", "_weight")

@@ -7,10 +7,14 @@ from keras import ops
 
 from keras_distill import first_batch
 from keras_distill.losses.base import shapes_agree
+from keras_distill.schedule_check import ScheduleCheck
+from keras_distill.schedule_check import checked_fit
+from keras_distill.schedules import NOT_NEGATIVE
 from keras_distill.schedules import check_number
 from keras_distill.schedules import value_at
 from keras_distill.soft_loss import check_soft_loss
 from keras_distill.soft_loss import output_pairs
+from keras_distill.soft_loss import temperatures
 from keras_distill.training_state import load_random_states
 from keras_distill.training_state import save_training_state
 
@@ -46,7 +50,7 @@ class OnlineDistillation(keras.Model):
     def __init__(self, models, lessons, trunk, soft_loss, weight, name):
         _check_models(models, trunk)
         check_soft_loss(soft_loss)
-        check_number("weight", weight, "a number of at least 0", lambda w: w >= 0)
+        check_number("weight", weight, NOT_NEGATIVE)
         # Keras scales the loss if this policy is mixed_float16.
         policies = [model.dtype_policy for model in _parts(models, trunk)]
         policy = max(policies, key=lambda policy: policy.compute_dtype == "float16")
@@ -159,6 +163,12 @@ class OnlineDistillation(keras.Model):
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         weights = None if sample_weight is None else dict.fromkeys(y_pred, sample_weight)
         return super().compute_metrics(x, dict.fromkeys(y_pred, y), y_pred, weights)
+
+    fit = checked_fit
+
+    def _schedule_checks(self):
+        settings = [("weight", self.weight, NOT_NEGATIVE), *temperatures(self.soft_loss)]
+        return [ScheduleCheck(self, settings)]
 
     def make_train_function(self, force=False):
         if self.train_function is None or force:

@@ -277,7 +277,7 @@ def test_bad_arguments():
     with pytest.raises(ValueError, match="generator must have one input of noise"):
         DataFree(distiller, two_inputs)
     for name in ("one_hot_weight", "activation_weight", "entropy_weight"):
-        with pytest.raises(ValueError, match=f"{name} must be a number of at least 0"):
+        with pytest.raises(ValueError, match=f"{name} must be a finite number >= 0"):
             DataFree(distiller, generator, **{name: -1.0})
     with pytest.raises(ValueError, match="seed must be an integer"):
         DataFree(distiller, generator, seed=-1)

@@ -1,0 +1,68 @@
+"""`fit` of models with settings that follow schedules: checked before anything is trained."""
+
+import functools
+import inspect
+
+import keras
+
+from keras_distill.schedules import check_schedule
+from keras_distill.schedules import is_schedule
+from keras_distill.schedules import step_of
+
+
+@functools.wraps(keras.Model.fit)
+def checked_fit(model, *args, **kwargs):
+    given = inspect.signature(keras.Model.fit).bind(model, *args, **kwargs)
+    callbacks = given.arguments.get("callbacks") or []
+    # A CallbackList, the user's own, is used as it is.
+    if not isinstance(callbacks, keras.callbacks.CallbackList):
+        checks = [check for check in model._schedule_checks() if check.settings]
+        given.arguments["callbacks"] = [*keras.tree.flatten(callbacks), *checks]
+    return keras.Model.fit(*given.args, **given.kwargs)
+
+
+class ScheduleCheck(keras.callbacks.Callback):
+    """Checks schedules for all the steps to come, as soon as it is known how many these are.
+
+    Only a callback learns it from Keras. Where the data does not say how many batches it has, the
+    last step of an epoch is checked when it is over.
+
+    Args:
+        trained: The model whose optimizer counts the steps.
+        settings: List of `(name, value, range)`, of which it keeps the schedules.
+    """
+
+    def __init__(self, trained, settings):
+        super().__init__()
+        self.settings = [setting for setting in settings if is_schedule(setting[1])]
+        self._trained = trained
+        self._is_checked = False
+
+    def on_train_begin(self, logs=None):
+        self._is_checked = False
+
+    def on_epoch_begin(self, epoch, logs=None):
+        # Not at the start of the training: a callback that restores weights may come later.
+        if not self._is_checked:
+            first = step_of(self._trained.optimizer)
+            self._check(first, first + num_updates(self, self._trained.optimizer, epoch) - 1)
+            self._is_checked = True
+
+    def on_epoch_end(self, epoch, logs=None):
+        if not self.params.get("steps"):
+            last = max(0, step_of(self._trained.optimizer) - 1)
+            self._check(last, last)
+
+    def _check(self, first, last):
+        for setting in self.settings:
+            check_schedule(*setting, first, last)
+
+
+def num_updates(callback, optimizer, epoch):
+    """How often a callback will see `optimizer` change the weights, from the start of an epoch on.
+
+    0 where the data does not say how many batches it has.
+    """
+    num_batches = (callback.params.get("steps") or 0) * (callback.params["epochs"] - epoch)
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # Of a LossScaleOptimizer.
+    return -(-num_batches // (optimizer.gradient_accumulation_steps or 1))
