@@ -6,10 +6,9 @@ from keras_distill.arguments import check_integers
 from keras_distill.students.rebuilding import copied
 from keras_distill.students.rebuilding import rebuild
 
-_CONVOLUTIONS = (keras.layers.Conv1D, keras.layers.Conv2D)
+_CONVOLUTIONS = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
 _ANY_CONVOLUTION = (
     *_CONVOLUTIONS,
-    keras.layers.Conv3D,
     keras.layers.DepthwiseConv1D,
     keras.layers.DepthwiseConv2D,
     keras.layers.SeparableConv1D,
@@ -35,16 +34,18 @@ def moonshine(model, *, groups=1, bottleneck=1, name="moonshine"):
     parts. The last 1 x 1 has the name, bias and activation of the convolution, so its output has
     the shape of the teacher's layer of that name, and objectives need no projector.
 
-    All weights are new: the student is to be trained from the beginning, in the paper by attention
-    transfer. Left as they are: what is no convolution, 1 x 1 convolutions, convolutions in groups,
-    depthwise and transposed ones, and, as in the paper, the first convolution behind an input.
+    All weights are new and trainable: the student is to be trained from the beginning, in the paper
+    by attention transfer. What a layer has learnt by `adapt`, as Normalization does, it keeps.
+    Convolutions in Functional and Sequential models inside are replaced, too. Left as they are:
+    what is no convolution, 1 x 1 convolutions, convolutions in groups, depthwise, separable and
+    transposed ones, those of your own classes or wrapped by another layer, such as
+    TimeDistributed, and, as in the paper, the first convolution behind an input.
 
     To train on a CPU take `groups="depthwise"` and `compile(jit_compile=False)`: TensorFlow is slow
     there with the gradients of other convolutions in groups, the slower the more groups.
 
     Args:
-        model: The teacher, a Functional or Sequential `keras.Model` in channels_last. It is not
-            changed.
+        model: The teacher, a Functional or Sequential `keras.Model`. It is not changed.
         groups: Number of groups, which divides the number of channels that the k x k convolution
             reads and writes; "depthwise" for as many as there are channels. Defaults to 1.
         bottleneck: What the number of filters is divided by, without a remainder. Defaults to
@@ -78,7 +79,7 @@ def moonshine(model, *, groups=1, bottleneck=1, name="moonshine"):
             f"groups={groups!r}, bottleneck={bottleneck!r}"
         )
     rebuilding = _Rebuilding(groups, bottleneck)
-    student = rebuild(model, copied, rebuilding.call)
+    student = rebuild(model, _untrained, rebuilding.call)
     if not rebuilding.num_replaced:
         raise ValueError(
             "model must have a convolution of more than 1 x 1 behind the first one. Received: "
@@ -88,33 +89,44 @@ def moonshine(model, *, groups=1, bottleneck=1, name="moonshine"):
 
 
 class _Rebuilding:
-    """Replaces convolutions while a model is rebuilt."""
+    """Replaces convolutions while a model is rebuilt.
 
-    def __init__(self, groups, bottleneck):
-        self._groups, self._bottleneck = groups, bottleneck
+    Args:
+        groups, bottleneck: As of `moonshine`.
+        is_behind: Whether a convolution comes before the model.
+    """
+
+    def __init__(self, groups, bottleneck, is_behind=False):
+        self._groups, self._bottleneck, self._is_behind = groups, bottleneck, is_behind
         # By id: tensors with a convolution before them.
         self._behind = {}
-        self._blocks = {}
-
-    @property
-    def num_replaced(self):
-        return len(self._blocks)
+        # By id of a layer, which may be called again: what takes its place, called in turn.
+        self._places = {}
+        self.num_replaced = 0
 
     def call(self, layer, *args, **kwargs):
         inputs = keras.tree.flatten((args, kwargs))
-        is_behind = any(id(x) in self._behind for x in inputs)
-        _check_inside(layer)
-        if is_behind and _is_replaced(layer):
-            if id(layer) not in self._blocks:
-                self._blocks[id(layer)] = self._block(layer, inputs[0].shape[-1])
-            outputs = inputs[0]
-            for part in self._blocks[id(layer)]:
-                outputs = part(outputs)
-        else:
-            outputs = layer(*args, **kwargs)
-        if is_behind or isinstance(layer, _ANY_CONVOLUTION):
+        is_behind = self._is_behind or any(id(x) in self._behind for x in inputs)
+        if id(layer) not in self._places:
+            self._places[id(layer)] = self._in_place_of(layer, inputs[0], is_behind)
+        first, *rest = self._places[id(layer)]
+        outputs = first(*args, **kwargs)
+        for part in rest:
+            outputs = part(outputs)
+        if is_behind or _has(layer, _ANY_CONVOLUTION):
             self._behind |= {id(x): x for x in keras.tree.flatten(outputs)}
         return outputs
+
+    def _in_place_of(self, layer, x, is_behind):
+        if isinstance(layer, keras.Model) and _has(layer, _CONVOLUTIONS):
+            inside = _Rebuilding(self._groups, self._bottleneck, is_behind)
+            rebuilt = rebuild(layer, _untrained, inside.call)
+            self.num_replaced += inside.num_replaced
+            return [rebuilt]
+        if is_behind and _is_replaced(layer):
+            self.num_replaced += 1
+            return self._block(layer, x.shape[_axis(layer)])
+        return [layer]
 
     def _block(self, layer, num_channels):
         convolution, name = type(layer), layer.name
@@ -124,51 +136,65 @@ class _Rebuilding:
                 f"Received: bottleneck={self._bottleneck}"
             )
         parts = []
+        kept = {"use_bias": False, "data_format": layer.data_format, "dtype": layer.dtype_policy}
+        of_kernel = {key: getattr(layer, f"kernel_{key}") for key in ("regularizer", "constraint")}
+        settings = kept | {f"kernel_{key}": value for key, value in of_kernel.items()}
         if self._bottleneck > 1:
             num_channels = layer.filters // self._bottleneck
-            parts.append(convolution(num_channels, 1, use_bias=False, name=f"{name}_narrow"))
-            parts += _normalized(f"{name}_narrow")
+            parts.append(convolution(num_channels, 1, name=f"{name}_narrow", **settings))
+            parts += _normalized(layer, "narrow")
         spatial = {
             "kernel_size": layer.kernel_size,
             "strides": layer.strides,
             "padding": layer.padding,
             "dilation_rate": layer.dilation_rate,
-            "use_bias": False,
             "name": f"{name}_spatial",
         }
-        if self._groups in ("depthwise", num_channels):
-            parts.append(_DEPTHWISE[convolution](**spatial))
-        elif num_channels % self._groups == 0:
-            parts.append(convolution(num_channels, groups=self._groups, **spatial))
-        else:
+        groups = num_channels if self._groups == "depthwise" else self._groups
+        if num_channels % groups:
             raise ValueError(
                 f"groups must divide the {num_channels} channels of the {layer.kernel_size} "
                 f"convolution in place of {name!r}. Received: groups={self._groups}"
             )
-        parts += _normalized(f"{name}_spatial")
-        config = layer.get_config()
+        # Keras has no depthwise one that is causal, and none of three axes.
+        if groups == num_channels and layer.padding != "causal" and convolution in _DEPTHWISE:
+            of_depthwise = {f"depthwise_{key}": value for key, value in of_kernel.items()}
+            parts.append(_DEPTHWISE[convolution](**spatial, **kept, **of_depthwise))
+        else:
+            parts.append(convolution(num_channels, groups=groups, **spatial, **settings))
+        parts += _normalized(layer, "spatial")
         of_point = {"kernel_size": 1, "strides": 1, "padding": "valid", "dilation_rate": 1}
-        return [*parts, convolution.from_config({**config, **of_point})]
+        return [*parts, convolution.from_config({**layer.get_config(), **of_point})]
 
 
-def _normalized(name):
+def _untrained(layer):
+    """A copy to be trained, also of a layer that is frozen, as a teacher's are."""
+    new = copied(layer)
+    if isinstance(new, keras.layers.Layer) and new is not layer:
+        new.trainable = True
+    return new
+
+
+def _normalized(layer, place):
+    name, settings = f"{layer.name}_{place}", {"dtype": layer.dtype_policy}
     return [
         # As the authors' code; Keras's 0.99 needs a thousand steps to see what has been learned.
-        keras.layers.BatchNormalization(momentum=0.9, name=f"{name}_normalization"),
-        keras.layers.ReLU(name=f"{name}_relu"),
+        keras.layers.BatchNormalization(
+            _axis(layer), momentum=0.9, name=f"{name}_normalization", **settings
+        ),
+        keras.layers.ReLU(name=f"{name}_relu", **settings),
     ]
 
 
+def _axis(layer):
+    return -1 if layer.data_format == "channels_last" else 1
+
+
 def _is_replaced(layer):
-    is_plain = type(layer) in _CONVOLUTIONS and layer.groups == 1
-    return is_plain and max(layer.kernel_size) > 1 and layer.data_format == "channels_last"
+    return type(layer) in _CONVOLUTIONS and layer.groups == 1 and max(layer.kernel_size) > 1
 
 
-def _check_inside(layer):
-    if not isinstance(layer, keras.Model):
-        return
-    if any(isinstance(inside, _CONVOLUTIONS) for inside in layer._flatten_layers()):
-        raise ValueError(
-            f"model must have its convolutions itself. Received: the model {layer.name!r} inside, "
-            "with convolutions. Replace those of the inner model by themselves."
-        )
+def _has(layer, kinds):
+    """Whether a layer is of these kinds, or has one of them inside."""
+    is_layer = isinstance(layer, keras.layers.Layer)
+    return is_layer and any(isinstance(inside, kinds) for inside in layer._flatten_layers())

@@ -36,5 +36,17 @@ def as_functional(model):
 
 
 def copied(layer):
-    """A layer of the same configuration, with weights of its own."""
+    """A layer of the same configuration, with weights of its own.
+
+    One that has learnt by `adapt`, such as Normalization, is itself: no configuration has what it
+    has learnt, and nothing of it is trained.
+    """
+    if _adapts(layer):
+        return layer
+    if isinstance(layer, keras.Model) and any(map(_adapts, layer._flatten_layers())):
+        return rebuild(layer, copied, lambda inner, *args, **kwargs: inner(*args, **kwargs))
     return layer.__class__.from_config(layer.get_config())
+
+
+def _adapts(layer):
+    return hasattr(layer, "adapt")

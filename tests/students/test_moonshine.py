@@ -104,9 +104,14 @@ def test_sequential_and_one_axis():
             layers.Dense(2),
         ]
     )
-    student = moonshine(model, groups=3)
-    assert student.output_shape == (None, 2)
-    assert sum(isinstance(layer, layers.Conv1D) for layer in student.layers) == 3
+    for groups in (3, "depthwise"):
+        student = moonshine(model, groups=groups)
+        assert student.output_shape == (None, 2)
+        assert sum(isinstance(layer, layers.Conv1D) for layer in student.layers) == 3
+        x = np.random.default_rng(0).normal(size=(2, 12, 4))
+        later = x + np.arange(12)[:, None] // 11  # The last place alone.
+        causal = keras.Model(student.inputs[0], student.layers[-3].output)
+        np.testing.assert_allclose(causal(x)[:, :-1], causal(later)[:, :-1], atol=1e-6)
 
 
 def test_a_shared_convolution_stays_shared():
@@ -116,6 +121,108 @@ def test_a_shared_convolution_stays_shared():
     student = moonshine(model, bottleneck=2)
     assert sum(layer.name == "shared" for layer in student.layers) == 1
     assert student(np.ones((2, 8, 8, 2))).shape == (2, 6, 6, 4)
+
+
+def test_a_stem_that_is_called_again_stays():
+    image = keras.Input((8, 8, 4))
+    stem, other = layers.Conv2D(4, 3, padding="same", name="stem"), layers.Conv2D(4, 3)
+    student = moonshine(keras.Model(image, other(stem(stem(image)))), groups=2)
+    assert student.get_layer("stem").kernel_size == (3, 3)
+
+
+def test_models_inside():
+    """A backbone with a head behind it is the usual shape of a Keras model."""
+    backbone = kd.students.plain_cnn((8, 8, 3), 4, depth=3, width=4, name="backbone")
+    image = keras.Input((8, 8, 3))
+    maps = layers.Reshape((8, 8, 4))(layers.Dense(256)(backbone(image)))
+    convolution = layers.Conv2D(4, 3, name="only")
+    again = keras.Sequential([keras.Input((8, 8, 4)), convolution], name="again")
+    model = keras.Model(image, layers.Dense(2)(layers.Flatten()(again(maps))))
+    student = moonshine(model, groups=2)
+    inside = student.get_layer("backbone")
+    kept = model.get_layer("backbone").get_layer("conv_1")
+    assert inside.get_layer("conv_1").kernel_size == kept.kernel_size == (3, 3)
+    assert inside.get_layer("conv_2").kernel_size == (1, 1)
+    # No stem: there are convolutions before this model.
+    assert student.get_layer("again").get_layer("only_spatial").groups == 2
+    x = np.random.default_rng(0).normal(size=(4, 8, 8, 3))
+    student.compile("sgd", "mse")
+    student.fit(x, np.ones((4, 2)), verbose=0)
+
+
+def test_a_frozen_teacher():
+    """As its teacher, it would learn nothing."""
+    model = residual_net()
+    model.trainable = False
+    student = moonshine(model, groups=2)
+    assert all(layer.trainable for layer in student.layers)
+    assert not model.trainable
+    assert not any(layer.trainable for layer in model.layers)
+
+
+@pytest.mark.parametrize("is_inside", [False, True])
+def test_what_adapt_has_learnt_is_kept(is_inside):
+    """Images that are not normalized any more would be those of another task."""
+    x = np.random.default_rng(0).normal(50, 9, (32, 8, 8, 1)).astype("float32")
+    normalization = layers.Normalization()
+    normalization.adapt(x)
+    before = (
+        [keras.Sequential([keras.Input((8, 8, 1)), normalization])]
+        if is_inside
+        else [normalization]
+    )
+    model = keras.Sequential(
+        [keras.Input((8, 8, 1)), *before, layers.Conv2D(4, 3), layers.Conv2D(4, 3, name="last")]
+    )
+    student = moonshine(model, groups=2)
+    np.testing.assert_allclose(student.layers[1](x), model.layers[0](x), atol=1e-5)
+    assert abs(np.mean(student.layers[1](x))) < 0.01
+
+
+def test_parts_are_of_the_convolutions_kind():
+    """Its dtype and the rules of its kernel hold for what stands for it."""
+    image = keras.Input((8, 8, 4))
+    ruled = layers.Conv2D(
+        8,
+        3,
+        dtype="mixed_float16",
+        kernel_regularizer="l2",
+        kernel_constraint="non_neg",
+        activity_regularizer="l1",
+        name="ruled",
+    )
+    model = keras.Model(image, ruled(layers.Conv2D(4, 3)(image)))
+    for settings in ({"groups": "depthwise"}, {"groups": 2, "bottleneck": 2}):
+        student = moonshine(model, **settings)
+        parts = [layer for layer in student.layers if layer.name.startswith("ruled")]
+        assert {layer.dtype_policy.name for layer in parts} == {"mixed_float16"}
+        spatial = student.get_layer("ruled_spatial")
+        kind = "depthwise" if settings["groups"] == "depthwise" else "kernel"
+        assert isinstance(getattr(spatial, f"{kind}_regularizer"), keras.regularizers.L2)
+        assert isinstance(getattr(spatial, f"{kind}_constraint"), keras.constraints.NonNeg)
+        assert spatial.activity_regularizer is None
+        # Of 4 kernels at most, and of one output.
+        student(np.ones((1, 8, 8, 4)))
+        assert len(student.losses) == 1 + len([p for p in parts if hasattr(p, "kernel")])
+
+
+def test_channels_first_and_three_axes():
+    image = keras.Input((4, 8, 8))
+    plain = {"padding": "same", "data_format": "channels_first"}
+    model = keras.Model(
+        image, layers.Conv2D(8, 3, name="b", **plain)(layers.Conv2D(6, 3, **plain)(image))
+    )
+    for settings in ({"groups": 3}, {"bottleneck": 2}, {"groups": "depthwise"}):
+        student = moonshine(model, **settings)
+        assert student.output_shape == (None, 8, 8, 8)
+        assert student.get_layer("b_spatial_normalization").axis == 1
+    video = keras.Input((4, 8, 8, 2))
+    model = keras.Model(video, layers.Conv3D(4, 3, name="b")(layers.Conv3D(4, 2)(video)))
+    for settings in ({"bottleneck": 2}, {"groups": "depthwise"}):
+        student = moonshine(model, **settings)
+        assert student.get_layer("b_spatial").kernel_size == (3, 3, 3)
+        assert student.output_shape == model.output_shape
+    assert moonshine(model, bottleneck=2)(np.ones((1, 4, 8, 8, 2))).shape == (1, 1, 5, 5, 4)
 
 
 def test_resnet8(shared):
@@ -149,14 +256,6 @@ class TestBad:
         image = keras.Input((8, 8, 3))
         model = keras.Model(image, layers.Conv2D(4, 1)(layers.Conv2D(4, 3)(image)))
         with pytest.raises(ValueError, match="a convolution of more than 1 x 1 behind the first"):
-            moonshine(model, groups=2)
-
-    def test_convolutions_of_a_model_inside(self):
-        """They would silently stay as dear as they are."""
-        inner = kd.students.plain_cnn((8, 8, 3), 4, depth=2, width=4, name="inner")
-        image = keras.Input((8, 8, 3))
-        model = keras.Model(image, layers.Dense(2)(inner(image)))
-        with pytest.raises(ValueError, match="Received: the model 'inner' inside"):
             moonshine(model, groups=2)
 
     def test_subclassed(self):
