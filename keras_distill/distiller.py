@@ -293,7 +293,7 @@ class Distiller(keras.Model):
         if self.objectives:
             learnt = self._learnt(current_recording(), y_pred, x.teacher_outputs)
             values = self._objective_losses(
-                x.teacher_outputs, learnt, x, y, sample_weight, training=training
+                x.teacher_outputs, learnt, x, y, sample_weight, training=training, step=step
             )
             parts |= values
             weights = [value_at(objective.weight, step) for objective in self.objectives]
@@ -332,7 +332,9 @@ class Distiller(keras.Model):
             labels=y,
         )
 
-    def _objective_losses(self, taught, learnt, inputs, y, sample_weight=None, training=False):
+    def _objective_losses(
+        self, taught, learnt, inputs, y, sample_weight=None, training=False, step=0
+    ):
         """Returns `{name: loss}` of the objectives between the models' activations."""
         given = {
             "sample_weight": sample_weight,
@@ -343,7 +345,7 @@ class Distiller(keras.Model):
             name: None if isinstance(values, (dict, list, tuple)) else values
             for name, values in given.items()
         }
-        given |= {"example_index": example_index(inputs), "training": training}
+        given |= {"example_index": example_index(inputs), "training": training, "step": step}
         return {o.name: o(*o.pick(taught, learnt), **given) for o in self.objectives}
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
@@ -368,8 +370,10 @@ class Distiller(keras.Model):
 
     def _schedule_checks(self):
         weights = [(f"weight of {o.name!r}", o.weight, NOT_NEGATIVE) for o in self.objectives]
-        settings = [("alpha", self.alpha, FRACTION), *temperatures(self._loss_of_outputs), *weights]
-        return [ScheduleCheck(self, settings)]
+        losses = [self._loss_of_outputs, *(objective.loss for objective in self.objectives)]
+        return [
+            ScheduleCheck(self, [("alpha", self.alpha, FRACTION), *weights, *temperatures(losses)])
+        ]
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         # Keras shows the data here, before it makes the step functions.
@@ -415,7 +419,16 @@ class Distiller(keras.Model):
         inputs, y, sample_weight = unpack(self._batch_spec)
         outputs = getattr(self.student, "output", None)
         if isinstance(y, dict) and isinstance(outputs, dict):
-            per_output("y", y, outputs)  # Checks it; Keras names neither.
+            # Keras names neither what is too much nor what is missing.
+            per_output("y", y, outputs)
+            losses = per_output("loss", self.loss, outputs)
+            with_loss = {name for name, loss in zip(sorted(outputs), losses) if loss is not None}
+            if missing := sorted(with_loss - set(y)):
+                raise ValueError(
+                    f"y lacks the labels of {missing}, outputs for which compile() has a loss. "
+                    f"Received: y of {sorted(y)}. Give y for all of them, or compile() with a "
+                    "loss={...} of the others alone."
+                )
         batch = inputs.student, y, sample_weight
         if first_batch.is_dense(batch):
             with self.distribute_strategy.scope():

@@ -119,7 +119,8 @@ def unpack(data):
     x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
     if not isinstance(x, DistillationInputs):
         x = DistillationInputs(student=x)
-    return x, y, sample_weight
+    # An empty tuple is what a tf.distribute batch has in place of None.
+    return x, None if is_missing(y) else y, sample_weight
 
 
 def example_index(inputs):

@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from keras_distill.losses.base import DistillationLoss
 from keras_distill.losses.base import shapes_agree
+from keras_distill.losses.outputs import TemperatureLoss
 from keras_distill.projectors import auto_projector
 from keras_distill.schedules import NOT_NEGATIVE
 from keras_distill.schedules import check_number
@@ -179,9 +180,12 @@ class Objective(keras.layers.Layer):
         labels=None,
         example_index=None,
         training=False,
+        step=0,
     ):
         """Returns the unweighted scalar loss."""
         loss, rank = self.loss, 1
+        if isinstance(loss, TemperatureLoss):
+            loss = loss.at_step(step)
         if isinstance(loss, DistillationLoss):
             loss = loss.for_batch(labels, example_index, training)
         if not isinstance(student, (list, tuple)):

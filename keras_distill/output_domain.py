@@ -26,6 +26,8 @@ def output_domains(model):
         "sigmoid", "other" (an activation whose outputs are neither), or None where the
         last layer does not say; None instead of a list for any other model.
     """
+    if (domains := getattr(model, "output_domains", None)) is not None:
+        return domains  # A model of several teachers knows it from them.
     outputs = getattr(model, "outputs", None)
     return [_domain_of_tensor(tensor) for tensor in outputs] if outputs else None
 

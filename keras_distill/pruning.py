@@ -36,6 +36,9 @@ class Pruning(keras.callbacks.Callback):
     have them, and nothing is to be removed before. LiteRT files store the zeros, too: what gets
     smaller is the compressed file, as an app is shipped, not the file itself.
 
+    In a `Distiller`, and in `DataFree`, the student is pruned; models that learn from one another,
+    such as the peers of `MutualLearning`, are pruned together.
+
     Pruned are the kernels of Dense, EinsumDense, convolutions and recurrent layers, as far as they
     are trained; biases, normalization, embeddings and depthwise convolutions are left whole.
 
@@ -91,8 +94,7 @@ class Pruning(keras.callbacks.Callback):
         self._masks, self._period = None, None
 
     def on_train_begin(self, logs=None):
-        student = getattr(self.model, "student", self.model)
-        self._kernels = _kernels_to_prune(student, self.exclude)
+        self._kernels = _kernels_to_prune(_learner(self.model), self.exclude)
         self._masks, self._period = None, None
         # One function for all kernels: one by one they would take longer than a small step.
         self._set_to_zero = tf.function(functools.partial(_set_to_zero, self._kernels))
@@ -144,6 +146,12 @@ class Pruning(keras.callbacks.Callback):
     def _check_schedule(self, num_steps=0):
         first = self._step()
         check_schedule("sparsity", self.sparsity, _SPARSITY, first, first + num_steps)
+
+
+def _learner(model):
+    """The student, also of a Distiller that DataFree trains; else the model, with all its peers."""
+    student = getattr(getattr(model, "distiller", model), "student", None)
+    return student if isinstance(student, keras.Model) else model
 
 
 def _set_to_zero(kernels, masks):

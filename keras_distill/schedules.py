@@ -61,7 +61,10 @@ def check_schedule(name, value, allowed, first, last):
     """
     if not is_schedule(value):
         return
-    for step in np.unique(np.linspace(first, max(first, last), _CHECKED_STEPS).astype(int)):
+    steps = np.linspace(first, max(first, last), _CHECKED_STEPS).astype(int)
+    # Where a PiecewiseConstantDecay has another value.
+    changes = 1 + np.asarray(getattr(value, "boundaries", []), int)
+    for step in np.union1d(steps, changes[(first <= changes) & (changes <= last)]):
         number = float(value_at(value, int(step)))
         # A schedule computes in float32: 1.0000001 is 1.
         if not (is_finite(number) and allowed.holds(round(number, 6))):

@@ -202,6 +202,30 @@ class TestTraining:
         assert [len(zeros(kernel)) for kernel in before] == [48, 24]
         assert list(map(zeros, after)) == list(map(zeros, before))
 
+    def test_peers_that_learn_from_one_another(self):
+        """All of them, as any of them may be the one to ship."""
+        peers = [student_and_data()[0] for _ in range(2)]
+        for number, peer in enumerate(peers):
+            peer.name = f"peer_{number}"
+        model = kd.teaching.MutualLearning(peers)
+        model.compile("adam", CROSS_ENTROPY)
+        _, x, y = student_and_data()
+        model.fit(x, y, verbose=0, callbacks=[kd.Pruning(0.5)])
+        for peer in peers:
+            assert [len(zeros(kernel)) for kernel in kernels(peer)] == [30, 15]
+
+    def test_the_student_of_a_generator(self):
+        """The generator is thrown away: zeros in it would save nothing."""
+        student, teacher = (student_and_data()[0] for _ in range(2))
+        distiller = kd.Distiller(student, teacher, alpha=0.0)
+        distiller.compile("adam")
+        generator = keras.Sequential([keras.Input((4,)), layers.Dense(6)])
+        model = kd.teaching.DataFree(distiller, generator)
+        model.compile("adam")
+        model.fit(batch_size=8, steps_per_epoch=3, verbose=0, callbacks=[kd.Pruning(0.5)])
+        assert [len(zeros(kernel)) for kernel in kernels(student)] == [30, 15]
+        assert len(zeros(generator.layers[0].kernel)) == 0
+
     def test_two_devices(self, two_devices):
         """Each device has weights of its own; all must have the zeros."""
         with two_devices.scope():

@@ -83,6 +83,13 @@ class TestSchedule:
         with pytest.raises(ValueError, match="Received: 1 at step 1000000"):
             check_schedule("alpha", rising, Range("less", lambda number: number < 1), 0, 10**6)
 
+    def test_a_short_piece(self):
+        """Shorter than what lies between two samples."""
+        pieces = keras.optimizers.schedules.PiecewiseConstantDecay([1005, 1010], [0.5, 5.0, 0.5])
+        check_schedule("alpha", pieces, FRACTION, 0, 1005)
+        with pytest.raises(ValueError, match="Received: 5 at step 1006"):
+            check_schedule("alpha", pieces, FRACTION, 0, 20_000)
+
     def test_rounding_is_no_error(self):
         """In float32, 0.1 + 0.9 and the like may be 1.0000001; a temperature of 1e-7 is 0."""
         above = keras.optimizers.schedules.PiecewiseConstantDecay([5], [1.0000001, 1.0])

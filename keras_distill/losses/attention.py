@@ -106,9 +106,9 @@ class AttentionKL(AttentionLoss):
     loss = mean_heads sum_keys teacher * log(teacher / student)         for each query
     ```
 
-    Each row of probabilities is divided by its sum. A probability that underflowed to 0
-    counts as the smallest float, and the student's gets no gradient there: in a student of
-    float16 that is attention below 6e-8.
+    Each row of probabilities is divided by its sum. A probability that underflowed to 0 counts as
+    the smallest float, and the student's gets no gradient there. In a student of float16 none
+    below 6e-5 gets any: its gradient, teacher / student, would overflow.
 
     Args:
         reduction: Keras's reduction of the values over the batch. Defaults to
@@ -138,6 +138,13 @@ class AttentionKL(AttentionLoss):
     """
 
     default_name = "attention_kl"
+
+    def __call__(self, y_true, y_pred, sample_weight=None):
+        if keras.backend.standardize_dtype(getattr(y_pred, "dtype", self.dtype)) == "float16":
+            mask, is_small = keras_mask(y_pred), y_pred < np.finfo("float16").tiny
+            y_pred = ops.where(is_small, ops.stop_gradient(y_pred), y_pred)
+            y_pred._keras_mask = mask
+        return super().__call__(y_true, y_pred, sample_weight)
 
     def compare(self, teacher, student):
         # In float64 as what follows: the ratios come back out of the logarithms.

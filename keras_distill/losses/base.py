@@ -3,6 +3,8 @@
 import keras
 import tensorflow as tf
 
+from keras_distill.masks import keras_mask
+
 
 class DistillationLoss(keras.losses.Loss):
     """A `keras.losses.Loss` between two tensors of one shape, features last.
@@ -17,6 +19,8 @@ class DistillationLoss(keras.losses.Loss):
     same_shapes = True
     # True for a loss on several layers at once: it gets lists of tensors, and of shapes.
     takes_lists = False
+    # False for a loss that mixes positions: it has none that a mask could leave out.
+    takes_masks = True
     # Axes of the unreduced values, 1 for one per example; None: those of the features but the last.
     values_rank = None
     # What of the batch it reads besides the two tensors, of the attributes below.
@@ -34,6 +38,14 @@ class DistillationLoss(keras.losses.Loss):
         super().__init__(name=name, reduction=reduction, dtype=dtype)
 
     def __call__(self, y_true, y_pred, sample_weight=None):
+        if not self.takes_masks and any(
+            keras_mask(z) is not None for z in keras.tree.flatten(y_pred)
+        ):
+            raise ValueError(
+                f"{type(self).__name__} compares whole feature maps, of which a mask can leave "
+                "out no positions. Received: student features with a Keras mask. Tap a layer "
+                "behind which there is none."
+            )
         if self.takes_lists:
             teacher, y_pred = list(map(_constant, y_true)), list(map(_tensor, y_pred))
             self.check_shapes(*([tuple(z.shape) for z in side] for side in (teacher, y_pred)))
@@ -42,6 +54,7 @@ class DistillationLoss(keras.losses.Loss):
             self.check_shapes(tuple(teacher.shape), tuple(y_pred.shape))
             if self.same_shapes and None in teacher.shape:
                 teacher = with_shape_of(y_pred, teacher)
+            y_pred = _with_whole_mask(y_pred, self.values_rank or len(y_pred.shape) - 1)
         return super().__call__(teacher, y_pred, sample_weight)
 
     def with_settings(self, **settings):
@@ -111,6 +124,18 @@ def shapes_agree(shape, other):
 
 def _constant(teacher):
     return keras.ops.stop_gradient(keras.ops.convert_to_tensor(teacher))
+
+
+def _with_whole_mask(student, rank):
+    """The student with a mask of the rank of the values, which Keras aligns with the last axes."""
+    mask = keras_mask(student)
+    if mask is None or len(mask.shape) >= rank:
+        return student
+    for _ in range(rank - len(mask.shape)):
+        mask = keras.ops.expand_dims(mask, -1)
+    student = tf.identity(student)
+    student._keras_mask = mask
+    return student
 
 
 def _tensor(student):

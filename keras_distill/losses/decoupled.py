@@ -117,7 +117,12 @@ class DKD(SoftmaxLoss):
         labels = ops.convert_to_tensor(self.labels)
         labels_shape = tuple(labels.shape)
         if shapes_agree(labels_shape, shape):
-            return ops.cast(ops.argmax(ops.cast(labels, "float32"), axis=-1), "int32")
+            classes = ops.cast(ops.argmax(ops.cast(labels, "float32"), axis=-1), "int32")
+            if labels_shape[-1] is not None:
+                return classes
+            # Only the batch tells whether they are classes (batch, ..., 1) or one-hot.
+            is_sparse = ops.shape(labels)[-1] == 1
+            return ops.where(is_sparse, ops.cast(labels[..., 0], "int32"), classes)
         if shapes_agree(labels_shape, (*shape[:-1], 1)):
             labels, labels_shape = ops.squeeze(labels, axis=-1), shape[:-1]
         if not shapes_agree(labels_shape, shape[:-1]):

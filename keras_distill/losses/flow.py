@@ -65,19 +65,11 @@ class FSP(DistillationLoss):
 
     same_shapes = False
     takes_lists = True
+    takes_masks = False
     values_rank = 1
 
     def __init__(self, reduction="sum_over_batch_size", name="fsp", dtype=None):
         super().__init__(name=name, reduction=reduction, dtype=dtype)
-
-    def __call__(self, y_true, y_pred, sample_weight=None):
-        if any(getattr(features, "_keras_mask", None) is not None for features in y_pred):
-            raise ValueError(
-                "FSP compares whole feature maps: pooled, they have no positions that a mask could "
-                "leave out. Received: student features with a Keras mask. Tap a layer "
-                "behind which there is none."
-            )
-        return super().__call__(y_true, y_pred, sample_weight)
 
     def check_shapes(self, teacher_shape, student_shape):
         are_maps = all(

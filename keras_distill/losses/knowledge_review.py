@@ -72,6 +72,7 @@ class KnowledgeReview(DistillationLoss):
 
     same_shapes = False
     takes_lists = True
+    takes_masks = False
     values_rank = 1
     needs = ("training",)
 

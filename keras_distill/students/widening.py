@@ -4,6 +4,7 @@ import math
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from keras_distill.students.rebuilding import copied
 
@@ -37,12 +38,6 @@ _CHANNELWISE = (
     keras.layers.UpSampling2D,
     keras.layers.ZeroPadding1D,
     keras.layers.ZeroPadding2D,
-)
-_MIXING_ACTIVATIONS = (
-    keras.activations.glu,
-    keras.activations.log_softmax,
-    keras.activations.softmax,
-    keras.activations.sparsemax,
 )
 
 
@@ -174,8 +169,22 @@ def _is_channels_last(layer):
 
 
 def is_elementwise(layer):
-    """Whether the layer's activation treats each channel by itself."""
-    return getattr(layer, "activation", None) not in _MIXING_ACTIVATIONS
+    """Whether the layer's activation treats each channel by itself, and all of them alike."""
+    activation = getattr(layer, "activation", None)
+    if activation is None:
+        return True
+    if isinstance(activation, keras.layers.Layer):
+        return isinstance(activation, _CHANNELWISE) and is_elementwise(activation)
+    channels = np.random.default_rng(0).normal(0, 3, (64, 4)).astype("float32")
+    try:
+        together, *alone = (
+            np.asarray(activation(keras.ops.convert_to_tensor(values)))
+            for values in (channels, channels[:, :2], channels[:, 2:])
+        )
+    except (TypeError, ValueError, tf.errors.InvalidArgumentError):
+        return False  # It needs more channels, or other values.
+    alone = np.concatenate(alone, axis=-1)
+    return together.shape == alone.shape and np.allclose(together, alone, atol=1e-6)
 
 
 def copy_weights(old, new):

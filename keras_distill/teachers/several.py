@@ -2,9 +2,14 @@
 
 import keras
 import numpy as np
+import tensorflow as tf
 from keras import ops
+from keras.utils import is_keras_tensor
 
+from keras_distill.output_domain import OTHER
+from keras_distill.output_domain import SIGMOID
 from keras_distill.output_domain import SOFTMAX
+from keras_distill.output_domain import could_come_from
 from keras_distill.output_domain import output_domains
 
 
@@ -54,17 +59,35 @@ class SeveralTeachers(keras.Model):
         A Keras model that ends in a softmax gives the log of its probabilities.
         """
         logits = []
-        for teacher, output in zip(self.teachers, self.outputs_of_each(inputs)):
+        for place, output in enumerate(self.outputs_of_each(inputs)):
             output = ops.convert_to_tensor(output)
             if keras.backend.standardize_dtype(output.dtype) != "float64":
                 output = ops.cast(output, "float32")
-            if output_domains(teacher) == [SOFTMAX]:
+            if self._is_probability(place, output):
                 # A probability that underflowed to 0 keeps a finite log.
                 output = ops.log(ops.maximum(output, np.finfo("float32").tiny))
             logits.append(output)
         if len({z.dtype for z in logits}) > 1:
             logits = [ops.cast(z, "float64") for z in logits]
         return logits
+
+    def _is_probability(self, place, output):
+        """Whether a teacher ends in a softmax; an error if what it gives has no logits."""
+        domain = (output_domains(self.teachers[place]) or [None])[0]
+        if domain in (SIGMOID, OTHER):
+            raise ValueError(
+                f"teachers[{place}] must give logits, or end in a softmax. Received: a model that "
+                f"ends in {'a sigmoid' if domain == SIGMOID else 'another activation'}. Remove it."
+            )
+        # Only a real batch tells of a function; the first one is, before a Distiller trains.
+        is_real = domain is None and tf.executing_eagerly() and not is_keras_tensor(output)
+        if is_real and could_come_from(SOFTMAX, ops.convert_to_numpy(output)):
+            raise ValueError(
+                f"teachers[{place}] gives what looks like probabilities, and no layer tells "
+                "whether it is. Give a function that returns their logarithm: lambda x: "
+                "keras.ops.log(teacher(x))."
+            )
+        return domain == SOFTMAX
 
     def get_config(self):
         serialize = keras.saving.serialize_keras_object

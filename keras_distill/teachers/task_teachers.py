@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_distill.output_domain import output_domains
 from keras_distill.teachers.several import SeveralTeachers
 
 
@@ -54,6 +55,13 @@ class TaskTeachers(SeveralTeachers):
             )
         self.heads = list(teachers)
         super().__init__(teachers.values(), [preprocessors.get(h) for h in teachers], name)
+
+    @property
+    def output_domains(self):
+        """What each head's teacher gives, in the order of the flattened outputs."""
+        domains = dict(zip(self.heads, map(output_domains, self.teachers)))
+        # Of a function nobody knows; it has one output.
+        return [domain for head in sorted(self.heads) for domain in domains[head] or [None]]
 
     def call(self, inputs, training=False):
         return dict(zip(self.heads, self.outputs_of_each(inputs)))

@@ -209,8 +209,13 @@ class DataFree(keras.Model):
                 "generator must read noise of a known shape for fit() without data. Received: "
                 f"generator.input_shape={self.generator.input_shape}. Give x, a tf.data.Dataset."
             )
-        first = step_of(self.optimizer) if self.compiled else 0
-        return tf.data.Dataset.counter(start=first).map(
+        steps = tf.data.Dataset.from_tensors(0).flat_map(
+            # Read when the training begins: until then a callback may bring back another step.
+            lambda _: tf.data.Dataset.counter(
+                tf.numpy_function(lambda: np.int64(step_of(self.optimizer)), [], tf.int64)
+            )
+        )
+        return steps.map(
             lambda index: tf.random.stateless_normal(shape, (self.seed, index)),
             num_parallel_calls=tf.data.AUTOTUNE,
         )
@@ -270,6 +275,11 @@ class DataFree(keras.Model):
             raise ValueError(
                 "Student and generator must have an optimizer each: give distiller.compile() and "
                 f"data_free.compile() one of their own. Received: {self.optimizer.name!r} in both."
+            )
+        if not self.distiller._needs_teacher:
+            raise ValueError(
+                "There is nothing to learn from: noise has no labels, and the distiller's alpha is "
+                "1, without objectives. Give it alpha=0.0."
             )
         check_teacher(teacher)
         check_reads("teacher", teacher, self.generator)

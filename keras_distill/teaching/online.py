@@ -150,7 +150,8 @@ class OnlineDistillation(keras.Model):
     def _pair(self, lesson, outputs, sample_weight=None, labels=None):
         names = lesson.teacher, lesson.student
         models = [self._models_by_output[name] for name in names]
-        outputs = [outputs[name] for name in names]
+        # Keras's losses give y_true a gradient.
+        outputs = [ops.stop_gradient(outputs[lesson.teacher]), outputs[lesson.student]]
         (pair,) = output_pairs(self.soft_loss, models, outputs, sample_weight, labels=labels)
         return pair._replace(name=lesson.student)
 

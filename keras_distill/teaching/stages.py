@@ -5,6 +5,7 @@ import json
 import pathlib
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from keras_distill.arguments import check_integers
@@ -142,10 +143,11 @@ def fit_stages(student, teacher, stages, x, y=None, *, folder=None, seed=None, *
     check_stages(stages, student)
     if reserved := {"epochs", "initial_epoch"}.intersection(fit):
         raise ValueError(f"Each stage has its own epochs. Received: {sorted(reserved)} for all.")
-    # Of all stages, so that a wrong one shows before the first is trained.
-    distillers = [Distiller(student, teacher, **stage.distiller) for stage in stages]
     histories = {}
-    with contextlib.ExitStack() as run:
+    strategy = getattr(student, "distribute_strategy", tf.distribute.get_strategy())
+    with strategy.scope(), contextlib.ExitStack() as run:
+        # Of all stages, so that a wrong one shows before the first is trained.
+        distillers = [Distiller(student, teacher, **stage.distiller) for stage in stages]
         if folder is not None:
             settings = _settings(student, teacher, stages)
             folder = RunFolder("folder", pathlib.Path(folder), "training", settings)
@@ -192,9 +194,10 @@ def _fit_once(distiller, data, folder, name, how):
     if folder.has(done.name):
         distiller.load_weights(done)
     else:
-        callbacks = [log, BackupAndRestore(backup, delete_checkpoint=False)]
-        callbacks += how.pop("callbacks", None) or []
-        distiller.fit(*data, **how, callbacks=callbacks)
+        given = keras.tree.flatten(how.pop("callbacks", None) or [])
+        # Behind those that add to the log; an epoch is in the log before it counts as done.
+        own = [log, BackupAndRestore(backup, delete_checkpoint=False)]
+        distiller.fit(*data, **how, callbacks=[*given, *own])
         # All that has learnt, the projectors too: a later stage may go on with them.
         distiller.save_weights(done)
     for left in backup.glob("*.weights.h5"):
@@ -211,7 +214,11 @@ class _EpochLog(keras.callbacks.Callback):
         self._epochs = json.loads(path.read_text()) if path.exists() else {}
 
     def on_epoch_end(self, epoch, logs=None):
-        self._epochs[str(epoch)] = {name: float(value) for name, value in (logs or {}).items()}
+        self._epochs[str(epoch)] = {
+            # A metric may have a value for each class.
+            name: np.asarray(value).tolist()
+            for name, value in (logs or {}).items()
+        }
         with replaced_file(self.path) as written:
             written.write_text(json.dumps(self._epochs))
 
@@ -246,7 +253,8 @@ def _without_labels(x, y):
 
 
 def _leave_out_labels(x, y=None, *sample_weight):
-    return (x, None, *sample_weight) if sample_weight else (x,)
+    # Not None, which tf.distribute cannot carry.
+    return (x, (), *sample_weight) if sample_weight else (x,)
 
 
 def _settings(student, teacher, stages):

@@ -516,3 +516,17 @@ def test_objective_on_several_layers_and_outputs():
         projected = objective.projector(student(FEATURES)[output]).numpy()
         value = np.square(deep - projected).mean()
         assert logs[objective.name] == pytest.approx(value, rel=1e-5)
+
+
+def test_temperature_of_an_objective_follows_its_schedule():
+    """As that of a soft loss."""
+    temperature = PolynomialDecay(4.0, decay_steps=2, end_learning_rate=2.0)
+    objective = Objective(losses.SoftTargetKL(temperature), "logits", "logits", name="logits")
+    distiller = Distiller(mlp(), mlp(9, "teacher"), alpha=1.0, objectives=[objective])
+    distiller.compile(keras.optimizers.SGD(0.0), loss=sparse_ce())
+    taught, learnt = distiller.teacher(FEATURES).numpy(), distiller.student(FEATURES).numpy()
+    for temperature in (4.0, 3.0, 2.0):
+        distiller.reset_metrics()
+        logs = distiller.train_on_batch(FEATURES, LABELS, return_dict=True)
+        expected = soft_targets_oracle(taught, learnt, temperature).mean()
+        assert logs["logits"] == pytest.approx(expected, rel=1e-5)

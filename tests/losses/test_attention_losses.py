@@ -338,3 +338,19 @@ def test_config_round_trip(pair):
     assert type(restored) is pair.loss_class
     assert restored.get_config() == loss.get_config()
     assert float(restored(pair.teacher, pair.student)) == float(loss(pair.teacher, pair.student))
+
+
+@pytest.mark.parametrize("gap", [3.0, 9.0, 13.0, 17.0])
+def test_attention_kl_of_a_float16_student(gap):
+    """teacher / student overflows where the student hardly looks; the rest must be right."""
+    logits = tf.constant([[[[0.0, -gap]]]], "float16")
+    teacher = tf.constant([[[[0.5, 0.5]]]], "float16")
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        student = tf.nn.softmax(logits)
+        value = AttentionKL()(teacher, student)
+    gradient = tape.gradient(value, logits)
+    assert np.isfinite(gradient).all()
+    if gap < 9.5:  # Above the smallest normal float16.
+        student = np.exp([0, -gap]) / np.exp([0, -gap]).sum()
+        np.testing.assert_allclose(gradient[0, 0, 0], student - 0.5, atol=2e-2)

@@ -370,3 +370,25 @@ def test_is_the_divergence_of_two_classes_for_its_target_alone():
     teacher, student = uniform(5.0, (6, 2))
     value = DKD(2.0).for_batch(labels=labels_of(6, 2))(teacher, student)
     assert float(value) == pytest.approx(float(SoftTargetKL(2.0)(teacher, student)), rel=1e-6)
+
+
+@pytest.mark.parametrize("is_sparse", [True, False])
+def test_labels_whose_width_only_shows_at_run_time(is_sparse):
+    """Of one column, argmax would say class 0 to every example."""
+    teacher, student = uniform(5.0, (2, 5))
+    labels = np.array([[3], [1]]) if is_sparse else np.eye(5)[[3, 1]]
+
+    @tf.function(input_signature=[tf.TensorSpec((None, None), "float32")])
+    def of_labels(labels):
+        return DKD(reduction=None).for_batch(labels=labels)(teacher, student)
+
+    expected, _ = dkd(teacher, student, [3, 1], 4.0)
+    assert norm_error(of_labels(tf.constant(labels, "float32")).numpy(), expected) < 1e-6
+
+
+def test_a_shift_of_the_logits_changes_nothing():
+    """As with soft targets, which it takes apart."""
+    teacher, student = uniform(5.0, (6, 5))
+    loss = DKD(reduction=None).for_batch(labels=labels_of(6, 5))
+    shifted = loss(teacher + 7.0, student - 9.0)
+    assert norm_error(shifted.numpy(), loss(teacher, student).numpy()) < 1e-5

@@ -191,6 +191,20 @@ class TestMasks:
         expected = loss_class()(teacher[ids > 0], student.numpy()[ids > 0])
         assert float(value) == pytest.approx(float(expected), rel=1e-5)
 
+    @pytest.mark.parametrize("shape", [(3, 5, 2, 6), (5, 5, 5, 6)])
+    @every_loss
+    def test_mask_of_fewer_axes(self, loss_class, shape):
+        """Of tokens that have several heads: with equal sizes it would be that of the heads."""
+        teacher, student = uniform(5.0, shape)
+        mask = np.random.default_rng(0).random(shape[:2]) < 0.6
+        value = loss_class()(teacher, masked(student, mask))
+        expected = loss_class()(teacher[mask], student[mask])
+        assert float(value) == pytest.approx(float(expected), rel=1e-5)
+        weights = np.random.default_rng(1).random(shape[:3]).astype("float32")
+        value = loss_class(reduction="sum")(teacher, masked(student, mask), weights)
+        expected = loss_class(reduction="sum")(teacher[mask], student[mask], weights[mask])
+        assert float(value) == pytest.approx(float(expected), rel=1e-5)
+
     @every_loss
     def test_masked_items_get_no_gradient(self, loss_class):
         """Not even a small one."""

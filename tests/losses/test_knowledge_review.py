@@ -177,3 +177,12 @@ def test_bad_mid_channels(mid_channels):
     """True would count as a width of 1."""
     with pytest.raises(ValueError, match="mid_channels must be an integer of 1 or more"):
         KnowledgeReview(mid_channels)
+
+
+def test_mask():
+    """The fusion of the stages mixes positions, so that none can be left out."""
+    teacher, student = features(STAGES["images"], 1.0)
+    student[0] = tf.constant(student[0])
+    student[0]._keras_mask = tf.ones((3, 8, 8), bool)
+    with pytest.raises(ValueError, match="KnowledgeReview compares whole feature maps"):
+        KnowledgeReview()(teacher, student)

@@ -104,6 +104,22 @@ class TestWider:
         wider = net2net_wider(model, following[0].name, 5, seed=0)
         assert_same_function(wider, model, noise(4, *shape))
 
+    def test_what_adapt_has_learnt(self):
+        """No weights have it as they are copied: means and variances would be lost."""
+        x = 50 + 9 * noise(32, 3)
+        normalization = layers.Normalization()
+        normalization.adapt(x)
+        numbers = layers.IntegerLookup(output_mode="one_hot")
+        numbers.adapt(np.array([3, 5, 9]))
+        inputs = keras.Input((3,))
+        number = keras.Input((1,), dtype="int64")
+        features = layers.Concatenate()([normalization(inputs), numbers(number)])
+        hidden = layers.Dense(4, "relu", name="hidden")(features)
+        model = keras.Model([inputs, number], layers.Dense(2)(hidden))
+        batch = [x, np.array([[3], [5], [9], [7]] * 8)]
+        for grown in (net2net_wider(model, "hidden", 7), net2net_deeper(model, "hidden")):
+            assert_same_function(grown, model, batch)
+
     def test_several_times_and_trained(self, tmp_path):
         """The grown model is an ordinary one: it grows again, learns, is saved."""
         model = randomized(students.mobile_cnn((8, 8, 1), 2, width=4, depths=(1,)))
@@ -168,6 +184,7 @@ class TestCannotBeWidened:
             (lambda x: layers.LayerNormalization(name="norm")(x), "LayerNormalization 'norm'"),
             (lambda x: layers.Softmax(name="soft")(x), "the Softmax 'soft'"),
             (lambda x: layers.Activation("softmax", name="soft")(x), "the Activation 'soft'"),
+            (lambda x: layers.Activation(keras.ops.softmax, name="s")(x), "the Activation 's'"),
             (lambda x: layers.Reshape((2, 2), name="shape")(x), "the Reshape 'shape'"),
             (lambda x: SHARED(SHARED(x)), "the Dense 'shared', which is called more than once"),
             (lambda x: keras.ops.sum(x, -1, keepdims=True), "the Sum"),
@@ -177,6 +194,14 @@ class TestCannotBeWidened:
         """Any of these would change the function, most of them without an error of Keras's."""
         with pytest.raises(ValueError, match=message):
             net2net_wider(blocked(build), "hidden", 6)
+
+    @pytest.mark.parametrize("activation", ["softmax", keras.ops.softmax, layers.Softmax()])
+    def test_activations_over_all_channels(self, activation):
+        """Copies of channels would take a share of the others'."""
+        mixing = layers.Dense(4, activation, name="mixing")
+        model = keras.Sequential([keras.Input((3,)), mixing, layers.Dense(2)])
+        with pytest.raises(ValueError, match="with an activation of each channel by itself"):
+            net2net_wider(model, "mixing", 6)
 
     @pytest.mark.parametrize(
         ("layer_name", "width", "settings", "message"),

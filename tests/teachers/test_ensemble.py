@@ -147,7 +147,7 @@ def test_the_confidence_of_a_teacher_that_rules_classes_out():
 
 
 def test_a_teacher_of_weight_0_counts_for_nothing_however_sure():
-    logits = [np.array([[1.0, 0.0]]), np.array([[0.0, 50.0]])]
+    logits = [np.array([[2.0, 1.0]]), np.array([[0.0, 50.0]])]
     ensemble = Ensemble([constant(z) for z in logits], weights=[1, 0], confidence=10.0)
     expected = scipy.special.log_softmax(logits[0], -1)
     np.testing.assert_allclose(ensemble(np.zeros((1, 1))), expected, rtol=1e-12)
@@ -167,6 +167,29 @@ def test_a_teacher_that_ends_in_a_softmax():
 def test_teachers_of_different_classes_are_refused():
     with pytest.raises(ValueError, match=r"one shape.*\(2, 3\) from the first, \(2, 4\)"):
         Ensemble([dense(3), dense(4)])(np.ones((2, 4), "float32"))
+
+
+@pytest.mark.parametrize(
+    ("activation", "message"),
+    [("sigmoid", r"teachers\[1\] must give logits.*a sigmoid"), ("relu", r"another activation")],
+)
+def test_teachers_without_logits(activation, message):
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, activation)])
+    with pytest.raises(ValueError, match=message):
+        Ensemble([dense(3), model])(np.ones((2, 4), "float32"))
+
+
+def test_probabilities_of_a_function():
+    """Taken for logits they would make every mixture flat, and nothing behind would see it."""
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, "softmax")])
+    x = np.random.default_rng(0).normal(size=(6, 4)).astype("float32")
+    teacher = Ensemble([dense(3), lambda x: model(x)])
+    distiller = kd.Distiller(dense(3), teacher, alpha=0.0)
+    distiller.compile("sgd")
+    with pytest.raises(ValueError, match=r"teachers\[1\] gives what looks like probabilities"):
+        distiller.fit(x, verbose=0)
+    of_logs = Ensemble([dense(3), lambda x: keras.ops.log(model(x))])
+    assert np.isfinite(of_logs(x)).all()
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import tensorflow as tf
 from keras import layers
 from scipy.special import log_softmax
 
+import keras_distill as kd
 from keras_distill import Distiller
 from keras_distill import Objective
 from keras_distill.losses import FeatureMSE
@@ -168,6 +169,27 @@ def test_saved_and_reloaded_it_goes_on(tmp_path):
             np.testing.assert_allclose(weight, expected_weight, atol=1e-6)
 
 
+def test_a_backup_goes_on_with_new_noise(tmp_path):
+    """The step that it brings back is not known when `fit` begins to make its data."""
+
+    class Stop(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 2:
+                raise KeyboardInterrupt
+
+    models = [data_free() for _ in range(3)]
+    for model in models[1:]:
+        model.generator.set_weights(models[0].generator.get_weights())
+        model.distiller.student.set_weights(models[0].distiller.student.get_weights())
+    whole, killed, resumed = models
+    fit(whole, epochs=4)
+    with pytest.raises(KeyboardInterrupt):
+        fit(killed, epochs=4, callbacks=[kd.BackupAndRestore(tmp_path), Stop()])
+    fit(resumed, epochs=4, callbacks=[kd.BackupAndRestore(tmp_path)])
+    for weight, expected in zip(resumed.get_weights(), whole.get_weights()):
+        np.testing.assert_allclose(weight, expected, atol=1e-6)
+
+
 @pytest.mark.long
 def test_seeds_decide():
     """Else no result could be found again."""
@@ -296,6 +318,12 @@ def test_bad_calls():
         model.compile("adam", loss="mse")
     with pytest.raises(ValueError, match="names no layer"):
         fit(data_free(features="no_layer"))
+    labels_only = Distiller(dense(5, 3), dense(5, 3), alpha=1.0)
+    labels_only.compile("adam", "mse")
+    nothing = DataFree(labels_only, dense(4, 5))
+    nothing.compile("adam")
+    with pytest.raises(ValueError, match="There is nothing to learn from: noise has no labels"):
+        fit(nothing)
     uncompiled = DataFree(Distiller(dense(5, 3), dense(5, 3), alpha=0.0), dense(4, 5))
     uncompiled.compile("adam")
     with pytest.raises(ValueError, match="The distiller must be compiled"):

@@ -1,7 +1,10 @@
 """Rocket launching: the paper's loss, and the gradient block."""
 
+import keras
 import linear
 import numpy as np
+
+from keras_distill.teaching import RocketLaunching
 
 
 def test_value_and_gradient():
@@ -58,3 +61,19 @@ def test_no_trunk():
     history, _ = linear.step(whole, run_eagerly=True)
     assert history["light_soft_loss"] > 0
     assert whole.student() is whole.models["light"]
+
+
+def test_a_loss_of_keras_gives_the_booster_no_gradient():
+    """Keras's losses give y_true a gradient: the booster would learn from the light net."""
+    first = linear.rocket_launching()
+    parts = [*first.models.values(), first.trunk]
+    weights, gradients = [part.get_weights() for part in parts], []
+    for weight in (0.0, 100.0):
+        for part, values in zip(parts, weights):
+            part.set_weights(values)
+        loss = keras.losses.MeanSquaredError()
+        model = RocketLaunching(*parts, soft_loss=loss, weight=weight)
+        _, found = linear.step(model, run_eagerly=True)
+        gradients.append([found[v.path] for v in model.models["booster"].trainable_variables])
+    for without, with_lesson in zip(*gradients):
+        np.testing.assert_allclose(with_lesson, without, atol=1e-6)

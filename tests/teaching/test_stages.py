@@ -139,6 +139,25 @@ class TestFitStages:
         fit_stages(unweighted, teacher, two_stages(unweighted)[:1], x, verbose=0, shuffle=False)
         assert np.abs(unweighted.get_weights()[0] - students[0].get_weights()[0]).max() > 1e-4
 
+    def test_weights_without_labels_on_two_devices(self, teacher, two_devices):
+        """Batches of several devices carry no None."""
+        weights = RNG.uniform(size=24).astype("float32")
+        data = tf.data.Dataset.from_tensor_slices((X, Y, weights)).batch(8)
+        found = []
+        for strategy in (tf.distribute.get_strategy(), two_devices):
+            keras.utils.set_random_seed(2)
+            with strategy.scope():
+                student = keras.Sequential([keras.Input((5,)), layers.Dense(3, name="logits")])
+                model = keras.models.clone_model(teacher)
+            model.set_weights(teacher.get_weights())
+            objectives = [kd.Objective(kd.losses.FeatureMSE(), "logits", "logits", name="hint")]
+            optimizer = keras.optimizers.SGD(0.1)
+            stages = [Stage("a", epochs=1, optimizer=optimizer, alpha=1.0, objectives=objectives)]
+            fit_stages(student, model, stages, data, verbose=0, shuffle=False)
+            found.append(student.get_weights())
+        for one, two in zip(*found):
+            np.testing.assert_allclose(one, two, atol=1e-5)
+
     def test_stages_used_again_start_anew(self, teacher):
         """An optimizer carries no step and no moment from one student to the next."""
         students = [network(2) for _ in range(2)]
@@ -171,6 +190,25 @@ def unbroken(teacher):
 
 
 class TestResuming:
+    def test_histories_and_callbacks_are_those_without_a_folder(self, teacher, tmp_path):
+        """Values for each class, and what a callback adds to the log."""
+        histories = []
+        for folder in (None, tmp_path / "run"):
+            student = network(2)
+            f1 = keras.metrics.F1Score(average=None)
+            loss = keras.losses.CategoricalCrossentropy(from_logits=True)
+            stages = [Stage("all", epochs=2, loss=loss, metrics=[f1], alpha=0.5)]
+            schedule = keras.callbacks.LearningRateScheduler(lambda epoch: 0.1 / (epoch + 1))
+            labels, how = np.eye(3)[Y], {"callbacks": schedule, **FIT}
+            history = fit_stages(student, teacher, stages, X, labels, folder=folder, **how)
+            histories.append(history["all"])
+        without, with_folder = histories
+        assert list(with_folder) == list(without)
+        for name, values in without.items():
+            np.testing.assert_allclose(with_folder[name], np.array(values), rtol=1e-5)
+        assert np.shape(with_folder["f1_score"]) == (2, 3)
+        np.testing.assert_allclose(with_folder["learning_rate"], [0.1, 0.05], rtol=1e-6)
+
     # Inside the first stage, and between the stages.
     @pytest.mark.parametrize("killed", [2, 3])
     @pytest.mark.long

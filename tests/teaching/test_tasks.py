@@ -348,3 +348,33 @@ def test_bad_tasks(function, score, message):
 def test_bad_arguments(arguments, message):
     with pytest.raises(ValueError, match=message):
         mix_tasks(**{"tasks": DATA, "batch_size": 8, **arguments})
+
+
+@pytest.mark.parametrize("first", ["topic", "score"])
+def test_probabilities_of_a_teacher_whose_task_comes_later(first):
+    """Where the first batch has none of its examples, its values tell nothing: its layers do."""
+    logits = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
+    number = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    softmax = keras.Sequential([logits, keras.layers.Softmax()])
+    data = join_tasks({first: DATA[first], **DATA}, 8)
+    pupil, found = student("topic", "score"), []
+    for teacher in (logits, softmax):
+        taught = kd.teachers.TaskTeachers({"topic": teacher, "score": number})
+        distiller = kd.Distiller(pupil, taught, alpha=0.0, soft_loss=SOFT)
+        distiller.compile(keras.optimizers.SGD(0.0))
+        found.append(distiller.fit(data, shuffle=False, verbose=0).history["soft_loss"])
+    np.testing.assert_allclose(*found, rtol=1e-5)
+    opaque = kd.teachers.TaskTeachers({"topic": lambda x: softmax(x), "score": number})
+    assert taught.output_domains == ["logits", "softmax"]
+    assert opaque.output_domains == ["logits", None]
+
+
+def test_data_that_lack_a_head():
+    """Keras would name neither the head nor the remedy."""
+    distiller = kd.Distiller(student("topic", "score"), teachers(), alpha=0.5, soft_loss=SOFT)
+    distiller.compile("sgd", HARD)
+    one_task = mix_tasks({"topic": DATA["topic"]}, 8)
+    with pytest.raises(ValueError, match=r"y lacks the labels of \['score'\].*Received: y of \['t"):
+        distiller.fit(one_task, shuffle=False, verbose=0)
+    distiller.compile("sgd", {"topic": CROSS_ENTROPY})
+    distiller.fit(one_task, shuffle=False, verbose=0)
