@@ -168,10 +168,11 @@ def graphs(task):
 STAGES = (1, 2, 3)
 TEACHER_WIDTHS, STUDENT_WIDTHS = (64, 128, 256), (16, 32, 64)
 
-# For each method the Distiller's arguments. Weights of RepDistiller's scripts where it has them
-# (KD, FitNets, AT, SP, CC, VID, RKD, PKT, NST, CRD), else of the papers' code (DKD, OFD, FT, MGD),
-# else 1, and for the gradient norm 0.01; AT, Sobolev training and the gradient norm with a smaller
-# one as well, for these were too large.
+# For each method the Distiller's arguments. Weights of RepDistiller's scripts where it has the same
+# loss (KD, FitNets, AT, SP, VID, RKD, PKT, NST, CRD), else of the papers' code (DKD, OFD, FT, MGD)
+# or, for CC, of Knowledge-Distillation-Zoo, else 1, and for the gradient norm 0.01. AT, Sobolev
+# training and the gradient norm have a smaller one as well, for these were too large; CC that of
+# RepDistiller, whose loss of that name is another.
 METHODS = {
     "alone": lambda task: {"alpha": 1.0},
     "soft targets (KD)": soft(losses.SoftTargetKL, 0.1),
@@ -234,7 +235,8 @@ METHODS = {
         lambda task: [hint(losses.RKDAngle(), "pooled", 50.0)],
     ),
     "SP": with_labels(lambda task: [hint(losses.SimilarityPreserving(), "block_3", 3000.0)]),
-    "CC": pooled(lambda task: losses.CorrelationCongruence(), 0.02),
+    "CC": pooled(lambda task: losses.CorrelationCongruence(), 100.0),
+    "CC, weight 0.02": pooled(lambda task: losses.CorrelationCongruence(), 0.02),
     "PKT": pooled(lambda task: losses.ProbabilisticTransfer(), 30000.0 / BATCH_SIZE),
     "IRG": with_labels(graphs),
     "DarkRank, hard": pooled(lambda task: losses.HardDarkRank(), 1.0),

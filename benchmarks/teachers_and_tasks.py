@@ -1,4 +1,4 @@
-"""What several teachers, one teacher for each task, and an annealed alpha gain on real texts.
+"""What several teachers, one for each task, annealing, and how tasks are drawn gain on real texts.
 
     python benchmarks/teachers_and_tasks.py FOLDER_OF_TEXT_DATA
 
@@ -188,7 +188,7 @@ def several_tasks(texts, seed, steps):
         task: (kd.DistillationInputs(x, teacher_outputs=answers[task]), y)
         for task, (x, y) in data.items()
     }
-    soft_loss = kd.losses.SoftTargetKL(2.0)
+    soft_target_kl = kd.losses.SoftTargetKL
     decay = keras.optimizers.schedules.PolynomialDecay
 
     singles = {"labels": {}, "teachers": {}}
@@ -199,22 +199,26 @@ def several_tasks(texts, seed, steps):
         keras.utils.set_random_seed(1000 + seed)
         student = network(heads, 32)
         singles["teachers"][task] = student
-        fit(kd.Distiller(student, alpha=0.1, soft_loss=soft_loss), taught[task], steps)
+        fit(kd.Distiller(student, alpha=0.1, soft_loss=soft_target_kl(2.0)), taught[task], steps)
     yield "a student for each task, from labels", of_single(singles["labels"])
     yield "a student for each task, alpha 0.1", of_single(singles["teachers"])
 
     # The student of all tasks takes as many steps as the students of one together.
     num_steps = steps * len(TASKS)
+    # Alpha, temperature, and the power of its size by which a task is drawn.
     ways = {
-        "one student, from labels": (1.0, 0.75),
-        "one student, alpha 0.1": (0.1, 0.75),
-        "one student, alpha 0.5": (0.5, 0.75),
-        "one student, alpha from 0 to 1": (decay(0.0, num_steps, 1.0), 0.75),
+        "one student, from labels": (1.0, 2.0, 0.75),
+        "one student, alpha 0.1": (0.1, 2.0, 0.75),
+        "one student, alpha 0.5": (0.5, 2.0, 0.75),
+        "one student, alpha from 0 to 1": (decay(0.0, num_steps, 1.0), 2.0, 0.75),
+        "one student, temperature from 4 to 1": (0.5, decay(4.0, num_steps, 1.0), 0.75),
+        "one student, tasks drawn alike": (0.5, 2.0, 0.0),
+        "one student, tasks drawn by size": (0.5, 2.0, 1.0),
     }
-    for name, (alpha, exponent) in ways.items():
+    for name, (alpha, temperature, exponent) in ways.items():
         keras.utils.set_random_seed(1000 + seed)
         student = network(texts.num_classes, 32)
-        distiller = kd.Distiller(student, alpha=alpha, soft_loss=soft_loss)
+        distiller = kd.Distiller(student, alpha=alpha, soft_loss=soft_target_kl(temperature))
         batches = kd.teaching.mix_tasks(taught, BATCH_SIZE, exponent, num_steps, seed)
         fit(distiller, batches, num_steps, loss=dict.fromkeys(TASKS, CROSS_ENTROPY))
         outputs = {

@@ -26,6 +26,7 @@ from keras_distill.schedules import check_number
 from keras_distill.schedules import is_schedule
 from keras_distill.schedules import value_at
 from keras_distill.soft_loss import check_soft_loss
+from keras_distill.soft_loss import heads_with_loss
 from keras_distill.soft_loss import output_pairs
 from keras_distill.soft_loss import temperatures
 from keras_distill.taps import Taps
@@ -81,7 +82,8 @@ class Distiller(keras.Model):
         name: Name of the model.
 
     History: loss, hard_loss, soft_loss, one entry per objective and teacher metric, and the
-    metrics of compile(). Validation has what `student.evaluate` has.
+    metrics of compile(); of several outputs each one's soft loss, such as topic_soft_loss.
+    Validation has what `student.evaluate` has.
 
     Sample weights and Keras masks apply to the soft loss and to the objectives as well.
     If each output has weights of its own, these say nothing about hidden layers, and
@@ -147,7 +149,12 @@ class Distiller(keras.Model):
         self.validate_with_teacher = validate_with_teacher
         self._part_trackers = {
             part: keras.metrics.Mean(name=part)
-            for part in ("hard_loss", "soft_loss", *(o.name for o in self.objectives))
+            for part in (
+                "hard_loss",
+                "soft_loss",
+                *(f"{head}_soft_loss" for head in heads_with_loss(soft_loss, student)),
+                *(o.name for o in self.objectives),
+            )
         }
         self._student_taps = Taps(
             student, [path for objective in self.objectives for path in objective.student_paths]
@@ -287,7 +294,9 @@ class Distiller(keras.Model):
             pairs = self._output_pairs(x.teacher_outputs["output"], y_pred, y, sample_weight)
             if self._has_soft_loss:
                 given = {"example_index": example_index(x), "training": training}
-                parts["soft_loss"] = sum(pair.value(step, **given) for pair in pairs)
+                values = {f"{p.head}_soft_loss": p.value(step, **given) for p in pairs}
+                parts["soft_loss"] = sum(values.values())
+                parts |= {name: v for name, v in values.items() if name in self._part_trackers}
                 terms.append((1 - alpha) * parts["soft_loss"])
             self._update_teacher_metrics(pairs)
         if self.objectives:
@@ -417,6 +426,27 @@ class Distiller(keras.Model):
     def _build_compile_state(self):
         """Builds metrics, losses and optimizer: a step that creates none is traced once."""
         inputs, y, sample_weight = unpack(self._batch_spec)
+        self._check_labels(y)
+        batch = inputs.student, y, sample_weight
+        if first_batch.is_dense(batch):
+            with self.distribute_strategy.scope():
+                self._symbolic_build(data_batch=batch)
+        compiled = self._compile_metrics.metrics if self._compile_metrics is not None else []
+        names = {metric.name for metric in compiled}
+        if clash := names.intersection(metric.name for metric in self.teacher_metrics):
+            raise ValueError(
+                "teacher_metrics must have other names than the metrics of compile(). Received: "
+                f"{sorted(clash)} in both. Give them a name=."
+            )
+
+    def _check_ahead(self, batch):
+        """Checks a batch as `fit` does before its first step, and builds the objectives."""
+        self._batch_spec = first_batch.batch_spec(None, batch)
+        self._check_labels(unpack(batch)[1])
+        self._build_objectives()
+        self._check_train_batch(batch)
+
+    def _check_labels(self, y):
         outputs = getattr(self.student, "output", None)
         if isinstance(y, dict) and isinstance(outputs, dict):
             # Keras names neither what is too much nor what is missing.
@@ -429,17 +459,6 @@ class Distiller(keras.Model):
                     f"Received: y of {sorted(y)}. Give y for all of them, or compile() with a "
                     "loss={...} of the others alone."
                 )
-        batch = inputs.student, y, sample_weight
-        if first_batch.is_dense(batch):
-            with self.distribute_strategy.scope():
-                self._symbolic_build(data_batch=batch)
-        compiled = self._compile_metrics.metrics if self._compile_metrics is not None else []
-        names = {metric.name for metric in compiled}
-        if clash := names.intersection(metric.name for metric in self.teacher_metrics):
-            raise ValueError(
-                "teacher_metrics must have other names than the metrics of compile(). Received: "
-                f"{sorted(clash)} in both. Give them a name=."
-            )
 
     def _check_train_batch(self, batch):
         _, y, _ = unpack(first_batch.local_batch(batch, self.distribute_strategy))

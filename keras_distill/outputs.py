@@ -8,6 +8,21 @@ def whole_output(outputs):
     return outputs["output"] if isinstance(outputs, dict) and "output" in outputs else outputs
 
 
+def output_heads(outputs, output_names=None):
+    """Names of a model's outputs, as Keras's history has them, in the flattened order.
+
+    Args:
+        outputs: The model's outputs: a tensor, or nested dicts, lists, tuples.
+        output_names: Names of the outputs that are in a list, or None.
+    """
+    heads = []
+    for path, _ in keras.tree.flatten_with_path(outputs):
+        if path and isinstance(outputs, (list, tuple)) and output_names:
+            path = (output_names[path[0]], *path[1:])
+        heads.append("_".join(map(str, path)))
+    return heads
+
+
 def per_output(name, setting, outputs, output_names=None):
     """Spreads a setting over the outputs of a model.
 

@@ -11,6 +11,7 @@ from keras_distill.losses.base import DistillationLoss
 from keras_distill.losses.outputs import OutputLoss
 from keras_distill.losses.outputs import TemperatureLoss
 from keras_distill.losses.soft_targets import SoftTargetKL
+from keras_distill.outputs import output_heads
 from keras_distill.outputs import per_output
 from keras_distill.outputs import teacher_like_student
 from keras_distill.schedules import POSITIVE
@@ -38,6 +39,16 @@ def temperatures(soft_loss):
     return [("temperature", loss.temperature, POSITIVE) for loss in losses]
 
 
+def heads_with_loss(soft_loss, student):
+    """Names of those of several outputs that have a soft loss; none without a graph."""
+    outputs = getattr(student, "output", None)
+    if not isinstance(outputs, (dict, list, tuple)):
+        return []
+    heads = output_heads(outputs, getattr(student, "output_names", None))
+    left_out = isinstance(soft_loss, dict)
+    return [head for head in heads if not left_out or soft_loss.get(head) is not None]
+
+
 class OutputPair(NamedTuple):
     """One output of the student, the teacher's for it, and the loss between them."""
 
@@ -49,6 +60,7 @@ class OutputPair(NamedTuple):
     student_domain: str | None
     sample_weight: Any
     labels: Any = None
+    head: str = ""
 
     def value(self, step, **given):
         """The reduced loss at an optimizer step; what else of the batch is given goes to it."""
@@ -139,5 +151,6 @@ def output_pairs(loss, models, outputs, sample_weight=None, output_names=None, l
         student_domains or [None] * len(paths),
         per_output("sample_weight", sample_weight, student, output_names),
         per_output("y", labels, student, output_names),
+        output_heads(student, output_names),
     )
     return [pair for pair in pairs if pair.loss is not None]

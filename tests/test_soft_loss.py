@@ -63,12 +63,10 @@ class TestOutputPairs:
             model_of({"a": "linear", "b": "relu"}),
             weights,
         )
-        assert first == OutputPair(
-            "output[a]", losses["a"], teacher["a"], student["a"], "softmax", "logits", weights["a"]
-        )
-        assert second == OutputPair(
-            "output[b]", losses["b"], teacher["b"], student["b"], "sigmoid", "other", weights["b"]
-        )
+        a = ("softmax", "logits", weights["a"], None, "a")
+        b = ("sigmoid", "other", weights["b"], None, "b")
+        assert first == OutputPair("output[a]", losses["a"], teacher["a"], student["a"], *a)
+        assert second == OutputPair("output[b]", losses["b"], teacher["b"], student["b"], *b)
 
     def test_outputs_without_a_loss(self):
         """Left out, with the domains of the others still their own."""
@@ -103,8 +101,9 @@ class TestOutputPairs:
             {"second": 2.0},
             ["first", "second"],
         )
+        rest = ("softmax", "logits", 2.0, None, "second")
         assert pair == OutputPair(
-            "output[1]", losses["second"], teacher["second"], student[1], "softmax", "logits", 2.0
+            "output[1]", losses["second"], teacher["second"], student[1], *rest
         )
 
     def test_nested_names(self):

@@ -135,7 +135,8 @@ class FeatureOverhaul(DistillationLoss):
 
     Reference: Heo et al. 2019, A Comprehensive Overhaul of Feature Distillation,
     https://arxiv.org/abs/1904.01866, section 3. Deviation: the paper has the sum over features;
-    the mean keeps the weight of an objective independent of the layer's width.
+    the mean keeps the weight of an objective independent of the layer's width. The authors' code
+    halves the weight with each layer further from the last; give the objectives such weights.
     """
 
     def __init__(

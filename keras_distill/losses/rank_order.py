@@ -167,7 +167,8 @@ class SoftDarkRank(RankLoss):
     the paper has one query for a batch, and all other examples of it in the list; here each
     example is the query, with a short list of its neighbours, since the orders of n examples
     are n! many. The features are divided by their lengths here, as the paper's networks do
-    themselves.
+    themselves. The divergence is from the teacher's orders to the student's, as in the authors'
+    code.
     """
 
     default_name = "soft_dark_rank"

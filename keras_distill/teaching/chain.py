@@ -37,7 +37,8 @@ def fit_chain(students, teacher, stages, x, y=None, *, folder=None, **fit):
         returns for each.
 
     Raises:
-        ValueError: If an argument does not fit, before anything is trained.
+        ValueError: If an argument does not fit, before anything is trained; if the first batch
+            does not fit a student's stages, before this student is trained.
 
     Example:
 

@@ -42,7 +42,9 @@ def generate_targets(teacher, prompts, *, max_length=None, sampler="greedy", bat
     ```
 
     Reference: Kim & Rush 2016, https://arxiv.org/abs/1606.07947, section 3.2. Deviations: the
-    paper translates, so a prompt is the whole source sentence; it searches with 5 beams.
+    paper translates, so a prompt is the whole source sentence, of which no loss is taken; here the
+    student learns to write the prompts, too, as KerasHub's preprocessor gives all tokens weight 1.
+    The paper searches with 5 beams.
     """
     if not hasattr(teacher, "generate") or getattr(teacher, "preprocessor", None) is None:
         raise ValueError(

@@ -15,6 +15,7 @@ from keras_distill.distiller import Distiller
 from keras_distill.run_folder import RunFolder
 from keras_distill.store.identity import describe_config
 from keras_distill.store.identity import identify_teacher
+from keras_distill.teaching.rehearsal import rehearse
 
 
 class Stage:
@@ -75,6 +76,12 @@ class Stage:
             }.items()
         }
 
+    @property
+    def validates(self):
+        """Whether there is anything that validation could measure."""
+        measures = self.loss, self.metrics, self.distiller.get("validate_with_teacher")
+        return any(measure not in (None, False, [], ()) for measure in measures)
+
     def describe(self, student):
         """Dict of what the stage's result depends on, as JSON has it."""
         layers = _layers_of(student)
@@ -113,15 +120,17 @@ def fit_stages(student, teacher, stages, x, y=None, *, folder=None, seed=None, *
         seed: Integer, the seed of the random numbers in the first stage (those of new
             projectors, for instance), plus 1 in each later one, so that a run that goes on
             in a later stage gets the same ones. None: none is set.
-        **fit: More arguments of every `fit`, but not epochs.
+        **fit: More arguments of every `fit`, but not epochs. A stage with neither a loss nor
+            metrics validates with `validate_with_teacher=True` alone.
 
     Returns:
         Dict from the stages' names to their histories: dicts from a name to a list with a
         value per epoch, also those of earlier calls in the folder.
 
     Raises:
-        ValueError: If an argument does not fit, or the folder is that of another run, before
-            anything is trained; at the first batch of a stage, if that does not fit.
+        ValueError: If an argument does not fit, or the folder is that of another run, or the
+            first batch does not fit each stage, before anything is trained. Where the data is a
+            generator, whose batches come once, a stage's first batch is checked when it begins.
 
     Example:
 
@@ -146,8 +155,13 @@ def fit_stages(student, teacher, stages, x, y=None, *, folder=None, seed=None, *
     histories = {}
     strategy = getattr(student, "distribute_strategy", tf.distribute.get_strategy())
     with strategy.scope(), contextlib.ExitStack() as run:
-        # Of all stages, so that a wrong one shows before the first is trained.
         distillers = [Distiller(student, teacher, **stage.distiller) for stage in stages]
+        # All of them, so that a wrong one shows before the first is trained.
+        for number, (stage, distiller) in enumerate(zip(stages, distillers)):
+            if seed is not None:
+                keras.utils.set_random_seed(seed + number)
+            stage.compile(distiller)
+            rehearse(distiller, stage.epochs, *_data_of(stage, x, y), fit)
         if folder is not None:
             settings = _settings(student, teacher, stages)
             folder = RunFolder("folder", pathlib.Path(folder), "training", settings)
@@ -155,10 +169,11 @@ def fit_stages(student, teacher, stages, x, y=None, *, folder=None, seed=None, *
         for number, (stage, distiller) in enumerate(zip(stages, distillers)):
             if seed is not None:
                 keras.utils.set_random_seed(seed + number)
-            data = (x, y) if stage.loss is not None else _without_labels(x, y)
-            stage.compile(distiller)
+            data = _data_of(stage, x, y)
             with _frozen(stage.frozen):
                 how = {"epochs": stage.epochs, **fit}
+                if not stage.validates:
+                    how = {key: how[key] for key in how if not key.startswith("validation_")}
                 if folder is None:
                     history = distiller.fit(*data, **how).history
                 else:
@@ -244,6 +259,10 @@ def _frozen(layers):
         # A layer sets those inside it, which come after it.
         for part, trainable in before:
             part.trainable = trainable
+
+
+def _data_of(stage, x, y):
+    return (x, y) if stage.loss is not None else _without_labels(x, y)
 
 
 def _without_labels(x, y):

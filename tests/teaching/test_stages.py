@@ -54,6 +54,23 @@ def two_stages(student, **changed):
     ]
 
 
+def objective(teacher, student):
+    return kd.Objective(kd.losses.FeatureMSE(), teacher, student, name="late")
+
+
+# The values of a batch contradict it.
+MISLEADING = kd.losses.SoftTargetKL(student_from_logits=False)
+TO_TWO = keras.optimizers.schedules.PolynomialDecay(0.0, 20, 2.0)
+
+
+class Batches(keras.utils.PyDataset):
+    def __len__(self):
+        return 3
+
+    def __getitem__(self, index):
+        return X[8 * index : 8 * (index + 1)], Y[8 * index : 8 * (index + 1)]
+
+
 @pytest.fixture(scope="module")
 def teacher():
     return network(1, width=6)
@@ -348,6 +365,46 @@ class TestBadInput:
             fit_stages(student, teacher, stages, X, Y, **FIT)
         for one, two in zip(before, student.get_weights()):
             np.testing.assert_array_equal(one, two)
+
+    @pytest.mark.parametrize(
+        ("second", "text"),
+        [
+            ({"alpha": 1.0}, r"There is nothing to learn from|compile\(\) got no loss"),
+            ({"soft_loss": MISLEADING}, "is declared to be probabilities"),
+            ({"objectives": [objective("logits", "nowhere")]}, "nowhere"),
+            ({"objectives": [objective("nowhere", "logits")]}, "nowhere"),
+            ({"objectives": [objective("hint", "logits")]}, "must be equal"),
+            ({"alpha": TO_TWO}, "alpha must be a number from 0 to 1 at every step.*at step"),
+        ],
+    )
+    @pytest.mark.parametrize("kind", ["arrays", "dataset", "PyDataset"])
+    def test_data_and_a_later_stage(self, teacher, second, text, kind, tmp_path):
+        """Hours of a first stage are not spent for a second that cannot begin."""
+        student = network(2)
+        before = student.get_weights()
+        stages = [
+            Stage("a", epochs=1, alpha=0.0),
+            Stage("b", **{"epochs": 9, "alpha": 0.0, **second}),
+        ]
+        data = {"x": X, "y": Y, **FIT}
+        if kind == "dataset":
+            x = tf.data.Dataset.from_tensor_slices((X, Y)).batch(8)
+            data = {"x": x, "shuffle": False, "verbose": 0}
+        elif kind == "PyDataset":
+            data = {"x": Batches(), "shuffle": False, "verbose": 0}
+        with pytest.raises(ValueError, match=text):
+            fit_stages(student, teacher, stages, **data, folder=tmp_path / "run")
+        for one, two in zip(before, student.get_weights()):
+            np.testing.assert_array_equal(one, two)
+        assert not (tmp_path / "run").exists()
+
+    def test_validation_of_a_stage_without_labels(self, teacher):
+        """It has nothing to measure; the stage behind it has."""
+        student = network(2)
+        stages = two_stages(student)
+        histories = fit_stages(student, teacher, stages, X, Y, validation_data=(X, Y), **FIT)
+        assert not any(name.startswith("val_") for name in histories["hint"])
+        assert len(histories["outputs"]["val_loss"]) == 2
 
     @pytest.mark.parametrize(
         ("arguments", "text"),

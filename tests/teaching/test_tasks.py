@@ -378,3 +378,25 @@ def test_data_that_lack_a_head():
         distiller.fit(one_task, shuffle=False, verbose=0)
     distiller.compile("sgd", {"topic": CROSS_ENTROPY})
     distiller.fit(one_task, shuffle=False, verbose=0)
+
+
+def test_each_head_has_its_own_soft_loss():
+    """Of one sum nobody could see which task is not learnt."""
+    distiller = kd.Distiller(student("topic", "score"), teachers(), alpha=0.0, soft_loss=SOFT)
+    distiller.compile(keras.optimizers.SGD(0.0))
+    history = distiller.fit(join_tasks(DATA, 80), shuffle=False, verbose=0).history
+    parts = [history["topic_soft_loss"], history["score_soft_loss"]]
+    np.testing.assert_allclose(np.sum(parts, axis=0), history["soft_loss"], rtol=1e-5)
+    x, weights = np.concatenate([X["topic"], X["score"]]), np.arange(80) < 64
+    taught, learnt = (model(x)["topic"] for model in (distiller.teacher, distiller.student))
+    expected = kd.losses.SoftTargetKL(2.0)(taught, learnt, weights.astype("float32"))
+    np.testing.assert_allclose(history["topic_soft_loss"], expected, rtol=1e-5)
+
+
+def test_heads_without_a_soft_loss_have_none_in_the_history():
+    soft = {"topic": kd.losses.SoftTargetKL(2.0)}
+    distiller = kd.Distiller(student("topic", "score"), teachers(), alpha=0.5, soft_loss=soft)
+    distiller.compile("sgd", HARD)
+    history = distiller.fit(join_tasks(DATA, 8), shuffle=False, verbose=0).history
+    assert "topic_soft_loss" in history
+    assert "score_soft_loss" not in history
