@@ -1,11 +1,11 @@
 """Net2Net: a wider or deeper network that starts with the function of the one it grew from."""
 
-import math
-
 import keras
 import numpy as np
 
 from keras_distill.arguments import check_integers
+from keras_distill.arguments import check_not_negative
+from keras_distill.arguments import is_integer
 from keras_distill.students.rebuilding import as_functional
 from keras_distill.students.rebuilding import copied
 from keras_distill.students.rebuilding import rebuild
@@ -72,8 +72,7 @@ def net2net_wider(model, layer_name, width, *, noise=0.0, seed=None):
         raise ValueError(
             f"width must be more than the {num_channels} of {layer_name!r}. Received: {width=}"
         )
-    if not (0 <= noise < math.inf):
-        raise ValueError(f"noise must be a number of 0 or more. Received: {noise=}")
+    check_not_negative(noise=noise)
     rng = np.random.default_rng(seed)
     copies = rng.integers(0, num_channels, width - num_channels)
     widening = Widening(layer, np.concatenate([np.arange(num_channels), copies]))
@@ -144,7 +143,12 @@ def net2net_deeper(model, layer_name, *, kernel_size=None, normalization_data=No
         size = ()
     else:
         size = kernel_size if kernel_size is not None else getattr(layer, "kernel_size", 3)
-        size = (size,) * (rank - 2) if isinstance(size, int) else tuple(size)
+        size = (size,) * (rank - 2) if is_integer(size) else tuple(size)
+        if len(size) != rank - 2:
+            raise ValueError(
+                f"kernel_size must be an integer, or one for each of {rank - 2} axes. Received: "
+                f"kernel_size={kernel_size!r}"
+            )
         check_integers(**{f"kernel_size[{axis}]": value for axis, value in enumerate(size)})
         convolution = CONVOLUTIONS[rank - 3]
         inserted = [convolution(width, size, padding="same", name=name)]

@@ -6,6 +6,7 @@ import itertools
 import keras
 
 from keras_distill.arguments import check_integers
+from keras_distill.arguments import is_integer
 
 _NORMALIZED = 4  # Weights of a channel's BatchNormalization.
 
@@ -67,7 +68,8 @@ def plain_cnn(
     normalization and ReLU in place of maxout; a mean over the image in place of dense layers.
     """
     check_integers(num_classes=num_classes, depth=depth, num_stages=num_stages)
-    if len(input_shape) != 3 or min(input_shape[:2]) < 2**num_stages or num_stages > depth:
+    is_known = len(input_shape) == 3 and all(map(is_integer, input_shape))
+    if not is_known or min(input_shape[:2]) < 2**num_stages or num_stages > depth:
         raise ValueError(
             f"input_shape must be (height, width, channels), of {2**num_stages} pixels or more for "
             f"{num_stages} stages, and depth at least their number. Received: "

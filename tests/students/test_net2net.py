@@ -212,7 +212,8 @@ class TestCannotBeWidened:
             ("first", 6, {}, "is not grouped, in channels_last"),
             ("hidden", 4, {}, "width must be more than the 4 of 'hidden'"),
             ("hidden", 4.5, {}, "width must be an integer"),
-            ("hidden", 6, {"noise": -1.0}, "noise must be a number of 0 or more"),
+            ("hidden", 6, {"noise": -1.0}, "noise must be a finite number >= 0"),
+            ("hidden", 6, {"noise": "a"}, "noise must be a finite number >= 0"),
         ],
     )
     def test_arguments(self, layer_name, width, settings, message):
@@ -302,6 +303,8 @@ class TestDeeper:
             ("nowhere", {}, "layer_name must name a layer of the model"),
             ("hidden", {"name": "last"}, "name must be a new one"),
             ("image", {"kernel_size": 0}, r"kernel_size\[0\] must be an integer"),
+            ("image", {"kernel_size": np.int64(0)}, r"kernel_size\[0\] must be an integer"),
+            ("image", {"kernel_size": (3, 3)}, r"or one for each of 1 axes. Received.*\(3, 3\)"),
         ],
     )
     def test_bad(self, layer_name, settings, message):

@@ -72,6 +72,7 @@ def test_deep_ones_learn(student, scale):
         ({"depth": 1}, "depth at least their number"),
         ({"num_stages": 4}, "of 16 pixels or more for 4 stages"),
         ({"input_shape": (8, 8)}, r"input_shape must be \(height"),
+        ({"input_shape": (None, None, 3)}, r"input_shape must be .*None, None, 3"),
     ],
 )
 def test_bad_cnn(settings, message):
