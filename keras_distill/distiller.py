@@ -17,7 +17,7 @@ from keras_distill.losses.soft_targets import SoftTargetKL
 from keras_distill.multi_worker import check_num_batches
 from keras_distill.multi_worker import reducible
 from keras_distill.objective import check_objectives
-from keras_distill.outputs import per_output
+from keras_distill.outputs import check_labels
 from keras_distill.schedule_check import ScheduleCheck
 from keras_distill.schedule_check import checked_fit
 from keras_distill.schedules import FRACTION
@@ -426,7 +426,7 @@ class Distiller(keras.Model):
     def _build_compile_state(self):
         """Builds metrics, losses and optimizer: a step that creates none is traced once."""
         inputs, y, sample_weight = unpack(self._batch_spec)
-        self._check_labels(y)
+        check_labels(y, self.loss, getattr(self.student, "output", None))
         batch = inputs.student, y, sample_weight
         if first_batch.is_dense(batch):
             with self.distribute_strategy.scope():
@@ -442,23 +442,9 @@ class Distiller(keras.Model):
     def _check_ahead(self, batch):
         """Checks a batch as `fit` does before its first step, and builds the objectives."""
         self._batch_spec = first_batch.batch_spec(None, batch)
-        self._check_labels(unpack(batch)[1])
+        check_labels(unpack(batch)[1], self.loss, getattr(self.student, "output", None))
         self._build_objectives()
         self._check_train_batch(batch)
-
-    def _check_labels(self, y):
-        outputs = getattr(self.student, "output", None)
-        if isinstance(y, dict) and isinstance(outputs, dict):
-            # Keras names neither what is too much nor what is missing.
-            per_output("y", y, outputs)
-            losses = per_output("loss", self.loss, outputs)
-            with_loss = {name for name, loss in zip(sorted(outputs), losses) if loss is not None}
-            if missing := sorted(with_loss - set(y)):
-                raise ValueError(
-                    f"y lacks the labels of {missing}, outputs for which compile() has a loss. "
-                    f"Received: y of {sorted(y)}. Give y for all of them, or compile() with a "
-                    "loss={...} of the others alone."
-                )
 
     def _check_train_batch(self, batch):
         _, y, _ = unpack(first_batch.local_batch(batch, self.distribute_strategy))

@@ -122,3 +122,24 @@ def _has_all(outputs, keys):
         return all(key in outputs for key in keys)
     # Indices: a list has no names by which to find the outputs of a student's dict.
     return isinstance(outputs, (list, tuple)) and list(keys) == list(range(len(outputs)))
+
+
+def check_labels(y, loss, outputs):
+    """Raises `ValueError` if a dict of labels has too many for a dict of outputs, or too few.
+
+    Args:
+        y: The labels.
+        loss: That of compile(): one for all outputs, or a dict of those that have one, or None.
+        outputs: The student's outputs.
+    """
+    if not (isinstance(y, dict) and isinstance(outputs, dict)):
+        return
+    per_output("y", y, outputs)  # Keras names neither what is too much nor what is missing.
+    losses = loss if isinstance(loss, dict) else dict.fromkeys(outputs, loss)
+    with_loss = {name for name in outputs if losses.get(name) is not None}
+    if missing := sorted(with_loss - set(y)):
+        raise ValueError(
+            f"y lacks the labels of {missing}, outputs for which compile() has a loss. Received: "
+            f"y of {sorted(y)}. Give y for all of them, or compile() with a loss={{...}} of the "
+            "others alone."
+        )
