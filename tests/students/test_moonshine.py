@@ -75,6 +75,7 @@ def test_weights_are_new_and_the_teacher_keeps_its_own():
         np.testing.assert_array_equal(before, after)
 
 
+@pytest.mark.long
 def test_it_is_taught_saved_and_exported(tmp_path):
     """Grouped convolutions must have a gradient on CPUs, and an operation of TFLite."""
     teacher = kd.students.plain_cnn((8, 8, 1), 3, depth=2, width=8)

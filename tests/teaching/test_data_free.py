@@ -169,6 +169,7 @@ def test_saved_and_reloaded_it_goes_on(tmp_path):
             np.testing.assert_allclose(weight, expected_weight, atol=1e-6)
 
 
+@pytest.mark.long
 def test_a_backup_goes_on_with_new_noise(tmp_path):
     """The step that it brings back is not known when `fit` begins to make its data."""
 

@@ -156,6 +156,7 @@ class TestFitStages:
         fit_stages(unweighted, teacher, two_stages(unweighted)[:1], x, verbose=0, shuffle=False)
         assert np.abs(unweighted.get_weights()[0] - students[0].get_weights()[0]).max() > 1e-4
 
+    @pytest.mark.long
     def test_weights_without_labels_on_two_devices(self, teacher, two_devices):
         """Batches of several devices carry no None."""
         weights = RNG.uniform(size=24).astype("float32")
@@ -369,7 +370,7 @@ class TestBadInput:
     @pytest.mark.parametrize(
         ("second", "text"),
         [
-            ({"alpha": 1.0}, r"There is nothing to learn from|compile\(\) got no loss"),
+            ({"alpha": 1.0}, "There is nothing to learn from"),
             ({"soft_loss": MISLEADING}, "is declared to be probabilities"),
             ({"objectives": [objective("logits", "nowhere")]}, "nowhere"),
             ({"objectives": [objective("nowhere", "logits")]}, "nowhere"),
@@ -377,26 +378,28 @@ class TestBadInput:
             ({"alpha": TO_TWO}, "alpha must be a number from 0 to 1 at every step.*at step"),
         ],
     )
-    @pytest.mark.parametrize("kind", ["arrays", "dataset", "PyDataset"])
-    def test_data_and_a_later_stage(self, teacher, second, text, kind, tmp_path):
+    def test_data_and_a_later_stage(self, teacher, second, text, tmp_path):
         """Hours of a first stage are not spent for a second that cannot begin."""
+        self.assert_refused(teacher, second, text, tmp_path / "run", x=X, y=Y, **FIT)
+
+    @pytest.mark.parametrize("kind", ["dataset", "PyDataset"])
+    def test_other_data_and_a_later_stage(self, teacher, kind, tmp_path):
+        x = tf.data.Dataset.from_tensor_slices((X, Y)).batch(8) if kind == "dataset" else Batches()
+        how = {"x": x, "shuffle": False, "verbose": 0}
+        self.assert_refused(teacher, {"alpha": TO_TWO}, "alpha must be", tmp_path / "run", **how)
+        nowhere = {"objectives": [objective("nowhere", "logits")]}
+        self.assert_refused(teacher, nowhere, "nowhere", tmp_path / "run", **how)
+
+    def assert_refused(self, teacher, second, text, folder, **how):
         student = network(2)
         before = student.get_weights()
-        stages = [
-            Stage("a", epochs=1, alpha=0.0),
-            Stage("b", **{"epochs": 9, "alpha": 0.0, **second}),
-        ]
-        data = {"x": X, "y": Y, **FIT}
-        if kind == "dataset":
-            x = tf.data.Dataset.from_tensor_slices((X, Y)).batch(8)
-            data = {"x": x, "shuffle": False, "verbose": 0}
-        elif kind == "PyDataset":
-            data = {"x": Batches(), "shuffle": False, "verbose": 0}
+        second = {"epochs": 9, "alpha": 0.0, **second}
+        stages = [Stage("a", epochs=1, alpha=0.0), Stage("b", **second)]
         with pytest.raises(ValueError, match=text):
-            fit_stages(student, teacher, stages, **data, folder=tmp_path / "run")
+            fit_stages(student, teacher, stages, **how, folder=folder)
         for one, two in zip(before, student.get_weights()):
             np.testing.assert_array_equal(one, two)
-        assert not (tmp_path / "run").exists()
+        assert not folder.exists()
 
     def test_validation_of_a_stage_without_labels(self, teacher):
         """It has nothing to measure; the stage behind it has."""
