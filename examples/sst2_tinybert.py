@@ -11,10 +11,8 @@ layers and takes as many steps on the labels.
 Deviations from the paper: attention probabilities are compared, not the scores before the
 softmax; task data only, with no general distillation before; no augmentation.
 
-The figures are of a version in which padding still counted in stage 1.
-
-Measured on the test sentences, 3 seeds: teacher 90.55 %, student 88.41 %, baseline 87.65 %; 70
-minutes on one core beside the teacher's own training. The table is in README.md.
+Measured on the test sentences, 3 seeds: teacher 90.44 %, student 88.56 %, baseline 87.31 %; 140
+minutes on one core, the teacher's training included. The table is in README.md.
 """
 
 import time
