@@ -9,6 +9,7 @@ import tensorflow as tf
 from keras import ops
 
 from keras_distill.arguments import check_integers
+from keras_distill.schedule_check import batches_left
 from keras_distill.schedule_check import num_updates
 from keras_distill.schedules import Range
 from keras_distill.schedules import check_number
@@ -101,7 +102,7 @@ class Pruning(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         if self._masks is None:
-            self._check_schedule(num_updates(self, self.model.optimizer, epoch))
+            self._check_schedule(num_updates(self.model.optimizer, batches_left(self, epoch)))
 
     def on_train_batch_begin(self, batch, logs=None):
         # Not at the start of the training: a callback that restores weights may come later.

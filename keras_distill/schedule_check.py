@@ -45,7 +45,8 @@ class ScheduleCheck(keras.callbacks.Callback):
         # Not at the start of the training: a callback that restores weights may come later.
         if not self._is_checked:
             first = step_of(self._trained.optimizer)
-            self._check(first, first + num_updates(self, self._trained.optimizer, epoch) - 1)
+            num_batches = batches_left(self, epoch)
+            self._check(first, first + num_updates(self._trained.optimizer, num_batches) - 1)
             self._is_checked = True
 
     def on_epoch_end(self, epoch, logs=None):
@@ -58,11 +59,12 @@ class ScheduleCheck(keras.callbacks.Callback):
             check_schedule(*setting, first, last)
 
 
-def num_updates(callback, optimizer, epoch):
-    """How often a callback will see `optimizer` change the weights, from the start of an epoch on.
+def batches_left(callback, epoch):
+    """How many batches a callback will see from an epoch on; 0 where the data does not say it."""
+    return (callback.params.get("steps") or 0) * (callback.params["epochs"] - epoch)
 
-    0 where the data does not say how many batches it has.
-    """
-    num_batches = (callback.params.get("steps") or 0) * (callback.params["epochs"] - epoch)
+
+def num_updates(optimizer, num_batches):
+    """How often an optimizer changes the weights in so many batches."""
     optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # Of a LossScaleOptimizer.
     return -(-num_batches // (optimizer.gradient_accumulation_steps or 1))

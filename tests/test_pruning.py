@@ -328,7 +328,7 @@ class TestBad:
         student.fit(x, y, batch_size=16, epochs=2, verbose=0, callbacks=[kd.Pruning(schedule)])
 
     def test_a_schedule_that_goes_on(self):
-        """What is left counts: 16 steps are behind when the last epoch begins."""
+        """What is left counts: 12 steps are behind, and 4 to come, when the last epoch begins."""
         student, x, y = student_and_data()
         callbacks = [kd.Pruning(keras.optimizers.schedules.PolynomialDecay(0.0, 16, 0.6))]
         student.fit(x, y, batch_size=16, epochs=3, verbose=0, callbacks=callbacks)
@@ -336,6 +336,7 @@ class TestBad:
         callbacks = [kd.Pruning(rising)]
         fit = {"batch_size": 16, "epochs": 5, "initial_epoch": 4, "verbose": 0}
         student.fit(x, y, **fit, callbacks=callbacks)
+        assert [len(zeros(kernel)) for kernel in kernels(student)] == [40, 20]  # 16 / 24 of them.
 
     def test_accumulated_gradients(self):
         """Optimizers that accumulate have no variable of their step."""

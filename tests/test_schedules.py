@@ -56,7 +56,7 @@ def test_not_finite_whatever_the_condition(value):
 
 def test_a_schedule_is_not_evaluated():
     """Its steps are not known yet."""
-    check_number("alpha", SCHEDULE, Range("nothing", lambda number: False))
+    assert check_number("alpha", SCHEDULE, Range("nothing", lambda number: False)) is None
 
 
 class TestSchedule:
@@ -67,7 +67,7 @@ class TestSchedule:
     @pytest.mark.parametrize(("first", "last"), [(0, 50), (40, 50), (50, 50), (20, 10)])
     def test_within_its_range(self, first, last):
         """Also with no step to come, where the number of steps is unknown."""
-        check_schedule("alpha", self.RISING, FRACTION, first, last)
+        assert check_schedule("alpha", self.RISING, FRACTION, first, last) is None
 
     @pytest.mark.parametrize(("first", "last", "step"), [(0, 51, 51), (0, 99, 51), (60, 60, 60)])
     def test_outside(self, first, last, step):
@@ -106,4 +106,5 @@ class TestSchedule:
             check_schedule("temperature", endless, POSITIVE, 0, 9)
 
     def test_a_number(self):
-        check_schedule("alpha", 0.5, Range("nothing", lambda number: False), 0, 9)
+        nothing = Range("nothing", lambda number: False)
+        assert check_schedule("alpha", 0.5, nothing, 0, 9) is None

@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 
 from keras_distill.masks import keras_mask
+from keras_distill.weights import fit_weights
 
 
 class DistillationLoss(keras.losses.Loss):
@@ -131,10 +132,8 @@ def _with_whole_mask(student, rank):
     mask = keras_mask(student)
     if mask is None or len(mask.shape) >= rank:
         return student
-    for _ in range(rank - len(mask.shape)):
-        mask = keras.ops.expand_dims(mask, -1)
     student = tf.identity(student)
-    student._keras_mask = mask
+    student._keras_mask = fit_weights(mask, rank)
     return student
 
 

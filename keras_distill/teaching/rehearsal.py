@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from keras_distill.schedule_check import num_updates
 from keras_distill.schedules import check_schedule
 
 
@@ -17,10 +18,11 @@ def rehearse(distiller, epochs, x, y, fit):
         fit: Dict of more arguments of `fit`.
     """
     batch, num_batches = _first_batch(x, y, fit)
-    num_batches = fit.get("steps_per_epoch") or num_batches
+    num_batches = epochs * (fit.get("steps_per_epoch") or num_batches)
+    last = num_updates(distiller.optimizer, num_batches) - 1
     for check in distiller._schedule_checks():
         for setting in check.settings:
-            check_schedule(*setting, 0, epochs * num_batches - 1)
+            check_schedule(*setting, 0, last)
     if batch is not None:
         distiller._check_ahead(batch)
 

@@ -79,8 +79,8 @@ class Stage:
     @property
     def validates(self):
         """Whether there is anything that validation could measure."""
-        measures = self.loss, self.metrics, self.distiller.get("validate_with_teacher")
-        return any(measure not in (None, False, [], ()) for measure in measures)
+        with_teacher = self.distiller.get("validate_with_teacher", False)
+        return self.loss is not None or bool(self.metrics) or with_teacher
 
     def describe(self, student):
         """Dict of what the stage's result depends on, as JSON has it."""
@@ -173,7 +173,8 @@ def fit_stages(student, teacher, stages, x, y=None, *, folder=None, seed=None, *
             with _frozen(stage.frozen):
                 how = {"epochs": stage.epochs, **fit}
                 if not stage.validates:
-                    how = {key: how[key] for key in how if not key.startswith("validation_")}
+                    # Never; without a validation_split, its examples would be trained on.
+                    how["validation_freq"] = stage.epochs + 1
                 if folder is None:
                     history = distiller.fit(*data, **how).history
                 else:

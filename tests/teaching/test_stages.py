@@ -409,6 +409,24 @@ class TestBadInput:
         assert not any(name.startswith("val_") for name in histories["hint"])
         assert len(histories["outputs"]["val_loss"]) == 2
 
+    def test_what_is_held_out_is_held_out_in_every_stage(self, teacher):
+        """Trained on in a stage that does not validate, it would measure nothing in the next."""
+        students = [network(2) for _ in range(2)]
+        for student, held_out in zip(students, (0.0, 100.0)):
+            x = X + np.where(np.arange(24) < 16, 0.0, held_out).astype("float32")[:, None]
+            stages = two_stages(student)[:1]
+            fit_stages(student, teacher, stages, x, Y, validation_split=1 / 3, **FIT)
+        assert_equal(*students)
+
+    def test_a_later_stage_that_accumulates_gradients(self, teacher):
+        """It makes half as many steps, so its schedule stays in its range."""
+        optimizer = keras.optimizers.SGD(gradient_accumulation_steps=2)
+        stages = [Stage("a", epochs=13, optimizer=optimizer, alpha=TO_TWO, loss=CROSS_ENTROPY)]
+        fit_stages(network(2), teacher, stages, X[:8], Y[:8], **FIT)
+        stages = [Stage("a", epochs=25, optimizer=optimizer, alpha=TO_TWO, loss=CROSS_ENTROPY)]
+        with pytest.raises(ValueError, match=r"alpha must be .* at step 1"):
+            fit_stages(network(2), teacher, stages, X[:8], Y[:8], **FIT)
+
     @pytest.mark.parametrize(
         ("arguments", "text"),
         [
