@@ -51,8 +51,9 @@ class BoundedRegression(DistillationLoss):
     >>> float(loss(teacher, student))  # The second is better than the teacher.
     0.5
 
-    Reference: Chen et al. 2017, Learning Efficient Object Detection Models with Knowledge
-    Distillation, NeurIPS, eq. 5. Deviations: the paper sums over the four coordinates of a box,
+    Reference: Chen et al. 2017, eq. 5 of
+    https://papers.nips.cc/paper/6676-learning-efficient-object-detection-models-with-knowledge-distillation
+    Deviations: the paper sums over the four coordinates of a box,
     here the mean, so a margin is a fourth of the paper's; the smooth L1 loss that it adds is the
     hard loss of the Distiller.
     """

@@ -53,8 +53,9 @@ class ClassWeightedSoftTargets(SoftmaxLoss):
     >>> round(float(loss(np.array([[0.0, 0.0]]), np.array([[0.0, 0.0]]))), 4)
     0.8664
 
-    Reference: Chen et al. 2017, Learning Efficient Object Detection Models with Knowledge
-    Distillation, NeurIPS, eq. 3. Deviation: T and T^2; the paper has T = 1.
+    Reference: Chen et al. 2017, eq. 3 of
+    https://papers.nips.cc/paper/6676-learning-efficient-object-detection-models-with-knowledge-distillation
+    Deviation: T and T^2; the paper has T = 1.
     """
 
     default_name = "class_weighted_soft_targets"

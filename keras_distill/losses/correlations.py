@@ -1,11 +1,14 @@
 """Correlations of two models' probabilities, over the classes and over the examples (DIST)."""
 
+import math
+
 import keras
 import numpy as np
 import tensorflow as tf
 from keras import ops
 
 from keras_distill.arguments import check_not_negative
+from keras_distill.losses.per_example import check_batch_size
 from keras_distill.losses.soft_targets import SoftmaxLoss
 from keras_distill.losses.soft_targets import log_softmax
 
@@ -54,7 +57,8 @@ class DIST(SoftmaxLoss):
 
     Raises:
         ValueError: If an argument is out of range, the shapes differ, or there are fewer
-            than two classes.
+            than two classes, or than two examples while intra_weight is above 0. In a last
+            batch of one, whose size only shows when it runs, the intra term is 0.
 
     Example:
 
@@ -67,12 +71,13 @@ class DIST(SoftmaxLoss):
 
     Reference: Huang et al. 2022, https://arxiv.org/abs/2205.10536, section 4. T^2 is that of
     the authors' code. Deviations: a correlation with probabilities that are all equal counts
-    0, without a gradient, and the intra term of a single example is 0; the authors' code adds
-    1e-8 to the product of the standard deviations, which nearly drops a class that no example
-    makes likely, and here it counts like the others, as in the paper.
+    0, without a gradient; the authors' code adds 1e-8 to the product of the standard
+    deviations, which nearly drops a class that no example makes likely, and here it counts like
+    the others, as in the paper.
     """
 
     default_name = "dist"
+    smallest_batch = 2
     mask = None
 
     def __init__(
@@ -104,6 +109,11 @@ class DIST(SoftmaxLoss):
     def __call__(self, y_true, y_pred, sample_weight=None):
         with_mask = self.with_settings(mask=getattr(y_pred, "_keras_mask", None))
         return super(DIST, with_mask).__call__(y_true, y_pred, sample_weight)
+
+    def check_shapes(self, teacher_shape, student_shape):
+        super().check_shapes(teacher_shape, student_shape)
+        if self.intra_weight and None not in student_shape[:-1]:
+            check_batch_size(self, math.prod(student_shape[:-1]))
 
     def compare(self, teacher, student):
         shape = ops.shape(student)[:-1]

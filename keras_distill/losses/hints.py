@@ -80,7 +80,8 @@ class FeatureCosine(DistillationLoss):
     >>> round(float(loss(np.array([[1.0, 0.0]]), np.array([[3.0, 0.0]]))), 6)
     0.0
 
-    Reference: Sanh et al. 2019, DistilBERT, https://arxiv.org/abs/1910.01108.
+    Reference: Sanh et al. 2019, DistilBERT, https://arxiv.org/abs/1910.01108, between the last
+    hidden states. Deviation: vectors of zeros, see above.
     """
 
     def __init__(self, reduction="sum_over_batch_size", name="feature_cosine", dtype=None):

@@ -37,11 +37,17 @@ def check_examples(loss, teacher_shape, student_shape):
             f"{type(loss).__name__} compares features of the same examples, at least two axes with "
             f"the batch first. Received: teacher {teacher_shape}, student {student_shape}."
         )
+    for size in known:
+        check_batch_size(loss, size)
+
+
+def check_batch_size(loss, size):
+    """Raises `ValueError` unless a loss between examples has enough of them."""
     # A replica may get an empty batch, which counts 0.
-    if any(0 < size < loss.smallest_batch for size in known):
+    if 0 < size < loss.smallest_batch:
         raise ValueError(
             f"{type(loss).__name__} needs batches of at least {loss.smallest_batch} examples. "
-            f"Received: {known.pop()}. Raise batch_size, or batch with drop_remainder=True."
+            f"Received: {size}. Raise batch_size, or batch with drop_remainder=True."
         )
 
 

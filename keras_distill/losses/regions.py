@@ -56,8 +56,9 @@ class RegionMSE(DistillationLoss):
     >>> float(loss(teacher, student))  # One of the four cells in the box.
     0.25
 
-    Reference: Li et al. 2017, Mimicking Very Efficient Network for Object Detection, CVPR, eq. 3
-    and 4. Its layer between the two maps is `Objective(projector="auto")`. Deviations: the regions
+    Reference: Li et al. 2017, eq. 3 and 4 of
+    https://openaccess.thecvf.com/content_cvpr_2017/html/Li_Mimicking_Very_Efficient_CVPR_2017_paper.html
+    Its layer between the two maps is `Objective(projector="auto")`. Deviations: the regions
     are the given boxes, not what the detector proposes; their cells are compared one by one, not
     pooled to one size; the paper counts half the squared norm.
     """

@@ -180,7 +180,8 @@ class SimilarityPreserving(RelationLoss):
     >>> round(float(SimilarityPreserving()(alike, apart)), 4)
     0.2929
 
-    Reference: Tung & Mori 2019, https://arxiv.org/abs/1907.09682.
+    Reference: Tung & Mori 2019, https://arxiv.org/abs/1907.09682. Deviation: a row whose products
+    are all 0 has no length and stays as it is.
     """
 
     default_name = "similarity_preserving"

@@ -220,6 +220,7 @@ class BinarySoftTargets(TemperatureLoss):
 
     Reference: Hinton et al. 2015, https://arxiv.org/abs/1503.02531, for each class on
     its own: a logit z is the pair of logits (z, 0), which the temperature divides.
+    Deviation: the divergence, as in `SoftTargetKL`.
     """
 
     activation = "sigmoid"

@@ -124,13 +124,24 @@ def test_constant_probabilities_count_as_no_correlation(side):
                 assert not np.any(gradient)
 
 
-def test_single_example_has_no_relation_within_a_class():
+def test_last_batch_of_one_has_no_relation_within_a_class():
     """Its deviation from the mean is 0: only the relation between the classes is left."""
+    spec = tf.TensorSpec((None, 4))
+    traced = tf.function(lambda t, s: run(DIST(reduction=None), t, s), input_signature=[spec, spec])
     teacher, student = uniform(5.0, (1, 4))
-    values, gradient = run(DIST(reduction=None), teacher, student)
+    values, gradient = traced(teacher, student)
     expected, expected_gradient = run(DIST(intra_weight=0.0, reduction=None), teacher, student)
-    np.testing.assert_array_equal(values, expected)
-    np.testing.assert_array_equal(gradient, expected_gradient)
+    np.testing.assert_allclose(values, expected, rtol=1e-6)
+    np.testing.assert_allclose(gradient, expected_gradient, rtol=1e-6)
+
+
+def test_one_example_has_no_correlation_with_others():
+    """Half the loss would be missing without a word."""
+    teacher, student = uniform(5.0, (1, 5))
+    with pytest.raises(ValueError, match=r"DIST needs batches of at least 2 examples\."):
+        DIST()(teacher, student)
+    assert float(DIST(intra_weight=0.0)(teacher, student)) > 0
+    assert float(DIST()(*uniform(5.0, (1, 3, 5)))) > 0  # Every position is an example.
 
 
 def test_every_position_is_an_example():
