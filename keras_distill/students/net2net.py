@@ -30,7 +30,7 @@ def net2net_wider(model, layer_name, width, *, noise=0.0, seed=None):
 
     Behind the layer may come activations, poolings, dropout, batch normalization, depthwise
     convolutions, concatenations and Flatten, in any order, up to the Dense and Conv layers that
-    read it.
+    read it: those of Keras, not subclasses, which may compute something else.
 
     Args:
         model: A Functional or Sequential `keras.Model`. It is not changed.
@@ -64,8 +64,9 @@ def net2net_wider(model, layer_name, width, *, noise=0.0, seed=None):
     check_integers(width=width)
     if not is_product(layer) or not is_elementwise(layer):
         raise ValueError(
-            "layer_name must name a Dense or Conv layer that is not grouped, in channels_last, "
-            f"with an activation of each channel by itself. Received: {described(layer)}"
+            "layer_name must name a Dense or Conv layer that is not grouped, in channels_last, of "
+            "Keras's own class, with an activation of each channel by itself. Received: "
+            f"{described(layer)}"
         )
     num_channels = layer.kernel.shape[-1]
     if width <= num_channels:
@@ -130,15 +131,15 @@ def net2net_deeper(model, layer_name, *, kernel_size=None, normalization_data=No
     if not _is_idempotent(layer):
         raise ValueError(
             "layer_name must name a Dense or Conv layer, an Activation or a ReLU, in "
-            "channels_last, with linear, relu or relu6: only those change nothing when they come "
-            f"twice. Received: {described(layer)}"
+            "channels_last, of Keras's own class, with linear, relu or relu6: only those change "
+            f"nothing when they come twice. Received: {described(layer)}"
         )
     if taken := {f"{name}{end}" for end in ("", "_normalization", "_activation")}.intersection(
         layer.name for layer in model.layers
     ):
         raise ValueError(f"name must be a new one. Received: {sorted(taken)}, which are layers.")
     width, rank = layer.output.shape[-1], len(layer.output.shape)
-    if rank == 2 or isinstance(layer, keras.layers.Dense):
+    if rank == 2 or type(layer) is keras.layers.Dense:
         inserted = [keras.layers.Dense(width, name=name)]
         size = ()
     else:
@@ -193,14 +194,14 @@ def _layer(model, layer_name):
 
 
 def _is_idempotent(layer):
-    if isinstance(layer, keras.layers.ReLU):
+    if type(layer) is keras.layers.ReLU:
         return not layer.negative_slope and not layer.threshold
-    is_known = is_product(layer) or isinstance(layer, keras.layers.Activation)
+    is_known = is_product(layer) or type(layer) is keras.layers.Activation
     return is_known and layer.activation in _IDEMPOTENT
 
 
 def _activation_again(layer, name):
-    if isinstance(layer, keras.layers.ReLU):
+    if type(layer) is keras.layers.ReLU:
         return [layer.__class__.from_config({**layer.get_config(), "name": name})]
     if layer.activation is keras.activations.linear:
         return []

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from keras_distill.students.rebuilding import copied
 
+# A subclass of any of these may compute something else: only the classes themselves are known.
 CONVOLUTIONS = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
 _DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
 # Treat each channel by itself, and all of them alike.
@@ -34,6 +35,7 @@ _CHANNELWISE = (
     keras.layers.ReLU,
     keras.layers.SpatialDropout1D,
     keras.layers.SpatialDropout2D,
+    keras.layers.SpatialDropout3D,
     keras.layers.UpSampling1D,
     keras.layers.UpSampling2D,
     keras.layers.ZeroPadding1D,
@@ -90,7 +92,7 @@ class Widening:
         """Channels of the outputs, and how each of the layer's variables changes."""
         rank = len(inputs[0].shape)
         is_last = getattr(old, "axis", -1) in (-1, rank - 1)
-        if isinstance(old, keras.layers.Concatenate) and is_last:
+        if type(old) is keras.layers.Concatenate and is_last:
             return _concatenated(inputs, channels), {}
         if len(inputs) > 1:
             raise ValueError(self._problem(old, "reads several inputs"))
@@ -99,15 +101,16 @@ class Widening:
             counts = np.bincount(sources, minlength=length)
             return None, {"kernel": _taken(sources, -2, counts[sources])}
         by_channel = is_elementwise(old) and _is_channels_last(old)
-        if by_channel and isinstance(old, _CHANNELWISE):
+        if by_channel and type(old) in _CHANNELWISE:
             return channels[0], {}
-        if isinstance(old, keras.layers.BatchNormalization) and is_last:
+        if type(old) is keras.layers.BatchNormalization and is_last:
             names = ("gamma", "beta", "moving_mean", "moving_variance")
             return channels[0], dict.fromkeys(names, _taken(sources, 0))
-        if by_channel and isinstance(old, _DEPTHWISE) and old.depth_multiplier == 1:
+        if by_channel and type(old) in _DEPTHWISE and old.depth_multiplier == 1:
             return channels[0], {"kernel": _taken(sources, -2), "bias": _taken(sources, 0)}
         places = inputs[0].shape[1:-1]
-        if isinstance(old, keras.layers.Flatten) and _is_channels_last(old) and None not in places:
+        is_flatten = type(old) is keras.layers.Flatten and _is_channels_last(old)
+        if is_flatten and None not in places:
             starts = length * np.arange(math.prod(places))[:, None]
             return ((starts + sources).ravel(), length * math.prod(places)), {}
         raise ValueError(self._problem(old, "cannot read copies of channels"))
@@ -135,7 +138,7 @@ class Widening:
             f"{self._layer.name!r} cannot be widened: its output reaches {described(old)}, which "
             f"{problem}. Give a layer whose output reaches a Dense or Conv layer by activations, "
             "poolings, dropout, batch normalization, depthwise convolutions, Concatenate and "
-            "Flatten alone."
+            "Flatten alone, each of Keras's own class."
         )
 
 
@@ -160,8 +163,8 @@ def _taken(sources, axis, counts=None):
 
 def is_product(layer):
     """Whether each output channel is a sum over all input channels, in channels_last."""
-    is_convolution = isinstance(layer, CONVOLUTIONS) and layer.groups == 1
-    return (is_convolution or isinstance(layer, keras.layers.Dense)) and _is_channels_last(layer)
+    is_convolution = type(layer) in CONVOLUTIONS and layer.groups == 1
+    return (is_convolution or type(layer) is keras.layers.Dense) and _is_channels_last(layer)
 
 
 def _is_channels_last(layer):
@@ -174,7 +177,7 @@ def is_elementwise(layer):
     if activation is None:
         return True
     if isinstance(activation, keras.layers.Layer):
-        return isinstance(activation, _CHANNELWISE) and is_elementwise(activation)
+        return type(activation) in _CHANNELWISE and is_elementwise(activation)
     channels = np.random.default_rng(0).normal(0, 3, (64, 4)).astype("float32")
     try:
         together, *alone = (

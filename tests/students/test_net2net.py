@@ -173,6 +173,31 @@ def blocked(build):
 SHARED = layers.Dense(4, name="shared")
 
 
+class CosineDense(layers.Dense):
+    """Reads directions: of copied channels another one."""
+
+    def call(self, inputs):
+        return super().call(keras.ops.normalize(inputs, axis=-1))
+
+
+class StandardizedConv(layers.Conv1D):
+    """Of a kernel without its mean; the kernel of the readers is not of copies alone."""
+
+    def convolution_op(self, inputs, kernel):
+        mean = keras.ops.mean(kernel, axis=(0, 1), keepdims=True)
+        return super().convolution_op(inputs, kernel - mean)
+
+
+class SquareNormalization(layers.BatchNormalization):
+    def call(self, inputs, training=None):
+        return super().call(inputs) / keras.ops.sum(inputs**2, -1, keepdims=True)
+
+
+class SumDropout(layers.Dropout):
+    def call(self, inputs):
+        return inputs / keras.ops.sum(inputs, -1, keepdims=True)
+
+
 class TestCannotBeWidened:
     @pytest.mark.parametrize(
         ("build", "message"),
@@ -188,12 +213,25 @@ class TestCannotBeWidened:
             (lambda x: layers.Reshape((2, 2), name="shape")(x), "the Reshape 'shape'"),
             (lambda x: SHARED(SHARED(x)), "the Dense 'shared', which is called more than once"),
             (lambda x: keras.ops.sum(x, -1, keepdims=True), "the Sum"),
+            (lambda x: CosineDense(3, name="own")(x), "the CosineDense 'own'"),
+            (lambda x: SquareNormalization(name="own")(x), "SquareNormalization 'own'"),
+            (lambda x: SumDropout(0.5, name="own")(x), "the SumDropout 'own'"),
         ],
     )
     def test_what_is_behind(self, build, message):
         """Any of these would change the function, most of them without an error of Keras's."""
         with pytest.raises(ValueError, match=message):
             net2net_wider(blocked(build), "hidden", 6)
+
+    def test_a_convolution_of_ones_own(self):
+        inputs = keras.Input((6, 3))
+        first = layers.Conv1D(4, 1, name="first")(inputs)
+        model = keras.Model(inputs, StandardizedConv(3, 2, name="own")(first))
+        with pytest.raises(ValueError, match="the StandardizedConv 'own', which cannot read"):
+            net2net_wider(model, "first", 6)
+        for grow in (lambda: net2net_wider(model, "own", 6), lambda: net2net_deeper(model, "own")):
+            with pytest.raises(ValueError, match=r"of Keras's own class.*the StandardizedConv"):
+                grow()
 
     @pytest.mark.parametrize("activation", ["softmax", keras.ops.softmax, layers.Softmax()])
     def test_activations_over_all_channels(self, activation):
