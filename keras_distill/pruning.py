@@ -92,7 +92,7 @@ class Pruning(keras.callbacks.Callback):
         self.is_global = is_global
         self.exclude = (exclude,) if isinstance(exclude, str) else tuple(exclude)
         self._kernels, self._set_to_zero = [], None
-        self._masks, self._period = None, None
+        self._masks, self._period, self._last = None, None, 0.0
 
     def on_train_begin(self, logs=None):
         self._kernels = _kernels_to_prune(_learner(self.model), self.exclude)
@@ -131,6 +131,10 @@ class Pruning(keras.callbacks.Callback):
         self._period = step // self.frequency
         self._check_schedule()
         sparsity = float(value_at(self.sparsity, step))
+        if self._masks is not None and sparsity >= self._last:
+            # The optimizer's moments have moved what was zero: it would be ranked anew.
+            self._apply()
+        self._last = sparsity
         kernels = [np.asarray(ops.cast(kernel, "float32")) for kernel in self._kernels]
         if self.is_global:
             whole = _mask(np.concatenate([kernel.ravel() for kernel in kernels]), sparsity)
