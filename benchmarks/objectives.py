@@ -15,7 +15,8 @@ the median over the rounds. Growth is measured from the size, doubled as often a
 which a step lasts 20 ms: below it the time is that of starting operations.
 
 The losses between input gradients have no time of their own: they make the models' passes longer.
-For them it is that of a whole training step of a Distiller, over the same with SoftTargetKL alone.
+For them all this is of a whole training step of a Distiller, over the same with SoftTargetKL alone.
+Twice the width are layers of twice the channels.
 """
 
 import argparse
@@ -149,7 +150,9 @@ LOSSES = {
     "RegionMSE": Case(lambda width: losses.RegionMSE(), maps, labels=boxes),
 }
 
+# In a training step beside SoftTargetKL; None is the step without.
 INPUT_GRADIENT_LOSSES = {
+    "SoftTargetKL alone": None,
     "Sobolev": losses.Sobolev,
     "JacobianMatching": losses.JacobianMatching,
     "GradientNorm": losses.GradientNorm,
@@ -211,9 +214,9 @@ def milliseconds(step):
     return 1000 * passed / count
 
 
-def peak_bytes(name, batch, width):
+def peak_bytes(make_step, name, batch, width):
     """The most that a step holds. Only the allocator that `in_own_process` sets counts it."""
-    step = step_of(name, batch, width)
+    step = make_step(name, batch, width)
     step()
     tf.config.experimental.reset_memory_stats("CPU:0")
     before = tf.config.experimental.get_memory_info("CPU:0")["current"]
@@ -228,11 +231,11 @@ def in_own_process():
     return concurrent.futures.ProcessPoolExecutor(1, mp_context=spawn)
 
 
-def large_size(name, axis):
+def large_size(make_step, name, axis):
     """The batch and width from which growth along an axis is measured."""
     size = [BATCH, WIDTH]
     while True:
-        step = step_of(name, *size)
+        step = make_step(name, *size)
         step()
         if milliseconds(step) > LONG:
             return tuple(size)
@@ -247,61 +250,72 @@ def medians(steps, rounds):
     return {key: float(np.median([times[key] for times in found])) for key in steps}
 
 
-def growth(name, axis, rounds, memory):
+def growth(make_step, name, axis, power, rounds, memory):
     """What doubling the batch (axis 0) or the width (axis 1) does to time and memory."""
-    power = (LOSSES[name].of_batch, LOSSES[name].of_width)[axis]
     if power is None:
         return " | | "
-    small = large_size(name, axis)
+    small = large_size(make_step, name, axis)
     large = tuple(2 * size if i == axis else size for i, size in enumerate(small))
-    times = medians({size: step_of(name, *size) for size in (small, large)}, rounds)
-    held = [memory.submit(peak_bytes, name, *size).result() for size in (small, large)]
+    times = medians({size: make_step(name, *size) for size in (small, large)}, rounds)
+    held = [memory.submit(peak_bytes, make_step, name, *size).result() for size in (small, large)]
     return f"{times[large] / times[small]:.1f} | {held[1] / held[0]:.1f} | {2**power}"
 
 
-def training_step(objectives):
+def training_step(name, batch, width):
     """A step of a Distiller over two small networks of images, on one batch."""
     keras.utils.set_random_seed(0)
-    teacher = kd.students.plain_cnn((32, 32, 3), 10, depth=4, width=32)
-    student = kd.students.plain_cnn((32, 32, 3), 10, depth=2, width=16)
+    loss = INPUT_GRADIENT_LOSSES[name]
+    teacher = kd.students.plain_cnn((32, 32, 3), 10, depth=4, width=width // 2)
+    student = kd.students.plain_cnn((32, 32, 3), 10, depth=2, width=width // 4)
+    objectives = [] if loss is None else [kd.Objective(loss(), "output", "output")]
     distiller = kd.Distiller(student, teacher, alpha=0.5, objectives=objectives)
     distiller.compile(
         keras.optimizers.Adam(), keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     )
     rng = np.random.default_rng(0)
-    images = rng.uniform(size=(BATCH, 32, 32, 3)).astype("float32")
-    labels = rng.integers(0, 10, BATCH)
+    images = rng.uniform(size=(batch, 32, 32, 3)).astype("float32")
+    labels = rng.integers(0, 10, batch)
     return lambda: distiller.train_on_batch(images, labels)
+
+
+def print_table(make_step, powers, rounds, memory):
+    """Rows in units of the first; `powers` has each one's growth with the batch and the width."""
+    times = medians({name: make_step(name, BATCH, WIDTH) for name in powers}, rounds)
+    held = {
+        name: memory.submit(peak_bytes, make_step, name, BATCH, WIDTH).result() for name in powers
+    }
+    unit = next(iter(powers))
+    print(f"{unit}: {times[unit]:.3f} ms, {held[unit] / 1e3:.0f} kB")
+    print(
+        "| loss | time | memory | batch x2: time | memory | formula | width x2: time |"
+        " memory | formula |"
+    )
+    print("|" + "---|" * 9)
+    for name in powers:
+        grown = [
+            growth(make_step, name, axis, power, rounds, memory)
+            for axis, power in enumerate(powers[name])
+        ]
+        of_unit = f"{times[name] / times[unit]:.1f} | {held[name] / held[unit]:.1f}"
+        print(f"| {name} | {of_unit} | {' | '.join(grown)} |", flush=True)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--only", nargs="+", default=list(LOSSES))
+    parser.add_argument("--only", nargs="+", default=[*LOSSES, *INPUT_GRADIENT_LOSSES])
     arguments = parser.parse_args()
-    names = list(dict.fromkeys(["SoftTargetKL", *arguments.only]))
-    times = medians({name: step_of(name, BATCH, WIDTH) for name in names}, arguments.rounds)
+    powers = {
+        name: (case.of_batch, case.of_width)
+        for name, case in LOSSES.items()
+        if name in ("SoftTargetKL", *arguments.only)
+    }
+    of_gradients = dict.fromkeys(INPUT_GRADIENT_LOSSES, (1, 2))
     with in_own_process() as memory:
-        held = {name: memory.submit(peak_bytes, name, BATCH, WIDTH).result() for name in names}
-        floor = times["SoftTargetKL"], held["SoftTargetKL"]
-        print(f"SoftTargetKL: {floor[0]:.3f} ms, {floor[1] / 1e3:.0f} kB")
-        print(
-            "| loss | time | memory | batch x2: time | memory | formula | width x2: time |"
-            " memory | formula |"
-        )
-        print("|" + "---|" * 9)
-        for name in names:
-            grown = [growth(name, axis, arguments.rounds, memory) for axis in (0, 1)]
-            of_floor = f"{times[name] / floor[0]:.1f} | {held[name] / floor[1]:.1f}"
-            print(f"| {name} | {of_floor} | {' | '.join(grown)} |", flush=True)
-
-    steps = {"SoftTargetKL": training_step([])}
-    for name, make in INPUT_GRADIENT_LOSSES.items():
-        steps[name] = training_step([kd.Objective(make(), "output", "output")])
-    times = medians(steps, arguments.rounds)
-    print(f"whole step with SoftTargetKL: {times['SoftTargetKL']:.1f} ms")
-    for name in INPUT_GRADIENT_LOSSES:
-        print(f"| and {name} | {times[name] / times['SoftTargetKL']:.1f} |")
+        if len(powers) > 1:
+            print_table(step_of, powers, arguments.rounds, memory)
+        if set(of_gradients).intersection(arguments.only):
+            print_table(training_step, of_gradients, arguments.rounds, memory)
 
 
 if __name__ == "__main__":

@@ -155,9 +155,11 @@ def factors(task):
     return [hint(losses.FactorTransfer(paraphraser), "block_3", 500.0)]
 
 
-def review(task):
+def review(weight):
     taps = ["block_1", "block_2", "block_3", "pooled"]
-    return [kd.Objective(losses.KnowledgeReview(), taps, taps)]
+    return with_labels(
+        lambda task: [kd.Objective(losses.KnowledgeReview(), taps, taps, weight=weight)]
+    )
 
 
 def graphs(task):
@@ -169,10 +171,12 @@ STAGES = (1, 2, 3)
 TEACHER_WIDTHS, STUDENT_WIDTHS = (64, 128, 256), (16, 32, 64)
 
 # For each method the Distiller's arguments. Weights of RepDistiller's scripts where it has the same
-# loss (KD, FitNets, AT, SP, VID, RKD, PKT, NST, CRD), else of the papers' code (DKD, OFD, FT, MGD)
-# or, for CC, of Knowledge-Distillation-Zoo, else 1, and for the gradient norm 0.01. AT, Sobolev
-# training and the gradient norm have a smaller one as well, for these were too large; CC that of
-# RepDistiller, whose loss of that name is another.
+# loss (KD, FitNets, AT, SP, VID, RKD, PKT, NST, CRD), else of the papers' code (DKD, OFD, FT, MGD,
+# and knowledge review, whose scripts have 0.6 to 8, mostly 5) or, for CC, of
+# Knowledge-Distillation-Zoo. The cosine, IRG, DarkRank, Sobolev training and Jacobian matching have
+# 1, the gradient norm 0.01: no such code is known to us. AT, Sobolev training and the gradient norm
+# have a smaller one as well, for these were too large; CC that of RepDistiller, whose loss of that
+# name is another.
 METHODS = {
     "alone": lambda task: {"alpha": 1.0},
     "soft targets (KD)": soft(losses.SoftTargetKL, 0.1),
@@ -195,6 +199,9 @@ METHODS = {
     "AT, weights as on 32x32 images": attention(lambda positions, stage: 1000 / 4 ** (6 - stage)),
     "NST": with_labels(
         lambda task: [hint(losses.NeuronSelectivity(), f"block_{i}", 50.0) for i in STAGES]
+    ),
+    "NST, linear kernel": with_labels(
+        lambda task: [hint(losses.NeuronSelectivity(degree=1), f"block_{i}", 50.0) for i in STAGES]
     ),
     "AB": with_labels(
         lambda task: [
@@ -219,7 +226,8 @@ METHODS = {
         ]
     ),
     "FT": with_labels(factors),
-    "knowledge review": with_labels(review),
+    "knowledge review": review(1.0),
+    "knowledge review, weight 5": review(5.0),
     "MGD": with_labels(
         lambda task: [
             hint(

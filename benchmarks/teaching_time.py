@@ -170,20 +170,26 @@ def seconds(train):
     return time.perf_counter() - start
 
 
+def print_ratios(ways, rounds, num_steps):
+    """Of the functions `{way: train}`, to the first; all take turns in each round."""
+    for train in ways.values():
+        train()  # Traces.
+    found = [{way: seconds(train) for way, train in ways.items()} for _ in range(rounds)]
+    unit = next(iter(ways))
+    print(f"{unit}: {1000 / num_steps * np.median([t[unit] for t in found]):.1f} ms a step")
+    print("| way | step |\n|---|---|")
+    for way in ways:
+        ratios = [times[way] / times[unit] for times in found]
+        row = f"{min(ratios):.1f} / {np.median(ratios):.1f} / {max(ratios):.1f}"
+        print(f"| {way} | {row} |", flush=True)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
     data = datasets()
-    ways = {way: epoch_of(way, data) for way in WAYS}
-    for train in ways.values():
-        train()  # Traces.
-    found = [{way: seconds(train) for way, train in ways.items()} for _ in range(arguments.rounds)]
-    print(f"alone: {1000 / NUM_STEPS * np.median([t['alone'] for t in found]):.1f} ms a step")
-    print("| way | step, over one of the student alone |\n|---|---|")
-    for way in WAYS:
-        ratios = [times[way] / times["alone"] for times in found]
-        print(f"| {way} | {min(ratios):.1f} / {np.median(ratios):.1f} / {max(ratios):.1f} |")
+    print_ratios({way: epoch_of(way, data) for way in WAYS}, arguments.rounds, NUM_STEPS)
 
 
 if __name__ == "__main__":
