@@ -2,6 +2,8 @@
 
 import functools
 import math
+import warnings
+from collections.abc import Collection
 
 import keras
 import numpy as np
@@ -27,7 +29,8 @@ class Pruning(keras.callbacks.Callback):
     """Sets a share of the weights to zero during `fit`: those of least magnitude.
 
     ```
-    mask(kernel) = 0 for the round(sparsity(step) * size) smallest |kernel|, 1 for the others
+    mask(kernel) = 0 for the round(sparsity(step) * size) smallest |kernel|, 1 for the others,
+                   and for the largest in any case
     kernel       = mask * kernel                         after every batch
     ```
 
@@ -47,7 +50,9 @@ class Pruning(keras.callbacks.Callback):
         sparsity: Share of zeros, in [0, 1): a float, from the first step on, or a
             `LearningRateSchedule` of the optimizer's step. The cubic one of the paper is
             `PolynomialDecay(0.0, decay_steps, 0.9, power=3.0)`.
-        frequency: Number of steps between two masks, at least 1. Defaults to 100.
+        frequency: Number of steps between two masks, at least 1. Defaults to 100. With a schedule
+            that rises, many masks should come within a `fit`: what the last one takes at its end
+            is not made up for. A warning says so if there is but the first.
         is_global: Whether the kernels compete with each other: the smallest weights of all of them
             go, so that some layers lose more than others. False: each kernel has the same sparsity.
             Defaults to False.
@@ -65,7 +70,8 @@ class Pruning(keras.callbacks.Callback):
     step in between. After a restart from a backup or a saved model, the zeros are found as the
     smallest weights, so no masks have to be saved. A callback that changes weights at the end, such
     as `EarlyStopping(restore_best_weights=True)`, comes before this one in the list: it may bring
-    back weights of a time when fewer were zero.
+    back weights of a time when fewer were zero. So do the averages that `SwapEMAWeights` swaps in
+    after an epoch, and files of single epochs have them; the weights at the end are pruned.
 
     Zeros stay zeros in 8 bits, where they are exact: prune within `students.quantization_aware`, or
     export with `quantization="int8"` after it.
@@ -87,10 +93,17 @@ class Pruning(keras.callbacks.Callback):
         super().__init__()
         check_number("sparsity", sparsity, _SPARSITY)
         check_integers(frequency=frequency)
+        if not isinstance(is_global, bool):
+            raise ValueError(f"is_global must be True or False. Received: is_global={is_global!r}")
+        exclude = (exclude,) if isinstance(exclude, str) else exclude
+        if not isinstance(exclude, Collection) or not all(isinstance(n, str) for n in exclude):
+            raise ValueError(
+                f"exclude must be a list of names of layers. Received: exclude={exclude!r}"
+            )
         self.sparsity = sparsity
         self.frequency = frequency
         self.is_global = is_global
-        self.exclude = (exclude,) if isinstance(exclude, str) else tuple(exclude)
+        self.exclude = tuple(exclude)
         self._kernels, self._set_to_zero = [], None
         self._masks, self._period, self._last = None, None, 0.0
 
@@ -102,7 +115,9 @@ class Pruning(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         if self._masks is None:
-            self._check_schedule(num_updates(self.model.optimizer, batches_left(self, epoch)))
+            num_steps = num_updates(self.model.optimizer, batches_left(self, epoch))
+            self._check_schedule(num_steps)
+            self._warn_of_late_masks(num_steps)
 
     def on_train_batch_begin(self, batch, logs=None):
         # Not at the start of the training: a callback that restores weights may come later.
@@ -142,6 +157,10 @@ class Pruning(keras.callbacks.Callback):
             masks = [m.reshape(k.shape) for m, k in zip(np.split(whole, ends), kernels)]
         else:
             masks = [_mask(kernel, sparsity) for kernel in kernels]
+        for mask, kernel in zip(masks, kernels):
+            if not mask.any():
+                # Zeros alone let nothing through, no gradient either.
+                mask.flat[np.abs(kernel).argmax()] = True
         self._masks = [ops.convert_to_tensor(mask) for mask in masks]
         self._apply()
 
@@ -151,6 +170,17 @@ class Pruning(keras.callbacks.Callback):
     def _check_schedule(self, num_steps=0):
         first = self._step()
         check_schedule("sparsity", self.sparsity, _SPARSITY, first, first + num_steps)
+
+    def _warn_of_late_masks(self, num_steps):
+        first, last = self._step(), self._step() + max(0, num_steps - 1)
+        sparsity, end = (float(value_at(self.sparsity, step)) for step in (first, last))
+        if sparsity < end and first // self.frequency == last // self.frequency:
+            warnings.warn(
+                f"frequency should be far less than the {num_steps} steps of this fit: the "
+                f"student has a sparsity of {sparsity:.2g} until it ends, then {end:.2g} at once, "
+                f"with no step to recover. Received: frequency={self.frequency}",
+                stacklevel=2,
+            )
 
 
 def _learner(model):

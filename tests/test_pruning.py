@@ -83,6 +83,18 @@ class TestWhichWeights:
         student.fit(x, y, verbose=0, callbacks=[kd.Pruning(0.25)])
         assert len(zeros(kernels(student)[0])) == 15
 
+    @pytest.mark.parametrize("is_global", [False, True])
+    def test_one_weight_stays(self, is_global):
+        """round(0.9 * 4) is 4: the student would give one number for all inputs, for ever."""
+        student = keras.Sequential([keras.Input((4,)), layers.Dense(64), layers.Dense(1)])
+        student.compile(keras.optimizers.SGD(0.0), "mse")
+        student.layers[1].kernel.assign(0.001 * noise(64, 1))
+        before = kernels(student)
+        callbacks = [kd.Pruning(0.999, is_global=is_global)]
+        student.fit(noise(8, 4), np.zeros(8), verbose=0, callbacks=callbacks)
+        for old, new in zip(before, kernels(student)):
+            np.testing.assert_array_equal(new, np.where(np.abs(old) == np.abs(old).max(), old, 0))
+
     def test_only_kernels_that_are_trained(self):
         """Zeros in an embedding, a bias or a normalization would cost much and save little."""
         ids = keras.Input((4,), dtype="int32")
@@ -138,12 +150,41 @@ class TestSchedule:
         assert history.history["sparsity"][-1] == pytest.approx(0.8)
         assert history.history["loss"][-1] < history.history["loss"][0]
 
+    @pytest.mark.parametrize(
+        "optimizer",
+        [
+            keras.optimizers.Adam(0.05),
+            keras.optimizers.SGD(0.1, momentum=0.9),
+            keras.optimizers.Adam(0.05, use_ema=True, ema_momentum=0.9),
+        ],
+        ids=["adam", "momentum", "ema"],
+    )
+    def test_zeros_stay_zeros_where_masks_are_made_anew(self, optimizer):
+        """The step has moved them, further than the smallest of the others."""
+        student, x, y = student_and_data(optimizer)
+        recorder = Recorder()
+        callbacks = [kd.Pruning(0.5, frequency=4), recorder]
+        student.fit(x, y, batch_size=16, epochs=6, verbose=0, callbacks=callbacks)
+        for after in (*recorder.kernels[1:], kernels(student)):
+            assert list(map(zeros, after)) == list(map(zeros, recorder.kernels[0]))
+
     def test_the_end_is_exact(self):
         """Between two masks, the student would end with an earlier sparsity."""
         student, x, y = student_and_data()
         schedule = keras.optimizers.schedules.PolynomialDecay(0.0, 7, 0.9)
-        student.fit(x, y, batch_size=10, verbose=0, callbacks=[kd.Pruning(schedule)])
+        callbacks = [kd.Pruning(schedule, frequency=5)]
+        student.fit(x, y, batch_size=10, verbose=0, callbacks=callbacks)
         assert [len(zeros(kernel)) for kernel in kernels(student)] == [54, 27]
+
+    def test_no_mask_before_the_end(self):
+        """The default frequency in a short training: all would be pruned behind the last step."""
+        student, x, y = student_and_data()
+        schedule = keras.optimizers.schedules.PolynomialDecay(0.0, 16, 0.9)
+        fit = {"batch_size": 16, "epochs": 4, "verbose": 0}
+        with pytest.warns(UserWarning, match="less than the 16 steps of this fit"):
+            student.fit(x, y, **fit, callbacks=[kd.Pruning(schedule)])
+        # From now on it does not rise.
+        student.fit(x, y, **fit, callbacks=[kd.Pruning(schedule)])
 
     def test_a_falling_one_lets_weights_grow_again(self):
         student, x, y = student_and_data()
@@ -313,6 +354,15 @@ class TestBad:
         with pytest.raises(ValueError, match="frequency must be an integer of 1 or more"):
             kd.Pruning(0.5, frequency=0)
 
+    @pytest.mark.parametrize("exclude", [5, None, ("last", 5)])
+    def test_exclude(self, exclude):
+        with pytest.raises(ValueError, match="exclude must be a list of names of layers"):
+            kd.Pruning(0.5, exclude=exclude)
+
+    def test_is_global(self):
+        with pytest.raises(ValueError, match="is_global must be True or False"):
+            kd.Pruning(0.5, is_global="layer")
+
     @pytest.mark.parametrize("end", [1.0, -0.2])
     def test_a_schedule_that_leaves_its_range(self, end):
         """It would show hours later, when most of the training is done."""
@@ -325,15 +375,17 @@ class TestBad:
             np.testing.assert_array_equal(old, new)
         # As far as this training goes, it stays in its range.
         schedule = keras.optimizers.schedules.PolynomialDecay(0.1, 40, 1.0)
-        student.fit(x, y, batch_size=16, epochs=2, verbose=0, callbacks=[kd.Pruning(schedule)])
+        callbacks = [kd.Pruning(schedule, frequency=4)]
+        student.fit(x, y, batch_size=16, epochs=2, verbose=0, callbacks=callbacks)
 
     def test_a_schedule_that_goes_on(self):
         """What is left counts: 12 steps are behind, and 4 to come, when the last epoch begins."""
         student, x, y = student_and_data()
-        callbacks = [kd.Pruning(keras.optimizers.schedules.PolynomialDecay(0.0, 16, 0.6))]
+        rising = keras.optimizers.schedules.PolynomialDecay(0.0, 16, 0.6)
+        callbacks = [kd.Pruning(rising, frequency=2)]
         student.fit(x, y, batch_size=16, epochs=3, verbose=0, callbacks=callbacks)
         rising = keras.optimizers.schedules.PolynomialDecay(0.0, 24, 1.0)
-        callbacks = [kd.Pruning(rising)]
+        callbacks = [kd.Pruning(rising, frequency=2)]
         fit = {"batch_size": 16, "epochs": 5, "initial_epoch": 4, "verbose": 0}
         student.fit(x, y, **fit, callbacks=callbacks)
         assert [len(zeros(kernel)) for kernel in kernels(student)] == [40, 20]  # 16 / 24 of them.
