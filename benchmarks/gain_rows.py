@@ -4,8 +4,9 @@ import numpy as np
 
 
 def row(name, accuracies, alone):
-    """Mean and deviation over the seeds, the mean gain over `alone`, and that of each seed."""
+    """Accuracy and gain over `alone`, mean and deviation over the seeds, and each seed's gain."""
     gains = np.subtract(accuracies, alone)
     each = ", ".join(f"{gain:+.2f}" for gain in gains)
-    mean = f"{np.mean(accuracies):.2f} ± {np.std(accuracies, ddof=1):.2f} | {gains.mean():+.2f}"
-    return f"| {name} | {mean} | {each} |"
+    accuracy = f"{np.mean(accuracies):.2f} ± {np.std(accuracies, ddof=1):.2f}"
+    gain = f"{gains.mean():+.2f} ± {np.std(gains, ddof=1):.2f}"
+    return f"| {name} | {accuracy} | {gain} | {each} |"
