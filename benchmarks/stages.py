@@ -33,9 +33,9 @@ TEACHER, DEEP, ASSISTANT, SMALL = (256, 256, 256), (32,) * 8, (48,), (6,)
 # The row that each is compared with.
 COMPARED = {
     "deep, KD": "deep, alone",
-    "deep, FitNets": "deep, KD",
+    "deep, FitNets in two stages": "deep, KD",
     "deep, hint and labels": "deep, alone",
-    "deep, KD from these two students": "deep, KD",
+    "deep, KD from the students of KD and of hint and labels": "deep, KD",
     "small, KD": "small, alone",
     "small, KD from the assistant": "small, KD",
     "generation 1": "teacher",
@@ -90,10 +90,10 @@ def models_of(seed, x, y):
     teacher = models["teacher"]
     models["deep, alone"] = taught(DEEP, None, alone)
     models["deep, KD"] = taught(DEEP, teacher, kd_stage)
-    models["deep, FitNets"] = taught(DEEP, teacher, fitnets)
+    models["deep, FitNets in two stages"] = taught(DEEP, teacher, fitnets)
     models["deep, hint and labels"] = taught(DEEP, teacher, hint_and_labels)
     both = kd.teachers.Ensemble([models["deep, KD"], models["deep, hint and labels"]])
-    models["deep, KD from these two students"] = taught(DEEP, both, kd_stage)
+    models["deep, KD from the students of KD and of hint and labels"] = taught(DEEP, both, kd_stage)
     models["small, alone"] = taught(SMALL, None, alone)
     models["small, KD"] = taught(SMALL, teacher, kd_stage)
     keras.utils.set_random_seed(seed)
