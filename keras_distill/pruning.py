@@ -22,6 +22,8 @@ from keras_distill.schedules import value_at
 _KERNELS = ("kernel", "recurrent_kernel", "pointwise_kernel")
 # Few weights, each of them needed: Zhu & Gupta 2017 leave them whole.
 _LEFT_WHOLE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
+# Of the weights at once: less is hardly felt.
+_LARGE_SHARE = 0.1
 _SPARSITY = Range("a number in [0, 1)", lambda number: 0 <= number < 1)
 
 
@@ -51,8 +53,8 @@ class Pruning(keras.callbacks.Callback):
             `LearningRateSchedule` of the optimizer's step. The cubic one of the paper is
             `PolynomialDecay(0.0, decay_steps, 0.9, power=3.0)`.
         frequency: Number of steps between two masks, at least 1. Defaults to 100. With a schedule
-            that rises, many masks should come within a `fit`: what the last one takes at its end
-            is not made up for. A warning says so if there is but the first.
+            that rises, many masks should come within a `fit`: what the one at its end takes is
+            not made up for. A warning says so if it is much and there is but one before.
         is_global: Whether the kernels compete with each other: the smallest weights of all of them
             go, so that some layers lose more than others. False: each kernel has the same sparsity.
             Defaults to False.
@@ -174,7 +176,8 @@ class Pruning(keras.callbacks.Callback):
     def _warn_of_late_masks(self, num_steps):
         first, last = self._step(), self._step() + max(0, num_steps - 1)
         sparsity, end = (float(value_at(self.sparsity, step)) for step in (first, last))
-        if sparsity < end and first // self.frequency == last // self.frequency:
+        is_late = first // self.frequency == last // self.frequency
+        if is_late and end - sparsity > _LARGE_SHARE:
             warnings.warn(
                 f"frequency should be far less than the {num_steps} steps of this fit: the "
                 f"student has a sparsity of {sparsity:.2g} until it ends, then {end:.2g} at once, "
