@@ -4,6 +4,8 @@ import keras
 
 from keras_distill.arguments import check_integers
 from keras_distill.students.rebuilding import copied
+from keras_distill.students.rebuilding import is_graph
+from keras_distill.students.rebuilding import made_again
 from keras_distill.students.rebuilding import rebuild
 
 _CONVOLUTIONS = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
@@ -38,7 +40,7 @@ def moonshine(model, *, groups=1, bottleneck=1, name="moonshine"):
     by attention transfer. What a layer has learnt by `adapt`, as Normalization does, it keeps.
     Convolutions in Functional and Sequential models inside are replaced, too. Left as they are:
     what is no convolution, 1 x 1 convolutions, convolutions in groups, depthwise, separable and
-    transposed ones, those of your own classes or wrapped by another layer, such as
+    transposed ones, those of your own classes, inside of them or wrapped by another layer, such as
     TimeDistributed, and, as in the paper, the first convolution behind an input.
 
     To train on a CPU take `groups="depthwise"` and `compile(jit_compile=False)`: TensorFlow is slow
@@ -118,7 +120,7 @@ class _Rebuilding:
         return outputs
 
     def _in_place_of(self, layer, x, is_behind):
-        if isinstance(layer, keras.Model) and _has(layer, _CONVOLUTIONS):
+        if is_graph(layer) and _has(layer, _CONVOLUTIONS):
             inside = _Rebuilding(self._groups, self._bottleneck, is_behind)
             rebuilt = rebuild(layer, _untrained, inside.call)
             self.num_replaced += inside.num_replaced
@@ -164,13 +166,13 @@ class _Rebuilding:
             parts.append(convolution(num_channels, groups=groups, **spatial, **settings))
         parts += _normalized(layer, "spatial")
         of_point = {"kernel_size": 1, "strides": 1, "padding": "valid", "dilation_rate": 1}
-        return [*parts, convolution.from_config({**layer.get_config(), **of_point})]
+        return [*parts, made_again(layer, **of_point)]
 
 
 def _untrained(layer):
     """A copy to be trained, also of a layer that is frozen, as a teacher's are."""
     new = copied(layer)
-    if isinstance(new, keras.layers.Layer) and new is not layer:
+    if isinstance(new, keras.layers.Layer):
         new.trainable = True
     return new
 

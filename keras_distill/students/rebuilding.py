@@ -1,5 +1,9 @@
 """A copy of a Functional model, some of whose layers are others."""
 
+import copy
+import types
+import warnings
+
 import keras
 
 
@@ -26,8 +30,7 @@ def as_functional(model):
     """A Functional model of the same layers, not compiled."""
     if isinstance(model, keras.Sequential) and model.built:
         return keras.Model(model.inputs[0], model.outputs[0], name=model.name)
-    # Keras makes a Functional of a keras.Model; no public name tells.
-    if not hasattr(model, "_run_through_graph"):
+    if not is_graph(model):
         raise ValueError(
             "model must be a Functional keras.Model, or a Sequential one that is built: others do "
             f"not know how their layers are connected. Received: model={model!r}"
@@ -35,17 +38,55 @@ def as_functional(model):
     return keras.Model(model.input, model.output, name=model.name)
 
 
+def is_graph(layer):
+    """Whether it is a model that knows how its layers are connected."""
+    # Keras makes a Functional of a keras.Model; no public name tells.
+    is_built = isinstance(layer, keras.Sequential) and layer.built
+    return is_built or hasattr(layer, "_run_through_graph")
+
+
 def copied(layer):
     """A layer of the same configuration, with weights of its own.
 
-    One that has learnt by `adapt`, such as Normalization, is itself: no configuration has what it
-    has learnt, and nothing of it is trained.
+    Of one with `adapt`, such as Normalization, the copy has learnt what it has.
+
+    Raises:
+        ValueError: If the layer cannot be made from its configuration.
     """
-    if _adapts(layer):
-        return layer
-    if isinstance(layer, keras.Model) and any(map(_adapts, layer._flatten_layers())):
+    if _is_keras_graph(layer) or (is_graph(layer) and any(map(_adapts, layer._flatten_layers()))):
         return rebuild(layer, copied, lambda inner, *args, **kwargs: inner(*args, **kwargs))
-    return layer.__class__.from_config(layer.get_config())
+    try:
+        # No configuration has what was learnt. Keras copies by its way of saving.
+        return copy.deepcopy(layer) if _adapts(layer) else made_again(layer)
+    except Exception as error:
+        raise ValueError(
+            "model must have layers that can be made again from their configuration. Received: "
+            f"{layer.name!r}, a {type(layer).__name__}, which cannot. Give its class a get_config "
+            "with all its arguments, and it @keras.saving.register_keras_serializable()."
+        ) from error
+
+
+def made_again(layer, **changes):
+    """A new layer of a layer's configuration, with some settings changed."""
+    with warnings.catch_warnings():
+        # That a lambda is not safe in a file, where this does not go.
+        warnings.simplefilter("ignore")
+        config = layer.get_config()
+    # Keras finds a function by its name, and only if it is registered.
+    functions = {
+        key: getattr(layer, key)
+        for key in config
+        if isinstance(getattr(layer, key, None), types.FunctionType)
+    }
+    config |= functions | changes
+    kind = layer.__class__
+    # A Lambda's from_config takes no function.
+    return kind(**config) if kind is keras.layers.Lambda else kind.from_config(config)
+
+
+def _is_keras_graph(layer):
+    """Whether it is a graph of no class of its own, which would be lost."""
+    return is_graph(layer) and type(layer).__module__.startswith("keras.")
 
 
 def _adapts(layer):

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_distill.students.rebuilding import copied
+from keras_distill.students.rebuilding import made_again
 
 # A subclass of any of these may compute something else: only the classes themselves are known.
 CONVOLUTIONS = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
@@ -59,9 +60,8 @@ class Widening:
 
     def clone(self, old):
         if old is self._layer:
-            config = old.get_config()
-            config["units" if "units" in config else "filters"] = len(self._sources)
-            new = old.__class__.from_config(config)
+            width = "units" if hasattr(old, "units") else "filters"
+            new = made_again(old, **{width: len(self._sources)})
         else:
             new = copied(old)
         self._pairs[id(new)] = old, new

@@ -151,6 +151,32 @@ def test_models_inside():
     student.fit(x, np.ones((4, 2)), verbose=0)
 
 
+class OwnModel(keras.Model):
+    def __init__(self, name):
+        super().__init__(name=name)
+        self.convolution = layers.Conv2D(4, 3)
+
+    def call(self, x):
+        return self.convolution(x)
+
+    def get_config(self):
+        return {"name": self.name}
+
+
+def test_models_of_ones_own_and_functions():
+    """What no graph tells of is as it was; names of functions tell Keras nothing."""
+    image = keras.Input((10, 10, 3))
+    x = OwnModel(name="own")(layers.Conv2D(4, 3)(image))
+    double = layers.Conv2D(4, 3, activation=lambda x: 2 * x, name="double")
+    model = keras.Model(image, double(layers.Lambda(lambda x: x + 1)(x)))
+    student = moonshine(model, groups=2)
+    assert isinstance(student.get_layer("own"), OwnModel)
+    assert student.get_layer("own") is not model.get_layer("own")
+    assert student.get_layer("double").activation is double.activation
+    assert student.get_layer("double").kernel_size == (1, 1)
+    assert student(np.ones((1, 10, 10, 3))).shape == (1, 4, 4, 4)
+
+
 def test_a_frozen_teacher():
     """As its teacher, it would learn nothing."""
     model = residual_net()

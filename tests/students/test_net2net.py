@@ -120,6 +120,51 @@ class TestWider:
         for grown in (net2net_wider(model, "hidden", 7), net2net_deeper(model, "hidden")):
             assert_same_function(grown, model, batch)
 
+    def test_a_copy_of_what_has_learnt_learns_anew(self):
+        """As one layer of two models, it would change the teacher with the student."""
+        x = 50 + 9 * noise(32, 3)
+        normalization = layers.Normalization(name="normalization")
+        normalization.adapt(x)
+        hidden = layers.Dense(4, "relu", name="hidden")
+        model = keras.Sequential([keras.Input((3,)), normalization, hidden, layers.Dense(2)])
+        expected = model(x)
+        wider = net2net_wider(model, "hidden", 7)
+        with students.quantization_aware(wider):
+            np.testing.assert_array_equal(model(x), expected)
+        wider.get_layer("normalization").adapt(2 * x)
+        np.testing.assert_array_equal(model(x), expected)
+
+    def test_functions_that_keras_cannot_find(self):
+        """By name, as configurations have them, a function of one's own may be another one."""
+
+        def relu(x):
+            return keras.ops.relu(x) + x
+
+        inside = keras.Sequential([keras.Input((3,)), layers.Dense(4, relu, name="inside")])
+        inputs = keras.Input((3,))
+        x = layers.Dense(4, relu, name="hidden")(inside(inputs))
+        x = layers.Dense(4, name="reader")(x)
+        x = layers.Lambda(lambda x, factor: factor * x, arguments={"factor": 3})(x)
+        x = layers.Dense(4, relu, name="last")(layers.Lambda(relu)(x))
+        model = randomized(keras.Model(inputs, layers.Dense(2, name="logits")(x)))
+        for grown in (net2net_wider(model, "hidden", 7), net2net_deeper(model, "logits")):
+            assert_same_function(grown, model, noise(8, 3))
+
+    def test_a_layer_without_a_configuration(self):
+        class Scale(layers.Layer):
+            def __init__(self, factor):
+                super().__init__(name="scale")
+                self.factor = factor
+
+            def call(self, x):
+                return self.factor * x
+
+        model = keras.Sequential(
+            [keras.Input((3,)), layers.Dense(4, name="hidden"), Scale(2), layers.Dense(2)]
+        )
+        with pytest.raises(ValueError, match="Received: 'scale', a Scale, which cannot"):
+            net2net_deeper(model, "hidden")
+
     def test_several_times_and_trained(self, tmp_path):
         """The grown model is an ordinary one: it grows again, learns, is saved."""
         model = randomized(students.mobile_cnn((8, 8, 1), 2, width=4, depths=(1,)))
