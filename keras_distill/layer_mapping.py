@@ -3,6 +3,7 @@
 import keras
 
 from keras_distill.arguments import is_integer
+from keras_distill.losses.base import parts_of
 from keras_distill.objective import Objective
 
 _MAPPINGS = {
@@ -28,12 +29,12 @@ def layer_objectives(
 
     Args:
         loss: A `keras.losses.Loss` for every pair. One with layers or variables of its own
-            is made anew for each from its config.
+            is copied for each, with the weights that it has.
         teacher: Paths of the teacher's layers as in `Objective`, first to last.
         student: Paths of the student's layers, likewise.
         mapping: "uniform", "top", "bottom", or pairs (index of the teacher's layer, index of
             the student's), from 0. Defaults to "uniform".
-        projector: As in `Objective`. A layer is made anew for each pair from its config.
+        projector: As in `Objective`. A layer is copied for each pair likewise.
         weight: Weight of each objective, as in `Objective`. Defaults to 1.
         name: Start of the objectives' names, which are "name_0", "name_1", ... in the order
             of the pairs. Defaults to the loss's name.
@@ -67,11 +68,11 @@ def layer_objectives(
     name = name or getattr(loss, "name", None)
     return [
         Objective(
-            _new(loss),
+            _copy(loss),
             teacher[theirs],
             student[ours],
             weight=weight,
-            projector=_new(projector),
+            projector=_copy(projector),
             name=f"{name}_{number}",
         )
         for number, (theirs, ours) in enumerate(_pairs(mapping, len(teacher), len(student)))
@@ -119,10 +120,23 @@ def _check_paths(side, paths):
     return paths
 
 
-def _new(part):
-    """A loss or projector of the same config where one has weights, which belong to one pair."""
-    has_state = isinstance(part, keras.layers.Layer)
-    if isinstance(part, keras.losses.Loss):
-        state = keras.tree.flatten(list(vars(part).values()))
-        has_state = any(isinstance(v, (keras.layers.Layer, keras.Variable)) for v in state)
-    return type(part).from_config(part.get_config()) if has_state else part
+def _copy(part):
+    """A copy of a loss or projector that has parts, which belong to one pair; else itself."""
+    parts = _parts(part)
+    if not parts:
+        return part
+    copy = type(part).from_config(part.get_config())
+    for own, given in zip(_parts(copy), parts):
+        if isinstance(given, keras.Variable):
+            own.assign(given)
+        elif isinstance(given, keras.layers.Layer) and given.built:
+            if not own.built:
+                own.build_from_config(given.get_build_config())
+            own.set_weights(given.get_weights())
+    return copy
+
+
+def _parts(part):
+    if isinstance(part, keras.layers.Layer):
+        return [part]
+    return parts_of(part) if isinstance(part, keras.losses.Loss) else []

@@ -4,6 +4,8 @@ import keras
 import tensorflow as tf
 
 from keras_distill.losses.base import DistillationLoss
+from keras_distill.losses.base import check_reduced
+from keras_distill.losses.base import parts_of
 from keras_distill.losses.base import shapes_agree
 from keras_distill.losses.outputs import TemperatureLoss
 from keras_distill.projectors import auto_projector
@@ -30,7 +32,7 @@ class Objective(keras.layers.Layer):
             `losses.FeatureMSE()`. Both activations must have one shape, unless the
             loss has an attribute `same_shapes = False` (a loss on relations between
             examples). Layers and variables that are attributes of the loss train
-            with the student.
+            with the student, and belong to one objective only.
         teacher: Path of the teacher's activation: layer names joined by "/", or a
             unique suffix of that; "output" or a key of the outputs, with indices
             ("encoder_outputs[3]"); for teachers that are no Keras model, the outputs
@@ -69,6 +71,7 @@ class Objective(keras.layers.Layer):
                 "loss must be a keras.losses.Loss, such as keras_distill.losses.FeatureMSE(). "
                 f"Received: loss={loss!r}"
             )
+        check_reduced("loss", loss)
         takes_lists = getattr(loss, "takes_lists", False)
         for side, path in (("teacher", teacher), ("student", student)):
             _check_path(side, path, takes_lists, type(loss).__name__)
@@ -94,12 +97,7 @@ class Objective(keras.layers.Layer):
         self.teacher = list(teacher) if takes_lists else teacher
         self.student = list(student) if takes_lists else student
         self.weight = weight
-        # Keras does not look into losses for layers and variables to train and to save.
-        self._loss_state = [
-            value
-            for value in keras.tree.flatten(list(vars(loss).values()))
-            if isinstance(value, (keras.layers.Layer, keras.Variable, keras.random.SeedGenerator))
-        ]
+        self._loss_state = parts_of(loss)
         # Behind it, as an "auto" one is when it is built: the optimizer saves its state in order.
         self.projector = projector
 
@@ -262,7 +260,7 @@ def _of_any_batches(shapes):
 
 
 def check_objectives(objectives):
-    """Raises `ValueError` unless this is a list of `Objective`s with names of their own."""
+    """Raises `ValueError` unless these are `Objective`s with names and parts of their own."""
     if not isinstance(objectives, (list, tuple)) or not all(
         isinstance(objective, Objective) for objective in objectives
     ):
@@ -275,6 +273,17 @@ def check_objectives(objectives):
             f"Each objective needs a name of its own for the history. Repeated: "
             f"{sorted(repeated)}. Give Objective(..., name=...)."
         )
+    owners = {}
+    for objective in objectives:
+        for part in [*objective._flatten_layers(include_self=False), *objective.variables]:
+            owner = owners.setdefault(id(part), objective)
+            if owner is not objective:
+                # Keras would save it once, and find it missing in the other when it loads.
+                raise ValueError(
+                    f"Objectives {owner.name!r} and {objective.name!r} share what trains or is "
+                    f"random in a loss or projector. Received: {part.name!r} in both. Give each "
+                    "its own, or make them with keras_distill.layer_objectives."
+                )
 
 
 def _zeros(shape):

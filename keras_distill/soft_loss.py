@@ -8,6 +8,8 @@ from keras import ops
 
 from keras_distill import output_domain
 from keras_distill.losses.base import DistillationLoss
+from keras_distill.losses.base import check_reduced
+from keras_distill.losses.base import parts_of
 from keras_distill.losses.outputs import OutputLoss
 from keras_distill.losses.outputs import TemperatureLoss
 from keras_distill.losses.soft_targets import SoftTargetKL
@@ -21,7 +23,9 @@ from keras_distill.weights import fit_weights
 def check_soft_loss(soft_loss):
     """Raises `ValueError` unless this is a loss, None, or a nest of them."""
     for loss in keras.tree.flatten(soft_loss):
-        if not (loss is None or isinstance(loss, keras.losses.Loss)):
+        if loss is None:
+            continue
+        if not isinstance(loss, keras.losses.Loss):
             raise ValueError(
                 "soft_loss must be a keras.losses.Loss, or a dict or list of them, such as "
                 f"keras_distill.losses.SoftTargetKL(temperature=4.0). Received: {loss!r}"
@@ -31,6 +35,13 @@ def check_soft_loss(soft_loss):
                 f"soft_loss compares outputs, and {type(loss).__name__} input gradients. Give it "
                 "in a keras_distill.Objective."
             )
+        if parts_of(loss):
+            raise ValueError(
+                f"soft_loss has no place for the layers and variables of {type(loss).__name__}: "
+                "they would neither train nor be saved. Give it in a keras_distill.Objective with "
+                'teacher="output" and student="output".'
+            )
+        check_reduced("soft_loss", loss)
 
 
 def temperatures(soft_loss):

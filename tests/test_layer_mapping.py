@@ -102,6 +102,44 @@ class TestParts:
         for objective in (first, second):
             assert objective.loss.get_config() == loss.get_config()
 
+    def test_trained_parts_are_copied(self):
+        """A paraphraser that was trained must not become a random one."""
+        paraphraser = kd.losses.paraphraser(channels=3)
+        trained = [w + i for i, w in enumerate(paraphraser.get_weights())]
+        paraphraser.set_weights(trained)
+        loss = kd.losses.FactorTransfer(paraphraser)
+        given = loss.paraphraser.get_weights()
+        for objective in kd.layer_objectives(loss, paths(4), paths(2)):
+            copied = objective.loss.paraphraser
+            assert copied is not loss.paraphraser
+            assert not copied.trainable
+            for own, theirs in zip(copied.get_weights(), given, strict=True):
+                np.testing.assert_array_equal(own, theirs)
+
+    def test_built_parts_are_copied(self):
+        """Layers of a list, and variables."""
+        loss = LearnedDistance(units=2)
+        loss.scale = keras.Variable(1.0)
+        loss(np.ones((2, 3)), np.ones((2, 3)))
+        loss.scale.assign(3.0)
+        for objective in kd.layer_objectives(loss, paths(4), paths(2)):
+            kernel = objective.loss.parts[0].kernel
+            np.testing.assert_array_equal(kernel, loss.parts[0].kernel)
+            assert kernel is not loss.parts[0].kernel
+
+    @pytest.mark.parametrize("is_wrapped", [False, True])
+    def test_trained_projector_is_copied(self, is_wrapped):
+        """As in an Objective, it keeps its weights."""
+        projector = keras.layers.Dense(7)
+        if is_wrapped:
+            projector = keras.Sequential([projector])
+        projector.build((None, 3))
+        objectives = kd.layer_objectives(FeatureMSE(), paths(4), paths(2), projector=projector)
+        for objective in objectives:
+            assert objective.projector is not projector
+            for own, given in zip(objective.projector.weights, projector.weights, strict=True):
+                np.testing.assert_array_equal(own, given)
+
     def test_projector_is_made_anew(self):
         projector = keras.Sequential([keras.layers.Dense(7, activation="tanh")])
         first, second = kd.layer_objectives(FeatureMSE(), paths(4), paths(2), projector=projector)

@@ -10,6 +10,8 @@ import tensorflow as tf
 from keras_distill import Objective
 from keras_distill.losses import FeatureCosine
 from keras_distill.losses import FeatureMSE
+from keras_distill.losses import MaskedGenerative
+from keras_distill.objective import check_objectives
 
 layers = keras.layers
 
@@ -361,6 +363,14 @@ class TestArguments:
         ):
             Objective(loss, teacher="a", student="b")
 
+    @pytest.mark.parametrize(
+        "loss", [FeatureMSE(reduction=None), keras.losses.MeanSquaredError(reduction="none")]
+    )
+    def test_loss_without_reduction(self, loss):
+        """Its values, added to the hard loss, would count that once for each example."""
+        with pytest.raises(ValueError, match=r"loss must have a reduction.*Received: .*Leave it"):
+            objective(loss)
+
     @pytest.mark.parametrize("path", ["", None, 3, ["a"], layers.Dense(2)])
     @pytest.mark.parametrize("side", ["teacher", "student"])
     def test_paths(self, side, path):
@@ -387,3 +397,37 @@ class TestArguments:
         """A function has no weights that could be saved."""
         with pytest.raises(ValueError, match=r'projector must be None, "auto" or a keras\.layers'):
             objective(projector=projector)
+
+
+class TestSharing:
+    """What two objectives share is saved once, and the file can never be loaded."""
+
+    @pytest.mark.parametrize(
+        ("loss", "projector"),
+        [
+            (LearnedDistance(), None),
+            (MaskedGenerative(), None),
+            (FeatureMSE(), layers.Dense(6)),
+        ],
+    )
+    def test_parts(self, loss, projector):
+        pair = [objective(loss, projector=projector, name=name) for name in ("one", "two")]
+        with pytest.raises(
+            ValueError, match=r"'one' and 'two' share .*Received: .*layer_objectives"
+        ):
+            check_objectives(pair)
+
+    def test_layer_inside_two_projectors(self):
+        """Also before anything is built."""
+        dense = layers.Dense(6)
+        pair = [
+            objective(projector=keras.Sequential([dense, layers.ReLU()]), name=name)
+            for name in ("one", "two")
+        ]
+        with pytest.raises(ValueError, match="Received: 'dense"):
+            check_objectives(pair)
+
+    def test_loss_without_parts(self):
+        """One will do for many layers."""
+        loss = FeatureMSE()
+        check_objectives([objective(loss, name=name, projector="auto") for name in "ab"])

@@ -116,6 +116,26 @@ _NEEDED = {
 }
 
 
+def check_reduced(argument, loss):
+    """Raises `ValueError` for a loss that gives one value for each example, not their mean."""
+    if loss.reduction in (None, "none"):
+        raise ValueError(
+            f"{argument} must have a reduction: values of many examples, added to the other terms, "
+            "would multiply the gradients of all of them. Received: "
+            f"{type(loss).__name__}(reduction={loss.reduction!r}). Leave it out."
+        )
+
+
+def parts_of(loss):
+    """Lists the layers, variables and random generators that are attributes of a loss."""
+    # Keras does not look into losses for what to train and to save.
+    return [
+        value
+        for value in keras.tree.flatten(list(vars(loss).values()))
+        if isinstance(value, (keras.layers.Layer, keras.Variable, keras.random.SeedGenerator))
+    ]
+
+
 def shapes_agree(shape, other):
     """Whether two shapes are equal as far as they are known."""
     return len(shape) == len(other) and all(
