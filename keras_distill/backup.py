@@ -60,6 +60,9 @@ class BackupAndRestore(keras.callbacks.Callback):
         self.model.load_weights(backup)
         self.model._initial_epoch = epoch
 
+    def on_epoch_begin(self, epoch, logs=None):
+        self._forget_epoch()
+
     def on_epoch_end(self, epoch, logs=None):
         # All workers save: a variable that they add up when it is read needs each of them.
         is_first = is_first_worker(self.model.distribute_strategy)
@@ -74,8 +77,13 @@ class BackupAndRestore(keras.callbacks.Callback):
                 self._delete_all_but(backup)
 
     def on_train_end(self, logs=None):
+        self._forget_epoch()  # No epoch may have been left.
         if self.delete_checkpoint and is_first_worker(self.model.distribute_strategy):
             self._delete_all_but(None)
+
+    def _forget_epoch(self):
+        # Keras has read it; a later `fit` of this model is to begin where it is told.
+        self.model._initial_epoch = None
 
     def _delete_all_but(self, kept):
         for backup in self.backup_dir.glob(_NAMES):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from keras import layers
 
+from keras_distill import BackupAndRestore
 from keras_distill import DistillationInputs
 from keras_distill import Distiller
 from keras_distill import Objective
@@ -84,6 +85,16 @@ def test_backup_and_restore_resumes_exactly(tmp_path, uninterrupted, epoch):
     history = fit(resumed, 4, callbacks=[backup]).history
     assert len(history["loss"]) == 4 - epoch
     assert_equal_weights(resumed, uninterrupted)
+
+
+@pytest.mark.parametrize("epoch", [1, 3])
+def test_a_fit_after_a_resumed_one_begins_anew(tmp_path, epoch):
+    """Keras keeps the epoch at which it began: the next fit would train less, or nothing."""
+    distiller = new_distiller()
+    callbacks = [BackupAndRestore(tmp_path, delete_checkpoint=False)]
+    fit(distiller, epoch, callbacks=callbacks)
+    assert fit(distiller, 3, callbacks=callbacks).epoch == list(range(epoch, 3))
+    assert fit(distiller, 2).epoch == [0, 1]
 
 
 def test_backup_and_restore_with_carried_outputs(tmp_path):
