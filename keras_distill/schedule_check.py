@@ -4,6 +4,8 @@ import functools
 import inspect
 
 import keras
+import tensorflow as tf
+from keras import ops
 
 from keras_distill.schedules import check_schedule
 from keras_distill.schedules import is_schedule
@@ -66,5 +68,14 @@ def batches_left(callback, epoch):
 
 def num_updates(optimizer, num_batches):
     """How often an optimizer changes the weights in so many batches."""
-    optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # Of a LossScaleOptimizer.
-    return -(-num_batches // (optimizer.gradient_accumulation_steps or 1))
+    return -(-num_batches // (_unscaled(optimizer).gradient_accumulation_steps or 1))
+
+
+def batches_seen(optimizer):
+    """How many batches an optimizer has had gradients of, also those that it still adds up."""
+    # The variable of several devices has no value of its own.
+    return int(tf.identity(ops.convert_to_tensor(_unscaled(optimizer)._iterations)))
+
+
+def _unscaled(optimizer):
+    return getattr(optimizer, "inner_optimizer", optimizer)  # Of a LossScaleOptimizer.

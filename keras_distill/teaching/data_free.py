@@ -13,10 +13,10 @@ from keras_distill.distiller import Distiller
 from keras_distill.inputs import DistillationInputs
 from keras_distill.multi_worker import reducible
 from keras_distill.schedule_check import ScheduleCheck
+from keras_distill.schedule_check import batches_seen
 from keras_distill.schedule_check import checked_fit
 from keras_distill.schedules import NOT_NEGATIVE
 from keras_distill.schedules import check_number
-from keras_distill.schedules import step_of
 from keras_distill.schedules import value_at
 from keras_distill.teacher_pass import TeacherPass
 from keras_distill.teaching.generator_checks import check_generator
@@ -66,7 +66,8 @@ class DataFree(keras.Model):
         seed: Integer, of the noise. None draws one, which `keras.utils.set_random_seed` fixes.
         name: Name of the model.
 
-    compile() takes the generator's optimizer. History: that of the Distiller, generator_loss, and
+    compile() takes the generator's optimizer, whose averages alone a `SwapEMAWeights` swaps; at the
+    end of `fit` each optimizer with use_ema sets its own model to its averages. History: that of the Distiller, generator_loss, and
     the generator's losses without their weights, one_hot_loss, activation_loss and entropy_loss.
 
     Raises:
@@ -133,6 +134,7 @@ class DataFree(keras.Model):
             loss: keras.metrics.Mean(name=loss) for loss in ("generator_loss", *names)
         }
         self._teacher_pass = TeacherPass(None, ())
+        self._student_function = None
         self.built = True
 
     def call(self, inputs, training=None):
@@ -183,9 +185,17 @@ class DataFree(keras.Model):
             batch_size = None
         # Noise has no order; of a data set, Keras would warn that it cannot change it.
         kwargs = {"shuffle": False, **kwargs}
-        return checked_fit(
+        history = checked_fit(
             self, x, batch_size=batch_size, steps_per_epoch=steps_per_epoch, **kwargs
         )
+        # As Keras does with this model's optimizer: one that averages weights sets them now.
+        self.distiller.optimizer.finalize_variable_values(self.distiller.trainable_weights)
+        return history
+
+    @property
+    def trainable_weights(self):
+        """The generator's: Keras has the optimizer set them to their averages as `fit` ends."""
+        return self.generator.trainable_weights
 
     def _schedule_checks(self):
         settings = [(_argument(loss), w, NOT_NEGATIVE) for loss, w in self.loss_weights.items()]
@@ -195,6 +205,10 @@ class DataFree(keras.Model):
         """As `distiller.evaluate`: the student's loss and metrics."""
         kwargs.pop("_use_cached_eval_dataset", None)
         return self.distiller.evaluate(*args, **kwargs)
+
+    def test_on_batch(self, *args, **kwargs):
+        """As `distiller.test_on_batch`: the student's loss and metrics."""
+        return self.distiller.test_on_batch(*args, **kwargs)
 
     def predict(self, *args, **kwargs):
         """As `distiller.predict`: the student's outputs."""
@@ -212,7 +226,7 @@ class DataFree(keras.Model):
         steps = tf.data.Dataset.from_tensors(0).flat_map(
             # Read when the training begins: until then a callback may bring back another step.
             lambda _: tf.data.Dataset.counter(
-                tf.numpy_function(lambda: np.int64(step_of(self.optimizer)), [], tf.int64)
+                tf.numpy_function(lambda: np.int64(batches_seen(self.optimizer)), [], tf.int64)
             )
         )
         return steps.map(
@@ -263,8 +277,9 @@ class DataFree(keras.Model):
         pass
 
     def make_train_function(self, force=False):
-        teacher = self.distiller.teacher
-        if self.train_function is not None and teacher is self._teacher_pass.teacher and not force:
+        # A new teacher, or a new compile(), gives the Distiller another function.
+        is_new = self.distiller.train_function is not self._student_function
+        if self.train_function is not None and not (is_new or force):
             return
         if not self.distiller.compiled:
             raise ValueError(
@@ -281,6 +296,7 @@ class DataFree(keras.Model):
                 "There is nothing to learn from: noise has no labels, and the distiller's alpha is "
                 "1, without objectives. Give it alpha=0.0."
             )
+        teacher = self.distiller.teacher
         check_teacher(teacher)
         check_reads("teacher", teacher, self.generator)
         paths = {path for o in self.distiller.objectives for path in o.teacher_paths}
@@ -289,6 +305,7 @@ class DataFree(keras.Model):
         example = np.zeros((1, *self.generator.output_shape[1:]), "float32")
         self.distiller._maybe_symbolic_build(data_batch=(example,))
         self.distiller.make_train_function()
+        self._student_function = self.distiller.train_function
         self.supports_jit = self._teacher_pass.supports_jit
         super().make_train_function(force=True)
         self.train_function = first_batch.checked(

@@ -215,6 +215,8 @@ def test_evaluation_is_the_students():
     expected = model.distiller.evaluate(X, Y, verbose=0, return_dict=True)
     assert model.evaluate(X, Y, verbose=0, return_dict=True) == expected
     assert history["val_accuracy"][-1] == expected["accuracy"]
+    expected = model.distiller.test_on_batch(X, Y, return_dict=True)
+    assert model.test_on_batch(X, Y, return_dict=True) == expected
     student = model.distiller.student
     np.testing.assert_array_equal(model.predict(X, verbose=0), student.predict(X, verbose=0))
     np.testing.assert_array_equal(model(X), student(X))
@@ -228,6 +230,65 @@ def test_a_new_teacher_is_used():
     model.distiller.teacher = dense(5, 3)
     model.distiller.teacher.set_weights([np.zeros((5, 3)), np.zeros(3)])
     assert fit(model)["one_hot_loss"] == pytest.approx([np.log(3)])
+
+
+def test_a_new_compile_is_used():
+    """A step that is traced goes on with the optimizer that it was traced with."""
+    model = data_free(run_eagerly=False)
+    fit(model)
+    model.distiller.compile(keras.optimizers.SGD(0.0))
+    # Its fit leaves a function that does not show that there was a new one.
+    model.distiller.fit(X, verbose=0)
+    before = model.distiller.student.get_weights()
+    fit(model)
+    for weight, expected in zip(model.distiller.student.get_weights(), before):
+        np.testing.assert_array_equal(weight, expected)
+    assert int(model.distiller.optimizer.iterations) == 4
+
+
+def test_averages_of_weights():
+    """Keras would set the student, which comes first, to the generator's averages."""
+
+    def averaging():
+        return keras.optimizers.SGD(0.1, use_ema=True, ema_momentum=0.5)
+
+    model = data_free()
+    model.distiller.compile(averaging(), run_eagerly=True)
+    model.compile(averaging(), run_eagerly=True)
+    last = []
+    keep = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: last.append(model.get_weights()))
+    fit(model, callbacks=[keep])
+    for one in (model, model.distiller):
+        averages = one.optimizer._model_variables_moving_average
+        for variable, average in zip(one.trainable_weights, averages, strict=True):
+            np.testing.assert_array_equal(variable, average)
+    assert any((now != then).any() for now, then in zip(model.get_weights(), last[0]))
+
+
+@pytest.mark.long
+def test_swapped_averages_are_the_generators():
+    """The student, which has none, keeps its weights while it is evaluated."""
+    model = data_free()
+    model.compile(keras.optimizers.SGD(0.1, use_ema=True), run_eagerly=True)
+    swap = keras.callbacks.SwapEMAWeights(swap_on_epoch=True)
+    history = fit(model, epochs=2, callbacks=[swap], validation_data=(X, Y))
+    expected = model.distiller.evaluate(X, Y, verbose=0, return_dict=True)
+    assert history["val_loss"][-1] == pytest.approx(expected["loss"])
+    averages = model.optimizer._model_variables_moving_average
+    for variable, average in zip(model.generator.trainable_weights, averages, strict=True):
+        np.testing.assert_array_equal(variable, average)
+
+
+def test_accumulated_gradients_are_of_new_noise():
+    """Counted by the updates, a second `fit` would begin with noise of the first."""
+    model = data_free()
+    adam = keras.optimizers.Adam(gradient_accumulation_steps=2)
+    model.compile(keras.optimizers.LossScaleOptimizer(adam), run_eagerly=True)
+    fit(model)
+    drawn = [next(iter(data_free()._noise(8).skip(skipped))).numpy() for skipped in (0, 3)]
+    following = next(iter(model._noise(8))).numpy()
+    np.testing.assert_array_equal(following, drawn[1])
+    assert (following != drawn[0]).any()
 
 
 @pytest.mark.long
