@@ -13,6 +13,7 @@ from keras_distill.students.heads import TextTask
 from keras_distill.students.length import check_length
 from keras_distill.students.narrowing import Narrowing
 from keras_distill.students.narrowing import num_neurons
+from keras_distill.students.plain_weights import has_plain_weights
 
 _INPUTS = ("token_ids", "padding_mask", "segment_ids")
 _SHARED = (
@@ -80,7 +81,8 @@ def from_teacher(
         A Functional `keras.Model` that gives logits, (batch, num_classes).
 
     Raises:
-        ValueError: If the teacher has no `BertBackbone`, or an argument does not fit it.
+        ValueError: If the teacher has no `BertBackbone`, or one with LoRA or quantized weights, or
+            an argument does not fit it.
 
     Example:
 
@@ -98,6 +100,7 @@ def from_teacher(
     num_heads = _check_width(width, source)
     check_length(length, source.max_sequence_length)
     head = _find_head(teacher, source)
+    _check_weights(source, head)
     if num_classes is None and head is None:
         raise ValueError(
             "num_classes must be given: the teacher has no single Dense layer behind its backbone "
@@ -184,6 +187,16 @@ def _find_head(teacher, source):
     ]
     fits = len(behind) == 1 and behind[0].kernel.shape[0] == source.hidden_dim
     return behind[0] if fits else None
+
+
+def _check_weights(source, head):
+    copied = [*source._flatten_layers(), *([] if head is None else [head])]
+    if others := [layer.path for layer in copied if not has_plain_weights(layer)]:
+        raise ValueError(
+            "teacher must be one without LoRA or quantization: its weights are copied as they are. "
+            f"Received: {len(others)} such layers, the first {others[0]!r}. Save the weights of a "
+            "LoRA teacher by save_weights, which merges them, and load them into a new model."
+        )
 
 
 def _check_layers(layers, num_layers):

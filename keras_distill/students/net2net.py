@@ -6,6 +6,7 @@ import numpy as np
 from keras_distill.arguments import check_integers
 from keras_distill.arguments import check_not_negative
 from keras_distill.arguments import is_integer
+from keras_distill.students.plain_weights import has_plain_weights
 from keras_distill.students.rebuilding import as_functional
 from keras_distill.students.rebuilding import copied
 from keras_distill.students.rebuilding import rebuild
@@ -68,6 +69,11 @@ def net2net_wider(model, layer_name, width, *, noise=0.0, seed=None):
             "Keras's own class, with an activation of each channel by itself. Received: "
             f"{described(layer)}"
         )
+    if not has_plain_weights(layer):
+        raise ValueError(
+            "layer_name must name a layer without LoRA or quantization, whose kernel can be "
+            f"widened. Received: {described(layer)}"
+        )
     num_channels = layer.kernel.shape[-1]
     if width <= num_channels:
         raise ValueError(
@@ -96,7 +102,8 @@ def net2net_deeper(model, layer_name, *, kernel_size=None, normalization_data=No
     ```
 
     Behind a Dense layer, or an activation of features (batch, features), it is a Dense layer;
-    otherwise a convolution. The activation follows in a layer of its own.
+    otherwise a convolution: a causal one if the layer is, or, behind an activation, if any of the
+    model is. The activation follows in a layer of its own. All have the layer's dtype.
 
     Args:
         model: A Functional or Sequential `keras.Model`. It is not changed.
@@ -139,8 +146,11 @@ def net2net_deeper(model, layer_name, *, kernel_size=None, normalization_data=No
     ):
         raise ValueError(f"name must be a new one. Received: {sorted(taken)}, which are layers.")
     width, rank = layer.output.shape[-1], len(layer.output.shape)
+    # A new layer has no weights to be quantized.
+    dtype = layer.dtype_policy if layer.quantization_mode is None else layer.compute_dtype
+    is_causal = rank == 3 and _is_causal(layer, model)
     if rank == 2 or type(layer) is keras.layers.Dense:
-        inserted = [keras.layers.Dense(width, name=name)]
+        inserted = [keras.layers.Dense(width, name=name, dtype=dtype)]
         size = ()
     else:
         size = kernel_size if kernel_size is not None else getattr(layer, "kernel_size", 3)
@@ -152,10 +162,13 @@ def net2net_deeper(model, layer_name, *, kernel_size=None, normalization_data=No
             )
         check_integers(**{f"kernel_size[{axis}]": value for axis, value in enumerate(size)})
         convolution = CONVOLUTIONS[rank - 3]
-        inserted = [convolution(width, size, padding="same", name=name)]
+        padding = "causal" if is_causal else "same"
+        settings = {"padding": padding, "data_format": "channels_last", "dtype": dtype}
+        inserted = [convolution(width, size, name=name, **settings)]
     if normalization_data is not None:
-        inserted.append(keras.layers.BatchNormalization(name=f"{name}_normalization"))
-    inserted += _activation_again(layer, f"{name}_activation")
+        normalization = {"name": f"{name}_normalization", "dtype": dtype}
+        inserted.append(keras.layers.BatchNormalization(**normalization))
+    inserted += _activation_again(layer, f"{name}_activation", dtype)
     pairs = []
 
     def clone(old):
@@ -174,7 +187,8 @@ def net2net_deeper(model, layer_name, *, kernel_size=None, normalization_data=No
         copy_weights(old, new)
     kernel = np.zeros(inserted[0].kernel.shape, "float32")
     # Where padding="same" has the middle, of an even size the one before.
-    kernel[tuple((length - 1) // 2 for length in size)] = np.eye(width)
+    places = [length - 1 if is_causal else (length - 1) // 2 for length in size]
+    kernel[tuple(places)] = np.eye(width)
     inserted[0].kernel.assign(kernel)
     if normalization_data is not None:
         until_layer = keras.Model(as_functional(model).input, layer.output)
@@ -200,12 +214,18 @@ def _is_idempotent(layer):
     return is_known and layer.activation in _IDEMPOTENT
 
 
-def _activation_again(layer, name):
+def _is_causal(layer, model):
+    """Whether a convolution behind the layer must not see what comes later."""
+    among = [layer] if is_product(layer) else model._flatten_layers()
+    return any(getattr(one, "padding", None) == "causal" for one in among)
+
+
+def _activation_again(layer, name, dtype):
     if type(layer) is keras.layers.ReLU:
         return [layer.__class__.from_config({**layer.get_config(), "name": name})]
     if layer.activation is keras.activations.linear:
         return []
-    return [keras.layers.Activation(layer.activation, name=name)]
+    return [keras.layers.Activation(layer.activation, name=name, dtype=dtype)]
 
 
 def _undo(normalization, features):

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_distill.students.plain_weights import has_plain_weights
 from keras_distill.students.rebuilding import copied
 from keras_distill.students.rebuilding import made_again
 
@@ -69,7 +70,9 @@ class Widening:
 
     def call(self, new, *args, **kwargs):
         old, _ = self._pairs[id(new)]
-        inputs = [x for x in keras.tree.flatten((args, kwargs)) if hasattr(x, "shape")]
+        # Keras's masks have no channels.
+        read = args, {key: value for key, value in kwargs.items() if key != "mask"}
+        inputs = [x for x in keras.tree.flatten(read) if hasattr(x, "shape")]
         channels = [self._channels[id(x)][1:] if id(x) in self._channels else None for x in inputs]
         is_touched = old is self._layer or any(c is not None for c in channels)
         if id(new) in self._called and (is_touched or id(new) in self._changes):
@@ -97,6 +100,8 @@ class Widening:
         if len(inputs) > 1:
             raise ValueError(self._problem(old, "reads several inputs"))
         sources, length = channels[0]
+        if not has_plain_weights(old):
+            raise ValueError(self._problem(old, "has LoRA or quantized weights"))
         if is_product(old):
             counts = np.bincount(sources, minlength=length)
             return None, {"kernel": _taken(sources, -2, counts[sources])}

@@ -68,6 +68,16 @@ class TestWider:
                 for value, copy in zip(layer.get_weights(), new.get_weights()):
                     np.testing.assert_array_equal(copy, value)
 
+    def test_keras_masks(self):
+        """They come to a pooling as another input, of no channels."""
+        ids = keras.Input((6,), dtype="int32")
+        x = layers.Embedding(9, 4, mask_zero=True)(ids)
+        x = layers.BatchNormalization()(layers.Dense(5, activation="relu", name="hidden")(x))
+        x = layers.GlobalAveragePooling1D()(x)
+        model = randomized(keras.Model(ids, layers.Dense(2)(x)))
+        tokens = np.array([[1, 2, 3, 0, 0, 0], [4, 5, 6, 7, 8, 0]])
+        assert_same_function(net2net_wider(model, "hidden", 9), model, tokens)
+
     def test_weights_are_those_of_the_paper(self):
         """Also another division, such as by the mean count, could keep the function."""
         model = randomized(students.mlp((3,), 2, depth=2, width=4))
@@ -268,6 +278,23 @@ class TestCannotBeWidened:
         with pytest.raises(ValueError, match=message):
             net2net_wider(blocked(build), "hidden", 6)
 
+    @pytest.mark.parametrize("change", [lambda x: x.enable_lora(2), lambda x: x.quantize("int8")])
+    def test_lora_and_quantized_weights(self, change):
+        def model_with(name):
+            hidden = layers.Dense(8, activation="relu", name="hidden")
+            model = keras.Sequential([keras.Input((8,)), hidden, layers.Dense(3, name="last")])
+            change(model.get_layer(name))
+            return model
+
+        for name, message in (
+            ("hidden", "without LoRA or quantization, whose .*Received: the Dense 'hidden'"),
+            ("last", "the Dense 'last', which has LoRA or quantized weights"),
+        ):
+            with pytest.raises(ValueError, match=message):
+                net2net_wider(model_with(name), "hidden", 12)
+        model = model_with("hidden")
+        assert_same_function(net2net_deeper(model, "hidden"), model, noise(4, 8))
+
     def test_a_convolution_of_ones_own(self):
         inputs = keras.Input((6, 3))
         first = layers.Conv1D(4, 1, name="first")(inputs)
@@ -342,6 +369,34 @@ class TestDeeper:
         assert deeper.get_layer("new").kernel.shape[:2] == (
             (size, size) if size in (1, 2, 4) else size
         )
+
+    @pytest.mark.parametrize("layer_name", ["causal", "relu"])
+    @pytest.mark.parametrize("size", [None, 2, 3])
+    def test_causal_convolutions(self, layer_name, size):
+        """Behind one that sees both sides, the model would learn from the future."""
+        inputs = keras.Input((8, 2))
+        x = layers.Conv1D(4, 3, padding="causal", name="causal")(inputs)
+        model = randomized(keras.Model(inputs, layers.ReLU(name="relu")(x)))
+        deeper = net2net_deeper(model, layer_name, kernel_size=size)
+        x = noise(3, 8, 2)
+        assert_same_function(deeper, model, x)
+        kernel = deeper.get_layer(f"{layer_name}_deeper").kernel
+        kernel.assign(noise(*kernel.shape))
+        later = x + (np.arange(8)[:, None] >= 5)
+        np.testing.assert_allclose(deeper(x)[:, :5], deeper(later)[:, :5], atol=1e-6)
+
+    @pytest.mark.parametrize("layer_name", ["image", "relu", "features"])
+    def test_dtype_of_the_layer(self, layer_name):
+        """The global one is another, if the model was loaded."""
+        inputs = keras.Input((6, 3))
+        dtype = {"dtype": "mixed_float16"}
+        x = layers.Conv1D(4, 3, name="image", activation="relu", **dtype)(inputs)
+        x = layers.Flatten()(layers.Activation("relu", name="relu", **dtype)(x))
+        x = layers.Dense(4, activation="relu", name="features", **dtype)(x)
+        model = keras.Model(inputs, layers.Dense(2)(x))
+        deeper = net2net_deeper(model, layer_name, normalization_data=noise(4, 6, 3))
+        new = [layer for layer in deeper.layers if layer.name.startswith(f"{layer_name}_deeper")]
+        assert [layer.dtype_policy.name for layer in new] == 3 * ["mixed_float16"]
 
     @pytest.mark.parametrize(
         "activation",
