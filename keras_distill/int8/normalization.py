@@ -11,7 +11,8 @@ def exact_variances(model, rounded):
 
     A product has 32 bits to sum in. Keras squares first: in 8 bits one feature far from the
     mean then takes the whole range, and the squares of all others are rounded to 0.
-    Normalization over other axes than the last stays as it is.
+    Normalization over other axes than the last stays as it is, and so do subclasses with a
+    call of their own.
 
     Args:
         model: A `keras.Model`.
@@ -20,7 +21,7 @@ def exact_variances(model, rounded):
     layers = [
         layer
         for layer in model._flatten_layers()
-        if isinstance(layer, keras.layers.LayerNormalization) and not layer.rms_scaling
+        if type(layer).call is keras.layers.LayerNormalization.call and not layer.rms_scaling
     ]
 
     def make_call(layer, call):

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
+from keras_hub.layers import CachedMultiHeadAttention
 
 from keras_distill.export import export_tflite
 from keras_distill.int8.attention import close_masks
@@ -57,6 +58,58 @@ def test_masks_of_softmax_layers():
     with close_masks(model):
         found = model(x)
     np.testing.assert_allclose(found[0], expected / expected.sum(), atol=1e-5)
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.1])
+def test_rows_that_are_masked_as_a_whole(dropout, tmp_path):
+    """Padding attends to nothing: 0, or the mean without dropout. Flatten lets the output see."""
+    ids = keras.Input((6,), dtype="int32", name="ids")
+    x = layers.Embedding(20, 8, mask_zero=True)(ids)
+    x = layers.LayerNormalization()(x + layers.MultiHeadAttention(2, 4, dropout=dropout)(x, x))
+    model = keras.Model(ids, layers.Dense(3)(layers.Flatten()(x)))
+    generator = np.random.default_rng(0)
+    model.set_weights([generator.normal(0, 0.5, w.shape) for w in model.get_weights()])
+    x = generator.integers(1, 20, (40, 6)).astype("int32")
+    x[:, 3:] = 0
+    expected = model(x)
+    with close_masks(model):
+        np.testing.assert_allclose(model(x), expected, atol=1e-2)
+    report = export_tflite(model, tmp_path / "s.tflite", quantization="int8", representative_data=x)
+    assert report.max_relative_difference < 0.1
+
+
+class OwnAttention(layers.MultiHeadAttention):
+    def call(self, query, value, key=None):
+        return 2 * super().call(query, value)
+
+
+class OwnSoftmax(layers.Softmax):
+    def call(self, scores, scale):
+        return super().call(scores) * scale
+
+
+@pytest.mark.parametrize("call", [lambda x: OwnAttention(2, 4)(x, x), lambda x: OwnSoftmax()(x, x)])
+def test_calls_of_ones_own_stay(call):
+    """They take other arguments, or do more than their base class."""
+    x = keras.Input((5, 8))
+    model = keras.Model(x, call(x))
+    values = np.random.default_rng(0).normal(size=(2, 5, 8)).astype("float32")
+    expected = model(values)
+    with close_masks(model):
+        np.testing.assert_array_equal(model(values), expected)
+
+
+def test_a_subclass_that_returns_scores():
+    """Those of KerasHub's decoders do."""
+    attention = CachedMultiHeadAttention(2, 4)
+    x = keras.Input((5, 8))
+    mask = keras.ops.less(keras.ops.sum(keras.ops.abs(x), -1), 7.0)[:, None]
+    model = keras.Model(x, attention(x, x, attention_mask=mask))
+    values = np.random.default_rng(0).normal(size=(2, 5, 8)).astype("float32")
+    expected = model(values)
+    with close_masks(model):
+        np.testing.assert_allclose(model(values), expected, atol=1e-2)
+        assert "call" in attention.__dict__
 
 
 def test_the_calls_are_put_back_after_an_error():

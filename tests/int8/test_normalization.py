@@ -51,6 +51,25 @@ def test_equal_features():
     np.testing.assert_allclose(found, np.broadcast_to(model.layers[0].beta, (1, 5, 16)), atol=1e-5)
 
 
+class Doubled(layers.LayerNormalization):
+    def call(self, inputs):
+        return 2 * super().call(inputs)
+
+
+class Conditional(layers.LayerNormalization):
+    def call(self, inputs, scale):
+        return super().call(inputs) * scale
+
+
+@pytest.mark.parametrize("call", [lambda x: Doubled()(x), lambda x: Conditional()(x, x)])
+def test_calls_of_ones_own_stay(call):
+    inputs = keras.Input((5, 16))
+    model, x = keras.Model(inputs, call(inputs)), with_an_outlier(4, 5, 16)
+    expected = model(x)
+    with int8_calls(model):
+        np.testing.assert_array_equal(model(x), expected)
+
+
 def test_an_int8_file_normalizes_as_keras_does(tmp_path):
     """A feature of the first place sets the range for all; squares of the others must remain."""
     x = np.random.default_rng(0).normal(size=(64, 5, 64)).astype("float32")
