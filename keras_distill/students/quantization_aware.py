@@ -11,13 +11,17 @@ from keras_distill.int8.rounding import round_activation
 from keras_distill.int8.rounding import round_kernel
 from keras_distill.layer_calls import replaced_calls
 
-# Axes of a kernel that share a step size; the others have one for each place.
+# Axes of a kernel that share a step size in a file; the others have one for each place.
 _SHARED_AXES = {
-    keras.layers.Dense: (0,),
-    keras.layers.Conv1D: (0, 1),
-    keras.layers.Conv2D: (0, 1, 2),
-    keras.layers.DepthwiseConv1D: (0, 1),
-    keras.layers.DepthwiseConv2D: (0, 1),
+    keras.layers.Dense: {"kernel": (0,)},
+    keras.layers.Conv1D: {"kernel": (0, 1)},
+    keras.layers.Conv2D: {"kernel": (0, 1, 2)},
+    keras.layers.Conv1DTranspose: {"kernel": (0, 2)},
+    keras.layers.Conv2DTranspose: {"kernel": (0, 1, 3)},
+    keras.layers.DepthwiseConv1D: {"kernel": (0,)},
+    keras.layers.DepthwiseConv2D: {"kernel": (0, 1)},
+    keras.layers.SeparableConv1D: {"depthwise_kernel": (0,), "pointwise_kernel": (0, 1)},
+    keras.layers.SeparableConv2D: {"depthwise_kernel": (0, 1), "pointwise_kernel": (0, 1, 2)},
 }
 # Not in the file.
 _GONE = (keras.layers.InputLayer, keras.layers.Dropout)
@@ -45,7 +49,8 @@ def quantization_aware(model):
     those between a product and the BatchNormalization and relu that TFLite fuses with it;
     what LayerNormalization and MultiHeadAttention compute inside. The gradient passes as if
     nothing was rounded. Not rounded: what has no layer, such as `x + y`, before the next
-    layer reads it.
+    layer reads it; what a separable convolution has between its two kernels; kernels of
+    convolutions over three axes, which the file has in float32, and of recurrent layers.
 
     Args:
         model: A `Distiller`, whose student it then is, or any `keras.Model`. The train,
@@ -132,13 +137,15 @@ def _kernels(layer):
     if isinstance(layer, keras.layers.EinsumDense):
         terms, output = layer.equation.replace("...", "").split("->")
         letters = terms.split(",")[1].strip()
-        axes = tuple(axis for axis, letter in enumerate(letters) if letter not in output)
+        shared = tuple(axis for axis, letter in enumerate(letters) if letter not in output)
+        axes = {"kernel": shared}
     else:
-        axes = next((axes for kind, axes in _SHARED_AXES.items() if isinstance(layer, kind)), None)
-    if axes is not None:
-        round_values = functools.partial(round_kernel, axes=axes)
-        rounded += [(w, round_values) for w in layer.weights if w.name == "kernel"]
-    return rounded
+        axes = next((axes for kind, axes in _SHARED_AXES.items() if isinstance(layer, kind)), {})
+    return rounded + [
+        (w, functools.partial(round_kernel, axes=axes[w.name]))
+        for w in layer.weights
+        if w.name in axes
+    ]
 
 
 def _round_table(table):

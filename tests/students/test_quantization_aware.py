@@ -57,17 +57,27 @@ class TestRounding:
     @pytest.mark.parametrize(
         ("layer", "axes"),
         [
-            (layers.Conv2D(6, 3), (0, 1, 2)),
-            (layers.DepthwiseConv2D(3, depth_multiplier=2), (0, 1)),
+            (layers.Conv1D(6, 3), [(0, 1)]),
+            (layers.Conv2D(6, 3), [(0, 1, 2)]),
+            (layers.Conv1DTranspose(6, 3), [(0, 2)]),
+            (layers.Conv2DTranspose(6, 3, strides=2), [(0, 1, 3)]),
+            (layers.DepthwiseConv1D(3, depth_multiplier=2), [(0,)]),
+            (layers.DepthwiseConv2D(3, depth_multiplier=2), [(0, 1)]),
+            (layers.SeparableConv1D(6, 3, depth_multiplier=2), [(0,), (0, 1)]),
+            (layers.SeparableConv2D(6, 3, depth_multiplier=2), [(0, 1), (0, 1, 2)]),
         ],
     )
     def test_convolutions(self, layer, axes):
-        x = noise(4, 9, 9, 3)
-        model = keras.Sequential([keras.Input((9, 9, 3)), layer])
+        """What differs in size has a step size of its own in the file, and nothing else."""
+        x = noise(4, *((9, 9, 3) if "2D" in type(layer).__name__ else (9, 3)))
+        model = keras.Sequential([keras.Input(x.shape[1:]), layer])
+        kernels = [weight for weight in layer.weights if weight.name != "bias"]
+        for kernel in kernels:
+            kernel.assign(kernel * np.exp(noise(*kernel.shape)))
         with quantization_aware(model):
             found = model(x)
-        (kernel,) = (weight for weight in layer.weights if weight.name == "kernel")
-        kernel.assign(round_to_steps(kernel, axes))
+        for kernel, shared in zip(kernels, axes, strict=True):
+            kernel.assign(round_to_steps(kernel, shared))
         assert_rounded_equal(found, round_to_range(model(round_to_range(x))))
 
     def test_einsum_of_attention_heads(self):
@@ -270,7 +280,15 @@ def transformer():
     return student, np.random.default_rng(0).integers(1, 50, (64, 10)).astype("int32")
 
 
-@pytest.mark.parametrize("build", [convolutions, transformer])
+def other_convolutions():
+    series = keras.Input((16, 3), name="series")
+    x = layers.DepthwiseConv1D(3, depth_multiplier=4)(series)
+    x = layers.SeparableConv1D(8, 3, activation="relu")(x)
+    x = layers.Conv1DTranspose(8, 3, activation="relu")(x)
+    return keras.Model(series, layers.Dense(8)(layers.Flatten()(x))), noise(64, 16, 3)
+
+
+@pytest.mark.parametrize("build", [convolutions, transformer, other_convolutions])
 def test_it_errs_as_the_int8_file_does(build, tmp_path):
     """Only as much: ranges are those of a batch, and each rounding decides those behind it."""
     keras.utils.set_random_seed(1)
