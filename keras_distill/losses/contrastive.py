@@ -87,7 +87,8 @@ class CRD(PerExampleLoss):
     Reference: Tian et al. 2020, https://arxiv.org/abs/1910.10699, with the memory of the
     authors' code. Deviations: negatives are drawn with replacement, 1024 of them instead of
     16384, which small data sets do not have; without labels they are any other examples; no 1e-7
-    is added to the denominators of h, as the logarithms are computed without them.
+    is added to the denominators of h, as the logarithms are computed without them; an embedding of
+    zeros, as features of zeros have it at first, has no direction: it stays, and gets no gradient.
     """
 
     needs = ("example_index", "training")

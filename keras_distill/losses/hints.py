@@ -96,11 +96,12 @@ class FeatureCosine(DistillationLoss):
 
 
 def unit_vectors(vectors):
-    """Vectors on the last axis, divided by their length; those of zeros as they are."""
+    """Vectors on the last axis, divided by their length; zeros stay, and get no gradient."""
     # Divided by the largest entry first, so that no square over- or underflows. The
     # scale cancels, and so does its gradient: it counts as a constant.
-    largest = ops.stop_gradient(ops.max(ops.abs(vectors), axis=-1, keepdims=True))
+    largest = ops.stop_gradient(ops.max(ops.abs(vectors), axis=-1, keepdims=True, initial=0))
     scaled = vectors / ops.where(largest == 0, ops.ones_like(largest), largest)
     norm_squared = ops.sum(ops.square(scaled), axis=-1, keepdims=True)
     is_zero = norm_squared == 0
-    return scaled * ops.rsqrt(ops.where(is_zero, ops.ones_like(norm_squared), norm_squared))
+    scale = ops.rsqrt(ops.where(is_zero, ops.ones_like(norm_squared), norm_squared))
+    return ops.where(is_zero, ops.zeros_like(scaled), scaled * scale)

@@ -7,6 +7,8 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from keras_distill.losses.hints import unit_vectors
+
 LARGEST_INT32 = 2**31 - 1
 
 
@@ -28,7 +30,6 @@ class EmbeddingMemory(keras.layers.Layer):
         self.momentum = momentum
         self.flatten = keras.layers.Flatten(dtype=self.dtype_policy)
         self.projection = keras.layers.Dense(feature_dim, dtype=self.dtype_policy)
-        self.unit = keras.layers.UnitNormalization(dtype=self.dtype_policy)
 
     def build(self, input_shape):
         self.projection.build((None, math.prod(input_shape[1:])))
@@ -50,7 +51,8 @@ class EmbeddingMemory(keras.layers.Layer):
         self.built = True
 
     def call(self, features):
-        return self.unit(self.projection(self.flatten(features)))
+        # Features of zeros have no direction, and an embedding of zeros: at first there is no bias.
+        return unit_vectors(self.projection(self.flatten(features)))
 
     def log_likelihoods(self, embeddings, index, temperature, training):
         """Log of exp(product / temperature) over its sum over all examples.
@@ -70,7 +72,7 @@ class EmbeddingMemory(keras.layers.Layer):
     def remember(self, index, embeddings):
         """Moves what is remembered of the examples towards `embeddings`, in place."""
         mixed = self.momentum * self._recall(index) + (1 - self.momentum) * embeddings
-        index, mixed = _of_all_replicas(index), _of_all_replicas(self.unit(mixed))
+        index, mixed = _of_all_replicas(index), _of_all_replicas(unit_vectors(mixed))
         self.bank.value.scatter_update(tf.IndexedSlices(mixed, index))
 
     def _recall(self, index):

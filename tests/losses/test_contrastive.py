@@ -255,6 +255,25 @@ def test_unknown_batch_size(jit_compile):
             value_and_gradient(teacher, student, INDEX + 1)
 
 
+@pytest.mark.parametrize("rows", [slice(1), slice(None)], ids=["one", "all"])
+def test_features_of_zeros(rows):
+    """A blank image behind a ReLU: its gradient was 1e12, and the bias went away with the step."""
+    loss = built()
+    teacher, student = uniform(1.0, (4, 8))
+    student = student[:, :4].astype("float32")
+    student[rows] = 0
+    student = tf.constant(student)
+    with tf.GradientTape() as tape:
+        tape.watch(student)
+        values = loss.for_batch(example_index=INDEX, training=True)(teacher, student)
+    weights = loss.student_memory.projection.trainable_weights
+    by_student, *by_weights = tape.gradient(values, [student, *(w.value for w in weights)])
+    assert not np.any(by_student[rows])
+    for gradient in (by_student, *by_weights):
+        assert np.max(np.abs(gradient)) < 1e3
+    assert np.isfinite(loss.student_memory.bank).all()
+
+
 def test_empty_first_batch_leaves_the_normaliser_unset():
     """The mean of nothing would be NaN for ever."""
     loss = built()
@@ -383,14 +402,14 @@ def test_student_comes_to_tell_the_examples_apart():
 def test_batches_without_an_index():
     """The first batch is soon enough to say so."""
     with pytest.raises(ValueError, match="CRD needs the number of each example in its data set"):
-        fit(distiller_with(crd()), tf.data.Dataset.from_tensor_slices(X).batch(4))
+        fit(distiller_with(crd(reduction="sum")), tf.data.Dataset.from_tensor_slices(X).batch(4))
 
 
 def test_index_outside_of_the_data_set():
     """Of a larger data set than the one that was promised; named before the first step."""
     dataset = numbered().map(lambda x: x._replace(example_index=x.example_index + 9)).batch(4)
     with pytest.raises(ValueError, match=r"must be from 0 to 11, below num_exam.*\[12\]"):
-        fit(distiller_with(crd()), dataset)
+        fit(distiller_with(crd(reduction="sum")), dataset)
 
 
 def test_first_batch_check_leaves_no_trace():
