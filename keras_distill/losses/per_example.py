@@ -1,5 +1,6 @@
 """Losses with one value for each example, whatever the shapes of the two models' features."""
 
+import tensorflow as tf
 from keras import ops
 
 from keras_distill.losses.base import DistillationLoss
@@ -12,7 +13,8 @@ class PerExampleLoss(DistillationLoss):
     """A `DistillationLoss` between features `(batch, ...)` that are one vector for each example.
 
     Teacher and student may differ in everything but the batch. Positions that the student's
-    Keras mask `(batch, positions, ...)` leaves out are zeros in both; a mask `(batch,)` is a
+    Keras mask `(batch, positions, ...)` leaves out are zeros, and so are those of the teacher's
+    mask, or where it has none and as many positions, of the student's; a mask `(batch,)` is a
     weight of 0 for whole examples.
     """
 
@@ -52,13 +54,27 @@ def check_batch_size(loss, size):
 
 
 def without_masked(teacher, student):
-    """Both features with zeros where the student's mask leaves out positions that they have."""
+    """Both features with zeros where masks leave out positions: the teacher's own, or the same."""
     mask = keras_mask(student)
+    theirs = mask if keras_mask(teacher) is None else keras_mask(teacher)
+    return _zero_masked(theirs, teacher), _zero_masked(mask, student)
+
+
+def _zero_masked(mask, features):
     if mask is None or len(mask.shape) < 2:
-        return teacher, student
-    return [
-        zero_masked(mask, features)
-        if shapes_agree(tuple(mask.shape), tuple(features.shape)[: len(mask.shape)])
-        else features
-        for features in map(ops.convert_to_tensor, (teacher, student))
-    ]
+        return features
+    features = ops.convert_to_tensor(features)
+    shape = tuple(features.shape)[: len(mask.shape)]
+    if not shapes_agree(tuple(mask.shape), shape):
+        return features
+    if mask is keras_mask(features) or None not in (*mask.shape[1:], *shape[1:]):
+        return zero_masked(mask, features)
+    # The student's, for a teacher whose length only the batch tells: it may be another.
+    # It is brought to that length first: XLA compiles both branches of a condition.
+    sizes = tf.shape(features)[: len(mask.shape)]
+    is_other = tf.reduce_any(tf.shape(mask) != sizes)
+    for axis in range(1, len(mask.shape)):
+        mask = tf.gather(
+            mask, tf.minimum(tf.range(sizes[axis]), tf.shape(mask)[axis] - 1), axis=axis
+        )
+    return zero_masked(tf.logical_or(tf.cast(mask, "bool"), is_other), features)

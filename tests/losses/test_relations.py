@@ -18,6 +18,9 @@ from keras_distill.losses import RKDAngle
 from keras_distill.losses import RKDDistance
 from keras_distill.losses import SimilarityPreserving
 
+SEQUENCES = tf.TensorSpec((None, None, 3))
+MASKS = tf.TensorSpec((None, None), tf.bool)
+
 # Each oracle computes in float64 from vectors, one for each example, and gives `(batch,)`.
 
 
@@ -245,6 +248,37 @@ def test_masked_positions_count_as_zeros(loss_class):
     # A teacher without these positions has nothing to mask.
     values = loss_class(reduction=None)(teacher[:, 0], student)
     np.testing.assert_allclose(values, pooled, rtol=1e-6)
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("length", [5, 7])
+def test_masked_students_beside_teachers_of_any_length(length, jit_compile):
+    """Only the batch tells the lengths: the student's mask is for as many positions."""
+    teacher, _ = uniform(2.0, (4, length, 3))
+    student, _ = uniform(1.0, (4, 5, 3))
+    mask = np.arange(5) < np.array([[5], [3], [4], [2]])
+    zeros = [np.where(mask[..., None], x, 0) if x.shape[1] == 5 else x for x in (teacher, student)]
+    expected = RKDDistance()(*zeros)
+
+    @tf.function(input_signature=[SEQUENCES, SEQUENCES, MASKS], jit_compile=jit_compile)
+    def call(teacher, student, mask):
+        student = tf.identity(student)
+        student._keras_mask = mask
+        return RKDDistance()(teacher, student)
+
+    assert float(call(teacher, student, mask)) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_teacher_with_a_mask_of_its_own():
+    """Its padding is not the student's where both read other tokens."""
+    teacher, _ = uniform(2.0, (4, 7, 3))
+    student, _ = uniform(1.0, (4, 5, 3))
+    mask = np.arange(7) < np.array([[5], [3], [4], [2]])
+    expected = RKDDistance()(np.where(mask[..., None], teacher, 0), student)
+    teacher, student = tf.constant(teacher), tf.constant(student)
+    teacher._keras_mask = tf.constant(mask)
+    student._keras_mask = tf.ones((4, 5), "bool")
+    assert float(RKDDistance()(teacher, student)) == pytest.approx(float(expected), rel=1e-5)
 
 
 @every_loss
