@@ -3,11 +3,14 @@
 import keras
 import tensorflow as tf
 
+from keras_distill import output_domain
 from keras_distill.losses.base import DistillationLoss
 from keras_distill.losses.base import check_reduced
 from keras_distill.losses.base import parts_of
 from keras_distill.losses.base import shapes_agree
+from keras_distill.losses.outputs import OutputLoss
 from keras_distill.losses.outputs import TemperatureLoss
+from keras_distill.masks import keras_mask
 from keras_distill.projectors import auto_projector
 from keras_distill.schedules import NOT_NEGATIVE
 from keras_distill.schedules import check_number
@@ -98,6 +101,7 @@ class Objective(keras.layers.Layer):
         self.student = list(student) if takes_lists else student
         self.weight = weight
         self._loss_state = parts_of(loss)
+        self._has_checked_values = False
         # Behind it, as an "auto" one is when it is built: the optimizer saves its state in order.
         self.projector = projector
 
@@ -187,14 +191,49 @@ class Objective(keras.layers.Layer):
         if isinstance(loss, DistillationLoss):
             loss = loss.for_batch(labels, example_index, training)
         if not isinstance(student, (list, tuple)):
-            mask = getattr(student, "_keras_mask", None)
             if self.projector is not None:
-                student = self.projector(student)
-                if mask is not None and getattr(student, "_keras_mask", None) is None:
-                    student._keras_mask = mask
+                student = self._projected(student)
             rank = len(student.shape) - 1
         rank = getattr(loss, "values_rank", None) or rank
-        return loss(teacher, student, fit_weights(sample_weight, rank))
+        value = loss(teacher, student, fit_weights(sample_weight, rank))
+        if isinstance(loss, OutputLoss):
+            self._check_values(teacher, student)
+        # A loss may compute in another dtype than the terms that it is added to.
+        return keras.ops.cast(value, keras.config.floatx())
+
+    def _projected(self, student):
+        """The projected activation, with the mask that a projector takes off."""
+        projected, mask = self.projector(student), keras_mask(student)
+        # A layer that brings positions together to one vector knows of the mask.
+        if mask is None or len(mask.shape) >= len(projected.shape):
+            return projected
+        masked_shape = tuple(projected.shape)[: len(mask.shape)]
+        if not shapes_agree(tuple(mask.shape), masked_shape):
+            raise ValueError(
+                f"Objective {self.name!r}: behind the projector nobody can tell which positions "
+                f"are padding. Received: a Keras mask of shape {tuple(mask.shape)}, and the "
+                f"projector {self.projector.name!r}, which gives {tuple(projected.shape)}. Give "
+                "one that keeps the positions, or tap layers of one length."
+            )
+        if keras_mask(projected) is None:
+            projected._keras_mask = mask
+        return projected
+
+    def _check_values(self, teacher, student):
+        """Checks by the first values that are there that nobody takes probabilities for logits."""
+        if self._has_checked_values or not tf.executing_eagerly():
+            return
+        self._has_checked_values = True
+        mask = keras_mask(student)
+        for side, values in (("teacher", teacher), ("student", student)):
+            if getattr(self.loss, f"{side}_from_logits") is None:
+                values = keras.ops.convert_to_numpy(keras.ops.cast(values, "float32"))
+                if mask is not None:
+                    values = values[keras.ops.convert_to_numpy(mask).astype(bool)]
+                try:
+                    output_domain.check_values(self.loss, side, getattr(self, side), None, values)
+                except ValueError as error:
+                    raise ValueError(f"{error} In the loss of objective {self.name!r}.") from None
 
     def _check_shapes(self, teacher_shape, student_shape, projected_shape):
         needs_one_shape = getattr(self.loss, "same_shapes", True)

@@ -84,7 +84,8 @@ class OutputPair(NamedTuple):
         if isinstance(loss, TemperatureLoss):
             loss = loss.at_step(step)
         weights = fit_weights(self.sample_weight, len(self.student.shape) - 1)
-        return loss(self.teacher, self.student, weights)
+        # A loss may compute in another dtype than the terms that it is added to.
+        return ops.cast(loss(self.teacher, self.student, weights), keras.config.floatx())
 
     def logits(self):
         """Teacher's and student's output as logits, if something says that they are not."""

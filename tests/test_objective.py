@@ -8,8 +8,11 @@ import pytest
 import tensorflow as tf
 
 from keras_distill import Objective
+from keras_distill.losses import DIST
+from keras_distill.losses import BinarySoftTargets
 from keras_distill.losses import FeatureCosine
 from keras_distill.losses import FeatureMSE
+from keras_distill.losses import LogitsMSE
 from keras_distill.losses import MaskedGenerative
 from keras_distill.objective import check_objectives
 
@@ -207,6 +210,25 @@ class TestMasksAndWeights:
         expected = mse(teacher.numpy()[self.KEPT], np.asarray(projected)[self.KEPT])
         assert float(value) == pytest.approx(expected, rel=1e-5)
 
+    @pytest.mark.filterwarnings("ignore:Layer .* does not support masking")
+    def test_projector_that_changes_the_length(self):
+        """The old mask on other positions would leave out the wrong ones, or fail in Keras."""
+        projector = layers.Conv1D(6, 2, strides=2, padding="same", name="halves")
+        hint = objective(projector=projector)
+        student = self.masked(features(2, 3, 6))
+        with pytest.raises(ValueError, match=r"Received: a Keras mask of shape \(2, 3\).*'halves'"):
+            hint(features(2, 2, 6), student)
+        whole = hint(features(2, 2, 6), features(2, 3, 6))
+        assert np.isfinite(float(whole))
+
+    def test_projector_that_pools(self):
+        """It has used the mask, and there are no positions any more, as many as features or not."""
+        hint = objective(projector=layers.GlobalAveragePooling1D())
+        teacher, student = features(2, 3), features(2, 3, 3, seed=1)
+        pooled = [x[kept].mean(axis=0) for x, kept in zip(student.numpy(), self.KEPT)]
+        value = hint(teacher, self.masked(student))
+        assert float(value) == pytest.approx(mse(teacher, pooled), rel=1e-5)
+
     @pytest.mark.parametrize("weights", [(2,), (2, 3)], ids=["examples", "tokens"])
     @pytest.mark.parametrize("with_mask", [False, True])
     def test_sample_weights(self, with_mask, weights):
@@ -254,6 +276,39 @@ class TestMasksAndWeights:
         value = objective()(teacher, student)
         assert value.dtype == "float32"
         assert float(value) == pytest.approx(mse(teacher, student), rel=1e-5)
+
+
+class TestValues:
+    PROBABILITIES = tf.constant([[0.2, 0.8], [0.5, 0.5]])
+    LOGITS = tf.constant([[2.0, -8.0], [0.5, 5.0]])
+
+    @pytest.mark.parametrize("dtype", ["float64", "float16"])
+    def test_dtype_of_the_loss(self, dtype):
+        """A Distiller adds it to losses of Keras's dtype."""
+        value = objective(FeatureMSE(dtype=dtype))(self.LOGITS, self.PROBABILITIES)
+        assert value.dtype == "float32"
+
+    @pytest.mark.parametrize("loss", [DIST, LogitsMSE, BinarySoftTargets])
+    @pytest.mark.parametrize("side", ["teacher", "student"])
+    def test_probabilities(self, side, loss):
+        """Taken for logits, they would teach almost nothing."""
+        pair = {"teacher": self.LOGITS, "student": self.LOGITS, side: self.PROBABILITIES}
+        with pytest.raises(ValueError, match=f"The {side}'s '.*' looks like .*of objective 'o'"):
+            objective(loss(), name="o")(**pair)
+        objective(loss(**{f"{side}_from_logits": True}), name="o")(**pair)
+
+    def test_first_values_only(self):
+        """Later batches are smaller, and some may look like anything."""
+        hint = objective(DIST())
+        hint(self.LOGITS, self.LOGITS)
+        hint(self.PROBABILITIES, self.PROBABILITIES)
+
+    def test_masked_values(self):
+        """What is left out says nothing."""
+        student = tf.stack([self.LOGITS, self.PROBABILITIES], axis=1)
+        student._keras_mask = tf.constant([[False, True], [False, True]])
+        with pytest.raises(ValueError, match="looks like probabilities"):
+            objective(DIST())(tf.identity(student), student)
 
 
 class TestLossState:

@@ -185,6 +185,12 @@ class TestOutputPair:
         pair = OutputPair("output", loss, self.LOGITS, self.PROBABILITIES, "other", None, None)
         assert float(pair.value(3)) == float(loss(self.LOGITS, self.PROBABILITIES))
 
+    def test_dtype_of_the_loss(self):
+        """A Distiller adds it to losses of Keras's dtype."""
+        loss = SoftTargetKL(dtype="float64")
+        pair = OutputPair("output", loss, self.LOGITS, self.LOGITS, None, None, None)
+        assert pair.value(0).dtype == "float32"
+
     def test_weights_per_example_of_tokens(self):
         """Each weight goes to its example's tokens, also with as many tokens as examples."""
         teacher, student = tf.stack([self.LOGITS] * 2), tf.stack([self.LOGITS[::-1]] * 2)
