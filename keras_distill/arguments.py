@@ -1,7 +1,9 @@
-"""Checks of arguments that are numbers, before any work is done."""
+"""Checks of arguments that are numbers or sizes, before any work is done."""
 
 import math
 import numbers
+from collections.abc import Iterable
+from collections.abc import Sized
 
 
 def check_integers(minimum=1, **values):
@@ -44,3 +46,19 @@ def is_finite(value):
 def is_integer(value):
     """Whether this is an integer, True and False not counted."""
     return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
+
+def are_sizes(values, count=None):
+    """Whether these are integers of 1 or more, `count` of them if given."""
+    is_list = isinstance(values, Sized) and isinstance(values, Iterable)
+    fits = is_list and count in (None, len(values))
+    return fits and all(is_integer(value) and value >= 1 for value in values)
+
+
+def check_image_shape(input_shape, num_stages):
+    """Raises `ValueError` unless it is that of images that can be halved so many times."""
+    if not are_sizes(input_shape, 3) or min(tuple(input_shape)[:2]) < 2**num_stages:
+        raise ValueError(
+            f"input_shape must be (height, width, channels), of {2**num_stages} pixels or more for "
+            f"{num_stages} stages. Received: input_shape={input_shape!r}"
+        )

@@ -2,9 +2,10 @@
 
 import keras
 
+from keras_distill.arguments import are_sizes
+from keras_distill.arguments import check_image_shape
 from keras_distill.arguments import check_integers
 from keras_distill.arguments import check_rates
-from keras_distill.arguments import is_integer
 
 _LARGE = 64
 
@@ -51,14 +52,9 @@ def mobile_cnn(
     """
     check_integers(num_classes=num_classes, width=width)
     check_rates(with_one=False, dropout=dropout)
-    depths = tuple(depths)
-    if not depths or not all(is_integer(depth) and depth > 0 for depth in depths):
+    if not are_sizes(depths) or not depths:
         raise ValueError(f"depths must be integers of at least 1. Received: depths={depths!r}")
-    if len(input_shape) != 3 or min(input_shape[:2]) < 2 ** len(depths):
-        raise ValueError(
-            f"input_shape must be (height, width, channels), of {2 ** len(depths)} pixels or more "
-            f"for {len(depths)} stages. Received: input_shape={tuple(input_shape)}"
-        )
+    check_image_shape(input_shape, len(depths))
     images = keras.Input(input_shape, name="image")
     x = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(images)
     strides = 2 if min(input_shape[:2]) >= _LARGE else 1

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 
+from keras_distill.arguments import are_sizes
 from keras_distill.arguments import check_integers
 from keras_distill.arguments import check_not_negative
 from keras_distill.arguments import is_integer
@@ -154,13 +155,12 @@ def net2net_deeper(model, layer_name, *, kernel_size=None, normalization_data=No
         size = ()
     else:
         size = kernel_size if kernel_size is not None else getattr(layer, "kernel_size", 3)
-        size = (size,) * (rank - 2) if is_integer(size) else tuple(size)
-        if len(size) != rank - 2:
+        size = (size,) * (rank - 2) if is_integer(size) else size
+        if not are_sizes(size, rank - 2):
             raise ValueError(
-                f"kernel_size must be an integer, or one for each of {rank - 2} axes. Received: "
-                f"kernel_size={kernel_size!r}"
+                f"kernel_size must be an integer of 1 or more, or one for each of {rank - 2} axes. "
+                f"Received: kernel_size={kernel_size!r}"
             )
-        check_integers(**{f"kernel_size[{axis}]": value for axis, value in enumerate(size)})
         convolution = CONVOLUTIONS[rank - 3]
         padding = "causal" if is_causal else "same"
         settings = {"padding": padding, "data_format": "channels_last", "dtype": dtype}

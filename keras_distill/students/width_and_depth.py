@@ -5,8 +5,9 @@ import itertools
 
 import keras
 
+from keras_distill.arguments import are_sizes
+from keras_distill.arguments import check_image_shape
 from keras_distill.arguments import check_integers
-from keras_distill.arguments import is_integer
 
 _NORMALIZED = 4  # Weights of a channel's BatchNormalization.
 
@@ -68,12 +69,11 @@ def plain_cnn(
     normalization and ReLU in place of maxout; a mean over the image in place of dense layers.
     """
     check_integers(num_classes=num_classes, depth=depth, num_stages=num_stages)
-    is_known = len(input_shape) == 3 and all(map(is_integer, input_shape))
-    if not is_known or min(input_shape[:2]) < 2**num_stages or num_stages > depth:
+    check_image_shape(input_shape, num_stages)
+    if num_stages > depth:
         raise ValueError(
-            f"input_shape must be (height, width, channels), of {2**num_stages} pixels or more for "
-            f"{num_stages} stages, and depth at least their number. Received: "
-            f"input_shape={tuple(input_shape)}, depth={depth}"
+            "num_stages must be at most depth: each has a layer. Received: "
+            f"num_stages={num_stages}, depth={depth}"
         )
 
     def count(widths):
@@ -142,7 +142,11 @@ def mlp(
     Reference: Ba & Caruana 2014, https://arxiv.org/abs/1312.6184.
     """
     check_integers(num_classes=num_classes, depth=depth)
-    check_integers(**{f"input_shape[{axis}]": size for axis, size in enumerate(input_shape)})
+    if not are_sizes(input_shape):
+        raise ValueError(
+            "input_shape must be a tuple of integers of 1 or more, without open axes. Received: "
+            f"input_shape={input_shape!r}"
+        )
     if bottleneck is not None:
         check_integers(bottleneck=bottleneck)
     features = keras.Input(input_shape, name="features")

@@ -33,7 +33,12 @@ def test_it_learns():
 def test_bad():
     for settings, message in (
         ({"input_shape": (4, 4, 3)}, "of 8 pixels or more for 3 stages"),
+        ({"input_shape": 32}, "input_shape must be .*=32"),
+        ({"input_shape": (None, None, 3)}, "input_shape must be .*None, None, 3"),
+        ({"input_shape": (8, 8, 0)}, "input_shape must be"),
         ({"depths": (0,)}, "depths must be integers of at least 1"),
+        ({"depths": ()}, "depths must be integers of at least 1"),
+        ({"depths": 3}, "depths must be integers of at least 1"),
         ({"width": 0}, "width"),
         ({"dropout": 1.0}, "dropout"),
     ):

@@ -440,8 +440,10 @@ class TestDeeper:
             ("leaky", {}, "with linear, relu or relu6"),
             ("nowhere", {}, "layer_name must name a layer of the model"),
             ("hidden", {"name": "last"}, "name must be a new one"),
-            ("image", {"kernel_size": 0}, r"kernel_size\[0\] must be an integer"),
-            ("image", {"kernel_size": np.int64(0)}, r"kernel_size\[0\] must be an integer"),
+            ("image", {"kernel_size": 0}, "kernel_size must be an integer of 1 or more"),
+            ("image", {"kernel_size": np.int64(0)}, "kernel_size must be an integer"),
+            ("image", {"kernel_size": 3.0}, "kernel_size must be an integer.*=3.0"),
+            ("image", {"kernel_size": "3"}, "kernel_size must be an integer"),
             ("image", {"kernel_size": (3, 3)}, r"or one for each of 1 axes. Received.*\(3, 3\)"),
         ],
     )

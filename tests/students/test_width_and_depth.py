@@ -69,9 +69,11 @@ def test_deep_ones_learn(student, scale):
         ({"width": None, "num_parameters": 30}, "num_parameters must be 50 or more for 2 layers"),
         ({"width": 0}, "width must be an integer"),
         ({"depth": 0}, "depth must be an integer"),
-        ({"depth": 1}, "depth at least their number"),
+        ({"depth": 1}, "num_stages must be at most depth.*=2, depth=1"),
         ({"num_stages": 4}, "of 16 pixels or more for 4 stages"),
         ({"input_shape": (8, 8)}, r"input_shape must be \(height"),
+        ({"input_shape": 28}, r"input_shape must be \(height.*=28"),
+        ({"input_shape": (28, 28, 0)}, r"input_shape must be \(height"),
         ({"input_shape": (None, None, 3)}, r"input_shape must be .*None, None, 3"),
     ],
 )
@@ -84,7 +86,8 @@ def test_bad_cnn(settings, message):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"input_shape": (None, 3)}, r"input_shape\[0\] must be an integer"),
+        ({"input_shape": (None, 3)}, "input_shape must be a tuple .* without open axes"),
+        ({"input_shape": 20}, "input_shape must be a tuple of integers"),
         ({"bottleneck": 0}, "bottleneck must be an integer"),
         ({"num_parameters": 10}, "One of width and num_parameters"),
         ({"width": None, "num_parameters": 10}, "num_parameters must be 12 or more"),
