@@ -158,8 +158,8 @@ def several_teachers(texts, seed, steps, num_teachers=3):
     groups = [group.tolist() for group in groups]
     covered = np.isin(test_y, np.concatenate(groups)).mean()
     yield "share of intents that some specialist knows", 100 * covered
-    for temperature in (2.0, 1.0):
-        at = f"at temperature {temperature:.0f}"
+    for temperature in (2.0, 1.0, 0.5):
+        at = f"at temperature {temperature:g}"
         soft_targets = kd.losses.SoftTargetKL(temperature)
         singles = [student_of(teacher, soft_targets) for teacher in teachers]
         yield f"student of one teacher (mean of three students), {at}", np.mean(singles)
