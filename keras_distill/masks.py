@@ -72,6 +72,9 @@ def query_and_key_masks(attention, args, kwargs):
         Two masks, `(batch, length)`; None where nothing is known to be masked.
     """
     parameters = inspect.signature(type(attention).call).bind(attention, *args, **kwargs).arguments
+    if not {"query", "value"} <= parameters.keys():
+        # A subclass with a call of its own, which alone knows what it attends to.
+        return keras_mask(next(iter((*args, *kwargs.values())), None)), None
     query, value = parameters["query"], parameters["value"]
     key = parameters.get("key")
     query_mask = _mask(parameters, "query", query)
@@ -97,6 +100,18 @@ def parts_with_masks(attention, query_mask, key_mask):
 def is_attention(layer):
     """Whether a layer is a Keras `MultiHeadAttention`."""
     return isinstance(layer, keras.layers.MultiHeadAttention)
+
+
+def check_gives_scores(attention):
+    """Raises `ValueError` unless the `call` of a `MultiHeadAttention` can return its scores."""
+    parameters = inspect.signature(type(attention).call).parameters.values()
+    if not any(p.name == "return_attention_scores" or p.kind is p.VAR_KEYWORD for p in parameters):
+        raise ValueError(
+            f"The call of {attention.name!r} must take return_attention_scores, as that of "
+            f"keras.layers.MultiHeadAttention does, for a tap on its scores. Received: a "
+            f"{type(attention).__name__} with a call of {[p.name for p in parameters][1:]}. Tap "
+            "its output, or hand the argument on to super().call()."
+        )
 
 
 def _mask(parameters, name, tensor):

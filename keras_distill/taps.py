@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from keras_distill.layer_calls import own_call
 from keras_distill.layer_calls import set_call
+from keras_distill.masks import check_gives_scores
 from keras_distill.masks import is_attention
 from keras_distill.masks import keras_mask
 from keras_distill.masks import mask_of_heads
@@ -178,6 +179,7 @@ def _recording_call(layer, call):
         else:
             # Only with this argument does the layer compute the scores at all; without
             # it, a fused kernel may do the work.
+            check_gives_scores(layer)
             wanted = kwargs.pop("return_attention_scores", False)
             output, scores = call(*args, return_attention_scores=True, **kwargs)
             # A copy: Keras has put the mask of queries and keys on it, of the scores' own rank.

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers
 from models_to_tap import batch
 from models_to_tap import bert
@@ -10,7 +11,22 @@ from models_to_tap import bert_batch
 from models_to_tap import every_mode
 from models_to_tap import taps_of
 
+from keras_distill.taps import record
+
 PATH = "mha/attention_scores"
+
+
+class SelfAttention(layers.MultiHeadAttention):
+    """Has a call of its own, with the masks and scores that the user gave it."""
+
+    def build(self, shape):
+        super().build(shape, shape)
+
+    def call(self, x, training=None):
+        return super().call(x, x, training=training)
+
+    def compute_output_spec(self, x, training=None):
+        return keras.KerasTensor(x.shape, x.dtype)
 
 
 def attention_model(**kwargs):
@@ -88,3 +104,29 @@ def test_attention_is_fused_again_afterwards():
     taps_of(model, [PATH], x)
     assert "call" not in model.get_layer("mha").__dict__
     np.testing.assert_array_equal(model(x), untapped)
+
+
+def self_attention_model():
+    inputs = keras.Input((5,), dtype="int32")
+    x = layers.Embedding(9, 8, mask_zero=True)(inputs)
+    return keras.Model(inputs, SelfAttention(2, 4, name="mha")(x))
+
+
+@every_mode
+def test_subclass_with_another_call(mode):
+    """Only it knows what it attends to; its output has the mask of what it reads."""
+    model, x = self_attention_model(), tf.constant([[1, 2, 3, 0, 0], [4, 3, 2, 1, 1]])
+    output, activations = taps_of(model, ["mha", "mha/query"], x, mode)
+    np.testing.assert_allclose(activations["mha"], output, rtol=1e-5, atol=1e-6)
+    assert activations["mha/query"].shape == (2, 5, 2, 4)
+    with record(model, ["mha"]) as recording:
+        model(x)
+    np.testing.assert_array_equal(recording["mha"]._keras_mask, x > 0)
+
+
+@every_mode
+def test_subclass_that_gives_no_scores(mode):
+    """Python's own error would speak of an argument that nobody has written."""
+    message = r"'mha' must take return_attention_scores.*\['x', 'training'\].*super\(\)\.call"
+    with pytest.raises(ValueError, match=message):
+        taps_of(self_attention_model(), [PATH], tf.constant([[1, 2, 3, 0, 0]]), mode)
