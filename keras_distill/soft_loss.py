@@ -56,8 +56,10 @@ def heads_with_loss(soft_loss, student):
     if not isinstance(outputs, (dict, list, tuple)):
         return []
     heads = output_heads(outputs, getattr(student, "output_names", None))
-    left_out = isinstance(soft_loss, dict)
-    return [head for head in heads if not left_out or soft_loss.get(head) is not None]
+    if soft_loss is None:
+        return heads
+    losses = per_output("soft_loss", soft_loss, outputs, getattr(student, "output_names", None))
+    return [head for head, loss in zip(heads, losses) if loss is not None]
 
 
 class OutputPair(NamedTuple):

@@ -108,7 +108,12 @@ class DistillationLoss(keras.losses.Loss):
 
 # What it is, and how it comes into the batch.
 _NEEDED = {
-    "labels": ("the labels of its output", "Give y in the data, one tensor for each output."),
+    "labels": (
+        "the labels of its output",
+        "Give y in the data, one tensor for each output. An Objective of a student with several "
+        "outputs cannot tell whose: give the loss as soft_loss={output: loss}, or "
+        "keras_distill.DistillationInputs(labels=...).",
+    ),
     "example_index": (
         "the number of each example in its data set",
         "Give keras_distill.with_example_index(dataset), before it is shuffled.",

@@ -50,7 +50,7 @@ class DKD(SoftmaxLoss):
     The labels come from the batch: a Distiller gives the y of its output, and outside of one
     it is `loss.for_batch(labels=y)(teacher, student)`. They are classes, `(batch, ...)` or
     `(batch, ..., 1)`, or one-hot vectors or probabilities, `(batch, ..., classes)`, whose
-    largest counts. A negative class means no label: the entry counts 0.
+    largest counts. A negative class, or a vector of zeros, means no label: the entry counts 0.
 
     Raises:
         ValueError: If an argument is out of range, the shapes differ, there are fewer than two
@@ -117,7 +117,9 @@ class DKD(SoftmaxLoss):
         labels = ops.convert_to_tensor(self.labels)
         labels_shape = tuple(labels.shape)
         if shapes_agree(labels_shape, shape):
-            classes = ops.cast(ops.argmax(ops.cast(labels, "float32"), axis=-1), "int32")
+            labels = ops.cast(labels, "float32")
+            classes = ops.cast(ops.argmax(labels, axis=-1), "int32")
+            classes = ops.where(ops.any(labels != 0, axis=-1), classes, -1)
             if labels_shape[-1] is not None:
                 return classes
             # Only the batch tells whether they are classes (batch, ..., 1) or one-hot.

@@ -4,6 +4,7 @@ import keras
 from keras import layers
 from keras import ops
 
+from keras_distill.arguments import check_integers
 from keras_distill.arguments import check_rates
 from keras_distill.losses.base import DistillationLoss
 from keras_distill.losses.channels import check_channels
@@ -86,6 +87,8 @@ class MaskedGenerative(DistillationLoss):
             raise ValueError(
                 f'masked must be "positions" or "channels". Received: masked={masked!r}'
             )
+        if seed is not None:
+            check_integers(minimum=0, seed=seed)
         super().__init__(name=name, reduction=reduction, dtype=dtype)
         self.rate = float(rate)
         self.masked = masked

@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_distill.losses.hints import FeatureCosine
 from keras_distill.masks import keras_mask
+from keras_distill.weights import fit_weights
 
 
 @keras.saving.register_keras_serializable(package="keras_distill")
@@ -72,8 +73,9 @@ class PKD(FeatureCosine):
             y_true, y_pred = y_true[:, :1], y_pred[:, :1]
             if mask is not None:
                 y_pred._keras_mask = mask[:, :1]
-            if sample_weight is not None and len(sample_weight.shape) > 1:
-                sample_weight = sample_weight[:, :1]
+            if sample_weight is not None:
+                # Of rank 1 and 2: those of examples hold for their first token.
+                sample_weight = fit_weights(sample_weight, 2)[:, :1]
         return super().__call__(y_true, y_pred, sample_weight)
 
     def check_shapes(self, teacher_shape, student_shape):

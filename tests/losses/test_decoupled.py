@@ -196,6 +196,17 @@ def test_label_beyond_the_classes():
         loss(teacher, student)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "int32", "bool"])
+def test_one_hot_rows_of_zeros(dtype):
+    """tf.one_hot gives them to a class of -1: no label, and not class 0."""
+    teacher, student = uniform(5.0, (3, 4))
+    one_hot = tf.cast(tf.one_hot([2, -1, 0], 4), dtype)
+    by_class = DKD(reduction=None).for_batch(labels=np.array([2, -1, 0]))
+    values = DKD(reduction=None).for_batch(labels=one_hot)(teacher, student)
+    np.testing.assert_array_equal(values, by_class(teacher, student))
+    assert values[1] == 0
+
+
 @pytest.mark.parametrize("name", ["target_weight", "nontarget_weight"])
 @pytest.mark.parametrize("weight", [-1.0, float("nan"), float("inf"), True, "1"])
 def test_bad_weights(name, weight):

@@ -100,6 +100,7 @@ def test_seed():
     [
         ({"rate": 1}, r"rate must be a rate in \[0, 1\)\. Received: rate=1"),
         ({"rate": -0.1}, r"rate must be a rate in \[0, 1\)"),
+        ({"seed": "a"}, "seed must be an integer of 0 or more.*Received: seed='a'"),
         ({"masked": "channel"}, 'masked must be "positions" or "channels".*masked=\'channel\''),
     ],
 )

@@ -70,6 +70,14 @@ def test_masks_and_weights_in_an_objective(first_token, shape):
     assert float(value) == pytest.approx(np.mean(expected[kept]), rel=1e-6)
 
 
+@pytest.mark.parametrize("weights", [[1.0, 0.5], [[1.0, 7.0, 7.0], [0.5, 7.0, 7.0]]])
+def test_weights_in_lists(weights):
+    """As for every Keras loss."""
+    teacher, student = uniform(5.0, (2, 3, 8))
+    expected = pkd(teacher, student)[0][:, 0] @ [1.0, 0.5] / 2
+    assert float(PKD()(teacher, student, weights)) == pytest.approx(expected, rel=1e-6)
+
+
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_graphs(jit_compile):
     """Unknown sizes, XLA, and an empty batch."""
