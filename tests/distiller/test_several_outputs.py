@@ -37,7 +37,7 @@ def test_history_of_outputs_without_a_soft_loss(structure, given):
     soft_loss = keras.tree.map_structure(lambda v: v and kd.losses.SoftTargetKL(), given)
     distiller = distiller_of(structure, soft_loss=soft_loss)
     history = distiller.fit(X, verbose=0).history
-    assert set(history) == {"loss", "soft_loss", "b_soft_loss"}
+    assert set(history) == {"loss", "hard_loss", "soft_loss", "b_soft_loss"}
     assert history["b_soft_loss"][0] > 0
 
 
