@@ -94,10 +94,7 @@ def batch_spec(iterator, data_batch):
         data_batch: A batch of arrays, if there is no iterator.
     """
     if iterator is None:
-        return keras.tree.map_structure(
-            lambda v: None if v is None else tf.TensorSpec((None, *v.shape[1:]), v.dtype),
-            keras.tree.map_structure(lambda v: None if v is None else np.asarray(v), data_batch),
-        )
+        return keras.tree.map_structure(_spec_of, data_batch)
     return keras.tree.map_structure(_tensor_spec, iterator._distributed_dataset.element_spec)
 
 
@@ -113,8 +110,10 @@ def shapes_of(function, spec):
     @tf.function(autograph=False)
     def trace():
         nonlocal shapes
-        batch = keras.tree.map_structure(
-            lambda s: None if s is None else tf.compat.v1.placeholder(s.dtype, s.shape), spec
+        batch = tf.nest.map_structure(
+            lambda s: None if s is None else tf.compat.v1.placeholder(s.dtype, s.shape),
+            spec,
+            expand_composites=True,  # Ragged and sparse tensors are made of several.
         )
         shapes = keras.tree.map_structure(lambda tensor: tuple(tensor.shape), function(batch))
 
@@ -128,6 +127,16 @@ def is_dense(spec):
         leaf is None or (isinstance(leaf, tf.TensorSpec) and leaf.shape.rank is not None)
         for leaf in keras.tree.flatten(spec)
     )
+
+
+def _spec_of(array):
+    """The spec of an array with any number of examples."""
+    if array is None:
+        return None
+    if isinstance(array, (tf.RaggedTensor, tf.SparseTensor)):
+        return tf.data.Dataset.from_tensor_slices(array).batch(1).element_spec
+    array = np.asarray(array)
+    return tf.TensorSpec((None, *array.shape[1:]), array.dtype)
 
 
 def _tensor_spec(spec):

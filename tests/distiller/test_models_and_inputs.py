@@ -66,6 +66,30 @@ def test_string_teacher_and_image_size():
     assert np.isfinite(history["soft_loss"]).all()
 
 
+@pytest.mark.parametrize("kind", ["ragged", "sparse"])
+def test_inputs_that_are_not_dense(kind):
+    """In an epoch of batches, alone, and with a projector of which no size is known before."""
+    if kind == "ragged":
+        x = tf.ragged.constant([[1, 2], [3], [1, 2, 3], [2]] * 2)
+        first = [keras.Input((None,), dtype="int32", ragged=True), layers.Embedding(6, 4)]
+        first.append(layers.GlobalAveragePooling1D(name="hidden"))
+    else:
+        x = tf.sparse.from_dense(tf.eye(8))
+        first = [keras.Input((8,), sparse=True), layers.Dense(4, name="hidden")]
+    labels = np.arange(8) % 3
+    teacher = keras.Sequential([*first, layers.Dense(3)])
+    student = keras.models.clone_model(teacher)
+    objective = Objective(losses.FeatureMSE(), "hidden", "hidden", projector=layers.Dense(4))
+    distiller = Distiller(student, teacher, objectives=[objective])
+    distiller.compile("adam", loss=sparse_ce(), run_eagerly=True)
+    dataset = tf.data.Dataset.from_tensor_slices((x, labels)).batch(4)
+    logs = distiller.fit(dataset, shuffle=False, verbose=0).history
+    assert np.isfinite(logs["loss"]).all()
+    again = Distiller(student, teacher, objectives=[Objective.from_config(objective.get_config())])
+    again.compile("adam", loss=sparse_ce(), run_eagerly=True)
+    assert np.isfinite(again.train_on_batch(x, labels))[0]
+
+
 def carried(seed=0):
     outputs = np.random.default_rng(seed).normal(size=(24, 2)).astype("float32")
     return DistillationInputs(RNG.normal(size=(24, 5)).astype("float32"), (), outputs)
