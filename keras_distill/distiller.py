@@ -1,12 +1,9 @@
 """Distiller: a Keras model whose train step teaches a student."""
 
-import contextlib
-
 import keras
 import tensorflow as tf
 
 from keras_distill import first_batch
-from keras_distill.destination import replaced_file
 from keras_distill.input_gradients import follow
 from keras_distill.input_gradients import student_gradients
 from keras_distill.inputs import DistillationInputs
@@ -34,6 +31,7 @@ from keras_distill.taps import current_recording
 from keras_distill.teacher_pass import TeacherPass
 from keras_distill.training_state import build_saved_objectives
 from keras_distill.training_state import load_random_states
+from keras_distill.training_state import replaced_model_file
 from keras_distill.training_state import save_training_state
 
 
@@ -244,18 +242,29 @@ class Distiller(keras.Model):
 
     def _test_student(self, data):
         inputs, y, sample_weight = unpack(data)
+        self._check_validation(has_labels=y is not None)
         logs = super().test_step((inputs.student, y, sample_weight))
-        absent = {*self._part_trackers, *(metric.name for metric in self.teacher_metrics)}
-        if y is None or self._compile_loss is None:
-            # No loss was computed; a callback that monitors it must not see a 0.
-            absent.add("loss")
-        logs = {name: value for name, value in logs.items() if name not in absent}
-        if not logs:
+        absent = {metric.name for metric in self._idle_metrics(has_labels=y is not None)}
+        return {name: value for name, value in logs.items() if name not in absent}
+
+    def _check_validation(self, has_labels):
+        if not self.compiled or self.validate_with_teacher:
+            return
+        idle = self._idle_metrics(has_labels)
+        if all(metric in idle for metric in super().metrics):
             raise ValueError(
                 "Evaluation has nothing to measure: it needs labels and compile(loss=...) or "
                 "compile(metrics=...), or validate_with_teacher=True."
             )
-        return logs
+
+    def _idle_metrics(self, has_labels):
+        """The metrics that the student alone does not update in evaluation."""
+        idle = [*self._part_trackers.values(), *self.teacher_metrics]
+        idle += [] if has_labels else self._label_metrics
+        if not has_labels or self._compile_loss is None:
+            # No loss is computed; a callback that monitors it must not see a 0.
+            idle.append(self._loss_tracker)
+        return idle
 
     def predict_step(self, data):
         return super().predict_step((unpack(data)[0].student,))
@@ -359,8 +368,12 @@ class Distiller(keras.Model):
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         if y is None:
-            return self.get_metrics_result()
+            return {m.name: m.result() for m in self.metrics if m not in self._label_metrics}
         return super().compute_metrics(x, y, y_pred, sample_weight)
+
+    @property
+    def _label_metrics(self):
+        return [self._compile_metrics, *getattr(self._compile_loss, "metrics", ())]
 
     @property
     def metrics(self):
@@ -461,7 +474,7 @@ class Distiller(keras.Model):
         if not self._needs_teacher:
             return
         inputs, y, sample_weight = unpack(first_batch.local_batch(batch, self.distribute_strategy))
-        batch_size = len(keras.tree.flatten(inputs.student)[0])
+        batch_size = keras.tree.flatten(inputs.student)[0].shape[0]
         # What the models change when they run is thrown away with the scope.
         with self.distribute_strategy.scope(), keras.StatelessScope():
             taught, learnt, y_pred = self._activations(inputs)
@@ -490,12 +503,12 @@ class Distiller(keras.Model):
 
     def save(self, filepath, overwrite=True, zipped=None, **kwargs):
         """As `keras.Model.save`; a file that is there is replaced in one step, by a whole one."""
-        with _replaced(filepath, ".keras", overwrite) as path:
+        with replaced_model_file(filepath, ".keras", overwrite) as path:
             super().save(path, overwrite, zipped, **kwargs)
 
     def save_weights(self, filepath, overwrite=True, max_shard_size=None):
         """As `keras.Model.save_weights`, in one step like `save`."""
-        with _replaced(filepath, ".weights.h5", overwrite) as path:
+        with replaced_model_file(filepath, ".weights.h5", overwrite) as path:
             super().save_weights(path, overwrite, max_shard_size)
 
     def save_own_variables(self, store):
@@ -547,11 +560,3 @@ def _check_teacher_metrics(metrics, taken):
             f"{sorted(taken)}, such as "
             f"[keras_distill.metrics.TeacherAgreement()]. Received: {metrics!r}"
         )
-
-
-def _replaced(filepath, suffix, overwrite):
-    """A context of the path that Keras, which writes in place, is to write to."""
-    is_local = str(filepath).endswith(suffix) and "://" not in str(filepath)
-    if is_local and overwrite:
-        return replaced_file(filepath)
-    return contextlib.nullcontext(filepath)

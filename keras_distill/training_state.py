@@ -1,7 +1,19 @@
-"""What a weights file needs besides weights, so that training resumes exactly."""
+"""Files from which training resumes exactly: whole ones, with more than weights."""
+
+import contextlib
 
 import keras
 import numpy as np
+
+from keras_distill.destination import replaced_file
+
+
+def replaced_model_file(filepath, suffix, overwrite):
+    """A context of the path that Keras, which writes in place, is to write to."""
+    is_local = str(filepath).endswith(suffix) and "://" not in str(filepath)
+    if is_local and overwrite:
+        return replaced_file(filepath)
+    return contextlib.nullcontext(filepath)
 
 
 def _random_states(model):

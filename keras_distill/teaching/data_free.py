@@ -66,9 +66,11 @@ class DataFree(keras.Model):
         seed: Integer, of the noise. None draws one, which `keras.utils.set_random_seed` fixes.
         name: Name of the model.
 
-    compile() takes the generator's optimizer, whose averages alone a `SwapEMAWeights` swaps; at the
-    end of `fit` each optimizer with use_ema sets its own model to its averages. History: that of the Distiller, generator_loss, and
-    the generator's losses without their weights, one_hot_loss, activation_loss and entropy_loss.
+    compile() takes the generator's optimizer, whose averages alone a `SwapEMAWeights` swaps. At the
+    end of `fit` each optimizer with use_ema sets its own model to its averages.
+
+    History: that of the Distiller, generator_loss, and the generator's losses without their
+    weights, one_hot_loss, activation_loss and entropy_loss.
 
     Raises:
         ValueError: If an argument is out of range, the teacher does not give logits of classes,
@@ -196,6 +198,9 @@ class DataFree(keras.Model):
     def trainable_weights(self):
         """The generator's: Keras has the optimizer set them to their averages as `fit` ends."""
         return self.generator.trainable_weights
+
+    def _check_validation(self, has_labels):
+        self.distiller._check_validation(has_labels)
 
     def _schedule_checks(self):
         settings = [(_argument(loss), w, NOT_NEGATIVE) for loss, w in self.loss_weights.items()]

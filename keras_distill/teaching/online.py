@@ -131,11 +131,7 @@ class OnlineDistillation(keras.Model):
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """Returns the total loss, the lessons included in evaluation, too."""
-        if y is None or keras.tree.is_nested(y):
-            raise ValueError(
-                f"{type(self).__name__} needs labels y, one tensor, which is that of every output. "
-                f"Received: y of type {type(y).__name__}"
-            )
+        self._check_labels(y)
         labels = dict.fromkeys(y_pred, y)
         weights = None if sample_weight is None else dict.fromkeys(y_pred, sample_weight)
         hard = super().compute_loss(x, labels, y_pred, weights, training)
@@ -146,6 +142,13 @@ class OnlineDistillation(keras.Model):
             soft[lesson.student] += lesson.share * pair.value(step, training=training)
         self._track(soft, ops.shape(y)[0])
         return hard + value_at(self.weight, step) * sum(soft.values())
+
+    def _check_labels(self, y):
+        if y is None or keras.tree.is_nested(y):
+            raise ValueError(
+                f"{type(self).__name__} needs labels y, one tensor, which is that of every output. "
+                f"Received: y of type {type(y).__name__}"
+            )
 
     def _pair(self, lesson, outputs, sample_weight=None, labels=None):
         names = lesson.teacher, lesson.student
@@ -166,6 +169,10 @@ class OnlineDistillation(keras.Model):
         return super().compute_metrics(x, dict.fromkeys(y_pred, y), y_pred, weights)
 
     fit = checked_fit
+
+    def _check_validation(self, has_labels):
+        if not has_labels:
+            self._check_labels(None)
 
     def _schedule_checks(self):
         settings = [("weight", self.weight, NOT_NEGATIVE), *temperatures(self.soft_loss)]

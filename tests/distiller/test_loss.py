@@ -392,6 +392,15 @@ def test_no_labels():
     assert distiller.fit(unlabelled, shuffle=False, verbose=0).history["soft_loss"][0] > 0
 
 
+def test_metrics_of_labels_are_left_out_without_labels():
+    """Validation builds them; then a step that sees no labels would report an accuracy of 0."""
+    distiller = Distiller(mlp(), mlp(9, "teacher"), alpha=0.0)
+    distiller.compile("adam", loss=sparse_ce(), metrics=["accuracy"], run_eagerly=True)
+    validation = FEATURES, LABELS
+    history = distiller.fit(FEATURES, validation_data=validation, epochs=2, verbose=0).history
+    assert set(history) == {"loss", "hard_loss", "soft_loss", "val_loss", "val_accuracy"}
+
+
 def test_validation_without_a_loss_reports_none():
     """Not a loss of 0 that a ModelCheckpoint would take for perfect."""
     distiller = Distiller(mlp(), mlp(9, "teacher"), alpha=0.0)

@@ -225,6 +225,15 @@ def test_no_loss():
         linear.mutual_learning().compile("adam")
 
 
+def test_validation_without_labels():
+    """Found at the end of the first epoch, which may be hours."""
+    model = linear.mutual_learning()
+    model.compile("sgd", "mse")
+    with pytest.raises(ValueError, match="MutualLearning needs labels y, one tensor"):
+        model.fit(linear.X, linear.Y, validation_data=(linear.X,), verbose=0)
+    assert model.optimizer.iterations.numpy() == 0
+
+
 @pytest.mark.parametrize("y", [None, {"peer_0": linear.Y, "peer_1": linear.Y}])
 def test_no_labels(y):
     with pytest.raises(ValueError, match="MutualLearning needs labels y, one tensor"):
