@@ -9,6 +9,7 @@ import tensorflow as tf
 from keras_distill.inputs import is_missing
 from keras_distill.inputs import unpack
 from keras_distill.losses.base import shapes_agree
+from keras_distill.teaching.rehearsal import check_comes_again
 from keras_distill.teaching.stages import check_stages
 from keras_distill.teaching.stages import fit_stages
 
@@ -63,6 +64,7 @@ def fit_chain(students, teacher, stages, x, y=None, *, folder=None, **fit):
     _check_own_weights(teacher, students)
     _check_carries_no_outputs(x)
     all_stages = _stages_of_each(stages, students)
+    check_comes_again(x, sum(map(len, all_stages)), fit)
     histories = []
     for place, student in enumerate(students):
         part = None if folder is None else pathlib.Path(folder) / f"student_{place + 1}"

@@ -15,6 +15,7 @@ from keras_distill.distiller import Distiller
 from keras_distill.run_folder import RunFolder
 from keras_distill.store.identity import describe_config
 from keras_distill.store.identity import identify_teacher
+from keras_distill.teaching.rehearsal import check_comes_again
 from keras_distill.teaching.rehearsal import rehearse
 
 
@@ -82,6 +83,17 @@ class Stage:
         with_teacher = self.distiller.get("validate_with_teacher", False)
         return self.loss is not None or bool(self.metrics) or with_teacher
 
+    def fit_arguments(self, fit):
+        """Dict of this stage's arguments of `fit`, given those of all stages."""
+        fit = {"epochs": self.epochs, **fit}
+        if not self.validates:
+            # Never; without a validation_split, its examples would be trained on.
+            fit["validation_freq"] = self.epochs + 1
+        if self.loss is None:
+            # It has no labels, whose classes these are.
+            fit.pop("class_weight", None)
+        return fit
+
     def describe(self, student):
         """Dict of what the stage's result depends on, as JSON has it."""
         layers = _layers_of(student)
@@ -117,11 +129,12 @@ def fit_stages(student, teacher, stages, x, y=None, *, folder=None, seed=None, *
             `tf.data.Dataset`; of other generators of data it cannot.
         folder: Folder of this run alone, or None. What is trained is written there, by one
             process: not for several workers.
-        seed: Integer, the seed of the random numbers in the first stage (those of new
+        seed: Integer from 0, the seed of the random numbers in the first stage (those of new
             projectors, for instance), plus 1 in each later one, so that a run that goes on
             in a later stage gets the same ones. None: none is set.
         **fit: More arguments of every `fit`, but not epochs. A stage with neither a loss nor
-            metrics validates with `validate_with_teacher=True` alone.
+            metrics validates with `validate_with_teacher=True` alone, one without a loss has no
+            class_weight.
 
     Returns:
         Dict from the stages' names to their histories: dicts from a name to a list with a
@@ -152,6 +165,9 @@ def fit_stages(student, teacher, stages, x, y=None, *, folder=None, seed=None, *
     check_stages(stages, student)
     if reserved := {"epochs", "initial_epoch"}.intersection(fit):
         raise ValueError(f"Each stage has its own epochs. Received: {sorted(reserved)} for all.")
+    check_comes_again(x, len(stages), fit)
+    if seed is not None:
+        check_integers(minimum=0, seed=seed)
     histories = {}
     strategy = getattr(student, "distribute_strategy", tf.distribute.get_strategy())
     with strategy.scope(), contextlib.ExitStack() as run:
@@ -161,7 +177,7 @@ def fit_stages(student, teacher, stages, x, y=None, *, folder=None, seed=None, *
             if seed is not None:
                 keras.utils.set_random_seed(seed + number)
             stage.compile(distiller)
-            rehearse(distiller, stage.epochs, *_data_of(stage, x, y), fit)
+            rehearse(distiller, *_data_of(stage, x, y), stage.fit_arguments(fit))
         if folder is not None:
             settings = _settings(student, teacher, stages)
             folder = RunFolder("folder", pathlib.Path(folder), "training", settings)
@@ -171,10 +187,7 @@ def fit_stages(student, teacher, stages, x, y=None, *, folder=None, seed=None, *
                 keras.utils.set_random_seed(seed + number)
             data = _data_of(stage, x, y)
             with _frozen(stage.frozen):
-                how = {"epochs": stage.epochs, **fit}
-                if not stage.validates:
-                    # Never; without a validation_split, its examples would be trained on.
-                    how["validation_freq"] = stage.epochs + 1
+                how = stage.fit_arguments(fit)
                 if folder is None:
                     history = distiller.fit(*data, **how).history
                 else:

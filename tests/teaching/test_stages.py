@@ -441,6 +441,57 @@ class TestBadInput:
         with pytest.raises(ValueError, match=text):
             Stage(**{"name": "a", "epochs": 1} | arguments)
 
+    @pytest.mark.parametrize(
+        ("fit", "error", "text"),
+        [
+            ({"verbos": 0}, TypeError, "verbos"),
+            ({"seed": "a"}, ValueError, "seed must be an integer of 0"),
+            ({"sample_weight": np.ones(24)}, ValueError, r"sample_weight needs y.*fit_stages"),
+        ],
+    )
+    def test_arguments_of_fit(self, teacher, fit, error, text, tmp_path):
+        """Found in a stage that has no labels, behind others; or when the folder is begun."""
+        stages = [Stage("a", epochs=1, loss=CROSS_ENTROPY), Stage("b", epochs=1, alpha=0.0)]
+        student = network(2)
+        before = student.get_weights()
+        with pytest.raises(error, match=text):
+            fit_stages(student, teacher, stages, X, Y, folder=tmp_path / "run", **fit)
+        for one, two in zip(before, student.get_weights()):
+            np.testing.assert_array_equal(one, two)
+        assert not (tmp_path / "run").exists()
+
+    @pytest.mark.filterwarnings("ignore:Your input ran out of data")  # Keras, as it should.
+    def test_a_generator_that_ends(self, teacher):
+        """The second stage would find nothing left of it."""
+
+        def batches(number):
+            return ((X[:8], Y[:8]) for _ in range(number))
+
+        stages = [Stage(name, epochs=1, loss=CROSS_ENTROPY) for name in "ab"]
+        one_step = {"steps_per_epoch": 1, "verbose": 0, "shuffle": False}
+        with pytest.raises(ValueError, match="x must be data that can be read in each training"):
+            fit_stages(network(2), teacher, stages, batches(3), verbose=0, shuffle=False)
+        fit_stages(network(2), teacher, stages, batches(9), **one_step)
+        fit_stages(network(2), teacher, stages[:1], batches(3), verbose=0, shuffle=False)
+
+    def test_class_weights_are_of_the_stages_with_labels(self, teacher):
+        """A stage without labels has no classes to weigh."""
+        weights = {0: 0.0, 1: 0.0, 2: 0.0}
+        stages = [
+            Stage("a", epochs=1, alpha=0.0),
+            Stage("b", epochs=1, loss=CROSS_ENTROPY, alpha=1.0),
+        ]
+        fit = {**FIT, "class_weight": weights}
+        histories = fit_stages(network(2), teacher, stages, X, Y, **fit)
+        assert histories["a"]["loss"][0] > 0
+        assert histories["b"]["loss"] == [0.0]
+
+    def test_data_of_float64(self, teacher):
+        """Keras casts them; a teacher that is a function reads what it casts them to."""
+        kernel = tf.ones((5, 3))
+        stages = [Stage("a", epochs=1, alpha=0.0)]
+        fit_stages(network(2), lambda x: x @ kernel, stages, X.astype("float64"), **FIT)
+
     def test_student(self, teacher):
         with pytest.raises(ValueError, match=r"student must be a keras\.Model"):
             fit_stages("student", teacher, [Stage("a", epochs=1)], X, Y, **FIT)
