@@ -130,8 +130,8 @@ def record_statistics(teacher, dataset, taps, *, by_class=True, max_covariance_w
         An `ActivationStatistics`.
 
     Raises:
-        ValueError: If a tap names no layer, the data has no example or not the y that by_class
-            needs, or the teacher is not built.
+        ValueError: If a tap names no layer, the data has no example, no end, or not the y that
+            by_class needs, or the teacher is not built.
 
     Example:
 
@@ -157,6 +157,7 @@ def record_statistics(teacher, dataset, taps, *, by_class=True, max_covariance_w
     if not isinstance(taps, (list, tuple)) or not taps:
         raise ValueError(f'taps must be a list of paths, such as ["logits"]. Received: {taps!r}')
     check_integers(minimum=0, max_covariance_width=max_covariance_width)
+    _check_dataset(dataset)
     teacher_pass = TeacherPass(teacher, taps)
     sums = {tap: _Sums(max_covariance_width) for tap in taps}
     counts, inputs = np.zeros(0, "int64"), _Sums(0)
@@ -188,6 +189,18 @@ def record_statistics(teacher, dataset, taps, *, by_class=True, max_covariance_w
         },
         weights_hash(teacher),
     )
+
+
+def _check_dataset(dataset):
+    if not isinstance(dataset, tf.data.Dataset):
+        raise ValueError(
+            "dataset must be a batched tf.data.Dataset of (x, y), or of x with by_class=False. "
+            f"Received: dataset of type {type(dataset).__name__}"
+        )
+    if dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
+        raise ValueError(
+            "dataset must be finite. Received: an endless data set. Leave out repeat()."
+        )
 
 
 def weights_hash(teacher):

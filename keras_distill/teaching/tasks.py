@@ -42,7 +42,7 @@ def mix_tasks(tasks, batch_size, exponent=0.75, num_batches=None, seed=None):
         batch_size: Number of examples of a batch.
         exponent: From 0, all tasks alike, to 1, as often as their size. Defaults to 0.75.
         num_batches: Number of batches of an epoch. None: as many as hold each example once.
-        seed: Integer that fixes all draws, or None.
+        seed: Integer from 0 that fixes all draws, or None.
 
     Returns:
         A `tf.data.Dataset` of batches.
@@ -66,6 +66,8 @@ def mix_tasks(tasks, batch_size, exponent=0.75, num_batches=None, seed=None):
     """
     check_integers(batch_size=batch_size, num_batches=1 if num_batches is None else num_batches)
     check_rates(exponent=exponent)
+    if seed is not None:
+        check_integers(minimum=0, seed=seed)
     datasets = _with_all_heads(tasks)
     sizes = [_size(task, dataset) for task, dataset in datasets.items()]
     shuffled = [
@@ -159,14 +161,20 @@ def _with_all_heads(tasks):
 
 def _dataset(task, data):
     data = data.dataset() if hasattr(data, "dataset") else data
-    if isinstance(data, tuple) and len(data) in (2, 3) and not isinstance(data, DistillationInputs):
-        data = tf.data.Dataset.from_tensor_slices(data)
-    if not isinstance(data, tf.data.Dataset):
+    if isinstance(data, tf.data.Dataset):
+        return data
+    is_tuple = isinstance(data, tuple) and not isinstance(data, DistillationInputs)
+    if not (is_tuple and len(data) in (2, 3)):
         raise ValueError(
             f"Task {task!r} must be a tf.data.Dataset of examples (x, y), or a tuple of arrays. "
-            f"Received: {type(data).__name__}"
+            f"Received: {type(data).__name__}{f' of {len(data)}' if is_tuple else ''}"
         )
-    return data
+    try:
+        return tf.data.Dataset.from_tensor_slices(data)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"Task {task!r} must have arrays of as many labels as inputs. Received: {error}"
+        ) from error
 
 
 def _size(task, dataset):

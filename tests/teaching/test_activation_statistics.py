@@ -66,9 +66,9 @@ def test_means_and_covariances(teacher):
 
 
 def test_data_of_float64_is_not_changed(teacher):
-    """Sums that shift the batch in place would change the user's arrays, or fail on them."""
+    """Sums that shift the batch in place would change the user's data, or fail on them."""
     x = X.astype("float64")
-    statistics = record_statistics(teacher, [(x, Y)], ["output"])
+    statistics = record_statistics(teacher, batches(x, Y), ["output"])
     np.testing.assert_array_equal(x, X)
     assert statistics.inputs["mean"] == pytest.approx(X.mean(), rel=1e-6)
 
@@ -127,6 +127,8 @@ def test_bad_input(teacher):
         ((teacher, batches(X, Y - 1), TAPS), "by_class needs"),
         ((teacher, batches({"x": X}, Y), TAPS), "dataset must have one tensor x"),
         ((teacher, data.take(0), TAPS), "dataset must have an example"),
+        ((teacher, data.repeat(), TAPS), "dataset must be finite"),
+        ((teacher, (X, Y), TAPS), r"dataset must be a batched tf\.data\.Dataset .* tuple"),
         ((teacher, batches(X * np.nan, Y), TAPS), "must be finite"),
     ]:
         with pytest.raises(ValueError, match=message):

@@ -318,6 +318,8 @@ def test_a_teacher_that_lacks_a_head():
             "Task 'score' must have at least one .* repeats forever",
         ),
         (X["score"], "Task 'score' must be a tf.data.Dataset .* ndarray"),
+        ((X["score"],), "Task 'score' must be a tf.data.Dataset .* tuple of 1"),
+        ((X["score"], Y["score"][:3]), "Task 'score' must have arrays of as many labels as inputs"),
         (
             (kd.DistillationInputs(X["score"], teacher_outputs=X["score"]), Y["score"]),
             r"Either all tasks carry teacher_outputs or none. Received: none of \['topic'\]",
@@ -343,6 +345,8 @@ def test_bad_tasks(function, score, message):
         ({"exponent": -0.1}, r"exponent must be a rate in \[0, 1\]"),
         ({"batch_size": 0}, "batch_size must be an integer of 1"),
         ({"num_batches": 0}, "num_batches must be an integer of 1"),
+        ({"seed": "a"}, "seed must be an integer of 0"),
+        ({"seed": 1.5}, "seed must be an integer of 0"),
     ],
 )
 def test_bad_arguments(arguments, message):
