@@ -154,10 +154,9 @@ class TestSchedule:
         "optimizer",
         [
             keras.optimizers.Adam(0.05),
-            keras.optimizers.SGD(0.1, momentum=0.9),
-            keras.optimizers.Adam(0.05, use_ema=True, ema_momentum=0.9),
+            keras.optimizers.SGD(0.1, momentum=0.9, use_ema=True, ema_momentum=0.9),
         ],
-        ids=["adam", "momentum", "ema"],
+        ids=["adam", "momentum_and_averages"],
     )
     def test_zeros_stay_zeros_where_masks_are_made_anew(self, optimizer):
         """The step has moved them, further than the smallest of the others."""
