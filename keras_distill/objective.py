@@ -203,7 +203,8 @@ class Objective(keras.layers.Layer):
 
     def _projected(self, student):
         """The projected activation, with the mask that a projector takes off."""
-        projected, mask = self.projector(student), keras_mask(student)
+        projected = self.projector(student)
+        mask = keras_mask(student) if keras_mask(projected) is None else keras_mask(projected)
         # A layer that brings positions together to one vector knows of the mask.
         if mask is None or len(mask.shape) >= len(projected.shape):
             return projected
@@ -215,15 +216,13 @@ class Objective(keras.layers.Layer):
                 f"projector {self.projector.name!r}, which gives {tuple(projected.shape)}. Give "
                 "one that keeps the positions, or tap layers of one length."
             )
-        if keras_mask(projected) is None:
-            projected._keras_mask = mask
+        projected._keras_mask = mask
         return projected
 
     def _check_values(self, teacher, student):
         """Checks by the first values that are there that nobody takes probabilities for logits."""
         if self._has_checked_values or not tf.executing_eagerly():
             return
-        self._has_checked_values = True
         mask = keras_mask(student)
         for side, values in (("teacher", teacher), ("student", student)):
             if getattr(self.loss, f"{side}_from_logits") is None:
@@ -234,6 +233,7 @@ class Objective(keras.layers.Layer):
                     output_domain.check_values(self.loss, side, getattr(self, side), None, values)
                 except ValueError as error:
                     raise ValueError(f"{error} In the loss of objective {self.name!r}.") from None
+        self._has_checked_values = True
 
     def _check_shapes(self, teacher_shape, student_shape, projected_shape):
         needs_one_shape = getattr(self.loss, "same_shapes", True)

@@ -210,6 +210,27 @@ class TestMasksAndWeights:
         expected = mse(teacher.numpy()[self.KEPT], np.asarray(projected)[self.KEPT])
         assert float(value) == pytest.approx(expected, rel=1e-5)
 
+    def test_projector_with_a_mask_of_its_own(self):
+        """It knows which of its positions are padding."""
+
+        class EveryOther(layers.Layer):
+            supports_masking = True
+
+            def call(self, x):
+                return x[:, ::2]
+
+            def compute_output_shape(self, shape):
+                return shape[0], -(-shape[1] // 2), shape[2]
+
+            def compute_mask(self, x, mask=None):
+                return mask[:, ::2]
+
+        teacher, student = features(2, 2, 6), features(2, 3, 6, seed=1)
+        kept = self.KEPT[:, ::2]
+        expected = mse(teacher.numpy()[kept], student.numpy()[:, ::2][kept])
+        value = objective(projector=EveryOther())(teacher, self.masked(student))
+        assert float(value) == pytest.approx(expected, rel=1e-5)
+
     @pytest.mark.filterwarnings("ignore:Layer .* does not support masking")
     def test_projector_that_changes_the_length(self):
         """The old mask on other positions would leave out the wrong ones, or fail in Keras."""
@@ -293,8 +314,10 @@ class TestValues:
     def test_probabilities(self, side, loss):
         """Taken for logits, they would teach almost nothing."""
         pair = {"teacher": self.LOGITS, "student": self.LOGITS, side: self.PROBABILITIES}
-        with pytest.raises(ValueError, match=f"The {side}'s '.*' looks like .*of objective 'o'"):
-            objective(loss(), name="o")(**pair)
+        hint = objective(loss(), name="o")
+        for _ in range(2):  # A second fit() is not let through.
+            with pytest.raises(ValueError, match=f"The {side}'s '.*' looks like .*objective 'o'"):
+                hint(**pair)
         objective(loss(**{f"{side}_from_logits": True}), name="o")(**pair)
 
     def test_first_values_only(self):
