@@ -148,6 +148,12 @@ class TestBadInput:
         with pytest.raises(ValueError, match="teacher must be a model or function"):
             fit_chain([network], None, all_at_once(), X, Y, **FIT)
 
+    def test_a_generator_that_ends(self, teacher):
+        """The second student would find nothing left of it."""
+        batches = ((X[:8], Y[:8]) for _ in range(3))
+        with pytest.raises(ValueError, match="x must be data that can be read in each training"):
+            fit_chain([network] * 2, teacher, all_at_once(), batches, verbose=0)
+
     def test_shared_objectives(self, teacher):
         """A projector that another student has trained would be taken for a new one."""
         hint = kd.Objective(kd.losses.FeatureMSE(), "hidden", "hidden", projector="auto")
