@@ -87,7 +87,7 @@ def test_backup_and_restore_resumes_exactly(tmp_path, uninterrupted, epoch):
     assert_equal_weights(resumed, uninterrupted)
 
 
-@pytest.mark.parametrize("epoch", [1, 3])
+@pytest.mark.parametrize("epoch", [pytest.param(1, marks=pytest.mark.long), 3])
 def test_a_fit_after_a_resumed_one_begins_anew(tmp_path, epoch):
     """Keras keeps the epoch at which it began: the next fit would train less, or nothing."""
     distiller = new_distiller()

@@ -460,7 +460,6 @@ class TestBadInput:
             np.testing.assert_array_equal(one, two)
         assert not (tmp_path / "run").exists()
 
-    @pytest.mark.filterwarnings("ignore:Your input ran out of data")  # Keras, as it should.
     def test_a_generator_that_ends(self, teacher):
         """The second stage would find nothing left of it."""
 
@@ -472,7 +471,6 @@ class TestBadInput:
         with pytest.raises(ValueError, match="x must be data that can be read in each training"):
             fit_stages(network(2), teacher, stages, batches(3), verbose=0, shuffle=False)
         fit_stages(network(2), teacher, stages, batches(9), **one_step)
-        fit_stages(network(2), teacher, stages[:1], batches(3), verbose=0, shuffle=False)
 
     def test_class_weights_are_of_the_stages_with_labels(self, teacher):
         """A stage without labels has no classes to weigh."""
