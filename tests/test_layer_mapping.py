@@ -24,7 +24,7 @@ def pairs(teacher, student, mapping):
 
 
 @keras.saving.register_keras_serializable(package="tests")
-class LearnedDistance(FeatureMSE):
+class LearnedMSE(FeatureMSE):
     """Has a layer that trains."""
 
     def __init__(self, units=3, **kwargs):
@@ -96,7 +96,7 @@ class TestParts:
 
     def test_loss_with_layers_is_made_anew(self):
         """One layer for all pairs would be torn between them, and saved twice."""
-        loss = LearnedDistance(units=2, reduction="sum")
+        loss = LearnedMSE(units=2, reduction="sum")
         first, second = kd.layer_objectives(loss, paths(4), paths(2))
         assert first.loss.parts[0] is not second.loss.parts[0]
         for objective in (first, second):
@@ -118,7 +118,7 @@ class TestParts:
 
     def test_built_parts_are_copied(self):
         """Layers of a list, and variables."""
-        loss = LearnedDistance(units=2)
+        loss = LearnedMSE(units=2)
         loss.scale = keras.Variable(1.0)
         loss(np.ones((2, 3)), np.ones((2, 3)))
         loss.scale.assign(3.0)

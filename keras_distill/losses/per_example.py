@@ -13,9 +13,9 @@ class PerExampleLoss(DistillationLoss):
     """A `DistillationLoss` between features `(batch, ...)` that are one vector for each example.
 
     Teacher and student may differ in everything but the batch. Positions that the student's
-    Keras mask `(batch, positions, ...)` leaves out are zeros, and so are those of the teacher's
-    mask, or where it has none and as many positions, of the student's; a mask `(batch,)` is a
-    weight of 0 for whole examples.
+    Keras mask `(batch, positions, ...)` leaves out are zeros. The teacher's are by its own mask,
+    or where it has none, as always in a Distiller, by the student's if it has as many
+    positions. A mask `(batch,)` is a weight of 0 for whole examples.
     """
 
     same_shapes = False
