@@ -22,6 +22,7 @@ import numpy as np
 import segmentation
 import width_and_depth
 from teaching_time import print_ratios
+from teaching_time import seconds_of
 
 import keras_distill as kd
 
@@ -30,10 +31,9 @@ CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
 def fitting(model, x, y, batch_size, loss=CROSS_ENTROPY, sample_weight=None):
-    """A function that trains for an epoch."""
+    """A function that trains for an epoch, and returns the seconds."""
     model.compile("adam", loss, jit_compile=False)
-    data = {"sample_weight": sample_weight, "batch_size": batch_size}
-    return lambda: model.fit(x, y, verbose=0, **data)
+    return seconds_of(model.fit, x, y, sample_weight=sample_weight, batch_size=batch_size)
 
 
 def pixels(digits, classes):
