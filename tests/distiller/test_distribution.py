@@ -132,6 +132,7 @@ def test_carried_outputs_without_teacher_inputs(two_devices):
     assert_same_on_two_devices(two_devices, data.map(to_inputs))
 
 
+@pytest.mark.long
 def test_stored_outputs(two_devices, tmp_path):
     """Each replica gets what was stored for its own part of the batch."""
     examples = tf.data.Dataset.from_tensor_slices((FEATURES, LABELS))

@@ -111,6 +111,7 @@ class TestKindsOfModels:
         comparison = compare({"teacher": model, "student": softmax})
         assert comparison["student"]["fidelity"].value == pytest.approx(0, abs=1e-6)
 
+    @pytest.mark.long
     def test_time_and_memory(self, tmp_path):
         model = make()
         kd.export_tflite(model, tmp_path / "m.tflite")

@@ -161,6 +161,7 @@ def test_downloads_need_tensorflow_hub(cache, no_tensorflow_hub):
         HubLayer(TFHUB)
 
 
+@pytest.mark.long
 def test_tensorflow_text_is_imported_for_the_modules_that_need_it(preprocessor_folder):
     command = [sys.executable, "-c", LOAD_WITHOUT_THEN_WITH_TENSORFLOW_TEXT]
     command.append(str(preprocessor_folder))
