@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 
 from keras_distill import first_batch
+from keras_distill.fit_arguments import checked_fit
 from keras_distill.input_gradients import follow
 from keras_distill.input_gradients import student_gradients
 from keras_distill.inputs import DistillationInputs
@@ -16,7 +17,6 @@ from keras_distill.multi_worker import reducible
 from keras_distill.objective import check_objectives
 from keras_distill.outputs import check_labels
 from keras_distill.schedule_check import ScheduleCheck
-from keras_distill.schedule_check import checked_fit
 from keras_distill.schedules import FRACTION
 from keras_distill.schedules import NOT_NEGATIVE
 from keras_distill.schedules import check_number

@@ -265,6 +265,10 @@ class TestTraining:
         model.fit(batch_size=8, steps_per_epoch=3, verbose=0, callbacks=[kd.Pruning(0.5)])
         assert [len(zeros(kernel)) for kernel in kernels(student)] == [30, 15]
         assert len(zeros(generator.layers[0].kernel)) == 0
+        # Averages over the steps, which the optimizer sets at the end, are pruned as well.
+        distiller.compile(keras.optimizers.Adam(use_ema=True))
+        model.fit(batch_size=8, steps_per_epoch=3, verbose=0, callbacks=[kd.Pruning(0.75)])
+        assert [len(zeros(kernel)) for kernel in kernels(student)] == [45, 22]
 
     def test_two_devices(self, two_devices):
         """Each device has weights of its own; all must have the zeros."""

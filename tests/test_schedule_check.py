@@ -125,6 +125,8 @@ def test_the_users_callbacks():
     whole_list = keras.callbacks.CallbackList([own], add_history=True, model=model)
     fit(model, 1, callbacks=whole_list)
     assert counted == [0] * 4
+    with pytest.raises(ValueError, match=r"Received: .* at step 2"):  # Behind such a list, too.
+        fit(model, 9, callbacks=whole_list)
 
 
 def test_two_devices(two_devices):

@@ -143,7 +143,7 @@ class TestOutputPairs:
     )
     def test_allowed_losses(self, loss):
         """Any Keras loss, and None for an output without one."""
-        check_soft_loss(loss)
+        assert check_soft_loss(loss) is None
 
 
 class TestOutputPair:

@@ -10,11 +10,12 @@ from keras import ops
 from keras_distill import first_batch
 from keras_distill.arguments import check_integers
 from keras_distill.distiller import Distiller
+from keras_distill.fit_arguments import checked_fit
+from keras_distill.fit_arguments import listed
 from keras_distill.inputs import DistillationInputs
 from keras_distill.multi_worker import reducible
 from keras_distill.schedule_check import ScheduleCheck
 from keras_distill.schedule_check import batches_seen
-from keras_distill.schedule_check import checked_fit
 from keras_distill.schedules import NOT_NEGATIVE
 from keras_distill.schedules import check_number
 from keras_distill.schedules import value_at
@@ -185,14 +186,18 @@ class DataFree(keras.Model):
                 )
             x = self._noise(512 if batch_size is None else batch_size)
             batch_size = None
+        # An optimizer that averages weights sets them when all is trained, before the callbacks, as
+        # Keras does with that of this model.
+        averages = keras.callbacks.LambdaCallback(on_train_end=self._set_averages)
+        kwargs["callbacks"] = [averages, *listed(kwargs.get("callbacks"))]
         # Noise has no order; of a data set, Keras would warn that it cannot change it.
         kwargs = {"shuffle": False, **kwargs}
-        history = checked_fit(
+        return checked_fit(
             self, x, batch_size=batch_size, steps_per_epoch=steps_per_epoch, **kwargs
         )
-        # As Keras does with this model's optimizer: one that averages weights sets them now.
+
+    def _set_averages(self, logs=None):
         self.distiller.optimizer.finalize_variable_values(self.distiller.trainable_weights)
-        return history
 
     @property
     def trainable_weights(self):

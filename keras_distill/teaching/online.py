@@ -6,9 +6,9 @@ import keras
 from keras import ops
 
 from keras_distill import first_batch
+from keras_distill.fit_arguments import checked_fit
 from keras_distill.losses.base import shapes_agree
 from keras_distill.schedule_check import ScheduleCheck
-from keras_distill.schedule_check import checked_fit
 from keras_distill.schedules import NOT_NEGATIVE
 from keras_distill.schedules import check_number
 from keras_distill.schedules import value_at

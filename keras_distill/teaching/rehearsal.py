@@ -6,8 +6,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_distill.schedule_check import are_arrays
-from keras_distill.schedule_check import check_fit
+from keras_distill.fit_arguments import are_arrays
+from keras_distill.fit_arguments import check_fit
 from keras_distill.schedule_check import num_updates
 from keras_distill.schedules import check_schedule
 

@@ -488,7 +488,9 @@ class TestBadInput:
         """Keras casts them; a teacher that is a function reads what it casts them to."""
         kernel = tf.ones((5, 3))
         stages = [Stage("a", epochs=1, alpha=0.0)]
-        fit_stages(network(2), lambda x: x @ kernel, stages, X.astype("float64"), **FIT)
+        x = X.astype("float64")
+        histories = fit_stages(network(2), lambda x: x @ kernel, stages, x, **FIT)
+        assert histories["a"]["soft_loss"][0] > 0
 
     def test_student(self, teacher):
         with pytest.raises(ValueError, match=r"student must be a keras\.Model"):

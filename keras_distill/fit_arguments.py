@@ -1,0 +1,87 @@
+"""What `fit` is given, checked before anything is trained."""
+
+import functools
+import inspect
+import types
+
+import keras
+import tensorflow as tf
+
+from keras_distill.inputs import unpack
+
+
+@functools.wraps(keras.Model.fit)
+def checked_fit(model, *args, **kwargs):
+    given = check_fit(model, *args, **kwargs)
+    checks = [check for check in model._schedule_checks() if check.settings]
+    given.arguments["callbacks"] = [*listed(given.arguments["callbacks"]), *checks]
+    return keras.Model.fit(*given.args, **given.kwargs)
+
+
+def listed(callbacks):
+    """The callbacks in whatever `fit` takes for some."""
+    if isinstance(callbacks, keras.callbacks.CallbackList):
+        return callbacks.callbacks
+    return keras.tree.flatten(callbacks or [])
+
+
+def check_fit(model, *args, **kwargs):
+    """Raises for arguments that Keras would drop, or refuse when an epoch is trained.
+
+    Args:
+        model: The model, of which `_check_validation` knows what it can measure.
+        *args, **kwargs: The arguments of its `fit`.
+
+    Returns:
+        The `inspect.BoundArguments` of `keras.Model.fit`.
+
+    Raises:
+        TypeError: If `fit` has no such argument.
+        ValueError: If there are weights without labels, or validation has nothing to measure.
+    """
+    bound = inspect.signature(keras.Model.fit).bind(model, *args, **kwargs)
+    bound.apply_defaults()
+    given = types.SimpleNamespace(**bound.arguments)
+    is_dataset = isinstance(given.x, tf.data.Dataset)
+    has_labels = _has_labels(given.x if is_dataset else (given.x, given.y))
+    if has_labels is False:
+        _check_weights(given.sample_weight, given.class_weight)
+    if given.validation_data is not None:
+        has_labels = _has_labels(given.validation_data)
+    if has_labels is not None and _validates(model, given):
+        model._check_validation(has_labels)
+    return bound
+
+
+def _check_weights(sample_weight, class_weight):
+    if class_weight is not None:
+        raise ValueError(
+            "class_weight needs y, whose classes it weighs. Received: class_weight and no y."
+        )
+    if sample_weight is not None:
+        raise ValueError(
+            "sample_weight needs y, without which Keras drops it. Received: sample_weight and no "
+            "y. Give x as a batched tf.data.Dataset of (x, (), sample_weight); to fit_stages, of "
+            "(x, y, sample_weight)."
+        )
+
+
+def _validates(model, given):
+    if given.validation_data is None and not given.validation_split:
+        return False
+    epochs = range(given.initial_epoch, given.epochs)
+    return any(model._should_eval(epoch, given.validation_freq) for epoch in epochs)
+
+
+def are_arrays(data):
+    """Whether data are arrays or tensors, in whatever structure."""
+    return all(hasattr(part, "shape") for part in keras.tree.flatten(data) if part is not None)
+
+
+def _has_labels(data):
+    """Whether there is a y; None of generators, whose batches alone tell."""
+    if isinstance(data, tf.data.Dataset):
+        data = data.element_spec
+    elif not are_arrays(data):
+        return None
+    return unpack(data)[1] is not None
