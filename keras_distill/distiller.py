@@ -511,6 +511,10 @@ class Distiller(keras.Model):
         with replaced_model_file(filepath, ".weights.h5", overwrite) as path:
             super().save_weights(path, overwrite, max_shard_size)
 
+    def export(self, filepath, *args, **kwargs):
+        """As `student.export`: the student alone, which is what `predict` runs."""
+        return self.student.export(filepath, *args, **kwargs)
+
     def save_own_variables(self, store):
         save_training_state(store, self.objectives, self)
 

@@ -224,6 +224,10 @@ class DataFree(keras.Model):
         """As `distiller.predict`: the student's outputs."""
         return self.distiller.predict(*args, **kwargs)
 
+    def export(self, *args, **kwargs):
+        """As `distiller.export`: the student alone."""
+        return self.distiller.export(*args, **kwargs)
+
     def _noise(self, batch_size):
         """Endless batches of noise, which go on where the generator's training stopped."""
         check_integers(batch_size=batch_size)

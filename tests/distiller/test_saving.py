@@ -8,6 +8,7 @@ import h5py
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers
 
 from keras_distill import BackupAndRestore
@@ -237,3 +238,13 @@ def test_loads_without_an_optimizer(tmp_path, is_compiled):
     loaded.teacher = teacher()
     loaded.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     assert np.isfinite(fit(loaded, 1).history["loss"]).all()
+
+
+def test_export_is_that_of_the_student(tmp_path):
+    """A Distiller's own call is never recorded: Keras says of it that it was never called."""
+    distiller = new_distiller()
+    distiller.fit(FEATURES, LABELS, verbose=0)
+    distiller.export(str(tmp_path / "served"), verbose=False)
+    served = tf.saved_model.load(str(tmp_path / "served"))
+    expected = distiller.student(FEATURES, training=False)
+    np.testing.assert_allclose(served.serve(FEATURES), expected, atol=1e-6)
