@@ -24,6 +24,12 @@ tf.config.set_logical_device_configuration(
 gc.set_threshold(50_000, 20, 20)
 
 
+def pytest_addoption(parser):
+    group = parser.getgroup("fuzz", "tests of damaged files, tests/fuzz")
+    group.addoption("--fuzz-times", type=int, default=1, help="so many times the rounds of each")
+    group.addoption("--fuzz-seed", type=int, default=0, help="of what is drawn; default: 0")
+
+
 def pytest_collection_finish(session):
     # Collections of garbage after this need not look at what the imports made.
     gc.freeze()
