@@ -94,12 +94,16 @@ def compare(
     comparison.write_html("comparison.html")
     ```
     """
-    teacher = _named("teacher", teacher, models)
-    baseline = _named("baseline", baseline, models, default="alone")
-    preprocessors = _check_preprocessors(preprocessors, models)
-    check_integers(num_resamples=num_resamples)
-    check_threads(num_threads)
-    held_out = read_held_out(data, class_names)
+    held_out, teacher, baseline, preprocessors = check_comparison(
+        models,
+        data,
+        teacher=teacher,
+        baseline=baseline,
+        preprocessors=preprocessors,
+        class_names=class_names,
+        num_threads=num_threads,
+        num_resamples=num_resamples,
+    )
     kept = _labelled(held_out.labels)
     sources = {name: open_source(name, model) for name, model in models.items()}
     views = {name: held_out.teacher if name == teacher else held_out.student for name in sources}
@@ -152,6 +156,37 @@ def compare(
         places=kept,
         histories=dict(histories or {}),
     )
+
+
+def check_comparison(
+    models,
+    data,
+    *,
+    teacher=None,
+    baseline=None,
+    preprocessors=None,
+    class_names=None,
+    num_threads=(1, 2),
+    num_resamples=1000,
+):
+    """Raises what `compare` raises before it opens a model.
+
+    Args:
+        models: Dict whose keys are the models' names; its values are not looked at.
+        data, teacher, baseline, preprocessors, class_names, num_threads, num_resamples: As for
+            `compare`.
+
+    Returns:
+        The `HeldOut` data, the names of teacher and baseline, and a function for each model.
+    """
+    teacher = _named("teacher", teacher, models)
+    baseline = _named("baseline", baseline, models, default="alone")
+    preprocessors = _check_preprocessors(preprocessors, models)
+    check_integers(num_resamples=num_resamples)
+    check_threads(num_threads)
+    held_out = read_held_out(data, class_names)
+    _labelled(held_out.labels)
+    return held_out, teacher, baseline, preprocessors
 
 
 def _measure(task, answers, teacher, baseline, bootstrap):

@@ -59,11 +59,16 @@ def convert_model(named_model, inputs, *, quantization, batch_size, **settings):
     return compact(_quantize_weights(content, mode.recipe) if mode.recipe else content)
 
 
+def quantizer_modules():
+    """Recipes and quantizer of litert-quantizer; raises `ImportError` if it is not installed."""
+    return import_module("litert_quantizer.recipe"), import_module("litert_quantizer.quantizer")
+
+
 def _quantize_weights(content, recipe):
     """One step size for each output of a kernel, and for each row of embeddings."""
-    recipe = getattr(import_module("litert_quantizer.recipe"), recipe)
-    quantizer = import_module("litert_quantizer.quantizer").Quantizer(look_up_embeddings(content))
-    quantizer.load_quantization_recipe(recipe())
+    recipes, quantizer = quantizer_modules()
+    quantizer = quantizer.Quantizer(look_up_embeddings(content))
+    quantizer.load_quantization_recipe(getattr(recipes, recipe)())
     # It does not hand on enable_progress_bar to all of its bars.
     with contextlib.redirect_stderr(io.StringIO()):
         result = quantizer.quantize(enable_progress_bar=False, enable_progress_report=False)

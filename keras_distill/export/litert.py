@@ -11,7 +11,12 @@ def open_file(content):
     Raises:
         ImportError: If ai-edge-litert is not installed.
     """
-    return import_module("ai_edge_litert.interpreter").Interpreter(model_content=content)
+    return interpreter_class()(model_content=content)
+
+
+def interpreter_class():
+    """LiteRT's interpreter; raises `ImportError` if ai-edge-litert is not installed."""
+    return import_module("ai_edge_litert.interpreter").Interpreter
 
 
 def select_tf_ops(interpreter):

@@ -13,6 +13,7 @@ from keras_distill.export import parity
 from keras_distill.export.examples import examples_for_check
 from keras_distill.export.served_model import ServedModel
 from keras_distill.export.serving import batching_config
+from keras_distill.export.serving import check_can_warm_up
 from keras_distill.export.serving import write_configs
 from keras_distill.export.serving import write_warmup
 
@@ -95,22 +96,18 @@ def export_saved_model(
     served(ids=tf.constant(ids))["probabilities"]
     ```
     """
-    endpoints = {DEFAULT: ServedModel(model, labels, top_k)}
-    if preprocessor is not None:
-        with_text = _behind(preprocessor, model)
-        endpoints = {DEFAULT: ServedModel(with_text, labels, top_k), TOKENS: endpoints[DEFAULT]}
-    directory = pathlib.Path(directory)
-    check_destination("directory", directory, "folder")
-    path = directory / str(_free_version(directory, version))
-    requests = None if warmup is None else endpoints[DEFAULT].name_inputs(warmup)
-    batching = None if batch_sizes is None else batching_config(batch_sizes)
-    data = {DEFAULT: representative_data}
-    if preprocessor is not None:
-        data = {DEFAULT: warmup, TOKENS: representative_data}
-    examples = {
-        name: examples_for_check(endpoint, data[name], 3, max_examples=3)[0]
-        for name, endpoint in endpoints.items()
-    }
+    path, endpoints, examples, requests, batching = check_saved_model(
+        model,
+        directory,
+        version=version,
+        labels=labels,
+        preprocessor=preprocessor,
+        top_k=top_k,
+        warmup=warmup,
+        batch_sizes=batch_sizes,
+        representative_data=representative_data,
+    )
+    directory = path.parent
     with hidden_folder(directory) as folder:
         written = folder / "saved_model"
         write_saved_model(endpoints, written)
@@ -121,6 +118,50 @@ def export_saved_model(
         os.rename(written, path)
     write_configs(directory, batching)
     return path
+
+
+def check_saved_model(
+    model,
+    directory,
+    *,
+    version=None,
+    labels=None,
+    preprocessor=None,
+    top_k=None,
+    warmup=None,
+    batch_sizes=None,
+    representative_data=None,
+):
+    """Raises what `export_saved_model` raises before it writes, also of a model not yet trained.
+
+    Args:
+        model, directory, version, labels, preprocessor, top_k, warmup, batch_sizes,
+        representative_data: As for `export_saved_model`.
+
+    Returns:
+        What the export goes on with: the version's folder, the endpoints and the examples of
+        their check by name, the requests of the warm-up and the text of batching.config.
+    """
+    endpoints = {DEFAULT: ServedModel(model, labels, top_k)}
+    if preprocessor is not None:
+        with_text = _behind(preprocessor, model)
+        endpoints = {DEFAULT: ServedModel(with_text, labels, top_k), TOKENS: endpoints[DEFAULT]}
+    directory = pathlib.Path(directory)
+    check_destination("directory", directory, "folder")
+    path = directory / str(_free_version(directory, version))
+    requests = None
+    if warmup is not None:
+        requests = endpoints[DEFAULT].name_inputs(warmup)
+        check_can_warm_up()
+    batching = None if batch_sizes is None else batching_config(batch_sizes)
+    data = {DEFAULT: representative_data}
+    if preprocessor is not None:
+        data = {DEFAULT: warmup, TOKENS: representative_data}
+    examples = {
+        name: examples_for_check(endpoint, data[name], 3, max_examples=3)[0]
+        for name, endpoint in endpoints.items()
+    }
+    return path, endpoints, examples, requests, batching
 
 
 def _behind(preprocessor, model):

@@ -14,6 +14,11 @@ _MAX_WARMUP_RECORDS = 1000
 _MODELS, _BATCHING = "models.config", "batching.config"
 
 
+def check_can_warm_up():
+    """Returns the module of warm-up requests; raises `ImportError` unless it is installed."""
+    return import_module("tensorflow_serving.apis.prediction_log_pb2")
+
+
 def write_warmup(folder, model_name, inputs):
     """Writes requests of one example each, which a server replays when it loads a version.
 
@@ -22,7 +27,7 @@ def write_warmup(folder, model_name, inputs):
         model_name: The model's name on the server.
         inputs: Arrays by name; of more than 1000 examples the first 1000 count.
     """
-    prediction_log = import_module("tensorflow_serving.apis.prediction_log_pb2")
+    prediction_log = check_can_warm_up()
     path = pathlib.Path(folder) / _WARMUP_FILE
     path.parent.mkdir()
     num_examples = len(next(iter(inputs.values())))

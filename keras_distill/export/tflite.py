@@ -14,6 +14,7 @@ from keras_distill.destination import replaced_file
 from keras_distill.export import litert
 from keras_distill.export import parity
 from keras_distill.export.conversion import convert_model
+from keras_distill.export.conversion import quantizer_modules
 from keras_distill.export.examples import examples_for_check
 from keras_distill.export.layer_differences import describe_worst_layer
 from keras_distill.export.metadata import TextMetadata
@@ -154,35 +155,19 @@ def export_tflite(
     print(report.num_bytes, report.max_difference, report.top1_agreement)
     ```
     """
-    check_integers(batch_size=batch_size)
-    path = pathlib.Path(path)
-    check_destination("path", path, "file")
-    if isinstance(metadata, TextMetadata):
-        if sequence_length not in (None, metadata.max_length):
-            raise ValueError(
-                "sequence_length must be None or the metadata's max_length. Received: "
-                f"{sequence_length=}, max_length={metadata.max_length}"
-            )
-        sequence_length = metadata.max_length
-    is_open = sequence_length == _ANY
-    if is_open:
-        sequence_length = None
-    elif sequence_length is not None:
-        check_integers(sequence_length=sequence_length)
-    prepared = model if metadata is None else metadata.prepare(model)
-    named_model = NamedModel(model, sequence_length)
-    check_quantizable(model, quantization, representative_data is not None)
-    _check_tolerance(tolerance)
-    _check_integer_io(integer_io, quantization)
-    _check_convertible(named_model, is_open)
-    inputs, labels = examples_for_check(
-        named_model, representative_data, _NUM_GENERATED, _MAX_EXAMPLES
+    prepared = check_tflite(
+        model,
+        path,
+        quantization=quantization,
+        representative_data=representative_data,
+        batch_size=batch_size,
+        sequence_length=sequence_length,
+        metadata=metadata,
+        tolerance=tolerance,
+        integer_io=integer_io,
     )
-    given = named_model, inputs
-    if metadata is not None:
-        named_model = NamedModel(prepared)
-        inputs = metadata.prepare_inputs(*inputs.values())
-    expected = parity.keras_outputs(named_model, inputs)
+    path, named_model, inputs = prepared.path, prepared.named_model, prepared.inputs
+    expected = prepared.expected
     settings = {
         "quantization": quantization,
         "batch_size": batch_size,
@@ -204,7 +189,7 @@ def export_tflite(
         return TFLiteReport(**report, select_tf_ops=select_tf_ops)
     found = litert.run_file(interpreter, inputs, batch_size)
     outputs = parity.compare_outputs(expected, found)
-    if is_open:
+    if prepared.is_open:
         shorter = named_model.halve(inputs)
         outputs += parity.compare_outputs(
             parity.keras_outputs(named_model, shorter),
@@ -213,7 +198,7 @@ def export_tflite(
     try:
         _check_outputs(outputs, quantization, tolerance, is_real=representative_data is not None)
     except ValueError as error:
-        worst = describe_worst_layer(*given, settings)
+        worst = describe_worst_layer(*prepared.given, settings)
         raise ValueError(f"{error} {worst}") from None
     _write(path, content)
     return TFLiteReport(
@@ -224,9 +209,85 @@ def export_tflite(
             (o.top1_agreement for o in outputs if o.top1_agreement is not None), default=None
         ),
         num_examples=len(next(iter(inputs.values()))),
-        accuracy=parity.accuracy(labels, found),
-        keras_accuracy=parity.accuracy(labels, expected),
+        accuracy=parity.accuracy(prepared.labels, found),
+        keras_accuracy=parity.accuracy(prepared.labels, expected),
     )
+
+
+def check_tflite(
+    model,
+    path,
+    *,
+    quantization="none",
+    representative_data=None,
+    batch_size=1,
+    sequence_length=None,
+    metadata=None,
+    tolerance=None,
+    integer_io=False,
+):
+    """Raises what `export_tflite` raises before it converts, also of a model not yet trained.
+
+    Args:
+        model, path, quantization, representative_data, batch_size, sequence_length, metadata,
+        tolerance, integer_io: As for `export_tflite`.
+
+    Returns:
+        What the export goes on with.
+    """
+    check_integers(batch_size=batch_size)
+    path = pathlib.Path(path)
+    check_destination("path", path, "file")
+    if isinstance(metadata, TextMetadata):
+        if sequence_length not in (None, metadata.max_length):
+            raise ValueError(
+                "sequence_length must be None or the metadata's max_length. Received: "
+                f"{sequence_length=}, max_length={metadata.max_length}"
+            )
+        sequence_length = metadata.max_length
+    is_open = sequence_length == _ANY
+    if is_open:
+        sequence_length = None
+    elif sequence_length is not None:
+        check_integers(sequence_length=sequence_length)
+    with_metadata = model if metadata is None else metadata.prepare(model)
+    named_model = NamedModel(model, sequence_length)
+    check_quantizable(model, quantization, representative_data is not None)
+    _check_tolerance(tolerance)
+    _check_integer_io(integer_io, quantization)
+    litert.interpreter_class()
+    if MODES[quantization].recipe is not None:
+        quantizer_modules()
+    _check_convertible(named_model, is_open)
+    inputs, labels = examples_for_check(
+        named_model, representative_data, _NUM_GENERATED, _MAX_EXAMPLES
+    )
+    given = named_model, inputs
+    if metadata is not None:
+        named_model = NamedModel(with_metadata)
+        inputs = metadata.prepare_inputs(*inputs.values())
+    return _Prepared(
+        path=path,
+        named_model=named_model,
+        inputs=inputs,
+        labels=labels,
+        given=given,
+        is_open=is_open,
+        expected=parity.keras_outputs(named_model, inputs),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Prepared:
+    """What `export_tflite` converts, and what it compares the file with."""
+
+    path: pathlib.Path
+    named_model: NamedModel
+    inputs: dict
+    labels: np.ndarray | None
+    given: tuple
+    is_open: bool
+    expected: dict
 
 
 def _check_tolerance(tolerance):

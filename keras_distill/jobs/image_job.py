@@ -11,12 +11,14 @@ from keras_distill.arguments import check_integers
 from keras_distill.export import ImageMetadata
 from keras_distill.export import export_saved_model
 from keras_distill.export import export_tflite
-from keras_distill.export.quantization import check_quantizable
+from keras_distill.export.saved_model import check_saved_model
+from keras_distill.export.tflite import check_tflite
 from keras_distill.jobs import image_data
 from keras_distill.jobs.estimates import stage_seconds
 from keras_distill.jobs.image_teacher import FinetunedTeacher
 from keras_distill.jobs.image_teacher import ReadyTeacher
 from keras_distill.jobs.job import Job
+from keras_distill.jobs.results import exported
 from keras_distill.jobs.settings import settings_of
 from keras_distill.jobs.splitting import check_classes
 from keras_distill.jobs.splitting import split
@@ -109,7 +111,6 @@ class ImageJob(Job):
         keras.utils.set_random_seed(self.seed)
         teacher.prepare(num_classes, shape, self.teacher_epochs * len(train))
         student = mobile_cnn(shape, num_classes, width=self.width)
-        check_quantizable(student, self.quantization, has_data=True)
         unseen = [image_data.without(part, test) for part in more]
         parts = [(train.pixels, train.labels)]
         parts += [(part, np.full(len(part), -1, "int32")) for part in unseen]
@@ -175,21 +176,35 @@ class ImageJob(Job):
         )
 
     def _export(self, work, student):
-        path, names = work.folder.path, work.train.class_names
-        # Written anew in any case: the quantization may be another one now. Of all classes.
-        places = np.linspace(0, len(work.train) - 1, 100).astype(int)
-        export_tflite(
-            student,
-            path / "student.tflite",
-            quantization=self.quantization,
-            representative_data=work.train.pixels[places].astype("float32"),
-            metadata=ImageMetadata(names),
-        )
+        # Written anew in any case: the quantization may be another one now.
+        export_tflite(student, **self._phone(work))
         if not work.folder.has("serving/1"):
-            images = work.test.pixels[:10].astype("float32")
-            export_saved_model(
-                student, path / "serving", version=1, labels=names, representative_data=images
-            )
+            export_saved_model(student, **self._server(work))
+
+    def _check_export(self, work):
+        check_tflite(work.student, **self._phone(work))
+        if not work.folder.has("serving/1"):
+            check_saved_model(work.student, **self._server(work))
+
+    def _phone(self, work):
+        """Arguments of `export_tflite`."""
+        # Of all classes.
+        places = np.linspace(0, len(work.train) - 1, 100).astype(int)
+        return {
+            "path": exported(work.folder.path)["phone"],
+            "quantization": self.quantization,
+            "representative_data": work.train.pixels[places].astype("float32"),
+            "metadata": ImageMetadata(work.train.class_names),
+        }
+
+    def _server(self, work):
+        """Arguments of `export_saved_model`."""
+        return {
+            "directory": exported(work.folder.path)["server"],
+            "version": 1,
+            "labels": work.train.class_names,
+            "representative_data": work.test.pixels[:10].astype("float32"),
+        }
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,17 +1,24 @@
 """The stages of every job, whatever its examples are."""
 
+from functools import partial
+
 from keras_distill.arguments import check_integers
 from keras_distill.arguments import check_rates
 from keras_distill.evaluation.costs import check_threads
 from keras_distill.jobs import interruption
 from keras_distill.jobs.estimates import describe_plan
+from keras_distill.jobs.results import check_results
 from keras_distill.jobs.results import compare_models
 from keras_distill.jobs.results import result_of
 from keras_distill.jobs.stages import Stages
+from keras_distill.jobs.training import check_training
 from keras_distill.jobs.training import train_teacher
 from keras_distill.losses import SoftTargetKL
 from keras_distill.output_domain import gives_logits
 from keras_distill.store import TeacherStore
+from keras_distill.store.preparation import check_labelling
+
+ANSWERS = "answers"
 
 
 class Job:
@@ -20,7 +27,8 @@ class Job:
     - `_prepare()`: reads and checks everything, and returns what the job works with;
     - `_to_answer(work)`: the examples whose answers are stored;
     - `_train_alone(work)` and `_distil(work, store, soft_loss)`: the trained students;
-    - `_export(work, student)`, and `_test_data(work)`, arguments of `compare_models`.
+    - `_export(work, student)`, and `_test_data(work)`, arguments of `compare_models`;
+    - `_check_export(work)`: raises what `_export` would raise of the student not yet trained.
     """
 
     def run(self):
@@ -33,7 +41,7 @@ class Job:
         Raises:
             ValueError: If an argument or a file does not fit, before anything is trained.
         """
-        work = self._prepare()
+        work = self._checked()
         with work.folder.begun(), interruption.watched():
             return self._run(work)
 
@@ -44,7 +52,35 @@ class Job:
             A dict: summary, a text; num_train, num_test, num_transfer, num_duplicates,
             num_steps, and the estimated seconds of each stage.
         """
-        return describe_plan(self._prepare())
+        return describe_plan(self._checked())
+
+    def _checked(self):
+        """Reads everything, and asks each stage what it would refuse, before the first begins."""
+        work = self._prepare()
+        for checks in self._checks(work).values():
+            for check in checks:
+                check()
+        return work
+
+    def _checks(self, work):
+        """What the stages refuse: lists of functions without arguments, by the stages' names.
+
+        They are the functions with which a stage begins itself. What needs the trained teacher
+        or student is left to the stage.
+        """
+        path = work.folder.path
+        return {
+            "train the teacher": [partial(check_training, path, "teacher")],
+            "store its answers": [
+                partial(check_labelling, self._to_answer(work), work.teacher.model, path / ANSWERS)
+            ],
+            "train the student alone": [partial(check_training, path, "alone")],
+            "distil the student": [partial(check_training, path, "distilled")],
+            "export": [partial(self._check_export, work)],
+            "compare": [
+                partial(check_results, path, num_threads=self.num_threads, **self._test_data(work))
+            ],
+        }
 
     def _run(self, work):
         stages = Stages(work.seconds())
@@ -53,7 +89,7 @@ class Job:
         with stages("train the teacher"):
             teacher = train_teacher(path, work.teacher, work.train, self.seed)
         with stages("store its answers"):
-            store = TeacherStore.build(self._to_answer(work), teacher, path / "answers")
+            store = TeacherStore.build(self._to_answer(work), teacher, path / ANSWERS)
         with stages("train the student alone"):
             students["alone"] = self._train_alone(work)
         with stages("distil the student"):

@@ -2,8 +2,12 @@
 
 import json
 
+from keras_distill.destination import check_destination
 from keras_distill.evaluation import compare
+from keras_distill.evaluation.compare import check_comparison
 from keras_distill.jobs.training import read_history
+
+STUDENTS = ("alone", "distilled")
 
 
 def compare_models(folder, teacher, students, *, test, title, preprocessor=None, **settings):
@@ -12,7 +16,7 @@ def compare_models(folder, teacher, students, *, test, title, preprocessor=None,
     Args:
         folder: The job's folder.
         teacher: The teacher.
-        students: Dict of the students, "alone" and "distilled".
+        students: Dict of the students, whose names are STUDENTS.
         test: The test set, as `compare` takes it.
         title: Heading of the page.
         preprocessor: What turns the test set's x into what students and the phone's file read.
@@ -21,33 +25,50 @@ def compare_models(folder, teacher, students, *, test, title, preprocessor=None,
     Returns:
         The `Comparison`.
     """
-    models = {
-        "teacher": teacher,
-        **students,
-        "phone": folder / "student.tflite",
-        "server": folder / "serving",
-    }
-    readers = () if preprocessor is None else (*students, "phone")
+    models = {"teacher": teacher, **students, **exported(folder)}
     comparison = compare(
         models,
         test,
-        preprocessors=dict.fromkeys(readers, preprocessor),
+        preprocessors=_preprocessors(preprocessor),
         histories={name: read_history(folder, name) for name in students},
         **settings,
     )
-    comparison.write_html(folder / "report.html", title)
-    comparison.write_json(folder / "report.json")
-    comparison.write_markdown(folder / "report.md")
+    page, figures, table = _reports(folder)
+    comparison.write_html(page, title)
+    comparison.write_json(figures)
+    comparison.write_markdown(table)
     return comparison
+
+
+def check_results(folder, *, test, preprocessor=None, **settings):
+    """Raises what `compare_models` raises before it opens a model.
+
+    Args:
+        folder, test, preprocessor: As for `compare_models`.
+        **settings: Those of `check_comparison`.
+    """
+    for path in _reports(folder):
+        check_destination("output", path, "file")
+    models = dict.fromkeys(("teacher", *STUDENTS, *exported(folder)))
+    check_comparison(models, test, preprocessors=_preprocessors(preprocessor), **settings)
+
+
+def exported(folder):
+    """The exported files of a job, by the names of the models in its comparison."""
+    return {"phone": folder / "student.tflite", "server": folder / "serving"}
+
+
+def _reports(folder):
+    return [folder / f"report.{suffix}" for suffix in ("html", "json", "md")]
+
+
+def _preprocessors(preprocessor):
+    return {} if preprocessor is None else dict.fromkeys((*STUDENTS, "phone"), preprocessor)
 
 
 def result_of(folder, comparison, **more):
     """The comparison and where the files are, as a dict; "summary" is a text of it."""
-    files = {
-        "phone": folder / "student.tflite",
-        "server": folder / "serving",
-        "report": folder / "report.html",
-    }
+    files = {**exported(folder), "report": _reports(folder)[0]}
     lines = [f"{name}: {path}" for name, path in files.items()]
     return {
         "summary": "\n".join([str(comparison), "", *lines]),

@@ -11,11 +11,13 @@ from keras_distill.arguments import check_integers
 from keras_distill.export import TextMetadata
 from keras_distill.export import export_saved_model
 from keras_distill.export import export_tflite
-from keras_distill.export.quantization import check_quantizable
+from keras_distill.export.saved_model import check_saved_model
+from keras_distill.export.tflite import check_tflite
 from keras_distill.jobs import text_data
 from keras_distill.jobs.estimates import stage_seconds
 from keras_distill.jobs.job import Job
 from keras_distill.jobs.lengths import lengths_up_to
+from keras_distill.jobs.results import exported
 from keras_distill.jobs.settings import settings_of
 from keras_distill.jobs.splitting import check_classes
 from keras_distill.jobs.splitting import split
@@ -125,8 +127,6 @@ class TextJob(Job):
         )
         num_classes = len(train.class_names)
         student = make_student(self.student, vocabulary, num_classes, 0.0)
-        fixed = make_student(self.student, vocabulary, num_classes, 0.0, self.max_length)
-        check_quantizable(fixed, self.quantization, has_data=True)
         keras.utils.set_random_seed(self.seed)
         teacher = make_teacher(
             self.teacher, self.preprocessor, vocabulary, train, self.teacher_epochs, self.max_length
@@ -188,29 +188,41 @@ class TextJob(Job):
         )
 
     def _export(self, work, student):
-        names, vocabulary = work.train.class_names, work.vocabulary
-        fixed = for_export(self.student, student, vocabulary, len(names))
-        # Not of the test set, whose accuracy is to be measured.
-        texts = work.train.texts[:100].tolist()
-        ids = np.asarray(vocabulary(texts))
-        missing = self.max_length - ids.shape[1]
         # Written anew in any case: the quantization may be another one now.
-        export_tflite(
-            fixed,
-            work.folder.path / "student.tflite",
-            quantization=self.quantization,
-            representative_data=np.pad(ids, [(0, 0), (0, missing)]),
-            metadata=TextMetadata(names, vocabulary, "regex", self.max_length),
-        )
+        export_tflite(self._fixed(work, student), **self._phone(work))
         if not work.folder.has("serving/1"):
-            export_saved_model(
-                student,
-                work.folder.path / "serving",
-                version=1,
-                labels=names,
-                preprocessor=vocabulary,
-                warmup=texts[:10],
-            )
+            export_saved_model(student, **self._server(work))
+
+    def _check_export(self, work):
+        check_tflite(self._fixed(work, work.student), **self._phone(work))
+        if not work.folder.has("serving/1"):
+            check_saved_model(work.student, **self._server(work))
+
+    def _fixed(self, work, student):
+        return for_export(self.student, student, work.vocabulary, len(work.train.class_names))
+
+    def _phone(self, work):
+        """Arguments of `export_tflite`."""
+        ids = np.asarray(work.vocabulary(_texts_to_check(work)))
+        missing = self.max_length - ids.shape[1]
+        return {
+            "path": exported(work.folder.path)["phone"],
+            "quantization": self.quantization,
+            "representative_data": np.pad(ids, [(0, 0), (0, missing)]),
+            "metadata": TextMetadata(
+                work.train.class_names, work.vocabulary, "regex", self.max_length
+            ),
+        }
+
+    def _server(self, work):
+        """Arguments of `export_saved_model`."""
+        return {
+            "directory": exported(work.folder.path)["server"],
+            "version": 1,
+            "labels": work.train.class_names,
+            "preprocessor": work.vocabulary,
+            "warmup": _texts_to_check(work)[:10],
+        }
 
 
 @dataclasses.dataclass(frozen=True)
@@ -257,6 +269,11 @@ class _Work:
                 "too: the accuracy will look better than it is."
             )
         return "\n".join(lines)
+
+
+def _texts_to_check(work):
+    # Not of the test set, whose accuracy is to be measured.
+    return work.train.texts[:100].tolist()
 
 
 def _one_hot(examples):

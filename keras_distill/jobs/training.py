@@ -6,6 +6,7 @@ import shutil
 import keras
 
 from keras_distill.backup import BackupAndRestore
+from keras_distill.destination import check_destination
 from keras_distill.destination import replaced_file
 from keras_distill.distiller import Distiller
 from keras_distill.jobs import interruption
@@ -14,6 +15,21 @@ from keras_distill.teachers import WarmupLinearDecay
 # Rounds of a training: after each there is a backup.
 _NUM_ROUNDS = 10
 _NOT_THERE = "NA"
+
+
+def check_training(folder, name):
+    """Raises unless a trained model, its backups and its log can be written.
+
+    Args:
+        folder: The job's folder, a `pathlib.Path`.
+        name: Of the model's files.
+    """
+    for path, kind in zip(_files(folder, name), ("file", "folder", "file")):
+        check_destination("output", path, kind)
+
+
+def _files(folder, name):
+    return folder / f"{name}.keras", folder / f"{name}-backup", folder / f"{name}.csv"
 
 
 def train_student(
@@ -32,7 +48,7 @@ def train_student(
         seed: Of weights and dropout.
         **how: Arguments of the `Distiller`; none: the student learns from the labels alone.
     """
-    path, backup = folder / f"{name}.keras", folder / f"{name}-backup"
+    path, backup, log = _files(folder, name)
     if not path.exists():
         keras.utils.set_random_seed(seed)
         student = make_student()
@@ -45,7 +61,7 @@ def train_student(
             steps_per_epoch=-(-num_steps // _NUM_ROUNDS),
             callbacks=[
                 BackupAndRestore(backup, delete_checkpoint=False),
-                keras.callbacks.CSVLogger(folder / f"{name}.csv", append=True),
+                keras.callbacks.CSVLogger(log, append=True),
                 interruption.callback(),
             ],
             shuffle=False,
@@ -58,7 +74,7 @@ def train_student(
 
 def read_history(folder, name):
     """What `train_student` logged, as `fit` returns it."""
-    with open(folder / f"{name}.csv", encoding="utf-8", newline="") as file:
+    with open(_files(folder, name)[2], encoding="utf-8", newline="") as file:
         # A round that was logged and not backed up was trained, and logged, again.
         rounds = {row["epoch"]: row for row in csv.DictReader(file)}
     history = keras.callbacks.History()
@@ -81,7 +97,7 @@ def train_teacher(folder, teacher, train, seed):
     """
     if teacher.is_ready:
         return teacher.model
-    path = folder / "teacher.keras"
+    path, *_ = _files(folder, "teacher")
     if not path.exists():
         teacher.train(train, seed)
         with replaced_file(path) as written:

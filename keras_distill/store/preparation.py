@@ -24,19 +24,51 @@ def prepare(dataset, teacher, path, *, taps, dtype, top_k, shards, batch_size, v
     Returns:
         The examples as `read_examples` gives them, the teacher's `Labeller` and the `Manifest`.
     """
-    taps = _check_settings(dataset, teacher, taps, dtype, top_k, shards, batch_size)
-    check_destination("path", path, "folder")
+    taps, examples = check_labelling(
+        dataset,
+        teacher,
+        path,
+        taps=taps,
+        dtype=dtype,
+        top_k=top_k,
+        shards=shards,
+        batch_size=batch_size,
+    )
     settings = {
         "teacher": identify_teacher(teacher, version),
         "taps": list(taps),
         "dtype": dtype,
         "top_k": top_k,
     }
-    examples = read_examples(dataset)
-    _check_examples(examples.element_spec)
     labeller = Labeller(teacher, taps, batch_size)
     plan = plan_store(path, examples, labeller, output_domains(teacher), settings, shards)
     return examples, labeller, plan
+
+
+def check_labelling(
+    dataset,
+    teacher,
+    path,
+    *,
+    taps=("output",),
+    dtype="float16",
+    top_k=None,
+    shards=None,
+    batch_size=None,
+):
+    """Raises what a build raises before it runs the teacher, also of one not yet trained.
+
+    Args:
+        path: The store's folder, a `pathlib.Path`.
+
+    Returns:
+        The taps, a tuple, and the examples as `read_examples` gives them.
+    """
+    taps = _check_settings(dataset, teacher, taps, dtype, top_k, shards, batch_size)
+    check_destination("path", path, "folder")
+    examples = read_examples(dataset)
+    _check_examples(examples.element_spec)
+    return taps, examples
 
 
 def read_examples(dataset, start=None, stop=None):

@@ -231,6 +231,40 @@ class TestData:
         assert len(text_data.read_unlabelled(str(tmp_path / "t.txt"), "q")) == 2
 
 
+class TestWhatALaterStageRefuses:
+    """It is refused before the first stage begins, by a dry run too."""
+
+    @pytest.mark.parametrize("name", ["student.tflite", "report.html", "report.md", "alone.keras"])
+    def test_a_folder_where_a_file_goes(self, folder, tmp_path, name):
+        output = self.begun(folder, tmp_path)
+        (output / name).mkdir()
+        for run in (job(folder, output).run, job(folder, output).dry_run):
+            with pytest.raises(ValueError, match=f"must be a file. Received: .*{name}, which is a"):
+                run()
+        assert not (output / "answers").exists()
+
+    @pytest.mark.parametrize("name", ["answers", "serving", "alone-backup"])
+    def test_a_file_where_a_folder_goes(self, folder, tmp_path, name):
+        output = self.begun(folder, tmp_path)
+        (output / name).write_text("x")
+        for run in (job(folder, output).run, job(folder, output).dry_run):
+            with pytest.raises(ValueError, match=f"must be a folder. Received: .*{name}, which is"):
+                run()
+        assert not (output / "teacher.keras").exists()
+
+    def begun(self, folder, tmp_path):
+        """The folder of a job that was killed as soon as it had begun."""
+        with job(folder, tmp_path / "out")._prepare().folder.begun():
+            return tmp_path / "out"
+
+    def test_every_stage_says_what_it_refuses(self, folder, tmp_path):
+        started = job(folder, tmp_path / "out")
+        work = started._prepare()
+        checks = started._checks(work)
+        assert list(checks) == list(work.seconds())
+        assert all(checks.values())
+
+
 class TestBadInput:
     """Before anything is trained or written."""
 
