@@ -10,7 +10,6 @@ import sys
 import traceback
 import warnings
 
-import keras
 import numpy as np
 
 import keras_distill as kd
@@ -18,6 +17,7 @@ from keras_distill.jobs import ImageJob
 from keras_distill.jobs import TextJob
 from keras_distill.jobs.text_data import read_labelled
 from keras_distill.jobs.text_data import read_unlabelled
+from keras_distill.model_files import load_model_file
 from keras_distill.plain_output import PlainOutput
 
 _EXAMPLES = {
@@ -249,7 +249,7 @@ def _add_label(command):
 
 
 def _run_label(options):
-    teacher = keras.models.load_model(options.teacher, compile=False)
+    teacher = load_model_file(options.teacher)
     examples = read_unlabelled(options.data, options.text)
     store = kd.TeacherStore.build(examples, teacher, options.output)
     return {"path": options.output, "num_examples": len(store)}
@@ -270,7 +270,7 @@ def _add_export(command):
 def _run_export(options):
     if options.tflite is None and options.saved_model is None:
         raise ValueError("Give --tflite FILE, --saved-model FOLDER, or both. Received: none.")
-    model = keras.models.load_model(options.model, compile=False)
+    model = load_model_file(options.model)
     data = None
     if options.data is not None:
         with np.load(options.data) as arrays:

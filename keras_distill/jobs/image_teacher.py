@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from keras_distill.jobs import interruption
+from keras_distill.model_files import load_model_file
 from keras_distill.teachers import WarmupLinearDecay
 
 _BATCH_SIZE = 32
@@ -25,7 +26,7 @@ class ReadyTeacher:
     def __init__(self, path):
         if not pathlib.Path(path).is_file():
             raise ValueError(f"teacher must be a file that is there. Received: {path}")
-        self.model = keras.models.load_model(path, compile=False)
+        self.model = load_model_file(path)
         shape, outputs = (getattr(self.model, f"{n}_shape", None) for n in ("input", "output"))
         if not isinstance(shape, tuple) or len(shape) != 4 or len(outputs) != 2:
             raise ValueError(

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from keras_distill.jobs import interruption
 from keras_distill.jobs.lengths import lengths_up_to
+from keras_distill.model_files import load_model_file
 from keras_distill.students import text_cnn
 from keras_distill.teachers import bert_classifier
 from keras_distill.teachers import finetuning_optimizer
@@ -29,7 +30,7 @@ class ReadyTeacher:
     is_ready, num_texts = True, 0
 
     def __init__(self, path, num_classes):
-        self.model = keras.models.load_model(path, compile=False)
+        self.model = load_model_file(path)
         inputs = keras.tree.flatten(getattr(self.model, "inputs", None) or [])
         dtypes = [tensor.dtype for tensor in inputs]
         shape = getattr(self.model, "output_shape", None)

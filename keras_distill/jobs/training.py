@@ -10,6 +10,7 @@ from keras_distill.destination import check_destination
 from keras_distill.destination import replaced_file
 from keras_distill.distiller import Distiller
 from keras_distill.jobs import interruption
+from keras_distill.model_files import load_model_file
 from keras_distill.teachers import WarmupLinearDecay
 
 # Rounds of a training: after each there is a backup.
@@ -69,7 +70,7 @@ def train_student(
         with replaced_file(path) as written:
             student.save(written)
     shutil.rmtree(backup, ignore_errors=True)
-    return keras.models.load_model(path, compile=False)
+    return load_model_file(path)
 
 
 def read_history(folder, name):
@@ -103,4 +104,4 @@ def train_teacher(folder, teacher, train, seed):
         with replaced_file(path) as written:
             teacher.model.save(written)
     # From the file in any case, so that a job that was stopped has the same teacher.
-    return keras.models.load_model(path, compile=False)
+    return load_model_file(path)

@@ -9,6 +9,7 @@ from keras_distill.evaluation.sources.keras_model import KerasModel
 from keras_distill.evaluation.sources.saved_model import SavedModel
 from keras_distill.evaluation.sources.stored import StoredOutputs
 from keras_distill.evaluation.sources.tflite import TFLiteFile
+from keras_distill.model_files import load_model_file
 from keras_distill.store import TeacherStore
 from keras_distill.store.manifest import read_manifest
 
@@ -45,7 +46,7 @@ def _open_path(name, path):
     if path.suffix == ".tflite" and path.is_file():
         return TFLiteFile(path)
     if path.suffix == ".keras" and path.is_file():
-        return KerasModel(keras.models.load_model(path, compile=False))
+        return KerasModel(load_model_file(path))
     if path.is_dir():
         versions = [folder for folder in path.iterdir() if folder.name.isdigit()]
         folder = max(versions, key=lambda version: int(version.name), default=path)

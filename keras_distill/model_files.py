@@ -1,0 +1,62 @@
+"""Reads a Keras model from a file of any origin; what cannot be read is named."""
+
+import pathlib
+import zipfile
+
+import keras
+import tensorflow as tf
+
+from keras_distill.printable import one_line
+from keras_distill.printable import printable
+
+_SUFFIXES = (".keras", ".h5", ".hdf5")
+
+
+def load_model_file(path):
+    """Loads a model in Keras's safe mode, not compiled.
+
+    Args:
+        path: A .keras file, or an .h5 file of an older Keras.
+
+    Returns:
+        A `keras.Model`.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is no model, is damaged, or has layers that only its author can load.
+        ImportError: If it needs a package that is not installed.
+        MemoryError: If it does not fit into memory.
+    """
+    path = pathlib.Path(path)
+    shown = printable(path)
+    if not path.is_file():
+        found = "is a folder" if path.is_dir() else "is not there"
+        raise FileNotFoundError(f"A model must be a .keras file. Received: {shown}, which {found}.")
+    if path.suffix not in _SUFFIXES:
+        raise ValueError(f"A model must be a .keras file, or an .h5 file. Received: {shown}")
+    if path.suffix == ".keras" and not zipfile.is_zipfile(path):
+        # Keras says of it that it is not there.
+        raise ValueError(
+            f"A .keras file must be a zip archive. Received: {shown}, which is damaged, or "
+            "something else."
+        )
+    try:
+        model = keras.models.load_model(path, compile=False)
+    except ImportError as error:
+        raise ImportError(f"{shown} cannot be loaded: {one_line(error)}") from error
+    except (MemoryError, tf.errors.ResourceExhaustedError) as error:
+        raise MemoryError(f"{shown} does not fit into memory: {one_line(error)}") from error
+    except Exception as error:
+        # Whatever Keras, h5py or TensorFlow raise, of which some do not name the file.
+        raise ValueError(
+            f"{shown} cannot be loaded ({type(error).__name__}: {one_line(error)}). It may be "
+            "damaged, or made by another version of Keras. If it needs code of its author, and you "
+            "trust it, load it in Python with keras.models.load_model, and give the model in place "
+            "of its path."
+        ) from error
+    if not isinstance(model, keras.Model):
+        raise ValueError(
+            f"A model's file must hold a keras.Model. Received: {shown}, which holds a "
+            f"{type(model).__name__}"
+        )
+    return model

@@ -1,0 +1,32 @@
+"""Texts of others, names, labels and messages, as people may see them on a terminal."""
+
+import unicodedata
+
+# Control characters, what turns the direction of writing or cannot be seen, halves of characters,
+# line and paragraph separators: a terminal obeys them, or shows two names as one.
+_HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+# Both join letters, in Persian and in emoji.
+_JOINERS = "\u200c\u200d"
+_MAX_LETTERS = 1000
+
+
+def printable(text):
+    """A text on one line, with escapes such as `\\x1b` for what a terminal would obey."""
+    return "".join(map(_shown, str(text)))
+
+
+def printable_lines(text):
+    """The same for a text of several lines, which stay."""
+    return "\n".join(map(printable, str(text).split("\n")))
+
+
+def one_line(error):
+    """An error's message, often of another library, as one line."""
+    message = printable(" ".join(str(error).split())) or type(error).__name__
+    is_long = len(message) > _MAX_LETTERS
+    return f"{message[: _MAX_LETTERS - 1]}…" if is_long else message
+
+
+def _shown(letter):
+    is_hidden = unicodedata.category(letter) in _HIDDEN and letter not in _JOINERS
+    return ascii(letter)[1:-1] if is_hidden else letter
