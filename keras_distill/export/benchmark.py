@@ -11,6 +11,9 @@ import numpy as np
 
 from keras_distill.arguments import check_integers
 from keras_distill.export import benchmark_process
+from keras_distill.export.child_process import how_it_ended
+from keras_distill.export.child_script import without_objects
+from keras_distill.printable import one_line
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +85,7 @@ def benchmark(path, *, num_threads=1, xnnpack=True, inputs=None, num_runs=50, mi
         arrays = None
         if inputs is not None:
             arrays = str(pathlib.Path(folder) / "inputs.npz")
-            np.savez(arrays, **{name: _without_objects(v) for name, v in inputs.items()})
+            np.savez(arrays, **{name: without_objects(v) for name, v in inputs.items()})
         request = {
             "path": str(path),
             "num_threads": num_threads,
@@ -97,11 +100,16 @@ def benchmark(path, *, num_threads=1, xnnpack=True, inputs=None, num_runs=50, mi
             input=json.dumps(request),
             capture_output=True,
             text=True,
+            errors="replace",
+        )
+    said = one_line(process.stderr.strip()[-500:])
+    if process.returncode < 0:
+        raise RuntimeError(
+            f"{path} ends the process that runs it ({how_it_ended(process.returncode)}): the file "
+            f"is damaged, made to do that, or too large for the memory. It said last: {said}"
         )
     if process.returncode:
-        raise RuntimeError(
-            f"{path} does not run with these inputs: {process.stderr.strip()[-500:]}"
-        )
+        raise RuntimeError(f"{path} does not run with these inputs: {said}")
     measured = json.loads(process.stdout)
     run_ms, memory_kib = measured["run_ms"], measured["memory_kib"]
     return LatencyReport(
@@ -114,12 +122,3 @@ def benchmark(path, *, num_threads=1, xnnpack=True, inputs=None, num_runs=50, mi
         num_threads=num_threads,
         xnnpack=bool(xnnpack) and path.is_file(),
     )
-
-
-def _without_objects(values):
-    """Texts as bytes of one width: objects would be pickled."""
-    values = np.asarray(values)
-    if values.dtype.kind not in "OU":
-        return values
-    encoded = [v if isinstance(v, bytes) else str(v).encode("utf-8") for v in values.ravel()]
-    return np.array(encoded, "S").reshape(values.shape)

@@ -1,19 +1,15 @@
 """Conversion of Keras models to TFLite, in a process of its own."""
 
-import atexit
 import contextlib
 import io
-import json
 import pathlib
-import signal
-import subprocess
-import sys
 import tempfile
-import threading
 
 import numpy as np
 
 from keras_distill.export import conversion_process
+from keras_distill.export.child_process import ChildProcess
+from keras_distill.export.child_process import CrashError
 from keras_distill.export.compaction import compact
 from keras_distill.export.embedding_lookups import look_up_embeddings
 from keras_distill.export.quantization import MODES
@@ -22,8 +18,7 @@ from keras_distill.export.saved_model import write_saved_model
 from keras_distill.imports import import_module
 from keras_distill.int8 import int8_calls
 
-_lock = threading.Lock()
-_process = None
+_process = ChildProcess(conversion_process.__file__)
 
 
 def convert_model(named_model, inputs, *, quantization, batch_size, **settings):
@@ -81,60 +76,14 @@ def _convert(**request):
     Calibration can end the process that it runs in. The other process starts with the
     first conversion and serves those that follow, for it takes seconds to start.
     """
-    with _lock:
-        process = _running_process()
-        process.log.seek(0)
-        process.log.truncate()
-        try:
-            process.stdin.write(json.dumps(request) + "\n")
-            process.stdin.flush()
-            line = process.stdout.readline()
-        except BrokenPipeError:
-            line = ""
-        if not line:
-            raise RuntimeError(_crash(process))
-    answer = json.loads(line)
-    if "error" in answer:
+    try:
+        answer, _ = _process.ask(**request)
+    except CrashError as crash:
+        raise RuntimeError(
+            f"The converter crashed ({crash.how}). It said last: {crash.said}"
+        ) from None
+    if "problem" in answer:
         raise ValueError(
             "The model must convert to TFLite's builtin operations, which every interpreter has. "
-            f"{answer['error']}"
+            f"{answer['problem']}"
         )
-
-
-def _running_process():
-    global _process
-    if _process is None or _process.poll() is not None:
-        _process = _start()
-    return _process
-
-
-def _start():
-    log = tempfile.TemporaryFile("w+")  # noqa: SIM115 (it lives as long as the process)
-    process = subprocess.Popen(
-        # -P: our files beside the script must not be found in place of other packages.
-        [sys.executable, "-P", conversion_process.__file__],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=log,
-        text=True,
-    )
-    process.log = log
-    atexit.register(_end, process)
-    return process
-
-
-def _end(process):
-    # It ends when its input does.
-    with contextlib.suppress(BrokenPipeError):
-        process.stdin.close()
-    process.stdout.close()
-    process.wait()
-    process.log.close()
-
-
-def _crash(process):
-    code = process.wait()
-    how = f"exit code {code}" if code >= 0 else signal.Signals(-code).name
-    process.log.seek(0)
-    last_lines = " | ".join(process.log.read().splitlines()[-3:])
-    return f"The converter crashed ({how}). It said last: {last_lines or 'nothing'}"

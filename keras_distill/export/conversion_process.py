@@ -1,13 +1,9 @@
 """The process that converts SavedModels: its crash is an error, not the end of a session.
 
-Run as a script, it reads one request as JSON from each line of its standard input, and
-answers each with a line. It imports TensorFlow and nothing of ours, to start soon.
+A script for `ChildProcess`. It imports TensorFlow and nothing of ours, to start soon.
 """
 
-import json
-import os
 import re
-import sys
 
 _INTEGERS = {"int8": "int8", "int16x8": "int16"}
 
@@ -84,18 +80,10 @@ def _reason(error):
     return f"It has none for: {', '.join(missing)}. Replace the layers that use them."
 
 
-def main():
-    # Libraries print to the standard output, too.
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
-    for line in sys.stdin:
-        answer = {}
-        try:
-            convert(**json.loads(line))
-        except Exception as error:
-            answer = {"error": _reason(error)}
-        print(json.dumps(answer), file=answers, flush=True)
-
-
-if __name__ == "__main__":
-    main()
+def answer(arrays, **request):
+    """Converts; `arrays` are none, for the inputs are in a file."""
+    try:
+        convert(**request)
+    except Exception as error:
+        return {"problem": _reason(error)}, {}
+    return {}, {}

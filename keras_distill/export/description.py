@@ -4,10 +4,13 @@ import collections
 import dataclasses
 import pathlib
 import zipfile
+from zipfile import BadZipFile
 
-import numpy as np
+from keras_distill.export.litert_file import LiteRTFile
+from keras_distill.printable import printable
 
-from keras_distill.export import litert
+# Far above any vocabulary, far below what would fill a memory.
+_MAX_PART_BYTES = 256 * 2**20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +32,7 @@ class TensorDescription:
     zero_point: int | None
 
     def __str__(self):
-        text = f"{self.name}: {self.dtype} {list(self.shape)}"
+        text = f"{printable(self.name)}: {self.dtype} {list(self.shape)}"
         if self.scale is not None:
             text += f" = {self.scale:.6g} * (integer - {self.zero_point})"
         return text
@@ -44,7 +47,8 @@ class TFLiteDescription:
         num_bytes: Its size.
         inputs, outputs: `TensorDescription`s, sorted by name.
         operations: Number of each operation, by name, the most frequent first.
-        files: Texts packed with the file's metadata, by name, such as labels.txt.
+        files: Texts packed with the file's metadata, by name, such as labels.txt; None for
+            a packed file that is no text.
     """
 
     path: pathlib.Path
@@ -55,15 +59,17 @@ class TFLiteDescription:
     files: dict
 
     def __str__(self):
-        lines = [f"{self.path}, {self.num_bytes:,} bytes"]
+        lines = [f"{printable(str(self.path))}, {self.num_bytes:,} bytes"]
         for title, tensors in (("inputs", self.inputs), ("outputs", self.outputs)):
             lines += [title, *(f"  {tensor}" for tensor in tensors)]
-        counts = (f"{name} x {count}" for name, count in self.operations.items())
+        counts = (f"{printable(name)} x {count}" for name, count in self.operations.items())
         lines += ["operations", "  " + ", ".join(counts)]
         if self.files:
             lines.append("packed files")
             lines += [
-                f"  {name}: {len(text.splitlines())} lines" for name, text in self.files.items()
+                f"  {printable(name)}: "
+                + ("no text" if text is None else f"{len(text.splitlines())} lines")
+                for name, text in self.files.items()
             ]
         return "\n".join(lines)
 
@@ -79,7 +85,8 @@ def describe(path):
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is no TFLite file.
+        ValueError: If it is no TFLite file, or what is packed with it is broken.
+        RuntimeError: If LiteRT crashes on it, in a process of its own.
         ImportError: If ai-edge-litert is not installed.
 
     Example:
@@ -89,48 +96,56 @@ def describe(path):
     ```
     """
     path = pathlib.Path(path)
-    content = path.read_bytes()
-    if content[4:8] != b"TFL3":
-        raise ValueError(f"path must be a TFLite file. Received: {path}, which is none.")
-    interpreter = litert.open_file(content)
-    inputs, outputs = _tensors(interpreter)
-    names = [operation["op_name"] for operation in interpreter._get_ops_details()]
+    file = LiteRTFile(path)
     return TFLiteDescription(
         path=path,
-        num_bytes=len(content),
-        inputs=inputs,
-        outputs=outputs,
-        operations=dict(collections.Counter(names).most_common()),
+        num_bytes=path.stat().st_size,
+        inputs=_tensors(file.inputs),
+        outputs=_tensors(file.outputs),
+        operations=dict(collections.Counter(file.operations).most_common()),
         files=_packed_files(path),
     )
 
 
-def _tensors(interpreter):
-    signatures = list(interpreter.get_signature_list())
-    if signatures:
-        runner = interpreter.get_signature_runner(signatures[0])
-        details = (runner.get_input_details(), runner.get_output_details())
-    else:
-        found = (interpreter.get_input_details(), interpreter.get_output_details())
-        details = ({detail["name"]: detail for detail in half} for half in found)
-    return [
-        tuple(_tensor(name, detail) for name, detail in sorted(half.items())) for half in details
-    ]
+def _tensors(details):
+    return tuple(_tensor(name, detail) for name, detail in sorted(details.items()))
 
 
 def _tensor(name, detail):
     scale, zero_point = detail["quantization"]
     return TensorDescription(
         name=name,
-        shape=tuple(int(size) for size in detail["shape_signature"]),
-        dtype=np.dtype(detail["dtype"]).name,
-        scale=float(scale) or None,
-        zero_point=int(zero_point) if scale else None,
+        shape=tuple(detail["shape_signature"]),
+        dtype=detail["dtype"],
+        scale=scale or None,
+        zero_point=zero_point if scale else None,
     )
 
 
 def _packed_files(path):
+    """The parts of the zip archive that may stand behind a file; None for those of no text."""
     if not zipfile.is_zipfile(path):
         return {}
-    with zipfile.ZipFile(path) as archive:
-        return {name: archive.read(name).decode("utf-8") for name in archive.namelist()}
+    name = None
+    try:
+        with zipfile.ZipFile(path) as archive:
+            parts = {}
+            for part in archive.infolist():
+                name = part.filename
+                if part.file_size > _MAX_PART_BYTES:
+                    raise BadZipFile(f"it says that it has {part.file_size:,} bytes")
+                parts[name] = archive.read(part)
+    # zlib, encryption, unknown ways to compress and lengths that lie have an error each.
+    except Exception as error:
+        what = "the archive behind it" if name is None else f"its packed file {name!r}"
+        raise ValueError(
+            f"{path} is a TFLite file of which {what} cannot be read: {error}"
+        ) from error
+    return {name: _text(content) for name, content in parts.items()}
+
+
+def _text(content):
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError:
+        return None

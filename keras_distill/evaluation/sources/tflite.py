@@ -4,8 +4,9 @@ import numpy as np
 
 from keras_distill.evaluation.sources.naming import named_inputs
 from keras_distill.evaluation.sources.source import Source
-from keras_distill.export import litert
 from keras_distill.export.benchmark import benchmark
+from keras_distill.export.litert_file import LiteRTFile
+from keras_distill.export.litert_process import quantized
 
 
 class TFLiteFile(Source):
@@ -15,15 +16,19 @@ class TFLiteFile(Source):
 
     def __init__(self, path):
         self._path = path
-        content = path.read_bytes()
-        self._interpreter = litert.open_file(content)
-        self._inputs = self._interpreter.get_signature_runner().get_input_details()
+        self._file = LiteRTFile(path)
+        if len(self._file.signatures) != 1:
+            raise ValueError(
+                "A file that is compared must have one signature. Received: "
+                f"{path} with {self._file.signatures}"
+            )
+        self._inputs = self._file.inputs
         self._batch_size = next(iter(self._inputs.values()))["shape"][0]
-        self.reads_text = any(detail["dtype"] is np.bytes_ for detail in self._inputs.values())
-        self.num_bytes = len(content)
+        self.reads_text = any(detail["dtype"] == "bytes" for detail in self._inputs.values())
+        self.num_bytes = path.stat().st_size
 
     def __call__(self, x):
-        outputs = litert.run_file(self._interpreter, self._named(x), self._batch_size)
+        outputs = self._file.run(self._named(x), self._batch_size)
         if len(outputs) != 1:
             raise ValueError(
                 "A file that is compared must have one output. Received: "
@@ -33,9 +38,7 @@ class TFLiteFile(Source):
 
     def latencies(self, x, num_threads):
         inputs = {
-            name: litert.quantized(
-                np.resize(v, (self._batch_size, *v.shape[1:])), self._inputs[name]
-            )
+            name: quantized(np.resize(v, (self._batch_size, *v.shape[1:])), self._inputs[name])
             for name, v in self._named(x).items()
         }
         return {
@@ -48,7 +51,7 @@ class TFLiteFile(Source):
 
     def _fill_up(self, name, values):
         """Appends zeros where the file has a fixed, larger size."""
-        sizes = self._inputs[name]["shape_signature"][1:]
+        sizes = np.asarray(self._inputs[name]["shape_signature"][1:])
         # -1 is open.
         sizes = np.where(sizes < 0, values.shape[1:] or sizes, sizes)
         if values.ndim != len(sizes) + 1 or np.any(values.shape[1:] > sizes):

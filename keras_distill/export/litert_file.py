@@ -1,0 +1,55 @@
+"""A TFLite file of anyone: one changed byte can end the process that opens or runs it."""
+
+from keras_distill.export import litert_process
+from keras_distill.export.child_process import ChildProcess
+from keras_distill.export.child_process import CrashError
+from keras_distill.export.child_process import RefusalError
+from keras_distill.imports import import_module
+
+
+class LiteRTFile:
+    """A file in the LiteRT interpreter of a process of its own.
+
+    Attributes:
+        signatures: Names of its signatures.
+        inputs, outputs: Of the first signature: details by name, each a dict of shape,
+            shape_signature (-1 where a size is open), dtype (a name of NumPy's) and quantization
+            (scale and zero point; scale 0 of values that are not quantized).
+        operations: The name of each operation.
+
+    Args:
+        path: The file, a `pathlib.Path`.
+
+    Raises:
+        ValueError: If it is no TFLite file, or LiteRT does not open it.
+        RuntimeError: If LiteRT crashes on it.
+        ImportError: If ai-edge-litert is not installed.
+    """
+
+    def __init__(self, path):
+        self._path = path
+        with path.open("rb") as file:
+            if file.read(8)[4:] != b"TFL3":
+                raise ValueError(f"path must be a TFLite file. Received: {path}, which is none.")
+        import_module("ai_edge_litert.interpreter")
+        self._process = ChildProcess(litert_process.__file__)
+        fields, _ = self._ask("open", path=str(path))
+        self.signatures = fields["signatures"]
+        self.inputs, self.outputs = fields["inputs"], fields["outputs"]
+        self.operations = fields["operations"]
+
+    def run(self, inputs, batch_size):
+        """As `litert_process.run_file`."""
+        _, outputs = self._ask("run", inputs, batch_size=int(batch_size))
+        return outputs
+
+    def _ask(self, what, arrays=None, **request):
+        try:
+            return self._process.ask(arrays, **request)
+        except RefusalError as error:
+            raise ValueError(f"LiteRT cannot {what} {self._path}: {error}") from None
+        except CrashError as crash:
+            raise RuntimeError(
+                f"LiteRT crashed on {self._path} ({crash.how}): the file is damaged, or made to do "
+                f"that. It said last: {crash.said}"
+            ) from None
