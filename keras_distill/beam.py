@@ -51,8 +51,8 @@ def label(
     )
     ```
 
-    The process that calls this makes the data set and the teacher, too, and labels one
-    example, to plan the store. It then waits until the pipeline has finished. A runner's page
+    The process that calls this makes the data set and the teacher, too, and labels the first
+    examples, to plan the store. It then waits until the pipeline has finished. A runner's page
     shows the counter `keras_distill/examples_labelled`.
 
     Args:

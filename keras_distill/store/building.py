@@ -3,7 +3,7 @@
 import filelock
 
 from keras_distill.destination import remove_hidden_folders
-from keras_distill.store.labelled_shard import DROPPED
+from keras_distill.store.planning import is_finished
 from keras_distill.store.shards import Shard
 
 
@@ -20,11 +20,17 @@ def build_store(path, plan, label_shards, *, drop_nan):
     Raises:
         ValueError: If another process builds in the folder, or a shard is missing afterwards.
     """
+    shards = [Shard(path, index) for index in range(plan.num_shards)]
+    if is_finished(path, plan):
+        _check_none_dropped(shards, drop_nan)
+        # It may be read-only; if it is not, what killed workers left goes.
+        remove_hidden_folders(path)
+        return
     path.mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(path / ".lock", blocking=False)
     try:
         with lock:
-            _build(path, plan, label_shards, drop_nan)
+            _build(path, plan, shards, label_shards, drop_nan)
     except filelock.Timeout:
         raise ValueError(
             "path must be the folder of a store that no other process builds just now. Received: "
@@ -32,11 +38,8 @@ def build_store(path, plan, label_shards, *, drop_nan):
         ) from None
 
 
-def _build(path, plan, label_shards, drop_nan):
-    shards = [Shard(path, index) for index in range(plan.num_shards)]
+def _build(path, plan, shards, label_shards, drop_nan):
     _check_none_dropped([shard for shard in shards if shard.exists()], drop_nan)
-    if plan.is_complete and all(shard.exists() for shard in shards):
-        return
     remove_hidden_folders(path)
     plan.write(path)
     label_shards()
@@ -54,7 +57,7 @@ def _build(path, plan, label_shards, drop_nan):
 
 
 def _check_none_dropped(shards, drop_nan):
-    num_dropped = 0 if drop_nan else sum(len(shard.read(DROPPED)) for shard in shards)
+    num_dropped = 0 if drop_nan else sum(shard.num_dropped() for shard in shards)
     if num_dropped:
         raise ValueError(
             f"The store was begun with drop_nan=True, and {num_dropped} examples were left out. "

@@ -4,6 +4,10 @@ import math
 
 import numpy as np
 
+from keras_distill.store.probabilities import decode_values
+from keras_distill.store.probabilities import encode_values
+from keras_distill.store.probabilities import logits_name
+
 
 class FixedColumn:
     """Rows of one shape: an array `(examples, *shape)`.
@@ -12,14 +16,19 @@ class FixedColumn:
         name: The output's name, also the file's.
         shape: Shape of a row.
         dtype: What is stored, "float16" or "float32".
+        as_logits: Whether probabilities are stored as logits.
     """
 
-    def __init__(self, name, shape, dtype):
-        self.name, self.shape, self.dtype = name, tuple(shape), dtype
+    def __init__(self, name, shape, dtype, as_logits=False):
+        self.name, self.shape = name, tuple(shape)
+        self._stored_dtype, self._as_logits = dtype, as_logits
+        # What is read.
+        self.dtype = "float32" if as_logits else dtype
 
     def encode(self, rows):
         """Returns arrays by file name, of a list of rows."""
-        return {self.name: np.array(rows, self.dtype).reshape(-1, *self.shape)}
+        rows = np.array(rows, "float32").reshape(-1, *self.shape)
+        return encode_values(self.name, rows, self._stored_dtype, self._as_logits)
 
     def gather(self, num_rows, parts):
         """Returns a batch of rows, 0 where no part has one.
@@ -31,8 +40,13 @@ class FixedColumn:
         """
         batch = np.zeros((num_rows, *self.shape), self.dtype)
         for members, shard, places in parts:
-            batch[members] = shard.read(self.name)[places]
+            batch[members] = decode_values(self.name, shard, places)
         return batch
+
+    def specs(self, shard, num_rows):
+        """Dict from the names of a shard's arrays to their types and shapes."""
+        name = _values_name(self.name, shard, self._as_logits)
+        return {name: (self._stored_dtype, (num_rows, *self.shape))}
 
 
 class RaggedColumn:
@@ -42,17 +56,21 @@ class RaggedColumn:
         name: The output's name.
         shape: Shape of a row, None where sizes differ.
         dtype: What is stored, "float16" or "float32".
+        as_logits: Whether probabilities are stored as logits.
     """
 
-    def __init__(self, name, shape, dtype):
-        self.name, self.shape, self.dtype = name, tuple(shape), dtype
+    def __init__(self, name, shape, dtype, as_logits=False):
+        self.name, self.shape = name, tuple(shape)
+        self._stored_dtype, self._as_logits = dtype, as_logits
+        # What is read.
+        self.dtype = "float32" if as_logits else dtype
 
     def encode(self, rows):
         """Returns arrays by file name, of a list of rows."""
-        values = [np.empty(0), *(row.reshape(-1) for row in rows)]
+        values = np.concatenate([np.empty(0, "float32"), *(row.reshape(-1) for row in rows)])
         shapes = np.array([row.shape for row in rows], "int32").reshape(-1, len(self.shape))
         return {
-            self._values: np.concatenate(values).astype(self.dtype),
+            **encode_values(self._values, values, self._stored_dtype, self._as_logits),
             self._shapes: shapes,
             self._ends: np.cumsum(np.prod(shapes, axis=1, dtype="int64")),
         }
@@ -61,11 +79,11 @@ class RaggedColumn:
         """Returns a list of rows; as for `FixedColumn`."""
         rows = [np.zeros([n or 0 for n in self.shape], self.dtype)] * num_rows
         for members, shard, places in parts:
-            shapes, values = shard.read(self._shapes), shard.read(self._values)
-            ends = shard.read(self._ends)
+            shapes, ends = shard.read(self._shapes), shard.read(self._ends)
             for member, place in zip(members, places):
                 start = ends[place] - math.prod(shapes[place])
-                rows[member] = values[start : ends[place]].reshape(shapes[place])
+                values = decode_values(self._values, shard, slice(start, ends[place]))
+                rows[member] = values.reshape(shapes[place])
         return rows
 
     def pad(self, rows):
@@ -75,6 +93,14 @@ class RaggedColumn:
         for filled, row in zip(batch, rows):
             filled[tuple(map(slice, row.shape))] = row
         return batch, shapes
+
+    def specs(self, shard, num_rows):
+        """Dict from the names of a shard's arrays to their types and shapes."""
+        return {
+            _values_name(self._values, shard, self._as_logits): (self._stored_dtype, (None,)),
+            self._shapes: ("int32", (num_rows, len(self.shape))),
+            self._ends: ("int64", (num_rows,)),
+        }
 
     @property
     def _values(self):
@@ -87,3 +113,7 @@ class RaggedColumn:
     @property
     def _ends(self):
         return f"{self.name}.ends"
+
+
+def _values_name(name, shard, as_logits):
+    return logits_name(name) if as_logits and shard.has(logits_name(name)) else name

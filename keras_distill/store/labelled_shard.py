@@ -3,12 +3,10 @@
 import numpy as np
 
 from keras_distill.store.fingerprints import fingerprint_rows
+from keras_distill.store.shards import DROPPED
 from keras_distill.store.shards import FINGERPRINTS
 from keras_distill.store.views import describe_example
 from keras_distill.store.views import rows_of
-
-DROPPED = "dropped"
-_LARGEST_FLOAT16 = 65504.0
 
 
 class UnlabelledShard:
@@ -47,10 +45,10 @@ def complete_shard(shard, contents, labeller, plan, *, num_before, drop_nan, on_
             if the shard is there, and is damaged or of other examples.
     """
     if contents.batches is None:
-        _check_unchanged(shard, contents.fingerprints)
+        _check_unchanged(shard, contents.fingerprints, plan)
         return
     outputs = labeller.label(contents.batches, len(contents), on_batch)
-    dropped = _bad_rows(outputs, contents.rows, num_before, plan, drop_nan)
+    dropped = _bad_rows(outputs, contents.rows, num_before, drop_nan)
     kept = np.delete(np.arange(len(contents)), dropped)
     arrays = {FINGERPRINTS: contents.fingerprints[kept], DROPPED: dropped}
     for name, column in plan.make_columns().items():
@@ -61,9 +59,9 @@ def complete_shard(shard, contents, labeller, plan, *, num_before, drop_nan, on_
     shard.write(arrays)
 
 
-def _check_unchanged(shard, fingerprints):
+def _check_unchanged(shard, fingerprints, plan):
     """A shard of an earlier run must be of these examples."""
-    shard.check()
+    shard.check(plan.make_columns().values(), len(fingerprints))
     kept = np.delete(fingerprints, shard.read(DROPPED), axis=0)
     stored = shard.read(FINGERPRINTS)
     if kept.shape != stored.shape or np.any(kept != stored):
@@ -74,21 +72,15 @@ def _check_unchanged(shard, fingerprints):
         )
 
 
-def _bad_rows(outputs, rows, num_before, plan, drop_nan):
+def _bad_rows(outputs, rows, num_before, drop_nan):
     """Places of the examples whose outputs are not finite."""
     is_bad = np.zeros(len(rows[0]), bool)
-    for name, values in outputs.items():
+    for values in outputs.values():
         if isinstance(values, list):
             largest = np.array([np.max(np.abs(row), initial=0.0) for row in values])
         else:
             largest = np.max(np.abs(values).reshape(len(values), -1), axis=1, initial=0.0)
         is_bad |= ~np.isfinite(largest)
-        overall = np.max(largest[np.isfinite(largest)], initial=0.0)
-        if overall > _LARGEST_FLOAT16 and plan.dtype == "float16":
-            raise ValueError(
-                f"The teacher's {name!r} has values of {overall:.4g}, and float16 holds "
-                f"{_LARGEST_FLOAT16:,.0f} at most. Give dtype='float32'."
-            )
     dropped = np.flatnonzero(is_bad)
     if len(dropped) and not drop_nan:
         place = int(dropped[0])

@@ -17,7 +17,8 @@ class Lookup:
 
     def __init__(self, shards):
         self._shards = shards
-        by_shard = [shard.read(FINGERPRINTS) for shard in shards]
+        # Copies: mapped, each would have a file open.
+        by_shard = [np.array(shard.read(FINGERPRINTS)) for shard in shards]
         self._starts = np.cumsum([0, *map(len, by_shard)])
         fingerprints = np.concatenate(by_shard)
         self._order = np.argsort(fingerprints[:, 0], kind="stable")

@@ -5,12 +5,21 @@ import json
 import os
 import pathlib
 
+import keras
+import xxhash
+
+from keras_distill.arguments import are_sizes
+from keras_distill.arguments import is_integer
+from keras_distill.output_domain import LOGITS
+from keras_distill.output_domain import SOFTMAX
 from keras_distill.store.columns import FixedColumn
 from keras_distill.store.columns import RaggedColumn
 from keras_distill.store.top_k import TopKColumn
 
-FORMAT_VERSION = 1
+# 1 had probabilities as they are, in float16 too, and no checksum of its own.
+FORMAT_VERSION = 2
 _FILE = "manifest.json"
+_DTYPES = ("float16", "float32")
 
 
 @dataclasses.dataclass
@@ -25,8 +34,8 @@ class Manifest:
         example: What one example is made of: a list of [path, dtype, shape].
         num_examples: Number of examples.
         examples_per_shard: Number of examples in each shard but the last.
-        columns: Dict from the name of an output to the shape of a row, and whether it is a
-            probability.
+        columns: Dict from the name of an output to the shape of a row and the domain, as
+            `output_domains` gives it; in format 1, to whether it is a probability.
         structure: Dict from tap to names of outputs, nested as they are.
         is_complete: Whether all shards are there.
         format_version: Of the format.
@@ -48,50 +57,141 @@ class Manifest:
     def num_shards(self):
         return -(-self.num_examples // self.examples_per_shard)
 
+    def num_in_shard(self, index):
+        """Number of examples in a shard, those left out included."""
+        return min(self.examples_per_shard, self.num_examples - index * self.examples_per_shard)
+
     def make_columns(self):
         """Dict from the name of an output to its column."""
         return {name: self._column(name, **column) for name, column in self.columns.items()}
 
-    def _column(self, name, shape, is_probability):
-        if self.top_k is not None and name.startswith("output"):
-            return TopKColumn(name, shape, self.top_k, is_probability)
+    def _column(self, name, shape, domain=None, is_probability=False):
+        if self.top_k is not None and is_output(name):
+            return TopKColumn(name, shape, self.top_k, is_probability or domain == SOFTMAX)
         kind = RaggedColumn if None in shape else FixedColumn
-        return kind(name, shape, self.dtype)
+        as_logits = self.format_version > 1 and self.dtype == "float16"
+        return kind(name, shape, self.dtype, as_logits)
+
+    def domain(self, name):
+        """The domain of an output as it is read, as `output_domains` gives it."""
+        if self.top_k is not None and is_output(name):
+            return LOGITS
+        column = self.columns.get(name, {})
+        return column.get("domain", SOFTMAX if column.get("is_probability") else None)
 
     def write(self, folder):
         """Writes it beside the shards, in one step."""
         path, hidden = folder / _FILE, folder / f".{_FILE}"
+        fields = dataclasses.asdict(self)
+        if self.format_version > 1:
+            fields["checksum"] = _checksum(fields)
         with open(hidden, "w", encoding="utf-8") as file:
-            json.dump(dataclasses.asdict(self), file, indent=1)
+            json.dump(fields, file, indent=1)
             file.flush()
             os.fsync(file.fileno())
         os.replace(hidden, path)
+
+
+def is_output(name):
+    """Whether this is the name of one of the teacher's own outputs, not of a hidden layer's."""
+    return name == "output" or name.startswith("output[")
 
 
 def read_manifest(folder):
     """Reads a store's manifest; None if there is none.
 
     Raises:
-        ValueError: If it is of a newer format, or cannot be read.
+        ValueError: If it is of a newer format, damaged, or cannot be read.
     """
     path = pathlib.Path(folder, _FILE)
     if not path.exists():
         return None
-    try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
-        version = fields["format_version"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"{path} cannot be read as the manifest of a TeacherStore: {error!r}. Build the store "
-            "again, in another folder."
-        ) from error
+    fields = _read_fields(path)
+    version = fields["format_version"]
     if version > FORMAT_VERSION:
         raise ValueError(
             f"{path} has the format {version}, and this version of keras_distill knows "
             f"{FORMAT_VERSION} and older. pip install --upgrade keras-distill, or build the store "
             "again, in another folder."
         )
+    checksum = fields.pop("checksum", None)
+    if (version > 1 or checksum is not None) and checksum != _checksum(fields):
+        raise ValueError(f"{path} is corrupt: its checksum differs. {_REMEDY}")
+    wrong = _wrong_fields(fields)
+    if wrong:
+        raise ValueError(
+            f"{path} must be the manifest of a TeacherStore. Received: "
+            f"{', '.join(f'{name} {str(fields.get(name))[:80]}' for name in wrong)}. {_REMEDY}"
+        )
     return Manifest(**fields)
+
+
+_REMEDY = "Build the store again, in another folder."
+
+
+def _read_fields(path):
+    reason = "it is no file" if not path.is_file() else "it has no format_version"
+    try:
+        # Of a pipe a read would wait without end.
+        fields = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+        if isinstance(fields, dict) and is_integer(fields.get("format_version")):
+            return fields
+    except (OSError, ValueError, RecursionError) as error:
+        reason = repr(error)
+    raise ValueError(
+        f"{path} cannot be read as the manifest of a TeacherStore: {reason}. {_REMEDY}"
+    )
+
+
+def _checksum(fields):
+    # As JSON gives them back, whose keys are texts.
+    fields = json.loads(json.dumps(fields))
+    return xxhash.xxh3_128_hexdigest(json.dumps(fields, sort_keys=True).encode())
+
+
+def _wrong_fields(fields):
+    """Names of the fields that are missing, unknown, or of another kind."""
+    names = {field.name for field in dataclasses.fields(Manifest)}
+    wrong = sorted(names ^ set(fields))
+    columns = fields.get("columns")
+    is_fine = {
+        "teacher": lambda value: isinstance(value, dict) and "version" in value,
+        "taps": _are_texts,
+        "dtype": lambda value: value in _DTYPES,
+        "top_k": lambda value: value is None or are_sizes([value]),
+        "example": lambda value: isinstance(value, list) and all(map(_is_leaf, value)),
+        "num_examples": lambda value: are_sizes([value]),
+        "examples_per_shard": lambda value: are_sizes([value]),
+        "columns": lambda value: isinstance(value, dict) and all(map(_is_column, value.values())),
+        "structure": lambda value: (
+            isinstance(value, dict)
+            and isinstance(columns, dict)
+            and sorted(map(str, keras.tree.flatten(value))) == sorted(columns)
+        ),
+        "is_complete": lambda value: isinstance(value, bool),
+        "format_version": lambda value: value >= 1,
+    }
+    return wrong or [name for name, check in is_fine.items() if not check(fields[name])]
+
+
+def _are_texts(value):
+    return isinstance(value, list) and all(isinstance(text, str) for text in value)
+
+
+def _is_leaf(value):
+    is_triple = isinstance(value, list) and len(value) == 3
+    return is_triple and _are_texts(value[:2]) and _is_shape(value[2])
+
+
+def _is_column(value):
+    known = {"shape", "domain"}, {"shape", "is_probability"}
+    return isinstance(value, dict) and set(value) in known and _is_shape(value["shape"])
+
+
+def _is_shape(value):
+    return isinstance(value, list) and all(
+        size is None or (is_integer(size) and size >= 0) for size in value
+    )
 
 
 def check_same(path, stored, wanted):

@@ -6,11 +6,15 @@ import math
 import numpy as np
 import tensorflow as tf
 
+from keras_distill.determinism import changed_output
 from keras_distill.output_domain import LOGITS
+from keras_distill.output_domain import SIGMOID
 from keras_distill.output_domain import SOFTMAX
+from keras_distill.output_domain import could_come_from
 from keras_distill.store.fingerprints import fingerprint_rows
 from keras_distill.store.manifest import Manifest
 from keras_distill.store.manifest import check_same
+from keras_distill.store.manifest import is_output
 from keras_distill.store.manifest import read_manifest
 from keras_distill.store.shards import Shard
 from keras_distill.store.views import example_spec
@@ -23,13 +27,15 @@ _BYTES_PER_SHARD = 2**28
 # Of a text, or its hidden states, before it is seen.
 TYPICAL_LENGTH = 64
 _NUM_COMPARED = 64
+# A batch, of which some answers show that they are random.
+_NUM_TRIED = 32
 
 
 def plan_store(path, examples, labeller, domains, settings, shards):
     """Returns the `Manifest` of a store that is to be built, or built on.
 
-    For a new one the first example is labelled, so that a teacher that cannot read the
-    examples says so before anything is written.
+    For a new one the first examples are labelled, so that a teacher that cannot read the
+    examples, or draws random numbers, is refused before anything is written.
 
     Args:
         path: The store's folder, a `pathlib.Path`.
@@ -50,17 +56,17 @@ def plan_store(path, examples, labeller, domains, settings, shards):
     if stored is not None and any(Shard(path, n).exists() for n in range(stored.num_shards)):
         check_same(path, dataclasses.asdict(stored), settings)
         return stored
-    first = next(iter(examples.ragged_batch(1)))
-    labeller(first)
-    outputs = [name for name in labeller.shapes if _is_output(name)]
+    rows = _label_first(examples, labeller)
+    outputs = [name for name in labeller.shapes if is_output(name)]
     domains = dict(zip(outputs, domains or ()))
-    columns = {
-        name: {"shape": shape, "is_probability": domains.get(name) == SOFTMAX}
-        for name, shape in labeller.shapes.items()
-    }
     if settings["top_k"] is not None:
         for name in outputs:
-            _check_top_k(settings["top_k"], name, labeller.shapes[name], domains.get(name))
+            domains[name] = domains.get(name) or _domain_of_values(rows[name])
+            _check_top_k(settings["top_k"], name, labeller.shapes[name], domains[name])
+    columns = {
+        name: {"shape": shape, "domain": domains.get(name)}
+        for name, shape in labeller.shapes.items()
+    }
     if shards is None:
         shapes = [shape for *_, shape in spec] + list(labeller.shapes.values())
         num_bytes = 4 * sum(math.prod(n or TYPICAL_LENGTH for n in shape) for shape in shapes)
@@ -69,8 +75,37 @@ def plan_store(path, examples, labeller, domains, settings, shards):
     return Manifest(**settings, columns=columns, structure=labeller.structure)
 
 
-def _is_output(name):
-    return name == "output" or name.startswith("output[")
+def is_finished(path, plan):
+    """Whether a store is whole: it then needs no writing.
+
+    Args:
+        path: The store's folder, a `pathlib.Path`.
+        plan: Its `Manifest`, or None.
+    """
+    is_whole = plan is not None and plan.is_complete
+    return is_whole and all(Shard(path, index).exists() for index in range(plan.num_shards))
+
+
+def _label_first(examples, labeller):
+    """The rows of the first examples, which the teacher must answer in the same way twice."""
+    first = next(iter(examples.ragged_batch(_NUM_TRIED)))
+    rows, again = labeller(first), labeller(first)
+    if changed := changed_output(rows, again):
+        name, difference = changed
+        raise ValueError(
+            "The teacher must give the same outputs for the same examples. Received: its "
+            f"{name!r} differs by {difference:.3g} from one run to the next, so it would be stored "
+            "with random numbers in it. Remove what draws them at inference, such as a dropout "
+            "that is called with training=True."
+        )
+    return rows
+
+
+def _domain_of_values(rows):
+    """What a function's outputs are: with probabilities, top_k would keep other ones."""
+    if isinstance(rows, list):
+        return None
+    return next((d for d in (SOFTMAX, SIGMOID) if could_come_from(d, rows)), None)
 
 
 def _count(examples):
@@ -111,6 +146,6 @@ def _check_top_k(top_k, name, shape, domain):
         )
     if domain not in (None, LOGITS, SOFTMAX):
         raise ValueError(
-            f"top_k is for one class of many, and the teacher's {name!r} ends in an activation "
-            f"that is no softmax ({domain}). Received: top_k={top_k}. Leave it out."
+            f"top_k is for one class of many, and the teacher's {name!r} ends in an activation, or "
+            f"has values, of no softmax ({domain}). Received: top_k={top_k}. Leave it out."
         )

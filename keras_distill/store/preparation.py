@@ -7,6 +7,8 @@ from keras_distill.destination import check_destination
 from keras_distill.output_domain import output_domains
 from keras_distill.store.identity import identify_teacher
 from keras_distill.store.labelling import Labeller
+from keras_distill.store.manifest import read_manifest
+from keras_distill.store.planning import is_finished
 from keras_distill.store.planning import plan_store
 from keras_distill.store.views import example_spec
 from keras_distill.store.views import teacher_view
@@ -65,7 +67,8 @@ def check_labelling(
         The taps, a tuple, and the examples as `read_examples` gives them.
     """
     taps = _check_settings(dataset, teacher, taps, dtype, top_k, shards, batch_size)
-    check_destination("path", path, "folder")
+    if not is_finished(path, read_manifest(path)):
+        check_destination("path", path, "folder")
     examples = read_examples(dataset)
     _check_examples(examples.element_spec)
     return taps, examples

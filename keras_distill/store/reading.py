@@ -103,7 +103,7 @@ class Reader:
         indices = self._lookup.find(fingerprint_rows(examples))
         is_found = indices >= 0
         missing = np.flatnonzero(~is_found)
-        live = {}
+        parts = self._lookup.locate(indices)
         if len(missing) and self._on_missing == "error":
             raise ValueError(
                 f"The store in {self._path} has no outputs for {len(missing)} of these "
@@ -111,15 +111,28 @@ class Reader:
                 "Build the store with them, or give on_missing='teacher' or 'drop' to attach()."
             )
         if len(missing) and self._on_missing == "teacher":
-            live = self._labeller(take(x, missing))
-        parts = self._lookup.locate(indices)
+            live = _LiveShard(self._labeller(take(x, missing)), self._columns)
+            parts.append((missing, live, np.arange(len(missing))))
         results = [is_found]
-        for name, column in self._columns.items():
+        for column in self._columns.values():
             rows = column.gather(len(indices), parts)
-            for place, row in zip(missing, live.get(name, ())):
-                rows[place] = row
             results += column.pad(rows) if _is_ragged(column) else [rows]
         return results
+
+
+class _LiveShard:
+    """What the teacher says now, as the store would give it: rounded, and of the same domain."""
+
+    def __init__(self, outputs, columns):
+        self._arrays = {}
+        for name, column in columns.items():
+            self._arrays |= column.encode(outputs[name])
+
+    def has(self, name):
+        return name in self._arrays
+
+    def read(self, name):
+        return self._arrays[name]
 
 
 def _is_ragged(column):

@@ -4,6 +4,7 @@ import functools
 import hashlib
 import json
 import os
+import stat
 import urllib.parse
 
 import numpy as np
@@ -12,7 +13,9 @@ import xxhash
 from keras_distill.destination import hidden_folder
 
 FINGERPRINTS = "fingerprints"
+DROPPED = "dropped"
 _DESCRIPTION = "shard.json"
+_FEWEST_OPEN, _MOST_OPEN = 8, 256
 
 
 class Shard:
@@ -24,10 +27,13 @@ class Shard:
     Args:
         folder: The store's `pathlib.Path`.
         index: The shard's number.
+        load: Function from a path to the array in it: `loader()`, one for all shards of a store.
     """
 
-    def __init__(self, folder, index):
+    def __init__(self, folder, index, load=None):
         self.path = folder / f"shard_{index:05d}"
+        self._load = load or load_array
+        self._has = {}
 
     def exists(self):
         return self.path.exists()
@@ -61,44 +67,107 @@ class Shard:
             if not self.exists():
                 raise
 
-    def check(self):
-        """Raises `ValueError` unless every file is there and as it was written."""
-        files = self.description()
-        for name, expected in files.items():
-            path = self.path / name
-            if not path.exists():
-                raise ValueError(f"{path} is missing. {_REMEDY}")
-            if path.stat().st_size != expected["num_bytes"]:
-                raise ValueError(
-                    f"{path} has {path.stat().st_size:,} bytes, not the {expected['num_bytes']:,} "
-                    f"that were written. {_REMEDY}"
-                )
-            if _describe(path) != expected:
-                raise ValueError(f"{path} is corrupt: its checksum differs. {_REMEDY}")
+    def check(self, columns, num_examples):
+        """Raises `ValueError` unless every file is there, as it was written, and of these columns.
 
-    def description(self):
+        Args:
+            columns: Iterable of the store's columns.
+            num_examples: Number of examples in the shard, those left out included.
+        """
+        files = self._description()
+        for name, expected in files.items():
+            _check_file(self.path / name, expected)
+        # Behind the checksums: what is not whole is no matter of types and shapes.
+        num_dropped = self.num_dropped()
+        num_rows = num_examples - num_dropped
+        specs = {FINGERPRINTS: ("uint64", (num_rows, 2)), DROPPED: ("int64", (num_dropped,))}
+        for column in columns:
+            specs |= column.specs(self, num_rows)
+        if differing := set(files) ^ set(map(_file_name, specs)):
+            raise ValueError(
+                f"{self.path / _DESCRIPTION} must list the arrays of the store's outputs. "
+                f"Received: {sorted(files)}; too much, or missing: {sorted(differing)}. {_REMEDY}"
+            )
+        for name, (dtype, shape) in specs.items():
+            self._checked_array(name, dtype, shape)
+
+    def num_dropped(self):
+        """Number of examples that were left out."""
+        return len(self._checked_array(DROPPED, "int64", (None,)))
+
+    def _description(self):
         """Dict from file name to size and checksum."""
         path = self.path / _DESCRIPTION
         try:
-            return json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+            _check_regular(path)
+            files = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError) as error:
             raise ValueError(f"{path} cannot be read: {error}. {_REMEDY}") from error
+        is_description = isinstance(files, dict) and all(map(_is_array_file, files.items()))
+        if not is_description:
+            raise ValueError(
+                f"{path} must list .npy files of its own folder, with num_bytes and checksum of "
+                f"each. Received: {str(files)[:200]}. {_REMEDY}"
+            )
+        return files
+
+    def _checked_array(self, name, dtype, shape):
+        path = self.path / _file_name(name)
+        try:
+            _check_regular(path)
+            array = self._load(path)
+        except Exception as error:
+            # NumPy has many for a header that is none.
+            raise ValueError(f"{path} cannot be read: {error}. {_REMEDY}") from error
+        fits = len(array.shape) == len(shape) and all(
+            wanted in (None, size) for size, wanted in zip(array.shape, shape)
+        )
+        if array.dtype != dtype or not fits:
+            raise ValueError(
+                f"{path} must hold {dtype} of shape {shape}, as the manifest has it. Received: "
+                f"{array.dtype} of shape {array.shape}. {_REMEDY}"
+            )
+        return array
+
+    def has(self, name):
+        """Whether there is such an array."""
+        if name not in self._has:
+            self._has[name] = (self.path / _file_name(name)).exists()
+        return self._has[name]
 
     def read(self, name):
         """Maps an array into memory; only what is used of it is read."""
-        path = self.path / _file_name(name)
-        return _map(path, path.stat().st_mtime_ns)
+        return self._load(self.path / _file_name(name))
 
 
 _REMEDY = "Remove the shard's folder and build the store again: only what is missing is labelled."
 
 
-# Each has a file open, of which a process may have 1,024.
-@functools.lru_cache(maxsize=256)
-def _map(path, modified):
-    array = np.load(path, mmap_mode="r", allow_pickle=False)
+def loader():
+    """A function like `load_array` that keeps the arrays of one store open, and few of many.
+
+    Each has a file open, of which a process may have 1,024, or 256 under macOS. Its
+    `cache_clear` closes them.
+    """
+    return functools.lru_cache(maxsize=_most_open())(load_array)
+
+
+def load_array(path):
+    """Maps the array of a file into memory."""
+    array = np.lib.format.open_memmap(path, mode="r")
     # Without the class memmap, which makes every access slower.
     return array.view(np.ndarray)
+
+
+def _most_open():
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit.
+        return _MOST_OPEN
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if limit == resource.RLIM_INFINITY:
+        return _MOST_OPEN
+    return max(_FEWEST_OPEN, min(_MOST_OPEN, limit // 4))
 
 
 def _write(folder, arrays):
@@ -120,6 +189,42 @@ def _file_name(name):
 def _flush(file):
     file.flush()
     os.fsync(file.fileno())
+
+
+def _is_array_file(item):
+    name, description = item
+    is_own = name.endswith(".npy") and not {"/", "\\", "\0"} & set(name)
+    return is_own and isinstance(description, dict) and set(description) == _DESCRIBED
+
+
+_DESCRIBED = {"num_bytes", "checksum"}
+
+
+def _check_file(path, expected):
+    try:
+        _check_regular(path)
+        size = path.stat().st_size
+        if size != expected["num_bytes"]:
+            raise ValueError(
+                f"{path} has {size:,} bytes, not the {expected['num_bytes']} that were written. "
+                f"{_REMEDY}"
+            )
+        if _describe(path) != expected:
+            raise ValueError(f"{path} is corrupt: its checksum differs. {_REMEDY}")
+    except FileNotFoundError:
+        raise ValueError(f"{path} is missing. {_REMEDY}") from None
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error}. {_REMEDY}") from error
+
+
+def _check_regular(path):
+    """A store of others must not make us read a device, which may have no end, or other places."""
+    store = path.parent.parent.resolve()
+    if not stat.S_ISREG(path.stat().st_mode) or not path.resolve().is_relative_to(store):
+        raise ValueError(
+            f"{path} must be a file inside of the store. Received: {path.resolve()}, which is a "
+            f"device, a folder or elsewhere. {_REMEDY}"
+        )
 
 
 def _describe(path):

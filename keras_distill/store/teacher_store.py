@@ -1,6 +1,7 @@
 """The teacher's outputs on disk: it runs once, and the student trains from what it said."""
 
 import pathlib
+import weakref
 
 import numpy as np
 import tensorflow as tf
@@ -18,6 +19,7 @@ from keras_distill.store.preparation import prepare
 from keras_distill.store.reading import Reader
 from keras_distill.store.sequence import label_in_sequence
 from keras_distill.store.shards import Shard
+from keras_distill.store.shards import loader
 from keras_distill.store.views import example_spec
 from keras_distill.store.views import teacher_view
 
@@ -52,10 +54,12 @@ class TeacherStore:
         self.path = path
         self._manifest = manifest
         self._columns = manifest.make_columns()
-        shards = [Shard(path, index) for index in range(manifest.num_shards)]
-        for shard in shards:
-            shard.check()
+        self._load, shards = loader(), []
+        for index in range(manifest.num_shards):
+            shards.append(Shard(path, index, self._load))
+            shards[-1].check(self._columns.values(), manifest.num_in_shard(index))
         self._lookup = Lookup(shards)
+        self._close_behind(self)
 
     @classmethod
     def build(
@@ -161,6 +165,13 @@ class TeacherStore:
     def __len__(self):
         return len(self._lookup)
 
+    @property
+    def output_domain(self):
+        """What the teacher's output is as the store gives it: "logits", "softmax", "sigmoid",
+        "other", or None where the teacher's last layer did not say, or there are several.
+        """
+        return self._manifest.domain("output")
+
     def attach(self, dataset, on_missing="error", teacher=None, name=None):
         """Adds the stored outputs to the examples of a data set.
 
@@ -202,12 +213,20 @@ class TeacherStore:
             self.path,
         )
         if is_batched:
-            return reader.batches(dataset)
+            return self._close_behind(reader.batches(dataset))
         cardinality = dataset.cardinality()
         examples = reader.examples(dataset.ragged_batch(self._examples_per_read()))
-        if on_missing == "drop" or cardinality < 0:
-            return examples
-        return examples.apply(tf.data.experimental.assert_cardinality(cardinality))
+        if on_missing != "drop" and cardinality >= 0:
+            examples = examples.apply(tf.data.experimental.assert_cardinality(cardinality))
+        return self._close_behind(examples)
+
+    def _close_behind(self, user):
+        """Has the files closed when one that uses them is gone; another opens them again.
+
+        TensorFlow never forgets a function that a data set has called, nor what belongs to it.
+        """
+        weakref.finalize(user, self._load.cache_clear).atexit = False
+        return user
 
     def _live(self, teacher):
         if teacher is None:

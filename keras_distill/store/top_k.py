@@ -2,6 +2,9 @@
 
 import numpy as np
 
+from keras_distill.output_domain import SOFTMAX
+from keras_distill.output_domain import could_come_from
+
 # Of float16, whose smallest number is 6e-8: a tail of less counts as nothing.
 _LOWEST = -1e4
 
@@ -26,14 +29,20 @@ class TopKColumn:
 
     def encode(self, rows):
         """Returns arrays by file name, of a list of rows."""
-        log_probs = self._log_probabilities(np.array(rows, "float32").reshape(-1, *self.shape))
+        rows = np.array(rows, "float32").reshape(-1, *self.shape)
+        if not self.is_probability and could_come_from(SOFTMAX, rows):
+            raise ValueError(
+                f"The teacher's {self.name!r} began with logits, and then looks like probabilities "
+                "of a softmax, which top_k would take for logits. Give a teacher that gives the "
+                "same for all examples."
+            )
+        log_probs = self._log_probabilities(rows)
         order = np.argsort(-log_probs, axis=-1, kind="stable")
         classes, others = order[..., : self.k], order[..., self.k :]
         top = np.take_along_axis(log_probs, classes, axis=-1)
         tail = np.logaddexp.reduce(np.take_along_axis(log_probs, others, axis=-1), axis=-1)
-        num_bits = 16 if self.shape[-1] <= 2**16 else 32
         return {
-            self._part("classes"): classes.astype(f"uint{num_bits}"),
+            self._part("classes"): classes.astype(self._class_dtype),
             self._part("top"): np.maximum(top, _LOWEST).astype("float16"),
             self._part("tail"): np.maximum(tail, _LOWEST).astype("float16"),
         }
@@ -50,6 +59,19 @@ class TopKColumn:
             np.put_along_axis(rows, classes.astype("int64"), top.astype("float32"), axis=-1)
             batch[members] = rows
         return batch
+
+    def specs(self, shard, num_rows):
+        """Dict from the names of a shard's arrays to their types and shapes."""
+        shape = num_rows, *self.shape[:-1]
+        return {
+            self._part("classes"): (self._class_dtype, (*shape, self.k)),
+            self._part("top"): ("float16", (*shape, self.k)),
+            self._part("tail"): ("float16", shape),
+        }
+
+    @property
+    def _class_dtype(self):
+        return "uint16" if self.shape[-1] <= 2**16 else "uint32"
 
     def _log_probabilities(self, rows):
         if self.is_probability:

@@ -1,6 +1,8 @@
 """A store that is built is whole, of one teacher, and never silently another's."""
 
 import concurrent.futures
+import dataclasses
+import gc
 import json
 import os
 import pathlib
@@ -25,8 +27,11 @@ from store_examples import numbers
 import keras_distill as kd
 from keras_distill import TeacherStore
 from keras_distill.store import labelling
+from keras_distill.store.columns import FixedColumn
 from keras_distill.store.identity import identify_teacher
+from keras_distill.store.manifest import read_manifest
 from keras_distill.store.shards import Shard
+from keras_distill.store.shards import loader
 
 KILL_BUILDS = pathlib.Path(__file__).with_name("kill_builds.py")
 
@@ -73,12 +78,11 @@ class TestResuming:
     def test_only_what_is_missing_is_labelled(self, teacher, tmp_path, monkeypatch):
         build(teacher, tmp_path / "s")
         whole = contents(tmp_path / "s")
-        manifest = json.loads((tmp_path / "s" / "manifest.json").read_text())
+        manifest = read_manifest(tmp_path / "s")
         chunks = count_labelled(monkeypatch)
         for is_complete in (True, False):
             shutil.rmtree(tmp_path / "s" / "shard_00003")
-            state = {**manifest, "is_complete": is_complete}
-            (tmp_path / "s" / "manifest.json").write_text(json.dumps(state))
+            dataclasses.replace(manifest, is_complete=is_complete).write(tmp_path / "s")
             build(teacher, tmp_path / "s")
             assert contents(tmp_path / "s") == whole
         assert chunks == [10, 10]
@@ -93,18 +97,33 @@ class TestResuming:
 
 
 def test_many_shards_do_not_exhaust_the_open_files(tmp_path):
-    shards = [Shard(tmp_path, index) for index in range(400)]
+    load = loader()
+    shards = [Shard(tmp_path, index, load) for index in range(400)]
     before = len(os.listdir("/proc/self/fd"))
     for index, shard in enumerate(shards):
         shard.write({"output": np.full(3, index)})
         np.testing.assert_array_equal(shard.read("output"), [index] * 3)
     assert len(os.listdir("/proc/self/fd")) - before <= 260
     np.testing.assert_array_equal(shards[0].read("output"), [0] * 3)
+    del load, shards, shard
+    gc.collect()
+    assert len(os.listdir("/proc/self/fd")) <= before
+
+
+COLUMNS = [FixedColumn("output", (), "float32")]
+
+
+def shard_arrays(value):
+    return {
+        "output": np.full(3, value, "float32"),
+        "fingerprints": np.zeros((3, 2), "uint64"),
+        "dropped": np.zeros(0, "int64"),
+    }
 
 
 class TestWritersOfOneShard:
     def test_at_once(self, tmp_path):
-        arrays = {"output": np.arange(30.0), "others": np.arange(3)}
+        arrays = shard_arrays(0.0)
         with concurrent.futures.ThreadPoolExecutor(4) as threads:
             for index in range(20):
                 shard, together = Shard(tmp_path, index), threading.Barrier(4)
@@ -115,15 +134,15 @@ class TestWritersOfOneShard:
 
                 for future in [threads.submit(write) for _ in range(4)]:
                     future.result(timeout=60)
-                shard.check()
+                shard.check(COLUMNS, 3)
         assert sorted(os.listdir(tmp_path)) == [f"shard_{index:05d}" for index in range(20)]
 
     def test_the_first_one_stays(self, tmp_path):
         shard = Shard(tmp_path, 0)
         for value in (1, 2):
-            shard.write({"output": np.full(3, value)})
+            shard.write(shard_arrays(value))
         np.testing.assert_array_equal(shard.read("output"), [1, 1, 1])
-        shard.check()
+        shard.check(COLUMNS, 3)
         assert os.listdir(tmp_path) == ["shard_00000"]
 
     def test_what_killed_ones_left_is_removed(self, teacher, tmp_path):
@@ -222,8 +241,7 @@ class TestChanges:
             TeacherStore.open(tmp_path / "s", other)
 
     def test_the_examples_of_a_shard(self, teacher, path):
-        manifest = json.loads((path / "manifest.json").read_text())
-        (path / "manifest.json").write_text(json.dumps({**manifest, "is_complete": False}))
+        dataclasses.replace(read_manifest(path), is_complete=False).write(path)
         shuffled = dataset().shuffle(50, seed=1, reshuffle_each_iteration=False)
         with pytest.raises(ValueError, match="must yield the examples of the earlier run"):
             build(teacher, path, shuffled)
@@ -298,8 +316,7 @@ class TestDamage:
             TeacherStore.open(tmp_path)
 
     def test_an_unfinished_store(self, path):
-        manifest = json.loads((path / "manifest.json").read_text())
-        (path / "manifest.json").write_text(json.dumps({**manifest, "is_complete": False}))
+        dataclasses.replace(read_manifest(path), is_complete=False).write(path)
         with pytest.raises(ValueError, match=r"not finished. Run TeacherStore.build"):
             TeacherStore.open(path)
 
@@ -392,7 +409,7 @@ class TestBadInput:
         assert not (tmp_path / "s").exists()
 
     def test_outputs_that_are_not_of_the_examples(self, tmp_path):
-        with pytest.raises(ValueError, match=r"one row for each example, 1 here. .*shape \(4,\)"):
+        with pytest.raises(ValueError, match=r"one row for each example, 32 here. .*shape \(4,\)"):
             build(lambda x: tf.reduce_sum(x, axis=0), tmp_path / "s", version="1")
 
     def test_a_file_in_place_of_the_folder(self, teacher, tmp_path):

@@ -320,7 +320,7 @@ class TestTopK:
 
     def test_outputs_that_do_not_exclude_each_other(self, tmp_path):
         teacher = make_teacher(activation="sigmoid")
-        with pytest.raises(ValueError, match=r"ends in an activation that is no softmax"):
+        with pytest.raises(ValueError, match=r"or has values, of no softmax"):
             TeacherStore.build(dataset(), teacher, tmp_path / "s", top_k=2, **QUIET)
 
     def test_more_than_the_classes(self, teacher, tmp_path):
