@@ -147,10 +147,26 @@ def _linear(train, num_classes, **settings):
     """Weighs the words of a text, or its pieces, by how rare they are (TF-IDF)."""
     # Of the labelled texts alone: pieces that are in none of them have no weight, and would
     # shorten those that have one.
-    vectorize = keras.layers.TextVectorization(output_mode="tf_idf", **settings)
+    vectorize = keras.layers.TextVectorization(
+        output_mode="tf_idf", standardize=lower_on_one_line, **settings
+    )
     vectorize.adapt(tf.data.Dataset.from_tensor_slices(train.texts.tolist()).batch(512))
     dense = keras.layers.Dense(num_classes, kernel_initializer="zeros")
     return keras.Sequential([vectorize, keras.layers.UnitNormalization(), dense])
+
+
+@keras.saving.register_keras_serializable(package="keras_distill")
+def lower_on_one_line(texts):
+    """Lowers letters, takes punctuation marks out, and makes a blank of what parts words.
+
+    Keras saves what a layer learned line by line. A piece with a line end in it, or one of the
+    signs that `str.splitlines` takes for one, would be two after loading, and a piece that is NUL
+    would be none.
+    """
+    # First of all: lowered, a text ends at a NUL.
+    texts = tf.strings.regex_replace(texts, r"[\p{Z}\p{Cc}]", " ")
+    texts = tf.strings.lower(texts, encoding="utf-8")
+    return tf.strings.regex_replace(texts, r"[!-/:-@\[-`{-~]", "")
 
 
 def make_teacher(name, preprocessor, vocabulary, train, num_epochs, max_length):

@@ -16,6 +16,7 @@ from keras_distill.jobs import text_data
 from keras_distill.jobs.lengths import lengths_up_to
 from keras_distill.jobs.splitting import split
 from keras_distill.jobs.text_teacher import EnsembleTeacher
+from keras_distill.jobs.text_teacher import lower_on_one_line
 from keras_distill.jobs.training import read_history
 from keras_distill.output_domain import gives_logits
 
@@ -171,11 +172,18 @@ def test_dry_run(folder, tmp_path):
     assert "Nothing was written." in result["summary"]
 
 
+# What `str.splitlines` takes for the end of a line, a tab and a no-break space.
+LINE_ENDS = "\n \r \x0b \x0c \x1c \x1d \x1e \x85 \u2028 \u2029 \t \xa0".split(" ")
+
+
 def test_an_ensemble_learns_and_is_saved(tmp_path):
+    """Also of texts with line ends: Keras saves line by line what was learned of them."""
     texts, labels = sentences(120, rng)
+    texts = [text.replace(" ", LINE_ENDS[i % 12], i % 3) for i, text in enumerate(texts)]
     train = kd.text.from_lists(texts, labels)
     words = kd.text.learn_words(texts, size=60, max_length=8)
     teacher = EnsembleTeacher(words, train, num_steps=30)
+    assert lower_on_one_line(["A\0Ü\u2028b!"]).numpy()[0].decode() == "a ü b"
     teacher.train(train, seed=0)
     logits = teacher.model.predict(tf.constant(texts), verbose=0)
     assert np.mean(logits.argmax(-1) == train.labels) > 0.9
