@@ -173,7 +173,20 @@ def test_dry_run(folder, tmp_path):
 
 
 # What `str.splitlines` takes for the end of a line, a tab and a no-break space.
-LINE_ENDS = "\n \r \x0b \x0c \x1c \x1d \x1e \x85 \u2028 \u2029 \t \xa0".split(" ")
+LINE_ENDS = [
+    "\n",
+    "\r",
+    "\x0b",
+    "\x0c",
+    "\x1c",
+    "\x1d",
+    "\x1e",
+    "\x85",
+    "\u2028",
+    "\u2029",
+    "\t",
+    "\xa0",
+]
 
 
 def test_an_ensemble_learns_and_is_saved(tmp_path):
