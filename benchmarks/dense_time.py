@@ -70,7 +70,8 @@ def boxes(digits, classes):
     def way(name):
         student = detection.detector(detection.STUDENT_GROWTH, "student")
         settings = {"alpha": 1.0, **detection.METHODS[name]()}
-        distiller = kd.Distiller(student, teacher, **settings)
+        plain = keras.Model(student.input, student.output)
+        distiller = kd.Distiller(plain, teacher, **settings)
         return fitting(distiller, x, y, batch_size, loss, weights)
 
     return {f"boxes: {name}": way(name) for name in detection.METHODS}

@@ -127,7 +127,9 @@ def train(growth_rate, data, steps, seed, teacher=None, **arguments):
     keras.utils.set_random_seed(seed)
     model = detector(growth_rate, "teacher" if teacher is None else "student")
     y, weights = targets(model, images, boxes, classes)
-    distiller = kd.Distiller(model, teacher, **{"alpha": 1.0, **arguments})
+    # Plain: the detector's own compute_loss() would match the boxes itself.
+    plain = keras.Model(model.input, model.output)
+    distiller = kd.Distiller(plain, teacher, **{"alpha": 1.0, **arguments})
     distiller.compile(
         keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(1e-3, steps)),
         {

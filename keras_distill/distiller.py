@@ -26,6 +26,11 @@ from keras_distill.soft_loss import check_soft_loss
 from keras_distill.soft_loss import heads_with_loss
 from keras_distill.soft_loss import output_pairs
 from keras_distill.soft_loss import temperatures
+from keras_distill.student_hooks import check_steps
+from keras_distill.student_hooks import compiled_as
+from keras_distill.student_hooks import has_own
+from keras_distill.student_hooks import own_loss
+from keras_distill.student_hooks import own_metrics
 from keras_distill.taps import Taps
 from keras_distill.taps import current_recording
 from keras_distill.teacher_pass import TeacherPass
@@ -51,6 +56,11 @@ class Distiller(keras.Model):
     those of the student alone. A term that is missing counts 0: without y there is no
     hard loss.
 
+    A student whose class has a `compute_loss` of its own keeps it: that is its hard loss, its
+    regularisers included, which then count `alpha` there and `1 - alpha` beside the soft loss.
+    Its own `compute_metrics`, `predict_step` and metrics work, too. One with its own `train_step`
+    or `test_step` is refused.
+
     Args:
         student: A built `keras.Model`. It is trained in place and stays a plain model.
         teacher: A `keras.Model`, or any function from inputs to a tensor or a nest of
@@ -61,7 +71,7 @@ class Distiller(keras.Model):
             or a `LearningRateSchedule` of the optimizer's step. Papers differ: some
             write alpha for the weight of the soft loss. Defaults to 0.1.
         temperature: T of the default soft loss, a positive float or a
-            `LearningRateSchedule`. A `soft_loss` has its own. Defaults to 4.
+            `LearningRateSchedule`. None for 4, or where a `soft_loss` has its own.
         soft_loss: Loss between the models' outputs: None for
             `losses.SoftTargetKL(temperature)`, any `keras.losses.Loss` with y_true =
             teacher, y_pred = student; for several outputs one loss for all, or a dict
@@ -88,8 +98,9 @@ class Distiller(keras.Model):
     the objectives go unweighted.
 
     Raises:
-        ValueError: If an argument is out of range or the student is not built; at the
-            start of `fit`, before any training, if a schedule leaves its range within this
+        ValueError: If an argument is out of range, the student is not built or has a
+            `train_step` or `test_step` of its own, or `temperature` stands beside a `soft_loss`,
+            which has its own; at the start of `fit`, before any training, if a schedule leaves its range within this
             `fit`, or the models' outputs, taps or the first batch do not fit together.
 
     Example:
@@ -123,7 +134,7 @@ class Distiller(keras.Model):
         teacher=None,
         *,
         alpha=0.1,
-        temperature=4.0,
+        temperature=None,
         soft_loss=None,
         objectives=(),
         teacher_metrics=(),
@@ -132,8 +143,16 @@ class Distiller(keras.Model):
     ):
         _check_student(student)
         check_number("alpha", alpha, FRACTION)
-        SoftTargetKL(temperature)  # Checks it.
         check_soft_loss(soft_loss)
+        if soft_loss is None:
+            temperature = 4.0 if temperature is None else temperature
+            SoftTargetKL(temperature)  # Checks it.
+        elif temperature is not None:
+            raise ValueError(
+                "temperature is that of the default soft loss, and a soft_loss has its own. "
+                f"Received: temperature={temperature!r} and soft_loss={soft_loss!r}. Give it to "
+                "the loss, such as soft_loss=keras_distill.losses.SoftTargetKL(temperature=...)."
+            )
         check_objectives(objectives)
         _check_teacher_metrics(teacher_metrics, {"loss", *(o.name for o in objectives)})
         # The student casts its own inputs; what the batch carries for others stays as it is.
@@ -209,6 +228,10 @@ class Distiller(keras.Model):
         return is_schedule(self.alpha) or self.alpha > 0
 
     @property
+    def _has_own_loss(self):
+        return has_own(self.student, "compute_loss")
+
+    @property
     def _loss_of_outputs(self):
         return SoftTargetKL(self.temperature) if self.soft_loss is None else self.soft_loss
 
@@ -261,13 +284,17 @@ class Distiller(keras.Model):
         """The metrics that the student alone does not update in evaluation."""
         idle = [*self._part_trackers.values(), *self.teacher_metrics]
         idle += [] if has_labels else self._label_metrics
-        if not has_labels or self._compile_loss is None:
+        has_loss = has_labels and self._compile_loss is not None
+        if not (has_loss or self._has_own_loss):
             # No loss is computed; a callback that monitors it must not see a 0.
             idle.append(self._loss_tracker)
         return idle
 
     def predict_step(self, data):
-        return super().predict_step((unpack(data)[0].student,))
+        data = (unpack(data)[0].student,)
+        if has_own(self.student, "predict_step"):
+            return self.student.predict_step(data)
+        return super().predict_step(data)
 
     def _with_teacher(self, data):
         """The batch with the teacher's activations, outside the tape."""
@@ -285,16 +312,29 @@ class Distiller(keras.Model):
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """Returns the total loss; without teacher activations in x, the student's own loss."""
-        hard = None
-        if y is not None and self._compile_loss is not None:
-            hard = self._compile_loss(y, y_pred, sample_weight)
-        if not isinstance(x, DistillationInputs):
-            terms = [hard] if hard is not None else []
-            return self._total(terms, self.student.losses)
+        is_taught = isinstance(x, DistillationInputs)
+        batch = x.student if is_taught else x, y, y_pred, sample_weight
+        if not is_taught and self._has_own_loss:
+            return own_loss(self.student, self, *batch, training=training)
+        if not is_taught:
+            hard = self._compiled_loss(*batch[1:])
+            return self._total([] if hard is None else [hard], self.student.losses)
 
         step = 0 if self.optimizer is None else self.optimizer.iterations
         alpha = value_at(self.alpha, step)
-        parts, terms = {}, []
+        parts, terms, regularisers = {}, [], self.losses
+        # Before the student's own loss, which may run its layers again.
+        learnt = self.objectives and self._learnt(current_recording(), y_pred, x.teacher_outputs)
+        if not self._has_own_loss:
+            hard = self._compiled_loss(*batch[1:])
+        elif self._has_hard_loss or y is not None:
+            # The student's regularisers are in its own loss, or it has none.
+            regularisers = [(1 - alpha) * loss for loss in self.student.losses]
+            regularisers = regularisers if self._has_soft_loss else []
+            regularisers += [loss for o in self.objectives for loss in o.losses]
+            hard = own_loss(self.student, self, *batch, training=training)
+        else:
+            hard = None
         if hard is not None:
             parts["hard_loss"] = hard
             if self._has_hard_loss:
@@ -309,7 +349,6 @@ class Distiller(keras.Model):
                 terms.append((1 - alpha) * parts["soft_loss"])
             self._update_teacher_metrics(pairs)
         if self.objectives:
-            learnt = self._learnt(current_recording(), y_pred, x.teacher_outputs)
             values = self._objective_losses(
                 x.teacher_outputs, learnt, x, y, sample_weight, training=training, step=step
             )
@@ -317,7 +356,12 @@ class Distiller(keras.Model):
             weights = [value_at(objective.weight, step) for objective in self.objectives]
             terms += [weight * value for weight, value in zip(weights, values.values())]
         self._track(parts, y_pred)
-        return self._total(terms, self.losses)
+        return self._total(terms, regularisers)
+
+    def _compiled_loss(self, y, y_pred, sample_weight):
+        if y is None or self._compile_loss is None:
+            return None
+        return self._compile_loss(y, y_pred, sample_weight)
 
     def _total(self, terms, regularisers):
         terms = terms + [self._aggregate_additional_loss(loss) for loss in regularisers]
@@ -367,19 +411,39 @@ class Distiller(keras.Model):
         return {o.name: o(*o.pick(taught, learnt), **given) for o in self.objectives}
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        if has_own(self.student, "compute_metrics"):
+            x = x.student if isinstance(x, DistillationInputs) else x
+            with compiled_as(self.student, self):
+                logs = self.student.compute_metrics(x, y, y_pred, sample_weight)
+            return {**logs, **{m.name: m.result() for m in self._own_trackers}}
         if y is None:
             return {m.name: m.result() for m in self.metrics if m not in self._label_metrics}
         return super().compute_metrics(x, y, y_pred, sample_weight)
 
     @property
     def _label_metrics(self):
-        return [self._compile_metrics, *getattr(self._compile_loss, "metrics", ())]
+        metrics = [self._compile_metrics, *getattr(self._compile_loss, "metrics", ())]
+        return [metric for metric in metrics if metric is not None]
 
     @property
     def metrics(self):
         # Keras's container of the compile metrics has no result before it has seen labels.
         unbuilt = [m for m in [self._compile_metrics] if m is not None and not m.built]
-        return [metric for metric in super().metrics if metric not in unbuilt]
+        metrics = [metric for metric in super().metrics if metric not in unbuilt]
+        # Keras leaves out those of a model inside another one.
+        taken = {metric.name for metric in metrics}
+        return metrics + [m for m in own_metrics(self.student) if m.name not in taken]
+
+    @property
+    def _own_trackers(self):
+        return [self._loss_tracker, *self._part_trackers.values(), *self.teacher_metrics]
+
+    def reset_metrics(self):
+        super().reset_metrics()
+        for metric in own_metrics(self.student):
+            metric.reset_state()
+        if has_own(self.student, "reset_metrics"):
+            self.student.reset_metrics()
 
     def _get_metrics_result_or_logs(self, logs):
         # Keras takes the results over all replicas only if the step has logged every metric.
@@ -439,7 +503,7 @@ class Distiller(keras.Model):
     def _build_compile_state(self):
         """Builds metrics, losses and optimizer: a step that creates none is traced once."""
         inputs, y, sample_weight = unpack(self._batch_spec)
-        check_labels(y, self.loss, getattr(self.student, "output", None))
+        self._check_labels(y)
         batch = inputs.student, y, sample_weight
         if first_batch.is_dense(batch):
             with self.distribute_strategy.scope():
@@ -452,18 +516,23 @@ class Distiller(keras.Model):
                 f"{sorted(clash)} in both. Give them a name=."
             )
 
+    def _check_labels(self, y):
+        if not self._has_own_loss:  # Which may read labels of any structure.
+            check_labels(y, self.loss, getattr(self.student, "output", None))
+
     def _check_ahead(self, batch):
         """Checks a batch as `fit` does before its first step, and builds the objectives."""
         self._batch_spec = first_batch.batch_spec(None, batch)
-        check_labels(unpack(batch)[1], self.loss, getattr(self.student, "output", None))
+        self._check_labels(unpack(batch)[1])
         self._build_objectives()
         self._check_train_batch(batch)
 
     def _check_train_batch(self, batch):
         _, y, _ = unpack(first_batch.local_batch(batch, self.distribute_strategy))
-        if y is None and not self._needs_teacher:
+        if y is None and not self._needs_teacher and not self._has_own_loss:
             raise ValueError("There is nothing to learn from: alpha is 1 and the data has no y.")
-        if y is not None and self._has_hard_loss and self._compile_loss is None:
+        has_loss = self._compile_loss is not None or self._has_own_loss
+        if y is not None and self._has_hard_loss and not has_loss:
             raise ValueError(
                 f"The data has labels and alpha is {self.alpha}, but compile() got no loss for "
                 "them. Give compile(loss=...), or alpha=0 to learn from the teacher only."
@@ -552,6 +621,7 @@ def _check_student(student):
             f"student {student.name!r} is not built, so it has no weights to train. Start it with "
             "a keras.Input, or call it once on a batch."
         )
+    check_steps("student", student)
 
 
 def _check_teacher_metrics(metrics, taken):

@@ -21,7 +21,13 @@ from keras_distill.weights import fit_weights
 
 
 def check_soft_loss(soft_loss):
-    """Raises `ValueError` unless this is a loss, None, or a nest of them."""
+    """Raises `ValueError` unless this is a loss, None, or a nest of them with at least one."""
+    if soft_loss is not None and all(loss is None for loss in keras.tree.flatten(soft_loss)):
+        raise ValueError(
+            "soft_loss must have a loss for at least one output. Received: "
+            f"soft_loss={soft_loss!r}. Leave it out for the default, or give alpha=1.0 for no "
+            "soft loss at all."
+        )
     for loss in keras.tree.flatten(soft_loss):
         if loss is None:
             continue

@@ -4,6 +4,7 @@ import keras
 
 from keras_distill import output_domain
 from keras_distill.losses.base import shapes_agree
+from keras_distill.student_hooks import check_plain
 
 _NO_LOGITS = (
     "DataFree needs a teacher that gives logits of classes, without a last activation. "
@@ -45,6 +46,7 @@ def check_generator(generator, distiller):
             "generator must be a keras.Model that is built: start it with a keras.Input, or call "
             f"it once on noise. Received: generator={generator!r}"
         )
+    check_plain("generator", generator)
     for side in ("input_shape", "output_shape"):
         shape = getattr(generator, side, None)
         if not (isinstance(shape, tuple) and len(shape) > 1):

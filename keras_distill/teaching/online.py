@@ -15,6 +15,7 @@ from keras_distill.schedules import value_at
 from keras_distill.soft_loss import check_soft_loss
 from keras_distill.soft_loss import output_pairs
 from keras_distill.soft_loss import temperatures
+from keras_distill.student_hooks import check_plain
 from keras_distill.training_state import load_random_states
 from keras_distill.training_state import save_training_state
 
@@ -245,11 +246,13 @@ def _check_models(models, trunk):
                 "Models that learn together must be keras.Models that are built: start each with a "
                 f"keras.Input, or call it once on a batch. Received: {name}={model!r}"
             )
+        check_plain(name, model)
     if trunk is not None:
         if not (isinstance(trunk, keras.Model) and getattr(trunk, "inputs", None)):
             raise ValueError(
                 f"trunk must be a keras.Model that starts with a keras.Input. Received: {trunk!r}"
             )
+        check_plain("trunk", trunk)
         if trunk.name in [model.name for model in models.values()]:
             raise ValueError(
                 f"trunk must have another name than the models behind it. Received: {trunk.name!r}"

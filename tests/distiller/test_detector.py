@@ -4,6 +4,7 @@ import keras
 import keras_hub
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import ops
 
 from keras_distill import DistillationInputs
@@ -77,7 +78,7 @@ LOSSES = {
 
 @pytest.mark.long
 def test_a_detector_is_taught(tmp_path):
-    """All losses of detection at once, on a model whose own compute_loss() is another."""
+    """All losses of detection at once, on a model whose own compute_loss() is left out."""
     keras.utils.set_random_seed(0)
     student, teacher = detector(4, "student"), detector(8, "teacher")
     images, boxes, classes = squares(16)
@@ -98,7 +99,8 @@ def test_a_detector_is_taught(tmp_path):
         )
         for level in ("P3", "P4")
     ]
-    distiller = Distiller(student, teacher, alpha=0.5, soft_loss=soft_loss, objectives=imitation)
+    plain = keras.Model(student.input, student.output)
+    distiller = Distiller(plain, teacher, alpha=0.5, soft_loss=soft_loss, objectives=imitation)
     distiller.compile(keras.optimizers.Adam(1e-3), loss=LOSSES)
     x = DistillationInputs(images, labels=boxes)
     history = distiller.fit(
@@ -113,3 +115,20 @@ def test_a_detector_is_taught(tmp_path):
     expected = student(images)
     for name, values in restored(images).items():
         np.testing.assert_allclose(values, expected[name], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.long
+def test_a_detectors_own_loss_is_honoured():
+    """Raw boxes as labels, which its compute_loss() matches with the anchors: as in its fit."""
+    images, boxes, classes = squares(16)
+    histories = []
+    for wrap in (lambda student: student, lambda student: Distiller(student, alpha=1.0)):
+        keras.utils.set_random_seed(0)
+        model = wrap(detector(4, "student"))
+        loss = {**LOSSES, "bbox_regression": keras.losses.Huber(reduction="sum")}
+        model.compile(keras.optimizers.SGD(1e-3), loss)
+        data = tf.data.Dataset.from_tensor_slices(
+            (images, {"boxes": boxes, "labels": classes})
+        ).batch(8)
+        histories.append(model.fit(data, epochs=2, shuffle=False, verbose=0).history["loss"])
+    np.testing.assert_allclose(histories[1], histories[0], rtol=1e-4)

@@ -394,3 +394,117 @@ def test_predict_is_the_students():
     assert expected.keys() == actual.keys()
     for name in expected:
         np.testing.assert_array_equal(actual[name], expected[name])
+
+
+class OwnLoss(Subclassed):
+    """A loss that reads the inputs, metrics of its own, and an add_loss in call."""
+
+    def __init__(self):
+        super().__init__()
+        self.size = keras.metrics.Mean(name="size")
+        self.calls = keras.metrics.Sum(name="calls")
+
+    def call(self, inputs, training=None):
+        outputs = super().call(inputs, training)
+        self.add_loss(0.1 * ops.mean(ops.square(outputs)))
+        self.size.update_state(ops.abs(outputs))
+        return outputs
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        loss = super().compute_loss(x, y, y_pred, sample_weight, training)
+        return loss + ops.mean(x**2) * ops.mean(y_pred**2) + (0.5 if training else 0.0)
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        self.calls.update_state(1)
+        logs = super().compute_metrics(x, y, y_pred, sample_weight)
+        return {**logs, "calls": self.calls.result(), "largest": ops.max(y_pred)}
+
+
+class OldLoss(Subclassed):
+    """As Keras's own example: no `training`, nothing of compile(), a tracker called "loss"."""
+
+    def __init__(self):
+        super().__init__()
+        self.tracker = keras.metrics.Mean(name="loss")
+        self.resets = 0
+
+    def compute_loss(self, x, y, y_pred, sample_weight):
+        loss = ops.mean((y_pred - ops.one_hot(y, CLASSES)) ** 2)
+        self.tracker.update_state(loss, sample_weight=ops.shape(y_pred)[0])
+        return loss
+
+    def reset_metrics(self):
+        self.resets += 1
+        self.tracker.reset_state()
+
+    @property
+    def metrics(self):
+        return [self.tracker]
+
+
+def built(kind):
+    model = kind()
+    model(FEATURES[:2])
+    return model
+
+
+@pytest.mark.parametrize(
+    ("kind", "compile_args"),
+    [
+        (OwnLoss, compiled()),
+        (OwnLoss, compiled(run_eagerly=True, metrics=None)),
+        (OldLoss, compiled(loss=lambda: None, metrics=None)),
+    ],
+    ids=["own_loss", "eager", "old_loss"],
+)
+def test_own_loss_and_metrics(kind, compile_args):
+    """What a student's class says of its loss is not dropped for that of compile()."""
+    plain, distiller = assert_same_training(lambda: built(kind), compile_args, FEATURES, LABELS)
+    assert not distiller.student.compiled
+    assert vars(distiller.student).get("_compile_loss") is None
+    if kind is OldLoss:
+        # In fit, each epoch and evaluation: of the Distiller, its own trackers are reset with it.
+        assert distiller.student.resets == plain.resets
+
+
+def test_own_loss_without_labels():
+    class Reconstruction(Subclassed):
+        def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+            return ops.mean((y_pred - x[:, :CLASSES]) ** 2)
+
+    compile_args = compiled(loss=lambda: None, metrics=None)
+    assert_same_training(lambda: built(Reconstruction), compile_args, FEATURES)
+
+
+def test_regularisers_beside_an_own_loss_count_once():
+    """alpha * (own + regularisers) + (1 - alpha) * (soft + regularisers)."""
+    histories = {}
+    for kind in ("Model", "Own"):
+        keras.utils.set_random_seed(0)
+        student = mlp(regularizer="l2")
+        if kind == "Own":
+
+            class Own(keras.Model):
+                def compute_loss(self, *args, **kwargs):
+                    return super().compute_loss(*args, **kwargs)
+
+            student = Own(student.inputs, student.outputs[0])
+        distiller = Distiller(student, mlp(), alpha=0.3)
+        distiller.compile(sgd(), sparse_ce())
+        histories[kind] = distiller.fit(
+            FEATURES, LABELS, shuffle=False, epochs=2, verbose=0
+        ).history
+    for name in ("loss", "soft_loss"):
+        np.testing.assert_allclose(histories["Own"][name], histories["Model"][name], rtol=1e-5)
+    # Its regularisers are within.
+    assert histories["Own"]["hard_loss"][0] > histories["Model"]["hard_loss"][0]
+
+
+def test_own_predict_step():
+    class Decoded(Subclassed):
+        def predict_step(self, data):
+            return ops.argmax(super().predict_step(data), axis=-1)
+
+    student = built(Decoded)
+    expected = student.predict(FEATURES, verbose=0)
+    np.testing.assert_array_equal(Distiller(student).predict(FEATURES, verbose=0), expected)
