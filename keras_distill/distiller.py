@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 
 from keras_distill import first_batch
+from keras_distill.channel_axis import outputs_channels_last
 from keras_distill.fit_arguments import checked_fit
 from keras_distill.input_gradients import follow
 from keras_distill.input_gradients import student_gradients
@@ -100,8 +101,9 @@ class Distiller(keras.Model):
     Raises:
         ValueError: If an argument is out of range, the student is not built or has a
             `train_step` or `test_step` of its own, or `temperature` stands beside a `soft_loss`,
-            which has its own; at the start of `fit`, before any training, if a schedule leaves its range within this
-            `fit`, or the models' outputs, taps or the first batch do not fit together.
+            which has its own; at the start of `fit`, before any training, if a schedule leaves
+            its range within this `fit`, or the models' outputs, taps or the first batch do not
+            fit together.
 
     Example:
 
@@ -388,7 +390,7 @@ class Distiller(keras.Model):
         return output_pairs(
             self._loss_of_outputs,
             (self.teacher, self.student),
-            (teacher_outputs, y_pred),
+            (teacher_outputs, outputs_channels_last(self.student, y_pred)),
             sample_weight,
             getattr(self, "output_names", None),
             labels=y,

@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 
 from keras_distill import output_domain
+from keras_distill.channel_axis import check_channels_last
 from keras_distill.losses.base import DistillationLoss
 from keras_distill.losses.base import check_reduced
 from keras_distill.losses.base import parts_of
@@ -26,8 +27,9 @@ class Objective(keras.layers.Layer):
     weight * loss(teacher activation, projector(student activation))
     ```
 
-    Both activations are read during the models' own forward passes. The projector
-    and the loss's own variables train with the student and are saved with the
+    Both activations are read during the models' own forward passes. Of a feature map that has
+    its channels first (data_format="channels_first") they are moved to the last axis. The
+    projector and the loss's own variables train with the student and are saved with the
     Distiller; the exported student never has them.
 
     Args:
@@ -84,6 +86,8 @@ class Objective(keras.layers.Layer):
                 'projector must be None, "auto" or a keras.layers.Layer. '
                 f"Received: projector={projector!r}"
             )
+        if isinstance(projector, keras.layers.Layer):
+            check_channels_last("projector", projector)
         if takes_lists and projector is not None:
             raise ValueError(
                 f"projector must be None: {type(loss).__name__} compares several layers at once "

@@ -9,6 +9,9 @@ import weakref
 import keras
 import tensorflow as tf
 
+from keras_distill.channel_axis import channels_last
+from keras_distill.channel_axis import outputs_channels_last
+from keras_distill.channel_axis import symbolic_outputs
 from keras_distill.layer_calls import own_call
 from keras_distill.layer_calls import set_call
 from keras_distill.masks import check_gives_scores
@@ -56,13 +59,18 @@ class Recording:
         return path in self._taps
 
     def __getitem__(self, path):
-        """Returns the activation at a path, with its Keras mask.
+        """Returns the activation at a path, with its Keras mask, and its channels last.
 
         Raises:
             ValueError: If the layer did not run, ran more than once, or ran where its
-                output cannot be read.
+                output cannot be read; if its channels may be first or last.
         """
-        return self._read(path, with_masks)
+        layer, item = self._taps[path]
+        output = self._read(path, with_masks)
+        if item == ATTENTION_SCORES:
+            return output
+        with _on_tape(self):
+            return channels_last(output, self.model, symbolic_outputs(layer), layer)
 
     def passed_on(self, path):
         """Returns the very tensors at a path that the model went on with, for gradients by them."""
@@ -214,6 +222,12 @@ def _key(layer, item):
     return id(layer), item == ATTENTION_SCORES
 
 
+def _on_tape(recording):
+    """A context in which gradients by what is computed can be taken, if the pass has a tape."""
+    tape = getattr(recording, "tape", None)
+    return contextlib.nullcontext() if tape is None else tape
+
+
 def _current_graph():
     return None if tf.executing_eagerly() else tf.compat.v1.get_default_graph()
 
@@ -240,7 +254,15 @@ class Taps:
         return record(self.model, [p for p in self._paths if self._names_layer(p)])
 
     def activations(self, recording, outputs):
-        """Returns `{path: activation}` of a pass that `recording` saw."""
+        """Returns `{path: activation}` of a pass that `recording` saw.
+
+        Args:
+            recording: The `Recording`, or None.
+            outputs: The model's outputs, as it gives them.
+        """
+        if not all(map(self._names_layer, self._paths)):
+            with _on_tape(recording):
+                outputs = outputs_channels_last(self.model, outputs)
         activations = {}
         for path in self._paths:
             if self._names_layer(path):

@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from keras_distill.channel_axis import outputs_channels_last
 from keras_distill.first_batch import check_float
 from keras_distill.input_gradients import check_not_carried
 from keras_distill.input_gradients import follow
@@ -38,7 +39,7 @@ class TeacherPass:
         """Returns `{path: activation}` for `DistillationInputs`.
 
         The teacher runs only if the batch does not carry its outputs, and then in
-        inference mode. No gradient passes.
+        inference mode. No gradient passes. Feature maps have their channels last.
 
         Args:
             inputs: The batch's `DistillationInputs`.
@@ -50,6 +51,7 @@ class TeacherPass:
             activations = self._carried_taps.activations(None, outputs)
         else:
             outputs, activations, recording = self._run(inputs)
+            outputs = outputs_channels_last(self.teacher, outputs)
         activations |= teacher_gradients(self._objectives, recording, activations)
         if with_output:
             activations["output"] = whole_output(outputs)

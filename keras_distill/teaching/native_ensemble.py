@@ -5,6 +5,7 @@ from keras import layers
 from keras import ops
 
 from keras_distill import output_domain
+from keras_distill.channel_axis import has_channels_first
 from keras_distill.losses.soft_targets import SoftTargetKL
 from keras_distill.teaching.online import Lesson
 from keras_distill.teaching.online import OnlineDistillation
@@ -124,17 +125,21 @@ def _weighted_sum(branches, shares):
 
 def _default_gate(trunk, num_branches):
     shape = trunk.output_shape
-    pooling = {2: [], 3: [layers.GlobalAveragePooling1D()], 4: [layers.GlobalAveragePooling2D()]}
-    if not isinstance(shape, tuple) or len(shape) not in pooling:
+    kinds = {3: layers.GlobalAveragePooling1D, 4: layers.GlobalAveragePooling2D}
+    if not isinstance(shape, tuple) or len(shape) not in (2, *kinds):
         raise ValueError(
             "The default gate reads a trunk with one output, (batch, features), "
             "(batch, length, features) or (batch, height, width, features). "
             f"Received: {shape}. Give a gate."
         )
+    pooling = []
+    if len(shape) in kinds:
+        form = "channels_first" if has_channels_first(trunk) else "channels_last"
+        pooling.append(kinds[len(shape)](data_format=form))
     return keras.Sequential(
         [
             keras.Input(batch_shape=shape),
-            *pooling[len(shape)],
+            *pooling,
             layers.Dense(num_branches),
             layers.BatchNormalization(),
             layers.ReLU(),

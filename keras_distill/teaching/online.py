@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_distill import first_batch
+from keras_distill.channel_axis import outputs_channels_last
 from keras_distill.fit_arguments import checked_fit
 from keras_distill.losses.base import shapes_agree
 from keras_distill.schedule_check import ScheduleCheck
@@ -154,8 +155,9 @@ class OnlineDistillation(keras.Model):
     def _pair(self, lesson, outputs, sample_weight=None, labels=None):
         names = lesson.teacher, lesson.student
         models = [self._models_by_output[name] for name in names]
+        outputs = [outputs_channels_last(m, outputs[name]) for m, name in zip(models, names)]
         # Keras's losses give y_true a gradient.
-        outputs = [ops.stop_gradient(outputs[lesson.teacher]), outputs[lesson.student]]
+        outputs[0] = ops.stop_gradient(outputs[0])
         (pair,) = output_pairs(self.soft_loss, models, outputs, sample_weight, labels=labels)
         return pair._replace(name=lesson.student)
 

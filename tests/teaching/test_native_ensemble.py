@@ -74,3 +74,18 @@ def test_gates_of_maps_and_sequences():
         assert {name: out.shape for name, out in outputs.items()} == dict.fromkeys(
             ("left", "right", "ensemble"), (2, 4)
         )
+
+
+def test_the_gate_means_over_the_positions():
+    """Not over the channels, where the trunk has them first."""
+    inputs = keras.Input((3, 4, 6))
+    for form, width in (("channels_first", 3), ("channels_last", 6)):
+        trunk = keras.Model(inputs, keras.layers.UpSampling2D(1, data_format=form)(inputs))
+        heads = [
+            keras.Sequential(
+                [keras.Input((3, 4, 6)), keras.layers.Flatten(), keras.layers.Dense(2)], name=name
+            )
+            for name in "ab"
+        ]
+        one = NativeEnsemble(trunk, heads)
+        assert one.gate.layers[0].output.shape == (None, width)

@@ -1,0 +1,166 @@
+"""Where the channels of a feature map are: losses and projectors read them on the last axis."""
+
+import keras
+from keras import layers
+from keras import ops
+
+_LAST = "last"
+# Whose features are on the last axis, whatever they read.
+_FEATURES_LAST = (
+    layers.Dense,
+    layers.EinsumDense,
+    layers.Embedding,
+    layers.MultiHeadAttention,
+    layers.RNN,
+    layers.Bidirectional,
+)
+
+
+def channels_last(tensor, model, symbolic, layer=None):
+    """Moves the channels of a feature map to the last axis, if they are elsewhere.
+
+    Args:
+        tensor: An activation, `(batch, ...)`.
+        model: The model that it is of.
+        symbolic: List of the symbolic tensors that it may be, in the model's graph.
+        layer: The layer whose output it is, or None for an output of the model.
+
+    Raises:
+        ValueError: If the model has layers with the channels first, and nothing says whether
+            they are first here.
+    """
+    rank = getattr(getattr(tensor, "shape", None), "rank", None)
+    if rank is None or rank < 3 or not isinstance(model, keras.layers.Layer):
+        return tensor
+    axes = {_axis(s) for s in symbolic if len(s.shape) == rank}
+    if not axes and layer is not None:
+        axes = {_own_axis(layer)}
+    axis = axes.pop() if len(axes) == 1 else None
+    if axis is None and not _has_channels_first(model):
+        axis = _LAST
+    if axis is None:
+        where = f"the output of the layer {layer.name!r}" if layer else "an output"
+        raise ValueError(
+            f"The channels of a feature map must be known: the losses compare the last axis. "
+            f"Received: {where} of {model.name!r}, {tuple(tensor.shape)}, in a model that has "
+            "layers with data_format='channels_first', and nothing says which it is here. Tap a "
+            "layer that has a data_format, such as the convolution, or one behind a "
+            "keras.layers.Permute that brings the channels to the end."
+        )
+    return tensor if axis in (_LAST, rank - 1) else ops.moveaxis(tensor, axis, -1)
+
+
+def outputs_channels_last(model, outputs):
+    """The outputs of a model, each with its channels on the last axis."""
+    symbolic = keras.tree.flatten(getattr(model, "outputs", None) or [])
+    leaves = keras.tree.flatten(outputs)
+    known = [[s] for s in symbolic] if len(symbolic) == len(leaves) else [[]] * len(leaves)
+    moved = [channels_last(leaf, model, each) for leaf, each in zip(leaves, known)]
+    if all(after is before for after, before in zip(moved, leaves)):
+        return outputs
+    return keras.tree.pack_sequence_as(outputs, moved)
+
+
+def has_channels_first(model):
+    """Whether the one output of a model that starts with a `keras.Input` has its channels first."""
+    (output,) = model.outputs
+    return len(output.shape) > 2 and _axis(output) == 1
+
+
+def symbolic_outputs(layer):
+    """What a layer gives in the graphs that it is in; none in a subclassed model."""
+    return [tensor for node in layer._inbound_nodes for tensor in node.output_tensors]
+
+
+def check_channels_last(argument, layer):
+    """Raises `ValueError` for a layer that reads feature maps with the channels first."""
+    found = [part for part in layer._flatten_layers() if _format(part) == "channels_first"]
+    if found:
+        raise ValueError(
+            f"{argument} gets feature maps with their channels last, also of models with "
+            "data_format='channels_first'. Received: the layer "
+            f"{found[0].name!r} with data_format='channels_first'. Make it with "
+            "data_format='channels_last'."
+        )
+
+
+def _axis(tensor):
+    """The axis of a symbolic tensor's channels, _LAST, or None if nothing says."""
+    operation, node_index, tensor_index = tensor._keras_history
+    axis = _own_axis(operation)
+    if axis is not None:
+        return axis
+    if getattr(operation, "outputs", None):  # A model in this one.
+        axis = _axis(keras.tree.flatten(operation.outputs)[tensor_index])
+    node = operation._inbound_nodes[node_index]
+    if axis is not None or not node.input_tensors:
+        return axis
+    before = node.input_tensors[0]
+    order = _permutation(operation, len(before.shape))
+    axis = _axis(before)
+    if order is not None and axis is not None:
+        return order.index(len(order) - 1 if axis == _LAST else axis)
+    if axis in (None, _LAST, len(before.shape) - 1):
+        return None if axis is None else _LAST
+    return axis if _keeps(axis, before.shape, tensor.shape) else None
+
+
+def _keeps(axis, before, after):
+    """Whether an operation leaves the channels where they are."""
+    if len(before) == len(after):
+        # All but the channels, which it may join or cut.
+        sizes = [shape[:axis] + shape[axis + 1 :] for shape in (tuple(before), tuple(after))]
+        return sizes[0] == sizes[1]
+    # Positions joined behind the channels.
+    return len(after) > axis and before[axis] is not None and before[axis] == after[axis]
+
+
+def _permutation(operation, rank):
+    if isinstance(operation, layers.Permute):
+        return [0, *operation.dims]
+    if type(operation).__name__ == "Transpose":
+        return [axis % rank for axis in operation.axes or range(rank)[::-1]]
+    if type(operation).__name__ == "Moveaxis":
+        source, target = (_positive(getattr(operation, n), rank) for n in ("source", "destination"))
+        order = [axis for axis in range(rank) if axis not in source]
+        for to, at in sorted(zip(target, source)):
+            order.insert(to, at)
+        return order
+    if type(operation).__name__ == "Swapaxes":
+        order = list(range(rank))
+        one, other = operation.axis1 % rank, operation.axis2 % rank
+        order[one], order[other] = other, one
+        return order
+    return None
+
+
+def _positive(axes, rank):
+    axes = axes if isinstance(axes, (list, tuple)) else [axes]
+    return [axis % rank for axis in axes]
+
+
+def _own_axis(operation):
+    """The axis that an operation itself says, _LAST, or None."""
+    if isinstance(operation, layers.TimeDistributed):
+        axis = _own_axis(operation.layer)
+        return axis + 1 if isinstance(axis, int) else axis
+    form = _format(operation)
+    if form is not None:
+        is_sequence = type(operation).__name__.startswith("ConvLSTM") and operation.return_sequences
+        return _LAST if form == "channels_last" else 1 + is_sequence
+    return _LAST if isinstance(operation, _FEATURES_LAST) else None
+
+
+def _format(layer):
+    """The data format that a layer says, or None."""
+    if isinstance(layer, layers.RNN) and hasattr(layer, "cell"):
+        layer = layer.cell
+    form = getattr(layer, "data_format", None)
+    if form in ("channels_first", "channels_last"):
+        return form
+    is_norm = isinstance(layer, (layers.BatchNormalization, layers.GroupNormalization))
+    return "channels_first" if is_norm and layer.axis in (1, [1], (1,)) else None
+
+
+def _has_channels_first(model):
+    return any(_format(layer) == "channels_first" for layer in model._flatten_layers())
