@@ -19,6 +19,8 @@ from keras_distill.jobs.text_data import read_labelled
 from keras_distill.jobs.text_data import read_unlabelled
 from keras_distill.model_files import load_model_file
 from keras_distill.plain_output import PlainOutput
+from keras_distill.printable import one_line
+from keras_distill.printable import printable_lines
 
 _EXAMPLES = {
     "text": "keras-distill text reviews.csv --teacher bert_base_en_uncased --output out",
@@ -55,10 +57,11 @@ def main(arguments=None):
         return _INTERRUPTED
     except Exception as error:
         if options.debug:
-            traceback.print_exc()
+            print(printable_lines(traceback.format_exc()), file=sys.stderr)
         print(f"Error: {_explain(error)}", file=sys.stderr)
         return _FAILURE
-    print(json.dumps(result, indent=2) if options.json else options.show(result), file=answers)
+    text = json.dumps(result, indent=2) if options.json else printable_lines(options.show(result))
+    print(text, file=answers)
     return _SUCCESS
 
 
@@ -391,7 +394,7 @@ def _plain_warnings(options):
     """Warnings without the line of the source, which says nothing to who runs a command."""
     before = warnings.formatwarning
     if not options.debug:
-        warnings.formatwarning = lambda message, *_, **__: f"Warning: {message}\n"
+        warnings.formatwarning = lambda message, *_, **__: f"Warning: {one_line(message)}\n"
     try:
         yield
     finally:
@@ -416,9 +419,9 @@ def _explain(error):
     if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
         return (
             "There is not enough memory. Lower --max-length or --vocabulary-size, give fewer "
-            f"texts, or take a smaller teacher. {error}"
+            f"texts, or take a smaller teacher. {one_line(error)}"
         )
-    return str(error) or type(error).__name__
+    return one_line(error)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import unicodedata
 _HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 # Both join letters, in Persian and in emoji.
 _JOINERS = "\u200c\u200d"
-_MAX_LETTERS = 1000
+_MAX_LETTERS = 2000
 
 
 def printable(text):

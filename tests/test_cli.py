@@ -131,6 +131,18 @@ class TestErrors:
             assert message in err
             assert "Traceback" not in err
 
+    def test_a_terminal_gets_nothing_to_obey(self, folder, tmp_path, capsys):
+        """A name that clears the screen, one that writes backwards, one with a line of its own."""
+        evil = tmp_path / "\x1b[2J\u202egnp\nError: none.tflite"
+        for options in ((), ("--debug",)):
+            _, _, err = run(capsys, "describe", evil, *options)
+            assert not {"\x1b", "\u202e"} & set(err)
+            assert r"\x1b[2J\u202egnp\nError: none.tflite" in err.splitlines()[-1]
+        evil.write_bytes((folder / "model.tflite").read_bytes())
+        code, out, _ = run(capsys, "describe", evil)
+        assert code == 0
+        assert out.startswith(f"{tmp_path}/\\x1b[2J\\u202egnp\\nError: none.tflite, ")
+
     def test_debug_shows_where(self, tmp_path, capsys):
         code, _, err = run(capsys, "describe", tmp_path / "none.tflite", "--debug")
         assert code == 1

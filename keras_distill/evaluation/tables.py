@@ -1,5 +1,9 @@
 """A comparison's figures as rows of text."""
 
+import re
+
+from keras_distill.printable import printable
+
 _UNITS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
@@ -104,6 +108,7 @@ def _summary(comparison):
 
 
 def _aligned(rows):
+    rows = [list(map(printable, row)) for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)) for row in rows]
     return "\n".join(line.rstrip() for line in lines)
@@ -112,5 +117,6 @@ def _aligned(rows):
 def _markdown(rows):
     header, *rest = rows
     lines = [header, ["---"] * len(header), *rest]
-    escaped = ([cell.replace("|", "\\|") for cell in line] for line in lines)
+    # Names are no Markdown and no HTML.
+    escaped = ([re.sub(r"([\\`*\[\]<>|&])", r"\\\1", printable(c)) for c in line] for line in lines)
     return "\n".join(f"| {' | '.join(line)} |" for line in escaped)

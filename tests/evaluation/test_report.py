@@ -2,8 +2,10 @@
 
 import base64
 import io
+import json
 import re
 import shutil
+from xml.etree import ElementTree
 
 import keras
 import numpy as np
@@ -203,3 +205,89 @@ def test_numbers_and_tags_have_a_page(tmp_path):
     )
     comparison.write_html(tmp_path / "tags.html")
     assert "span_f1" in (tmp_path / "tags.html").read_text()
+
+
+# A formula that Matplotlib cannot read, half a character, what turns the writing, a name that a
+# legend leaves out, one that is a colour of the charts, one that is long, one of other letters.
+NAMES = (
+    *("$\\frac{$", "$x^$", "\ud800", "\u202egnp", "\x1b[31m\x00", "_hidden", "#010203", "a" * 5000),
+    *("中文", "a|b\n# c", "|</svg></style>-->" + EVIL, ""),
+)
+MODELS = (NAMES[0], NAMES[2], NAMES[5], NAMES[10])
+
+
+@pytest.fixture(scope="module")
+def evil(tmp_path_factory):
+    """A comparison in which all names are evil, and the folder of its page."""
+    count = len(NAMES)
+    labels = np.arange(4 * count) % count
+    # TensorFlow takes no half characters in texts.
+    texts = [f"{NAMES[label]!r} {n}" for n, label in enumerate(labels)]
+    evidence = 3 * keras.utils.to_categorical(labels, count)
+    models = {
+        name: answers_of((evidence + rng.normal(size=evidence.shape)).astype("float32"), texts)
+        for name in MODELS
+    }
+    history = keras.callbacks.History()
+    history.history = {name: [1.0, 0.5] for name in MODELS}
+    comparison = kd.compare(
+        models,
+        (np.array(texts), labels),
+        class_names=NAMES,
+        teacher=NAMES[0],
+        baseline=NAMES[2],
+        histories=dict.fromkeys(MODELS, history),
+        num_threads=(),
+        num_resamples=5,
+        verbose=0,
+    )
+    folder = tmp_path_factory.mktemp("evil")
+    comparison.write_html(folder / "page.html", title=NAMES[0])
+    return comparison, folder
+
+
+def texts_of(chart):
+    root = ElementTree.fromstring(chart)
+    return {"".join(t.itertext()) for t in root.iter("{http://www.w3.org/2000/svg}text")}
+
+
+class TestEvilNames:
+    def test_the_page_holds_them_all(self, evil):
+        text = (evil[1] / "page.html").read_text("utf-8")
+        assert not set("\x00\x1b\u202e") & set(text)
+        for shown in (
+            "$\\frac{$",
+            "\\ud800",
+            "\\u202egnp",
+            "_hidden",
+            "#010203",
+            "a" * 5000,
+            "中文",
+        ):
+            assert text.count(shown) > 3, shown
+        assert "<script>document" not in text
+        assert text.count("</style>") == text.count("<style")
+
+    def test_charts_are_whole_and_name_each_model(self, evil):
+        text = (evil[1] / "page.html").read_text("utf-8")
+        charts = re.findall(r"<svg.*?</svg>", text, re.DOTALL)
+        # The reliability, and one for each logged name; the heat maps of the students.
+        assert len(charts) == 1 + len(MODELS) + len(MODELS) - 1
+        for chart in charts:
+            assert "$\\frac{$" in texts_of(chart)
+        for chart in charts[: 1 + len(MODELS)]:
+            assert {"\\ud800", "_hidden"} <= texts_of(chart)
+        for chart in charts[1 + len(MODELS) :]:
+            assert {"\\ud800", "#010203", "中文"} <= texts_of(chart)
+
+    def test_tables(self, evil):
+        comparison, folder = evil
+        text = str(comparison)
+        assert not set("\x00\x1b\u202e\ud800") & set(text)
+        comparison.write_markdown(folder / "page.md")
+        lines = (folder / "page.md").read_text("utf-8").splitlines()
+        header = next(line for line in lines if line.startswith("|"))
+        assert "\\|\\</svg\\>" in header
+        assert len(re.findall(r"(?<!\\)\|", header)) == len(MODELS) + 2
+        comparison.write_json(folder / "page.json")
+        assert set(json.loads((folder / "page.json").read_text())["models"]) == set(MODELS)

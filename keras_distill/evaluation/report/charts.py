@@ -1,10 +1,13 @@
 """Charts of a comparison, as SVG that takes the page's colours, light or dark."""
 
 import io
+import re
+import warnings
 
 import numpy as np
 
 from keras_distill.imports import import_module
+from keras_distill.printable import printable
 
 # Told apart by people who see few colours, on light and on dark (Wong 2011, Nature Methods).
 _COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#999933")
@@ -50,10 +53,10 @@ def pareto(points, x_label, y_label):
     axes.plot(*zip(*front), color=_FAINT, linestyle="--", zorder=0)
     axes.set_xscale("log")
     axes.margins(x=0.25, y=0.15)
-    axes.set_xlabel(x_label)
-    axes.set_ylabel(y_label)
+    axes.set_xlabel(_short(x_label))
+    axes.set_ylabel(_short(y_label))
     # Names beside the points would cover each other: a student and its files are alike.
-    axes.legend(marks, [_short(point[0]) for point in points], frameon=False)
+    _add_legend(axes, marks, [point[0] for point in points])
     return _svg(figure)
 
 
@@ -65,13 +68,14 @@ def reliability(models):
     """
     figure, axes = _figure(4.8, 4.4)
     axes.plot([0, 1], [0, 1], color=_FAINT, linestyle="--")
-    for name, place, (confidence, accuracy, count) in models:
+    lines = []
+    for _, place, (confidence, accuracy, count) in models:
         sizes = 12 + 160 * count / count.sum()
-        axes.plot(confidence, accuracy, color=color(place), label=_short(name))
+        lines += axes.plot(confidence, accuracy, color=color(place))
         axes.scatter(confidence, accuracy, s=sizes, color=color(place))
     axes.set_xlabel("confidence")
     axes.set_ylabel("share that is right")
-    axes.legend(frameon=False)
+    _add_legend(axes, lines, [name for name, *_ in models])
     return _svg(figure)
 
 
@@ -108,20 +112,27 @@ def learning_curves(curves, label):
         label: What is logged.
     """
     figure, axes = _figure(4.8, 3.2)
-    for name, place, values in curves:
-        axes.plot(
-            range(1, len(values) + 1), values, color=color(place), label=_short(name), marker="."
-        )
+    lines = []
+    for _, place, values in curves:
+        lines += axes.plot(range(1, len(values) + 1), values, color=color(place), marker=".")
     axes.set_xlabel("epoch")
-    axes.set_ylabel(label)
-    axes.legend(frameon=False)
+    axes.set_ylabel(_short(label))
+    _add_legend(axes, lines, [name for name, *_ in curves])
     return _svg(figure)
 
 
 def _short(name):
+    name = printable(name)
+    name = name if len(name) <= _MAX_LETTERS else f"{name[: _MAX_LETTERS - 1]}…"
     # Matplotlib reads what is between two dollar signs as a formula.
-    name = str(name).replace("$", r"\$")
-    return name if len(name) <= _MAX_LETTERS else f"{name[: _MAX_LETTERS - 1]}…"
+    return name.replace("$", r"\$")
+
+
+def _add_legend(axes, marks, names):
+    # Matplotlib leaves out whatever has a label that is empty or begins with "_".
+    legend = axes.legend(marks, ["name"] * len(marks), frameon=False)
+    for text, name in zip(legend.get_texts(), names):
+        text.set_text(_short(name))
 
 
 def _figure(width, height):
@@ -151,8 +162,16 @@ def _svg(figure):
                 text.set_color(_INK)
     file = io.StringIO()
     # Texts stay texts, to be found and read aloud; the same chart has the same bytes.
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "keras_distill"}):
+    with (
+        matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "keras_distill"}),
+        warnings.catch_warnings(),
+    ):
+        # The browser has the letters that Matplotlib's font lacks.
+        warnings.filterwarnings("ignore", r"(?s)Glyph .* missing from")
         figure.savefig(file, format="svg", metadata={"Date": None})
     svg = file.getvalue()
-    svg = svg[svg.index("<svg") :]
-    return svg.replace(_INK, "var(--ink)").replace(_FAINT, "var(--faint)")
+    return re.sub(r'style="[^"]*"', _with_colors_of_the_page, svg[svg.index("<svg") :])
+
+
+def _with_colors_of_the_page(style):
+    return style[0].replace(_INK, "var(--ink)").replace(_FAINT, "var(--faint)")

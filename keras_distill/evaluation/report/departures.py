@@ -108,9 +108,10 @@ def _shown(comparison, place):
 
 
 def _png(pixels):
-    pixels = np.asarray(pixels, "float32")
-    scale = 255 if pixels.max(initial=0) <= 1 and pixels.min(initial=0) >= 0 else 1
-    image = keras.utils.array_to_img(pixels * scale, scale=bool(pixels.min(initial=0) < 0))
+    pixels = np.nan_to_num(np.asarray(pixels, "float32"), posinf=0, neginf=0)
+    low, high = pixels.min(initial=0), pixels.max(initial=0)
+    scale = 255 if high <= 1 and low >= 0 else 1
+    image = keras.utils.array_to_img(pixels * scale, scale=bool(low < 0 or high > 255))
     image.thumbnail((_THUMBNAIL, _THUMBNAIL))
     file = io.BytesIO()
     image.save(file, "PNG")

@@ -8,21 +8,32 @@ from keras_distill.evaluation.classification import Classification
 from keras_distill.evaluation.report import charts
 from keras_distill.evaluation.report import departures
 from keras_distill.imports import import_module
+from keras_distill.printable import printable_lines
 
 
 def render(comparison, title):
     """The page, a str.
 
-    Everything that comes from data, labels, texts and names, is escaped; the page has no
-    outside resource, and forbids its browser to fetch one.
+    Everything that comes from data, labels, texts and names, is escaped, also what is no text
+    for UTF-8 or turns the direction of writing; the page has no outside resource, and forbids
+    its browser to fetch one.
 
     Args:
         comparison: A `Comparison`.
         title: The page's heading.
     """
     jinja2, markup = import_module("jinja2"), import_module("markupsafe").Markup
+
+    def shown(value):
+        is_text = isinstance(value, str) and not isinstance(value, markup)
+        return printable_lines(value) if is_text else value
+
     environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        autoescape=True,
+        finalize=shown,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     files = importlib.resources.files(__package__)
     read = {name: (files / f"page.{name}").read_text("utf-8") for name in ("html", "css", "js")}
