@@ -308,10 +308,20 @@ def _add_compare(command):
         help=".keras, .tflite, SavedModel (which can run code) or store",
     )
     command.add_argument(
-        "--data", required=True, help="a table of texts and labels, or an .npz with x and y"
+        "--data",
+        required=True,
+        help="a table of texts and labels, or an .npz with x and y, which are indices of classes "
+        "or their names",
     )
     command.add_argument("--text", default="text", help="column; default: %(default)s")
     command.add_argument("--label", default="label", help="column; default: %(default)s")
+    command.add_argument(
+        "--classes",
+        dest="class_names",
+        nargs="+",
+        metavar="NAME",
+        help="all classes, in the order of the outputs of those models that do not name them",
+    )
     command.add_argument("--teacher", metavar="NAME", help="default: teacher, if there is one")
     command.add_argument("--baseline", metavar="NAME", help="default: alone, if there is one")
     _add_threads(command)
@@ -336,6 +346,7 @@ def _run_compare(options):
         data,
         teacher=options.teacher,
         baseline=options.baseline,
+        class_names=options.class_names,
         num_threads=tuple(options.num_threads),
     )
     if options.html is not None:

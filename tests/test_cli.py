@@ -77,6 +77,22 @@ class TestSingleSteps:
         assert code == 0
         assert out.startswith("2 examples, classification")
 
+    def test_compare_by_names(self, folder, tmp_path, capsys):
+        """Its classes, "no" and "yes" to the table, are the other way round in this model."""
+        inputs = keras.Input((1,))
+        keras.Model(inputs, layers.Dense(2)(inputs)).save(tmp_path / "m.keras")
+        model = keras.models.load_model(tmp_path / "m.keras")
+        model.set_weights([np.array([[9.0, -9.0]]), np.zeros(2)])
+        model.save(tmp_path / "m.keras")
+        x = np.linspace(-1, 1, 40)[:, None].astype("float32")
+        np.savez(tmp_path / "d.npz", x=x, y=np.where(x[:, 0] > 0, "yes", "no"))
+        data = "--data", tmp_path / "d.npz", "--threads", "--json"
+        for classes, expected in ((("yes", "no"), 1), (("no", "yes"), 0)):
+            options = (f"m={tmp_path / 'm.keras'}", *data, "--classes", *classes)
+            code, out, err = run(capsys, "compare", *options)
+            assert code == 0, err
+            assert json.loads(out)["models"]["m"]["figures"]["accuracy"]["value"] == expected
+
     def test_label_standard_input(self, folder, tmp_path, capsys, monkeypatch):
         monkeypatch.setattr(sys, "stdin", io.StringIO("good film\n\nbad film\n"))
         options = "--teacher", folder / "reader.keras", "--output", tmp_path / "answers"

@@ -50,6 +50,9 @@ class Bootstrap:
 
 def interval(figures, confidence=0.95):
     """The interval that holds this share of the figures, `(low, high)`; NaN counts as none."""
+    if np.isnan(figures).all():
+        # Such as an area under the curve where the data has one class only.
+        return np.nan, np.nan
     tail = 50 * (1 - confidence)
     return tuple(np.nanpercentile(figures, [tail, 100 - tail], axis=0).tolist())
 

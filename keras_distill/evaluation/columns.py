@@ -4,6 +4,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+_OF_IDS_AND_WORDS = {"int32", "int64", "object"}
+
 
 class Column:
     """One input of every example.
@@ -29,8 +31,14 @@ class Column:
             return np.array([sum(map(len, np.ravel(row))) for row in self._rows])
         return np.array([row.size for row in self._rows])
 
+    def shapes(self):
+        """Of each example what must be equal within a batch; None if all may meet."""
+        if isinstance(self._rows, np.ndarray) or _may_be_padded(self._rows):
+            return None
+        return [row.shape for row in self._rows]
+
     def take(self, indices):
-        """A batch of examples, an array; shorter rows are filled up with 0 or ""."""
+        """A batch of examples, an array; shorter rows of ids or words are filled up."""
         if isinstance(self._rows, np.ndarray):
             return self._rows[indices]
         rows = [self._rows[index] for index in indices]
@@ -60,6 +68,30 @@ def by_length(columns):
     """Indices of all examples, the longest first: memory runs out at once or never."""
     sizes = sum(column.sizes() for column in keras.tree.flatten(columns))
     return np.argsort(-sizes, kind="stable")
+
+
+def batches(columns, batch_size):
+    """Indices of the examples of each batch, those of like length together.
+
+    Ids and words are padded to the longest of their batch, 0 and "" mean nothing. Numbers that
+    are measured, such as pixels, are not: only examples of equal shapes meet.
+    """
+    order = by_length(columns)
+    shapes = [column.shapes() for column in keras.tree.flatten(columns)]
+    shapes = list(zip(*(of_all for of_all in shapes if of_all is not None)))
+    groups = {}
+    for place in order:
+        groups.setdefault(shapes[place] if shapes else None, []).append(place)
+    for group in groups.values():
+        for start in range(0, len(group), batch_size):
+            yield np.array(group[start : start + batch_size])
+
+
+def _may_be_padded(rows):
+    """Whether rows are ids or words, the last axis the length: of a text, or of each of a pair."""
+    dtypes = {row.dtype.name for row in rows}
+    one_shape = len({row.shape[:-1] for row in rows}) == 1
+    return dtypes <= _OF_IDS_AND_WORDS and rows[0].ndim in (1, 2) and one_shape
 
 
 def _as_array(values):

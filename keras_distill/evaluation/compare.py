@@ -1,13 +1,17 @@
 """Puts models side by side: how good, how like the teacher, how large, how fast."""
 
+import warnings
+
 import keras
 import numpy as np
 
 from keras_distill.arguments import check_integers
 from keras_distill.evaluation import outputs
+from keras_distill.evaluation import tasks
 from keras_distill.evaluation.bootstrap import Bootstrap
 from keras_distill.evaluation.bootstrap import interval
 from keras_distill.evaluation.bootstrap import p_value
+from keras_distill.evaluation.class_order import match_classes
 from keras_distill.evaluation.classification import Classification
 from keras_distill.evaluation.columns import by_length
 from keras_distill.evaluation.columns import take
@@ -18,10 +22,10 @@ from keras_distill.evaluation.costs import measure_costs
 from keras_distill.evaluation.held_out import read_held_out
 from keras_distill.evaluation.measures import Difference
 from keras_distill.evaluation.measures import Figure
-from keras_distill.evaluation.regression import Regression
+from keras_distill.evaluation.order_test import better_order
 from keras_distill.evaluation.sources import open_source
 from keras_distill.evaluation.statistics import on_all
-from keras_distill.evaluation.tagging import Tagging
+from keras_distill.layers.class_names import check_class_names
 
 
 def compare(
@@ -62,14 +66,19 @@ def compare(
             that you trust.
         data: `text.Examples`, arrays `(x, y)`, or a batched `tf.data.Dataset` of `(x, y)`;
             `(x,)` without labels. Of `DistillationInputs` the teacher reads its part, all
-            others the student's. Labels are class indices (-1: none), one-hot rows, numbers
-            of a float dtype, or tags.
+            others the student's. Labels are class indices (-1: none), names of classes, one-hot
+            rows, numbers of a float dtype, or tags. Of a float dtype, whole numbers are classes
+            where models have several outputs, and 0 and 1 where they have one.
         teacher: Name of the teacher among the models. None: "teacher", if there is one.
         baseline: Name of the model that the others are tested against. None: "alone", if
             there is one.
         preprocessors: Dict from a model's name to a function from x to what that model reads,
             such as a vocabulary where x is texts.
-        class_names: Names of the classes; None: those of `text.Examples`, or numbers.
+        class_names: Names of the classes, in the order of the outputs of those models that do
+            not name them, and of labels without names. None: the order of the data's names.
+            Models that name their classes (SavedModels and .tflite files with labels, .keras
+            files of jobs, `layers.ClassNames`) are matched by these names. The data may lack
+            classes.
         histories: Dict from name to what `fit` returned, for the learning curves of the page.
         num_threads: Numbers of threads for the times; an empty tuple skips them.
         num_resamples: Number of bootstrap resamples.
@@ -104,8 +113,13 @@ def compare(
         num_threads=num_threads,
         num_resamples=num_resamples,
     )
-    kept = _labelled(held_out.labels)
     sources = {name: open_source(name, model) for name, model in models.items()}
+    order = match_classes(
+        {name: source.class_names for name, source in sources.items()},
+        held_out.class_names,
+        class_names,
+        has_labels=held_out.labels is not None,
+    )
     views = {name: held_out.teacher if name == teacher else held_out.student for name in sources}
     is_tagging = isinstance(held_out.labels, list)
     num_words = [len(row) for row in held_out.labels] if is_tagging else None
@@ -117,14 +131,18 @@ def compare(
         raw[name] = outputs.run(
             source, views[name], preprocessors[name], num_words, verbose=verbose
         )
-    task = _choose_task(held_out, kept, raw, sources)
+    task, kept = tasks.choose_task(order.labels(held_out.labels), order.names, raw, sources)
     # One after the other: the outputs of all are not needed twice.
     answers = {}
     for name in sources:
         values = raw.pop(name)
         values = values if kept is None else values[kept]
         answers[name] = task.answers(values, sources[name].domain)
-    _check_classes(answers, task, held_out.class_names)
+    tasks.check_classes(answers, task, order.names)
+    answers = {name: order.arrange(name, values) for name, values in answers.items()}
+    notes = _notes(task, answers, order.presumed)
+    for note in notes:
+        warnings.warn(note, stacklevel=2)
     costs = {}
     for name, source in sources.items():
         if verbose and num_threads:
@@ -150,11 +168,12 @@ def compare(
         teacher=teacher,
         baseline=baseline,
         num_examples=bootstrap.num_examples,
-        class_names=held_out.class_names,
+        class_names=order.names,
         answers=answers,
         examples=held_out.student,
         places=kept,
         histories=dict(histories or {}),
+        notes=notes,
     )
 
 
@@ -184,8 +203,10 @@ def check_comparison(
     preprocessors = _check_preprocessors(preprocessors, models)
     check_integers(num_resamples=num_resamples)
     check_threads(num_threads)
-    held_out = read_held_out(data, class_names)
-    _labelled(held_out.labels)
+    held_out = read_held_out(data)
+    tasks.labelled(held_out.labels)
+    if class_names is not None:
+        check_class_names(class_names)
     return held_out, teacher, baseline, preprocessors
 
 
@@ -211,6 +232,19 @@ def _measure(task, answers, teacher, baseline, bootstrap):
                 float(value - values[baseline, measure]), *interval(delta), p_value(delta)
             )
     return figures, differences
+
+
+def _notes(task, answers, presumed):
+    """What the labels say against the order in which the classes of some models are taken."""
+    notes = []
+    for name in presumed if isinstance(task, Classification) and task.labels is not None else ():
+        if (found := better_order(task.labels, np.exp(answers[name]))) is not None:
+            notes.append(
+                f"{name} is right on {found[0]:.1%} of the examples, and would be on "
+                f"{found[1]:.1%} with its classes in another order. Nothing names them: give "
+                "class_names (--classes), in the order of its outputs."
+            )
+    return tuple(notes)
 
 
 def _mcnemar(task, answers, baseline, name):
@@ -263,58 +297,4 @@ def _check_text(name, source, columns, preprocessor):
         raise ValueError(
             f"models[{name!r}] reads numbers, and data has texts. Give preprocessors={{{name!r}: "
             "vocabulary}, the function that turned texts into its inputs in training."
-        )
-
-
-def _labelled(labels):
-    """Indices of the examples with a label, where some have none; else None."""
-    if labels is None or isinstance(labels, list) or labels.dtype.kind == "f":
-        return None
-    places = np.flatnonzero(labels >= 0)
-    if len(places) == 0:
-        raise ValueError(
-            "data must have labels of at least 0, or none at all. Received: labels that are all "
-            "negative. Leave them out to compare with the teacher only."
-        )
-    return None if len(places) == len(labels) else places
-
-
-def _choose_task(held_out, kept, raw, sources):
-    labels = held_out.labels
-    if isinstance(labels, list):
-        return Tagging(labels, held_out.class_names)
-    widths = {name: values[0].size for name, values in raw.items()}
-    width = max(widths.values())
-    domain = next(iter(sources.values())).domain
-    is_number = width == 1 and domain != outputs.SIGMOID
-    if (labels is None and is_number) or (labels is not None and labels.dtype.kind == "f"):
-        if width != 1:
-            raise ValueError(
-                "Models that are compared on labels of a float dtype must give one number. "
-                f"Received, numbers of outputs: {widths}. Give labels of an integer "
-                "dtype for classes."
-            )
-        return Regression(labels)
-    return Classification(labels if kept is None else labels[kept])
-
-
-def _check_classes(answers, task, class_names):
-    shapes = {name: values.shape[1:] for name, values in answers.items()}
-    if len(set(shapes.values())) > 1:
-        raise ValueError(
-            "models must have the same classes in the same order. Received, numbers of classes: "
-            f"{ {name: shape[0] for name, shape in shapes.items()} }"
-        )
-    if isinstance(task, Regression):
-        return
-    (num_classes,) = next(iter(shapes.values()))
-    if task.labels is not None and task.labels.max() >= num_classes:
-        raise ValueError(
-            f"data must have labels below {num_classes}, the number of the models' classes. "
-            f"Received: a label of {task.labels.max()}"
-        )
-    if class_names is not None and len(class_names) != num_classes:
-        raise ValueError(
-            f"class_names must have a name for each of {num_classes} classes. Received: "
-            f"{len(class_names)} names"
         )

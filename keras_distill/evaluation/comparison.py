@@ -53,6 +53,7 @@ class Comparison:
         examples: What the models read.
         places: Which of these have labels; None: all.
         histories: Dict from name to what `fit` returned.
+        notes: Tuple of sentences about what is doubtful.
 
     Example:
 
@@ -72,6 +73,7 @@ class Comparison:
     examples: Any
     places: Any
     histories: dict
+    notes: tuple = ()
 
     def __getitem__(self, name):
         """The `ModelFigures` of a model, by its name."""
@@ -116,6 +118,7 @@ class Comparison:
             "num_examples": self.num_examples,
             "teacher": self.teacher,
             "baseline": self.baseline,
+            "notes": list(self.notes),
             "models": {name: self._model_figures(model) for name, model in self.models.items()},
         }
 

@@ -10,7 +10,8 @@ import tensorflow as tf
 from keras_distill.evaluation.columns import columns_of
 from keras_distill.inputs import is_missing
 from keras_distill.inputs import unpack
-from keras_distill.text.examples import Examples
+from keras_distill.text import Examples
+from keras_distill.text import from_lists
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,14 +34,15 @@ class HeldOut:
         return len(keras.tree.flatten(self.student)[0])
 
 
-def read_held_out(data, class_names=None):
+def read_held_out(data):
     """Reads `text.Examples`, arrays `(x, y)` or `(x,)`, or a batched `tf.data.Dataset` of them.
 
     Raises:
         ValueError: If it is something else, or empty.
     """
+    class_names = None
     if isinstance(data, Examples):
-        class_names = data.class_names if class_names is None else class_names
+        class_names = data.class_names
         is_tagging = data.texts.ndim == 1 and len(data) and not isinstance(data.texts[0], str)
         if not is_tagging:
             batches = [unpack((data.texts, data.labels))]
@@ -69,7 +71,8 @@ def read_held_out(data, class_names=None):
     teacher = student
     if not is_missing(inputs[0].teacher):
         teacher = columns_of([part.teacher for part in inputs])
-    labels = _labels([y for _, y, _ in batches])
+    labels, names = _labels([y for _, y, _ in batches])
+    class_names = class_names if names is None else names
     columns = keras.tree.flatten((student, teacher))
     lengths = {len(part) for part in (*columns, *([] if labels is None else [labels]))}
     if len(lengths) > 1:
@@ -87,35 +90,52 @@ def _unpacked(dataset):
 
 
 def _labels(parts):
+    """Labels as of `HeldOut`, and the names of the classes if labels are names."""
     if parts[0] is None:
-        return None
+        return None, None
     if any(isinstance(part, (dict, list)) for part in parts):
         raise ValueError(
             "data must have one label for each example, as models with one output have. Received: "
             f"labels of type {type(parts[0]).__name__}. Compare one output after the other."
         )
     if isinstance(parts[0], tf.RaggedTensor):
-        return [row.numpy() for part in parts for row in part]
+        return [row.numpy() for part in parts for row in part], None
     parts = [np.asarray(part) for part in parts]
     if parts[0].ndim == 2 and parts[0].shape[1] == 1:
         parts = [part[:, 0] for part in parts]
+    if parts[0].ndim == 1 and parts[0].dtype.kind in "OSU":
+        named = from_lists([""] * sum(map(len, parts)), [_name(v) for p in parts for v in p])
+        return named.labels.astype("int64"), named.class_names
     if parts[0].dtype.kind not in "biuf":
         raise ValueError(
-            "data must have labels that are numbers, indices of the classes. Received: labels of "
-            f"type {parts[0].dtype}. text.from_lists turns names into indices."
+            "data must have labels that are numbers or names of classes, one for each example. "
+            f"Received: labels of type {parts[0].dtype} and shape {parts[0].shape}"
         )
     if parts[0].ndim == 1:
         labels = np.concatenate(parts)
-        return labels if labels.dtype.kind == "f" else labels.astype("int64")
+        if labels.dtype.kind != "f":
+            return labels.astype("int64"), None
+        if not np.isfinite(labels).all():
+            raise ValueError(
+                "data must have finite labels. Received: NaN or infinity for "
+                f"{np.sum(~np.isfinite(labels)):,} of {len(labels):,} examples. Leave these out."
+            )
+        return labels, None
     if all(part.ndim == 2 and _is_one_hot(part) for part in parts):
-        return np.concatenate([part.argmax(axis=1) for part in parts])
-    if parts[0].ndim == 2 and parts[0].dtype.kind in "iu":
+        return np.concatenate([part.argmax(axis=1) for part in parts]), None
+    is_0_or_1 = all(np.isin(part, (0, 1)).all() for part in parts)
+    if parts[0].ndim == 2 and (parts[0].dtype.kind in "iu" or is_0_or_1):
+        rows = [row for part in parts for row in part.astype("int64")]
         # Padded with -1 behind the words.
-        return [row[: np.max(np.flatnonzero(row >= 0), initial=-1) + 1] for p in parts for row in p]
+        return [row[: np.max(np.flatnonzero(row >= 0), initial=-1) + 1] for row in rows], None
     raise ValueError(
         "data must have labels (examples,), one-hot (examples, classes), or tags (examples, words) "
         f"padded with -1. Received: labels of shape {parts[0].shape} and type {parts[0].dtype}"
     )
+
+
+def _name(label):
+    return label.decode() if isinstance(label, bytes) else label
 
 
 def _is_one_hot(labels):

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from keras_distill.evaluation.columns import by_length
+from keras_distill.evaluation.columns import batches
 from keras_distill.evaluation.columns import take
 from keras_distill.output_domain import OTHER
 from keras_distill.output_domain import SIGMOID
@@ -27,19 +27,25 @@ def run(source, columns, preprocessor, num_words, *, verbose):
     Returns:
         An array `(examples, ...)`; for tags a list of arrays `(words, tags)`.
     """
-    order = by_length(columns)
-    progress = keras.utils.Progbar(len(order), unit_name="example", verbose=int(verbose))
-    rows = [None] * len(order)
-    for start in range(0, len(order), source.batch_size):
-        places = order[start : start + source.batch_size]
+    num_examples = len(keras.tree.flatten(columns)[0])
+    progress = keras.utils.Progbar(num_examples, unit_name="example", verbose=int(verbose))
+    rows = [None] * num_examples
+    for places in batches(columns, source.batch_size):
         answers = _check(source(preprocessor(take(columns, places))), len(places))
         for place, row in zip(places, answers):
             rows[place] = row if num_words is None else _words(row, num_words[place])
-        progress.update(min(start + source.batch_size, len(order)))
+        progress.add(len(places))
     return np.stack(rows) if num_words is None else rows
 
 
 def _words(row, num_words):
+    if row.ndim == 1:
+        raise ValueError(
+            "data must have one class for each example, where models give one row of classes for "
+            f"each. Received: labels (examples, {num_words}), as of several classes for an example "
+            "or of words. Compare one class after the other: one column of y, and functions that "
+            "return the same column of the outputs."
+        )
     if len(row) < num_words:
         raise ValueError(
             f"A model that tags must answer for every word. Received: {len(row)} answers for a "

@@ -1,5 +1,6 @@
 """A comparison's figures as rows of text."""
 
+import math
 import re
 
 from keras_distill.printable import printable
@@ -61,17 +62,23 @@ def difference_rows(comparison, max_measures=None):
 def as_text(comparison):
     """The tables in columns, for a terminal; differences in the main measures only."""
     tables = [figure_rows(comparison), difference_rows(comparison, max_measures=2)]
-    return "\n\n".join([_summary(comparison), *map(_aligned, filter(None, tables))])
+    return "\n\n".join(
+        [_summary(comparison), *map(_aligned, filter(None, tables)), *_notes(comparison)]
+    )
 
 
 def as_markdown(comparison):
     """The tables in Markdown."""
     tables = [figure_rows(comparison), difference_rows(comparison)]
-    return "\n\n".join([_summary(comparison), *map(_markdown, filter(None, tables))])
+    return "\n\n".join(
+        [_summary(comparison), *map(_markdown, filter(None, tables)), *_notes(comparison)]
+    )
 
 
 def show_value(measure, figure):
-    """A figure with its interval; shares in percent."""
+    """A figure with its interval; shares in percent; "" for one that the data does not give."""
+    if math.isnan(figure.value):
+        return ""
     scale, digits = (100, 2) if measure.is_share else (1, 3)
     value, low, high = (scale * v for v in (figure.value, figure.low, figure.high))
     return f"{value:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
@@ -105,6 +112,10 @@ def show_ms(milliseconds):
 def _summary(comparison):
     text = f"{comparison.num_examples:,} examples, {comparison.task.name}"
     return text + ". Shares in %, with 95 % bootstrap intervals over the examples."
+
+
+def _notes(comparison):
+    return [f"Note: {printable(note)}" for note in comparison.notes]
 
 
 def _aligned(rows):

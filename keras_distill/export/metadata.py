@@ -16,7 +16,6 @@ from keras_distill.export.labels import check_labels
 from keras_distill.export.labels import classifier_domain
 from keras_distill.output_domain import SOFTMAX
 
-_ENTRY = "TFLITE_METADATA"
 # The first that knows all of our tables.
 _MIN_PARSER_VERSION = "1.2.1"
 _BERT_INPUTS = ("input_word_ids", "input_mask", "input_type_ids")
@@ -276,7 +275,7 @@ def add_metadata(content, metadata):
 
 def _store(model, buffer):
     entry = flatbuffer_utils.schema_fb.MetadataT()
-    entry.name, entry.buffer = _ENTRY, len(model.buffers)
+    entry.name, entry.buffer = schema.ENTRY, len(model.buffers)
     stored = flatbuffer_utils.schema_fb.BufferT()
     stored.data = np.frombuffer(buffer, "uint8")
     model.buffers.append(stored)

@@ -8,6 +8,8 @@ import flatbuffers
 import numpy as np
 
 FILE_IDENTIFIER = b"M001"
+# Its name in the file's list of metadata.
+ENTRY = "TFLITE_METADATA"
 
 # A union takes two places: its type, and its value.
 _FIELDS = {
@@ -72,6 +74,11 @@ class Table:
         builder = flatbuffers.Builder(1024)
         builder.Finish(_write(builder, self), file_identifier=FILE_IDENTIFIER)
         return bytes(builder.Output())
+
+
+def slot(kind, field):
+    """Where the table of fields, of a kind of table, says where a field is."""
+    return 4 + 2 * _FIELDS[kind].index(field)
 
 
 def content(kind, **fields):

@@ -1,1 +1,6 @@
 """Layers that models of teachers and of students both contain."""
+
+from keras_distill.layers.class_names import ClassNames
+from keras_distill.layers.class_names import with_class_names
+
+__all__ = ["ClassNames", "with_class_names"]

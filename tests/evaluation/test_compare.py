@@ -13,6 +13,8 @@ from keras_distill.evaluation.flops import count_flops
 rng = np.random.default_rng(0)
 X = rng.normal(size=(60, 6)).astype("float32")
 Y = rng.integers(0, 3, 60)
+# Numbers of sounds and their lengths.
+SOUNDS = [(2, 5), (3, 2), (1, 5), (2, 9)]
 
 
 def make(units=3, activation=None, hidden=8):
@@ -105,6 +107,20 @@ class TestKindsOfModels:
             assert comparison[name]["fidelity"].value == pytest.approx(0, abs=1e-5)
             assert comparison[name].cost.median_ms[1] > 0
 
+    @pytest.mark.parametrize("size", [(4, 4, 1), (8, 8, 3)])
+    def test_pictures_of_another_size_are_not_padded(self, tmp_path, size):
+        """Zeros around a picture, or behind its one channel, gave a number of no meaning."""
+        images = keras.Input((8, 8, 3))
+        model = keras.Model(images, layers.Dense(3)(layers.Flatten()(images)))
+        path = tmp_path / "m.tflite"
+        kd.export_tflite(model, path, quantization="float16")
+        pixels = rng.integers(0, 256, (9, *size)).astype("float32")
+        if size == (8, 8, 3):
+            assert compare({"file": path}, (pixels, Y[:9])).num_examples == 9
+            return
+        with pytest.raises(ValueError, match=r"of shape \(8, 8, 3\).*Only ids are padded"):
+            compare({"file": path}, (pixels, Y[:9]))
+
     def test_softmax_and_logits_are_alike(self):
         model = make()
         softmax = keras.Model(model.input, layers.Softmax()(model.output))
@@ -146,7 +162,11 @@ class TestData:
         for data in (
             (X, one_hot),
             (X, Y[:, None]),
+            (X, Y.astype("float32")),
+            (X, Y.astype(str)),
+            (X, Y.astype(bytes)),
             tf.data.Dataset.from_tensor_slices((X, Y)).batch(7),
+            tf.data.Dataset.from_tensor_slices((X, Y.astype(str))).batch(7),
         ):
             assert figures(compare({"m": model}, data), "m") == pytest.approx(expected)
 
@@ -161,6 +181,22 @@ class TestData:
         assert comparison.num_examples == 30
         expected = figures(compare({"m": model}, (X[::2], Y[::2])), "m")
         assert figures(comparison, "m") == pytest.approx(expected)
+
+    def test_sounds_of_all_lengths_are_not_padded(self):
+        """Batches of a data set had no padding: put together by size they must not get any."""
+        parts = [rng.normal(size=(count, length, 2)).astype("float32") for count, length in SOUNDS]
+        batches = [(part, np.zeros(len(part), "int32")) for part in parts]
+        shapes = tf.TensorSpec((None, None, 2)), tf.TensorSpec((None,), tf.int32)
+        data = tf.data.Dataset.from_generator(lambda: batches, output_signature=shapes)
+
+        def length(x):
+            return np.array([[len(row), 0] for row in np.asarray(x)], "float32")
+
+        comparison = compare({"length": length}, data)
+        expected = sorted(length for count, length in SOUNDS for _ in range(count))
+        # Of the logits (length, 0) the log probability of class 0.
+        found = np.sort(-np.log(np.expm1(-comparison.answers["length"][:, 0])))
+        np.testing.assert_allclose(found, expected, rtol=1e-3)
 
     def test_teacher_and_student_read_their_parts(self):
         model, other = make(), rng.normal(size=X.shape).astype("float32")
@@ -218,6 +254,21 @@ class TestData:
         assert set(figures(comparison, "alone")) == {"mae", "spearman", "teacher_mae"}
         assert "accuracy" not in str(comparison)
 
+    def test_one_output_and_labels_0_and_1_of_a_float_dtype_are_classes(self):
+        """Keras's binary losses take them; they made a regression of a classifier."""
+        labels = (Y == 1).astype("float32")
+        for activation in (None, "sigmoid"):
+            model = make(1, activation)
+            expected = figures(compare({"m": model}, (X, labels.astype(int))), "m")
+            assert figures(compare({"m": model}, (X, labels)), "m") == expected
+            assert set(expected) > {"accuracy", "auc"}
+
+    def test_one_class_alone_is_no_reason_for_a_warning(self):
+        """There is no area under the curve, and so no interval of it."""
+        comparison = compare({"m": make(2)}, (X, np.ones(60, int)))
+        assert np.isnan(comparison["m"]["auc"].value)
+        assert "nan" not in str(comparison)
+
     def test_bad(self):
         model = make()
         for data, message in (
@@ -228,9 +279,13 @@ class TestData:
             ((X, Y + 1), "labels below 3.*label of 3"),
             (tf.data.Dataset.from_tensors((X, Y)).repeat(), "endless"),
             ((X, Y[:9]), "as many labels as inputs"),
-            ((X, Y.astype(str)), "labels that are numbers"),
+            ((X, Y.astype(complex)), "labels that are numbers or names"),
             ((X, Y, np.ones(60)), "no sample weights"),
-            ((X, Y.astype("float32")), "must give one number.*3"),
+            ((X, Y + 0.5), r"must give one number.*3.*such as \d\.5"),
+            ((X, np.where(Y, np.nan, 0.0)), "finite labels. Received: NaN or infinity for"),
+            ((X, np.eye(4)[Y] + np.eye(4)[3]), r"one class for each.*\(examples, 4\)"),
+            ((X, (np.eye(4)[Y] + np.eye(4)[3]) > 0), "one class for each example"),
+            ((X, (np.eye(4)[Y] + np.eye(4)[3]).astype(int)), "one class for each example"),
         ):
             with pytest.raises(ValueError, match=message):
                 compare({"m": model}, data)
@@ -241,7 +296,9 @@ class TestData:
             ({"teacher": "x"}, "teacher must be the name of one of the models.*'x'"),
             ({"baseline": "x"}, "baseline must be the name"),
             ({"preprocessors": {"x": len}}, "preprocessors must be a dict"),
-            ({"class_names": ["a"]}, "a name for each of 3 classes. Received: 1"),
+            ({"class_names": ["a", "b"]}, "models have 3 classes.*Received: 2 names, 'a', 'b'"),
+            ({"class_names": ["a", "b", "a"]}, "class_names must be a list of at least two dif"),
+            ({"class_names": "abc"}, "class_names must be a list"),
             ({"num_resamples": 0}, "num_resamples"),
             ({"num_threads": 2}, "num_threads must be a tuple"),
             ({"num_threads": (0,)}, "num_threads"),

@@ -13,6 +13,7 @@ from keras_distill.export.benchmark import benchmark
 from keras_distill.export.saved_model import DEFAULT
 from keras_distill.export.saved_model import write_saved_model
 from keras_distill.export.signature import NamedModel
+from keras_distill.layers.class_names import class_names_of
 from keras_distill.output_domain import output_domains
 
 
@@ -25,6 +26,7 @@ class KerasModel(Source):
         self._model = model
         domains = output_domains(model)
         self.domain = domains[0] if domains and len(domains) == 1 else None
+        self.class_names = class_names_of(model)
         self.num_parameters = sum(int(np.prod(weight.shape)) for weight in model.weights)
         self.num_bytes = sum(
             weight.value.dtype.size * int(np.prod(weight.shape)) for weight in model.weights

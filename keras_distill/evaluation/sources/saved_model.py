@@ -34,6 +34,7 @@ class SavedModel(Source):
         self._inputs = self._signature.structured_input_signature[1]
         self._output = self._choose_output()
         self.domain = _DOMAINS.get(self._output)
+        self.class_names = _class_names(self._signature)
         self.reads_text = any(spec.dtype == tf.string for spec in self._inputs.values())
         files = [path for path in folder.rglob("*") if path.is_file()]
         self.num_bytes = sum(path.stat().st_size for path in files)
@@ -70,3 +71,20 @@ class SavedModel(Source):
                 f"'logits' or 'probabilities'. Received: {self._folder} with {sorted(outputs)}"
             )
         return floats[0]
+
+
+def _class_names(signature):
+    """The labels that `export_saved_model` wrote into the graph, or None.
+
+    There the best places are looked up in a constant: no file beside the graph can contradict
+    what a server answers.
+    """
+    for function in signature.graph.as_graph_def().library.function:
+        nodes = {node.name: node for node in function.node_def}
+        for node in nodes.values():
+            if node.op == "GatherV2":
+                names, places = (nodes.get(name.split(":")[0]) for name in node.input[:2])
+                is_lookup = names is not None and names.op == "Const"
+                if is_lookup and places is not None and places.op == "TopKV2":
+                    return tuple(n.decode() for n in tf.make_ndarray(names.attr["value"].tensor))
+    return None

@@ -9,12 +9,13 @@ class Source:
         batch_size: Examples that it reads at once.
         domain: As of `output_domains`.
         reads_text: Whether it reads strings; None: unknown.
+        class_names: Names of its classes in the order of its outputs, a tuple; None: unnamed.
         num_parameters, num_bytes: Its size.
     """
 
     kind = None
     batch_size = 64
-    domain = reads_text = num_parameters = num_bytes = None
+    domain = reads_text = class_names = num_parameters = num_bytes = None
 
     def num_flops(self, x):
         """Floating-point operations for the inputs of one example."""

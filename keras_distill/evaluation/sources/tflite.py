@@ -7,6 +7,9 @@ from keras_distill.evaluation.sources.source import Source
 from keras_distill.export.benchmark import benchmark
 from keras_distill.export.litert_file import LiteRTFile
 from keras_distill.export.litert_process import quantized
+from keras_distill.export.metadata_reading import read_labels
+
+_DTYPES_OF_IDS = ("int32", "int64")
 
 
 class TFLiteFile(Source):
@@ -25,6 +28,7 @@ class TFLiteFile(Source):
         self._inputs = self._file.inputs
         self._batch_size = next(iter(self._inputs.values()))["shape"][0]
         self.reads_text = any(detail["dtype"] == "bytes" for detail in self._inputs.values())
+        self.class_names = read_labels(path)
         self.num_bytes = path.stat().st_size
 
     def __call__(self, x):
@@ -50,19 +54,28 @@ class TFLiteFile(Source):
         return {name: self._fill_up(name, np.asarray(v)) for name, v in named.items()}
 
     def _fill_up(self, name, values):
-        """Appends zeros where the file has a fixed, larger size."""
-        sizes = np.asarray(self._inputs[name]["shape_signature"][1:])
+        """Appends zeros to ids where the file has a fixed, larger length."""
+        detail = self._inputs[name]
+        sizes = np.asarray(detail["shape_signature"][1:])
         # -1 is open.
         sizes = np.where(sizes < 0, values.shape[1:] or sizes, sizes)
-        if values.ndim != len(sizes) + 1 or np.any(values.shape[1:] > sizes):
-            raise ValueError(
-                f"{self._path} takes {name!r} of shape {tuple(sizes)} for each example. Received: "
-                f"{values.shape[1:]}. Give a preprocessor that cuts at that length, or export with "
-                "a longer sequence_length."
-            )
-        missing = sizes - values.shape[1:]
-        filled = np.pad(values, [(0, 0), *((0, count) for count in missing)])
-        detail = self._inputs[name]
         # Of a file that takes integers for floats: they become those by its scale.
         is_quantized = bool(detail["quantization"][0])
-        return filled.astype("float32" if is_quantized else detail["dtype"])
+        # Zeros around a picture, or further channels, would be another picture.
+        is_ids = detail["dtype"] in _DTYPES_OF_IDS and not is_quantized and len(sizes) in (1, 2)
+        wanted, given = tuple(map(int, sizes)), values.shape[1:]
+        if is_ids and len(given) == len(wanted) and given[:-1] == wanted[:-1]:
+            missing = max(0, wanted[-1] - given[-1])
+            values = np.pad(values, [(0, 0)] * len(wanted) + [(0, missing)])
+        if values.shape[1:] != wanted:
+            remedy = (
+                "Give a preprocessor that cuts at that length, or export with a longer "
+                "sequence_length."
+                if is_ids
+                else "Only ids are padded: give data of that shape, or a preprocessor."
+            )
+            raise ValueError(
+                f"{self._path} takes {name!r} of shape {wanted} for each example. Received: "
+                f"{given}. {remedy}"
+            )
+        return values.astype("float32" if is_quantized else detail["dtype"])

@@ -1,0 +1,115 @@
+"""The names of a classifier's classes, inside the model that it is."""
+
+import keras
+from keras import ops
+
+# What keeps each class in its place; operations of keras.ops have these names as well.
+_KEEPS_PLACES = (
+    "Activation",
+    "Dropout",
+    "Identity",
+    "LogSoftmax",
+    "Rescaling",
+    "Sigmoid",
+    "Softmax",
+)
+
+
+@keras.saving.register_keras_serializable(package="keras_distill")
+class ClassNames(keras.layers.Identity):
+    """Names the classes of what it gets, and may bring them into another order.
+
+    As the last layer of a classifier it says which output is which class, also in a .keras file.
+    `compare` and the jobs go by these names.
+
+    Args:
+        class_names: Names of the classes, in the order of the outputs.
+        order: For each of them its place in the inputs. None: the inputs have that order.
+
+    Call arguments:
+        inputs: `(batch, ..., classes)`; `(batch, ..., 1)` for a single output of two classes.
+
+    Raises:
+        ValueError: If the names are not different strings, or not one for each class.
+
+    Example:
+
+    >>> import keras
+    >>> inputs = keras.Input((4,))
+    >>> logits = keras.layers.Dense(2)(inputs)
+    >>> model = keras.Model(inputs, ClassNames(["cat", "dog"])(logits))
+    >>> class_names_of(model)
+    ('cat', 'dog')
+    """
+
+    def __init__(self, class_names, order=None, **kwargs):
+        super().__init__(**kwargs)
+        # Logits stay in their dtype whatever the policy is.
+        self.autocast = False
+        check_class_names(class_names)
+        self.class_names = tuple(class_names)
+        self.order = None if order is None else [int(place) for place in order]
+
+    def build(self, input_shape):
+        size = input_shape[-1]
+        is_single = size == 1 and len(self.class_names) == 2 and self.order is None
+        if size != len(self.class_names) and not is_single:
+            raise ValueError(
+                f"class_names must have a name for each of {size} classes. Received: "
+                f"{len(self.class_names)} names, {self.class_names!r:.200}"
+            )
+        self.built = True
+
+    def call(self, inputs):
+        return inputs if self.order is None else ops.take(inputs, self.order, axis=-1)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "class_names": list(self.class_names),
+            "order": self.order,
+        }
+
+
+def check_class_names(class_names):
+    """Raises `ValueError` unless these are different strings, at least two."""
+    is_list = isinstance(class_names, (list, tuple))
+    if (
+        not is_list
+        or not all(isinstance(name, str) and name for name in class_names)
+        or len(set(class_names)) != len(class_names)
+        or len(class_names) < 2
+    ):
+        raise ValueError(
+            "class_names must be a list of at least two different names, one for each class. "
+            f"Received: class_names={class_names!r:.200}"
+        )
+
+
+def with_class_names(model, class_names, order=None):
+    """The same model with `ClassNames` behind its one output.
+
+    Args:
+        model: A Functional or built Sequential `keras.Model`.
+        class_names, order: As of `ClassNames`.
+    """
+    named = ClassNames(class_names, order, name="class_names")(model.output)
+    return keras.Model(model.input, named, name=model.name)
+
+
+def class_names_of(model):
+    """The names that `ClassNames` gives to the one output of a model, a tuple; or None."""
+    outputs = getattr(model, "outputs", None)
+    return _names_of_tensor(outputs[0]) if outputs and len(outputs) == 1 else None
+
+
+def _names_of_tensor(tensor):
+    operation, node_index, tensor_index = tensor._keras_history
+    if isinstance(operation, ClassNames):
+        return operation.class_names
+    if isinstance(operation, keras.Model):
+        outputs = getattr(operation, "outputs", None)
+        return _names_of_tensor(outputs[tensor_index]) if outputs else None
+    if type(operation).__name__ in _KEEPS_PLACES:
+        return _names_of_tensor(operation._inbound_nodes[node_index].input_tensors[0])
+    return None
