@@ -47,6 +47,7 @@ setup(
         "keras-nlp",
         "litert-quantizer",
         "matplotlib",
+        "pillow",
         "scikit-learn",
         # tensorflow-hub imports pkg_resources, which setuptools 82 no longer has.
         "setuptools<82",

@@ -151,26 +151,35 @@ def _add_image(command):
     _add_trust(command)
     defaults = _defaults(ImageJob)
     command.add_argument(
-        "train", help="a folder with a folder for each class, or an .npz file with x and y"
+        "train",
+        help="a folder with a folder of pictures for each class, or an .npz file with x, uint8 "
+        "pixels, and y, classes as numbers, names or one-hot rows; -1: no label",
     )
     command.add_argument(
         "--teacher",
         required=True,
-        help="a .keras file of a classifier of pixels from 0 to 255, or a network of "
-        "keras.applications to be fine-tuned, such as EfficientNetV2B0",
+        help="a .keras or .h5 file of a classifier of pixels from 0 to 255, with an output for "
+        "each class, or a network of keras.applications to be fine-tuned, such as EfficientNetV2B0",
     )
     command.add_argument(
-        "--teacher-weights", default=defaults["teacher_weights"], help="default: %(default)s"
+        "--teacher-weights",
+        default=defaults["teacher_weights"],
+        help="imagenet, which downloads them, or a file; default: %(default)s",
     )
     command.add_argument(
-        "--unlabelled", nargs="+", default=[], metavar="FOLDER", help="more, for the teacher"
+        "--unlabelled",
+        nargs="+",
+        default=[],
+        metavar="FOLDER",
+        help="more images for the teacher to answer: folders, or .npz files with x",
     )
     command.add_argument(
         "--image-size",
         type=int,
         nargs=2,
         metavar=("HEIGHT", "WIDTH"),
-        help="default: the teacher's",
+        help="size to scale to, as keras.utils.image_dataset_from_directory does; default: the "
+        "teacher's, or, if it reads any, that of the images",
     )
     command.add_argument(
         "--augment",

@@ -53,6 +53,7 @@ def describe_plan(work):
         "num_transfer": len(work.transfer_set),
         "num_duplicates": work.num_duplicates,
         "num_steps": work.num_steps,
+        "broken": list(work.broken),
         "seconds": seconds,
     }
 

@@ -1,14 +1,25 @@
 """The images of a job: folders of classes, or arrays."""
 
 import dataclasses
+import math
 import pathlib
 
-import keras
 import numpy as np
 import xxhash
 
-_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif")
-_MAX_BYTES = 8 * 2**30
+from keras_distill.jobs.image_arrays import NO_LABEL
+from keras_distill.jobs.image_arrays import to_classes
+from keras_distill.jobs.image_arrays import to_pixels
+from keras_distill.jobs.npz import read_arrays
+from keras_distill.jobs.picture import MODES
+from keras_distill.jobs.picture import read_picture
+from keras_distill.jobs.picture_folders import files_below
+from keras_distill.jobs.picture_folders import files_by_class
+from keras_distill.jobs.picture_folders import line
+from keras_distill.jobs.scaling import scaled
+from keras_distill.printable import printable
+
+MAX_BYTES = 8 * 2**30
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -17,9 +28,9 @@ class Images:
 
     Args:
         pixels: uint8 `(images, height, width, channels)`.
-        labels: int32 `(images,)`, or None.
+        labels: int32 `(images,)`, -1 for none, or None.
         class_names: Tuple of str, or None.
-        broken: Tuple of the files that could not be read.
+        broken: Tuple of what was left out, files and folders, each with its reason.
     """
 
     pixels: np.ndarray
@@ -34,66 +45,76 @@ class Images:
         return dataclasses.replace(self, pixels=self.pixels[places], labels=self.labels[places])
 
 
-def read_labelled(path, size, class_names=None):
+def read_labelled(path, size, class_names=None, channels=None, max_bytes=MAX_BYTES):
     """Reads a folder with a folder for each class, or an .npz file with x and y.
 
     Args:
         path: The folder or the file.
-        size: `(height, width)` to scale to. None: the arrays' own, of a folder the first image's.
+        size: `(height, width)` to scale to. None: the images' own, which must be one.
         class_names: Those of the training images; None: the folders' names, sorted.
+        channels: Those that the teacher reads, 1, 3 or 4. None: 3 of files, all of an .npz file.
+        max_bytes: The most that the images may take.
 
     Raises:
-        ValueError: If nothing is there, there is another class, or it is too much for memory.
+        ValueError: If nothing is there, there is another class, a class has no image, or it is
+            too much for memory.
     """
     path = pathlib.Path(path)
-    if path.suffix == ".npz":
-        pixels, labels = _read_arrays(path, ("x", "y"))
-        labels = labels.reshape(-1).astype("int32")
-        if len(labels) != len(pixels) or labels.min(initial=0) < 0:
-            raise ValueError(
-                f"{path} must have one class index of at least 0 in y for each image in x. "
-                f"Received: {len(pixels)} images, {len(labels)} labels"
-            )
-        names = class_names or tuple(map(str, range(labels.max(initial=0) + 1)))
-        if labels.max(initial=0) >= len(names):
-            raise ValueError(
-                f"{path} must have the classes of the training images, {len(names)}. Received: a "
-                f"label of {labels.max()}"
-            )
-        return Images(_scaled(pixels, size), labels, names)
-    folders = sorted(folder for folder in _folders(path) if any(_files(folder)))
-    names = tuple(folder.name for folder in folders)
-    unknown = [] if class_names is None else sorted(set(names) - set(class_names))
-    if not names or unknown:
-        found = f"other classes: {', '.join(unknown)}" if unknown else "no such folder"
+    if _is_npz(path):
+        x, y = read_arrays(path, ("x", "y"), max_bytes)
+        pixels = to_pixels(path, x, channels)
+        labels, class_names = to_classes(path, y, len(x), class_names)
+        return Images(_scaled(pixels, size, max_bytes), labels, class_names)
+    files, left_out = files_by_class(path)
+    class_names = class_names or tuple(files)
+    if unknown := [name for name in files if name not in class_names]:
         raise ValueError(
             f"{path} must be a folder with a folder of images for each class, those of the "
-            f"training images. Received: {found}"
+            f"training images. Received: other classes: {', '.join(unknown)}"
         )
-    class_names = class_names or names
-    files = [(file, class_names.index(f.name)) for f in folders for file in _files(f)]
-    pixels, kept, broken = _read_files([file for file, _ in files], size)
-    labels = np.array([label for _, label in files], "int32")[kept]
-    return Images(pixels, labels, class_names, broken)
+    paths = [file for found in files.values() for file in found]
+    labels = np.repeat([class_names.index(name) for name in files], [*map(len, files.values())])
+    pixels, kept, broken = _read_files(path, paths, size, channels, max_bytes)
+    for name in files:
+        label = class_names.index(name)
+        if label not in labels[kept]:
+            first = broken[np.delete(labels, kept).tolist().index(label)]
+            raise ValueError(
+                f"{path} must have an image that can be read in the folder of each class. "
+                f"Received: none in {printable(name)}; left out are {len(files[name])}, the first "
+                f"is {first}"
+            )
+    return Images(pixels, labels[kept].astype("int32"), class_names, (*left_out, *broken))
 
 
-def read_unlabelled(path, size):
-    """Reads all images below a folder, or x of an .npz file."""
+def read_unlabelled(path, size, channels=None, max_bytes=MAX_BYTES):
+    """Reads all images below a folder, or x of an .npz file; arguments as `read_labelled`."""
     path = pathlib.Path(path)
-    if path.suffix == ".npz":
-        return Images(_scaled(_read_arrays(path, ("x",))[0], size))
+    if _is_npz(path):
+        pixels = to_pixels(path, *read_arrays(path, ("x",), max_bytes), channels)
+        return Images(_scaled(pixels, size, max_bytes))
     if not path.is_dir():
         raise ValueError(f"unlabelled must be a folder of images or an .npz file. Received: {path}")
-    files = sorted(file for file in path.rglob("*") if file.suffix.lower() in _SUFFIXES)
-    pixels, _, broken = _read_files(files, size)
-    return Images(pixels, broken=broken)
+    files, left_out = files_below(path)
+    pixels, _, broken = _read_files(path, files, size, channels, max_bytes)
+    return Images(pixels, broken=(*left_out, *broken))
+
+
+def with_and_without_label(images):
+    """A list: those that have a label, and the others, if there are any."""
+    has_label = images.labels != NO_LABEL
+    if has_label.all():
+        return [images]
+    return [images[has_label], Images(images.pixels[~has_label])]
 
 
 def fingerprint(images):
-    """A hash of pixels and labels."""
+    """A hash of pixels, their shape, labels and the classes' names."""
     digest = xxhash.xxh3_128(np.ascontiguousarray(images.pixels))
+    digest.update(repr(images.pixels.shape).encode())
     if images.labels is not None:
         digest.update(images.labels.astype("<i4").tobytes())
+        digest.update(repr(images.class_names).encode())
     return digest.hexdigest()
 
 
@@ -110,67 +131,61 @@ def without(images, others):
     return images.pixels[np.array(is_new)]
 
 
-def _read_arrays(path, names):
-    if not path.is_file():
-        raise ValueError(f"An .npz file must be there. Received: {path}, which is not.")
-    with np.load(path) as arrays:
-        if missing := [name for name in names if name not in arrays]:
-            raise ValueError(
-                f"{path} must have the arrays {', '.join(names)}. Received: {sorted(arrays)}; "
-                f"without {', '.join(missing)}"
-            )
-        pixels, *rest = (arrays[name] for name in names)
-    pixels = pixels[..., None] if pixels.ndim == 3 else pixels
-    if pixels.ndim != 4 or pixels.dtype != np.uint8 or len(pixels) == 0:
+def _is_npz(path):
+    return path.suffix.lower() == ".npz"
+
+
+def _read_files(folder, files, size, channels, max_bytes):
+    """Pixels of the files that can be read, their places, and why the others cannot."""
+    channels = channels or 3
+    if channels not in MODES:
         raise ValueError(
-            f"{path} must have images in x, uint8 (images, height, width, channels). Received: "
-            f"{pixels.dtype} {pixels.shape}"
+            "teacher must read images with 1 (gray), 3 (RGB) or 4 (RGBA) channels, the last axis, "
+            f"if they are files. Received: {channels} channels. Give .npz files."
         )
-    return pixels, *rest
-
-
-def _folders(path):
-    return [folder for folder in path.iterdir() if folder.is_dir()] if path.is_dir() else []
-
-
-def _files(folder):
-    return sorted(file for file in folder.iterdir() if file.suffix.lower() in _SUFFIXES)
-
-
-def _read_files(files, size):
-    """Pixels of the files that can be read, their places, and the files that cannot."""
-    rows, kept, broken = [], [], []
+    pixels, kept, broken, first = None, [], [], None
     for place, file in enumerate(files):
         try:
-            image = keras.utils.load_img(file, target_size=size)
-        except (OSError, SyntaxError, ValueError):
-            broken.append(str(file))
+            picture = read_picture(file, channels)
+        except ValueError as error:
+            broken.append(line(file, str(error)))
             continue
-        size = size or (image.height, image.width)
-        _check_bytes(len(files), size)
-        if (image.height, image.width) != size:
-            image = image.resize((size[1], size[0]))
-        rows.append(np.asarray(image, "uint8"))
+        first = first or (file, picture.shape[:2])
+        if size is None and picture.shape[:2] != first[1]:
+            sizes = [
+                f"{name}, {height} x {width}"
+                for name, (height, width) in (first, (file, picture.shape[:2]))
+            ]
+            raise ValueError(
+                "image_size must be given for images of several sizes, and a teacher that reads "
+                f"any. Received: {printable('; '.join(sizes))}"
+            )
+        if pixels is None:
+            shape = len(files), *(size or first[1]), channels
+            _check_bytes(shape, max_bytes)
+            pixels = np.empty(shape, "uint8")
+        pixels[len(kept)] = scaled(picture[None], size)[0]
         kept.append(place)
-    if not rows:
-        raise ValueError(f"There must be an image that can be read. Received: {len(files)} files")
-    return np.stack(rows), np.array(kept), tuple(broken)
-
-
-def _scaled(pixels, size):
-    if size is None or pixels.shape[1:3] == tuple(size):
-        return pixels
-    _check_bytes(len(pixels), size)
-    scaled = keras.ops.image.resize(pixels.astype("float32"), size)
-    return np.clip(np.round(scaled), 0, 255).astype("uint8")
-
-
-def _check_bytes(num_images, size):
-    height, width = size
-    num_bytes = 3 * num_images * height * width
-    if num_bytes > _MAX_BYTES:
+    if not kept:
+        more = f" in {folder}, the first is {broken[0]}" if broken else f" in {folder}"
         raise ValueError(
-            f"The images must fit in memory, {_MAX_BYTES / 2**30:.0f} GiB. Received: "
-            f"{num_images:,} images of {height} x {width}, {num_bytes / 2**30:.0f} GiB. Give a "
-            "smaller image_size."
+            f"There must be an image that can be read. Received: {len(files)} files{more}"
+        )
+    return pixels[: len(kept)], np.array(kept), tuple(broken)
+
+
+def _scaled(pixels, size, max_bytes):
+    if size is not None:
+        _check_bytes((len(pixels), *size, pixels.shape[3]), max_bytes)
+    return scaled(pixels, size)
+
+
+def _check_bytes(shape, max_bytes):
+    num_bytes = math.prod(shape)
+    if num_bytes > max_bytes:
+        num_images, height, width = shape[:3]
+        raise ValueError(
+            f"The images must fit in memory, {MAX_BYTES / 2**30:.0f} GiB. Received: "
+            f"{num_images:,} images of {height} x {width}, {num_bytes / 2**30:.3g} GiB, where "
+            f"{max_bytes / 2**30:.3g} GiB are left. Give a smaller image_size."
         )

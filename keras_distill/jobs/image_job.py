@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_distill.arguments import are_sizes
 from keras_distill.arguments import check_integers
 from keras_distill.export import ImageMetadata
 from keras_distill.export import export_saved_model
@@ -17,6 +18,7 @@ from keras_distill.jobs import image_data
 from keras_distill.jobs.estimates import stage_seconds
 from keras_distill.jobs.image_teacher import FinetunedTeacher
 from keras_distill.jobs.image_teacher import ReadyTeacher
+from keras_distill.jobs.image_teacher import is_model_file
 from keras_distill.jobs.job import Job
 from keras_distill.jobs.results import exported
 from keras_distill.jobs.settings import settings_of
@@ -42,16 +44,22 @@ class ImageJob(Job):
 
     Args:
         train: A folder with a folder of images for each class, or an .npz file with x, uint8
-            `(images, height, width, channels)`, and y, class indices. Files that cannot be
-            read are left out, counted and listed.
+            `(images, height, width, channels)` or, gray, `(images, height, width)`, and y, one
+            class for each image: its index, its name, or a one-hot row; -1 is an image without
+            a label, which only the teacher answers. Of folders, subfolders are read as well, and
+            names that begin with a dot are not. Pictures are known by their contents; what is
+            left out is counted and listed, with the reason.
         output: The folder for all that is written.
-        teacher: A .keras file of a classifier that reads pixels from 0 to 255, or the name of a
-            network of `keras.applications`, which is fine-tuned.
+        teacher: A .keras or .h5 file of a classifier that reads pixels from 0 to 255, gray,
+            RGB or RGBA, with an output for each class; or the name of a network of
+            `keras.applications`, which is fine-tuned.
         teacher_weights: Of that network: "imagenet", which downloads them, or a file.
         test: Like train. None: a part of train, each class by its share.
         test_rate: How much of it, in (0, 1).
         unlabelled: Folders of images, or .npz files with x, for the teacher to answer.
-        image_size: `(height, width)`. None: the teacher's.
+        image_size: `(height, width)`, to which images are scaled as
+            `keras.utils.image_dataset_from_directory` does it. None: the teacher's, or, if it
+            reads any, that of the images, which must be one.
         width: Channels of the student's stem.
         num_views: Views of each image, mirrored and shifted, that teacher and student both
             see; 0: the images as they are.
@@ -90,21 +98,12 @@ class ImageJob(Job):
 
     def _prepare(self):
         self._check()
-        is_file = pathlib.Path(self.teacher).suffix == ".keras"
-        if is_file:
+        if is_model_file(self.teacher):
             teacher = ReadyTeacher(self.teacher)
         else:
             teacher = FinetunedTeacher(self.teacher, self.teacher_weights)
-        size = self.image_size or teacher.size
-        train = image_data.read_labelled(self.train, size)
-        check_classes(train)
-        size, broken = train.pixels.shape[1:3], train.broken
-        if self.test is None:
-            train, test = split(train, self.test_rate, self.seed)
-        else:
-            test = image_data.read_labelled(self.test, size, train.class_names)
-            broken += test.broken
-        more = [image_data.read_unlabelled(path, size) for path in self.unlabelled]
+        teacher.check_size(self.image_size)
+        train, test, more, broken = self._read(self.image_size or teacher.size, teacher.channels)
         data = [image_data.fingerprint(part) for part in (train, test, *more)]
         folder = RunFolder("output", pathlib.Path(self.output), "job", settings_of(self, data))
         num_classes, shape = len(train.class_names), train.pixels.shape[1:]
@@ -128,11 +127,40 @@ class ImageJob(Job):
             num_steps=num_steps,
             num_views=max(1, self.num_views),
             num_duplicates=image_data.num_duplicates(train, test),
-            broken=broken + tuple(file for part in more for file in part.broken),
+            broken=broken,
         )
+
+    def _read(self, size, channels):
+        """The images to train on, to test on, those without labels, and what is left out."""
+        room = image_data.MAX_BYTES
+        train = image_data.read_labelled(self.train, size, None, channels, room)
+        broken, room = train.broken, room - train.pixels.nbytes
+        size, channels = train.pixels.shape[1:3], train.pixels.shape[3]
+        train, *more = image_data.with_and_without_label(train)
+        check_classes(train)
+        if self.test is None:
+            train, test = split(train, self.test_rate, self.seed)
+        else:
+            test = image_data.read_labelled(self.test, size, train.class_names, channels, room)
+            broken, room = broken + test.broken, room - test.pixels.nbytes
+            if image_data.with_and_without_label(test)[1:]:
+                raise ValueError(
+                    f"test must have a label for each image. Received: {self.test}, with "
+                    f"{np.sum(test.labels == -1)} labels of -1"
+                )
+        for path in self.unlabelled:
+            part = image_data.read_unlabelled(path, size, channels, room)
+            broken, room = broken + part.broken, room - part.pixels.nbytes
+            more.append(part)
+        return train, test, more, broken
 
     def _check(self):
         super()._check()
+        if self.image_size is not None and not are_sizes(self.image_size, 2):
+            raise ValueError(
+                "image_size must be a pair of integers of 1 or more, height and width. "
+                f"Received: image_size={self.image_size!r}"
+            )
         check_integers(width=self.width)
         check_integers(minimum=0, num_views=self.num_views)
 
@@ -256,7 +284,7 @@ class _Work:
             )
         if self.broken:
             lines.append(f"Warning: left out, since they cannot be read: {len(self.broken):,}")
-            lines += [f"  {file}" for file in self.broken]
+            lines += [f"  {line}" for line in self.broken]
         return "\n".join(lines)
 
 

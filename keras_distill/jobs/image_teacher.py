@@ -14,11 +14,26 @@ _BATCH_SIZE = 32
 _CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
+_MODEL_FILES = (".keras", ".h5", ".hdf5")
+
+
+def is_model_file(teacher):
+    """Whether this is the path of a file, not the name of a network."""
+    return pathlib.Path(teacher).suffix in _MODEL_FILES
+
+
 class ReadyTeacher:
-    """A .keras file of a classifier that reads pixels from 0 to 255, in Keras's safe mode.
+    """A file of a classifier that reads pixels from 0 to 255, loaded in Keras's safe mode.
+
+    Args:
+        path: A .keras file, or an .h5 file of Keras 2 or 3.
+
+    Attributes:
+        size: `(height, width)` that it reads; None: any.
+        channels: As many as it reads; None: any.
 
     Raises:
-        ValueError: If it reads something else, or has other classes.
+        ValueError: If it is no such file, or reads something else.
     """
 
     is_ready, num_images = True, 0
@@ -28,16 +43,34 @@ class ReadyTeacher:
             raise ValueError(f"teacher must be a file that is there. Received: {path}")
         self.model = load_model_file(path)
         shape, outputs = (getattr(self.model, f"{n}_shape", None) for n in ("input", "output"))
-        if not isinstance(shape, tuple) or len(shape) != 4 or len(outputs) != 2:
+        if not (_has_axes(shape, 4) and _has_axes(outputs, 2)) or outputs[1] is None:
             raise ValueError(
-                "teacher must be a classifier of images (batch, height, width, channels). "
-                f"Received: {path}, from {shape} to {outputs}"
+                "teacher must be a classifier of images (batch, height, width, channels), with one "
+                f"input and one output (batch, classes). Received: {path}, from {shape} to "
+                f"{outputs}"
             )
+        self._path = path
         self.size = None if None in shape[1:3] else shape[1:3]
+        self.channels = shape[3]
+
+    def check_size(self, size):
+        """Raises `ValueError` unless it reads images of that size; None: its own."""
+        height, width = self.model.input_shape[1:3]
+        if size is not None and not (height in (None, size[0]) and width in (None, size[1])):
+            raise ValueError(
+                f"image_size must be that of the teacher, {height} x {width}. Received: "
+                f"image_size={tuple(size)}"
+            )
 
     def prepare(self, num_classes, shape, num_images):
         """Raises `ValueError` unless it fits the images."""
         found = self.model.output_shape[1], self.model.input_shape[1:]
+        if (found[0], num_classes) == (1, 2):
+            raise ValueError(
+                f"teacher must have an output for each class. Received: {self._path}, with one "
+                "output for two classes. Make two of it: the logits 0 and z of a logit z, or the "
+                "probabilities 1 - p and p of a probability p."
+            )
         fits = all(size in (None, given) for size, given in zip(found[1], shape))
         if found[0] != num_classes or not fits:
             raise ValueError(
@@ -54,17 +87,27 @@ class FinetunedTeacher:
         weights: "imagenet", which downloads them, or a file.
     """
 
-    is_ready, size = False, (224, 224)
+    is_ready, size, channels = False, (224, 224), 3
 
     def __init__(self, name, weights):
         make = getattr(keras.applications, name, None)
-        if make is None or "include_preprocessing" not in inspect.signature(make).parameters:
+        # Modules of networks are there, too.
+        is_network = inspect.isfunction(make)
+        if not is_network or "include_preprocessing" not in inspect.signature(make).parameters:
             raise ValueError(
-                "teacher must be a .keras file, or a network of keras.applications that scales its "
-                "pixels itself: EfficientNetV2B0, MobileNetV3Large, ConvNeXtTiny, ... Received: "
-                f"{name!r}"
+                "teacher must be a .keras or .h5 file, or a network of keras.applications that "
+                "scales its pixels itself: EfficientNetV2B0, MobileNetV3Large, ConvNeXtTiny, ... "
+                f"Received: {name!r}"
+            )
+        if weights not in ("imagenet", None) and not pathlib.Path(weights).is_file():
+            raise ValueError(
+                "teacher_weights must be 'imagenet', or a file that is there. Received: "
+                f"teacher_weights={weights!r}"
             )
         self._make, self._weights = make, weights
+
+    def check_size(self, size):
+        """Any size that is large enough fits; `prepare` finds out."""
 
     def prepare(self, num_classes, shape, num_images):
         """Builds the model; raises `ValueError` unless the images have three channels.
@@ -80,13 +123,20 @@ class FinetunedTeacher:
                 "keras.applications, for 3 channels. Give a .keras file."
             )
         self.num_images = num_images
-        base = self._make(
-            include_top=False,
-            weights=self._weights,
-            input_shape=shape,
-            pooling="avg",
-            include_preprocessing=True,
-        )
+        try:
+            base = self._make(
+                include_top=False,
+                weights=self._weights,
+                input_shape=shape,
+                pooling="avg",
+                include_preprocessing=True,
+            )
+        except ValueError as error:
+            raise ValueError(
+                f"teacher must be a network for images of shape {shape}, and teacher_weights must "
+                f"be its weights. Received: {self._make.__name__} and {self._weights!r}: "
+                f"{one_line(error)}"
+            ) from error
         self.model = keras.Sequential(
             [base, keras.layers.Dropout(0.2), keras.layers.Dense(num_classes, name="logits")],
             name="teacher",
@@ -104,3 +154,7 @@ class FinetunedTeacher:
         self.model.fit(
             batches, epochs=num_epochs, callbacks=[interruption.callback()], shuffle=False
         )
+
+
+def _has_axes(shape, count):
+    return isinstance(shape, tuple) and len(shape) == count

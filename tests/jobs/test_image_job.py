@@ -1,10 +1,12 @@
 import functools
 import json
+import warnings
 
 import keras
 import numpy as np
 import pytest
 from keras import layers
+from PIL import Image
 
 import keras_distill as kd
 from keras_distill.jobs import image_data
@@ -69,7 +71,9 @@ def done(folder):
 class TestWhatComesOut:
     def test_files_and_figures(self, folder, done):
         output, result = done
-        assert result["broken"] == [str(folder / "photos" / "0-below" / "broken.png")]
+        broken = folder / "photos" / "0-below" / "broken.png"
+        reason = "not a picture in a raster format that Pillow reads"
+        assert result["broken"] == [f"{broken}: {reason}"]
         assert result["models"]["teacher"]["figures"]["accuracy"]["value"] == 1
         assert result["models"]["distilled"]["figures"]["accuracy"]["value"] > 0.8
         assert result["models"]["phone"]["figures"]["agreement"]["value"] > 0.9
@@ -83,6 +87,38 @@ class TestWhatComesOut:
         before = (done[0] / "distilled.keras").stat().st_mtime_ns
         assert job(folder, done[0]).run()["models"] == done[1]["models"]
         assert (done[0] / "distilled.keras").stat().st_mtime_ns == before
+
+
+def test_images_without_a_label_are_for_the_teacher(folder, tmp_path):
+    """-1 in y, as elsewhere: not a class, not tested on."""
+    pixels, labels = make_images(60, np.random.default_rng(2))
+    np.savez(tmp_path / "d.npz", x=pixels, y=np.where(np.arange(60) < 20, -1, labels))
+    result = job(folder, tmp_path / "out", train=str(tmp_path / "d.npz"), unlabelled=()).dry_run()
+    assert (result["num_train"], result["num_test"], result["num_transfer"]) == (32, 8, 52)
+    with pytest.raises(ValueError, match=r"test must have a label.*20 labels of -1"):
+        job(folder, tmp_path / "out", test=str(tmp_path / "d.npz")).run()
+
+
+@pytest.mark.long
+def test_gray_pictures_and_a_teacher_in_h5(tmp_path):
+    """Files of colours, gray for a teacher that reads one channel, to the phone's file."""
+    for number, (image, label) in enumerate(zip(*make_images(60, np.random.default_rng(1)))):
+        path = tmp_path / "photos" / ("0-below", "1-above")[label] / f"{number}.webp"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(path, lossless=True)
+    inputs = keras.Input((SIZE, SIZE, 1))
+    means = layers.Flatten()(layers.AveragePooling2D((SIZE // 2, SIZE))(inputs))
+    logits = layers.Dense(2, name="logits")
+    model = keras.Model(inputs, logits(means))
+    logits.set_weights([np.array([[-0.05, 0.05], [0.05, -0.05]]), np.zeros(2)])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.save(tmp_path / "teacher.h5")
+    teacher = str(tmp_path / "teacher.h5")
+    result = job(tmp_path, tmp_path / "out", teacher=teacher, unlabelled=()).run()
+    assert result["models"]["teacher"]["figures"]["accuracy"]["value"] == 1
+    assert result["models"]["phone"]["figures"]["agreement"]["value"] > 0.9
+    assert kd.describe(tmp_path / "out" / "student.tflite").inputs[0].shape == (1, SIZE, SIZE, 1)
 
 
 def test_dry_run(folder, tmp_path):
@@ -113,34 +149,6 @@ class TestData:
         more, test = image_data.Images(pixels), image_data.Images(pixels[1:2])
         np.testing.assert_array_equal(image_data.without(more, test), pixels[[0, 2]])
 
-    def test_another_class_in_the_test_set(self, tmp_path):
-        np.savez(tmp_path / "d.npz", x=np.zeros((2, 8, 8, 3), "uint8"), y=[0, 5])
-        with pytest.raises(ValueError, match=r"classes of the training images, 2.*label of 5"):
-            image_data.read_labelled(tmp_path / "d.npz", None, ("a", "b"))
-
-    def test_arrays(self, tmp_path):
-        pixels, labels = make_images(6, rng)
-        np.savez(tmp_path / "d.npz", x=pixels[..., 0], y=labels[:, None])
-        images = image_data.read_labelled(tmp_path / "d.npz", None)
-        np.testing.assert_array_equal(images.pixels, pixels[..., :1])
-        np.testing.assert_array_equal(images.labels, labels)
-        scaled = image_data.read_labelled(tmp_path / "d.npz", (8, 8))
-        assert scaled.pixels.shape == (6, 8, 8, 1)
-        assert scaled.pixels.dtype == np.uint8
-
-    def test_folders_of_test_have_the_classes_of_train(self, folder, tmp_path):
-        (tmp_path / "1-above").mkdir()
-        keras.utils.save_img(tmp_path / "1-above" / "a.jpg", make_images(1, rng)[0][0])
-        names = ("0-below", "1-above")
-        assert image_data.read_labelled(tmp_path, None, names).labels.tolist() == [1]
-        with pytest.raises(ValueError, match="other classes: 1-above"):
-            image_data.read_labelled(tmp_path, None, ("a", "b"))
-
-    def test_no_pickle(self, tmp_path):
-        np.savez(tmp_path / "d.npz", x=np.array([{}], object), y=np.zeros(1, int))
-        with pytest.raises(ValueError, match="allow_pickle"):
-            image_data.read_labelled(tmp_path / "d.npz", None)
-
 
 def test_bad_input(folder, tmp_path):
     np.savez(tmp_path / "floats.npz", x=np.zeros((4, 8, 8, 3), "float32"), y=np.arange(4) % 2)
@@ -152,7 +160,12 @@ def test_bad_input(folder, tmp_path):
         ({"train": str(tmp_path / "none.npz")}, "must be there"),
         ({"train": str(folder / "more.npz")}, "must have the arrays x, y.*without y"),
         ({"train": str(tmp_path / "floats.npz")}, "uint8.*Received: float32"),
-        ({"train": str(tmp_path / "gray.npz"), "unlabelled": ()}, r"images of shape \(16, 16, 1\)"),
+        ({"train": str(tmp_path / "gray.npz")}, r"images of shape \(16, 16, 1\)"),
+        ({"unlabelled": (str(tmp_path / "gray.npz"),)}, r"images of shape \(16, 16, 1\)"),
+        ({"image_size": (8, 8)}, "image_size must be that of the teacher, 16 x 16"),
+        ({"image_size": (8,)}, "image_size must be a pair of integers"),
+        ({"teacher": "resnet"}, "scales its pixels itself"),
+        ({"teacher": "MobileNetV3Small", "teacher_weights": "no.h5"}, "teacher_weights must be"),
         ({"teacher": "VGG16"}, "scales its pixels itself"),
         ({"teacher": str(tmp_path / "t.keras")}, "must be a file that is there"),
         ({"width": 0}, "width"),

@@ -1,0 +1,89 @@
+"""The files of a folder of pictures, and what is left out of it."""
+
+import os
+import pathlib
+
+from keras_distill.printable import printable
+
+_SPLITS = {
+    *("train", "training", "test", "testing", "val", "valid", "validation", "dev", "eval"),
+    *("unlabelled", "unlabeled"),
+}
+
+
+def files_below(folder):
+    """All files below a folder, in subfolders as well; hidden names are skipped.
+
+    Args:
+        folder: A `pathlib.Path`.
+
+    Returns:
+        The sorted paths, and a list of what cannot be listed, each with its reason.
+    """
+    files, left_out, folders = [], [], [(folder, ())]
+    while folders:
+        current, above = folders.pop()
+        real = os.path.realpath(current)
+        if real in above:
+            left_out.append(line(current, "a link to a folder that it lies in"))
+            continue
+        try:
+            found = _visible(current)
+        except OSError as error:
+            left_out.append(line(current, f"the folder cannot be listed: {error.strerror}"))
+            continue
+        for path in found:
+            if path.is_dir():
+                folders.append((path, (*above, real)))
+            else:
+                files.append(path)
+    return sorted(files), left_out
+
+
+def files_by_class(path):
+    """The files of each class, from a folder with a folder for each class.
+
+    Args:
+        path: A `pathlib.Path`.
+
+    Returns:
+        A dict from the classes' names, sorted, to paths; and a list of what is left out, each
+        with its reason.
+
+    Raises:
+        ValueError: If there is no such folder, or its folders are parts of a data set.
+    """
+    found = _visible(path) if path.is_dir() else []
+    folders = sorted(folder for folder in found if folder.is_dir())
+    left_out = [line(file, "in no folder of a class") for file in found if file not in folders]
+    files = {}
+    for folder in folders:
+        files[folder.name], missed = files_below(folder)
+        left_out += missed
+        if not files[folder.name]:
+            del files[folder.name]
+            left_out.append(line(folder, "a folder without a file"))
+    if not files:
+        raise ValueError(
+            f"{path} must be a folder with a folder of images for each class, those of the "
+            f"training images. Received: no such folder{_first(left_out)}"
+        )
+    if len(files) > 1 and all(name.lower() in _SPLITS for name in files):
+        raise ValueError(
+            f"{path} must have a folder for each class. Received: {', '.join(files)}, which are "
+            "parts of a data set. Give the folder of one part, and another as test."
+        )
+    return files, left_out
+
+
+def line(path, reason):
+    """What is said of a file that is left out."""
+    return f"{printable(str(path))}: {reason}"
+
+
+def _visible(folder):
+    return sorted(path for path in pathlib.Path(folder).iterdir() if path.name[0] != ".")
+
+
+def _first(left_out):
+    return f", {len(left_out)} left out, such as {left_out[0]}" if left_out else ""
