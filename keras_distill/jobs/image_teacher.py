@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from keras_distill.jobs import interruption
 from keras_distill.model_files import load_model_file
+from keras_distill.printable import one_line
 from keras_distill.teachers import WarmupLinearDecay
 
 _BATCH_SIZE = 32
