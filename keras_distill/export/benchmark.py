@@ -13,6 +13,7 @@ from keras_distill.arguments import check_integers
 from keras_distill.export import benchmark_process
 from keras_distill.export.child_process import how_it_ended
 from keras_distill.export.child_script import without_objects
+from keras_distill.plain_path import plain_path
 from keras_distill.printable import one_line
 
 
@@ -87,7 +88,7 @@ def benchmark(path, *, num_threads=1, xnnpack=True, inputs=None, num_runs=50, mi
             arrays = str(pathlib.Path(folder) / "inputs.npz")
             np.savez(arrays, **{name: without_objects(v) for name, v in inputs.items()})
         request = {
-            "path": str(path),
+            "path": str(path) if path.is_file() else plain_path(path),
             "num_threads": num_threads,
             "xnnpack": bool(xnnpack),
             "num_runs": num_runs,

@@ -16,6 +16,7 @@ from keras_distill.export.serving import batching_config
 from keras_distill.export.serving import check_can_warm_up
 from keras_distill.export.serving import write_configs
 from keras_distill.export.serving import write_warmup
+from keras_distill.plain_path import plain_path
 
 DEFAULT, TOKENS = "serving_default", "tokens"
 # One example alone, and several: a batch size that the graph froze shows at the second.
@@ -207,7 +208,7 @@ def _free_version(directory, version):
 
 def _check_endpoint(named_model, folder, name, inputs):
     # The module owns the variables: it must outlive its signature.
-    module = tf.saved_model.load(str(folder))
+    module = tf.saved_model.load(plain_path(folder))
     endpoint = module.signatures[name]
     tolerance = parity.float_tolerance(named_model.model)
     for batch_size in _BATCH_SIZES:

@@ -62,7 +62,10 @@ class NamedModel:
         if isinstance(x, dict) and set(self.inputs) <= set(x):
             leaves = [x[name] for name in self.inputs]
         elif len(self.inputs) == 1 and not isinstance(x, dict):
-            leaves = [x[0] if isinstance(x, (list, tuple)) and len(x) == 1 else x]
+            (tensor,) = self.inputs.values()
+            # A list of one input; ["a text"] is a batch of one.
+            is_list = isinstance(x, (list, tuple)) and len(x) == 1
+            leaves = [x[0] if is_list and np.ndim(x[0]) == len(tensor.shape) else x]
         else:
             leaves = keras.tree.flatten(x)
         if len(leaves) != len(self.inputs):

@@ -8,6 +8,8 @@ import tempfile
 
 import tensorflow as tf
 
+from keras_distill.plain_path import plain_path
+
 # tensorflow_hub itself waits without end where a firewall swallows its packets.
 _TIMEOUT_S = 20
 
@@ -47,8 +49,9 @@ def load_module(folder):
     Raises:
         ImportError: If it needs them, and tensorflow_text cannot be imported.
     """
+    path = plain_path(folder)
     try:
-        return tf.saved_model.load(folder)
+        return tf.saved_model.load(path)
     except Exception as error:
         if "Op type not registered" not in str(error):
             raise
@@ -60,7 +63,7 @@ def load_module(folder):
             f"The module in {folder} cannot be loaded: {missing}. Texts are processed with the "
             "operations of tensorflow_text: pip install tensorflow-text"
         ) from error
-    return tf.saved_model.load(folder)
+    return tf.saved_model.load(path)
 
 
 def _resolve(url):
