@@ -1,7 +1,10 @@
 """Names of the classes of an exported classifier."""
 
+import collections
+
 import keras
 
+from keras_distill.names import problem_of_name
 from keras_distill.output_domain import LOGITS
 from keras_distill.output_domain import SOFTMAX
 from keras_distill.output_domain import output_domains
@@ -25,10 +28,14 @@ def check_labels(labels):
     """Raises `ValueError` unless labels are names of one line each."""
     if isinstance(labels, str) or not all(isinstance(label, str) for label in labels):
         raise ValueError(f"labels must be a list of names. Received: labels={labels!r}")
-    if any("\n" in label or not label.strip() for label in labels):
-        raise ValueError(
-            f"labels must be names of one line each, none empty. Received: labels={labels!r}"
-        )
+    for label in labels:
+        if problem := problem_of_name(label):
+            raise ValueError(
+                f"labels must be names of one line each. Received: {label!a}, which {problem}."
+            )
+    if len(set(labels)) < len(labels):
+        (repeated, _), *_ = collections.Counter(labels).most_common(1)
+        raise ValueError(f"labels must differ. Received more than once: {repeated!r}")
 
 
 def check_classifier(model, labels):

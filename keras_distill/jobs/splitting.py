@@ -3,6 +3,8 @@
 import numpy as np
 
 from keras_distill.imports import import_module
+from keras_distill.names import look_alike
+from keras_distill.names import problem_of_name
 
 
 def check_classes(train):
@@ -11,6 +13,17 @@ def check_classes(train):
         raise ValueError(
             "The training file must have at least two classes. Received: one, "
             f"{train.class_names[0]!r}. Is the label column the right one?"
+        )
+    for name in train.class_names:
+        if problem := problem_of_name(name):
+            raise ValueError(
+                "The classes must have names on one line, without blanks around them. Received: "
+                f"{name!a}, which {problem}. Rename it."
+            )
+    if pair := look_alike(train.class_names):
+        raise ValueError(
+            "The names of the classes must differ in more than capitals, blanks or the form of a "
+            f"letter. Received: {pair[0]!a} and {pair[1]!a}. Rename one, or put both together."
         )
 
 

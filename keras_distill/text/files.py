@@ -1,5 +1,6 @@
 """Records of text files, each with the number of its line."""
 
+import collections
 import csv
 import gzip
 import json
@@ -29,8 +30,9 @@ def json_records(path, columns):
     """Yields `(line number, [value of each key])` of lines of JSON objects."""
     for number, line in numbered_lines(path):
         try:
-            record = json.loads(line)
-        except json.JSONDecodeError as error:
+            record = json.loads(line, object_pairs_hook=_object)
+        # A ValueError is JSON's own, or of a number with thousands of digits.
+        except (ValueError, RecursionError) as error:
             raise ValueError(
                 f"{path}, line {number}: every line must be a JSON object. Received: "
                 f"{line[:80]!r} ({error}). Correct or remove the line."
@@ -41,12 +43,29 @@ def json_records(path, columns):
                 f"{line[:80]!r}. Write the text under a key."
             )
         for column in columns:
+            if isinstance(record.get(column), _Repeated):
+                raise ValueError(
+                    f"{path}, line {number} has the key {column!r} more than once. Received: "
+                    f"{line[:80]!r}. Remove or rename all but one."
+                )
             if column not in record:
                 raise ValueError(
                     f"{path}, line {number} has no key {column!r}. Its keys are {list(record)}. "
                     "Give text= and label= those of the file; label=None reads unlabelled text."
                 )
         yield number, [record[column] for column in columns]
+
+
+class _Repeated:
+    """The value of a key that an object has more than once."""
+
+
+def _object(pairs):
+    record = dict(pairs)
+    if len(record) < len(pairs):
+        counts = collections.Counter(key for key, _ in pairs)
+        record.update((key, _Repeated()) for key, count in counts.items() if count > 1)
+    return record
 
 
 def numbered_lines(path):
@@ -80,7 +99,8 @@ def _raw_lines(path):
             f"0x{error.object[error.start]:02x}. Save the file as UTF-8 (a compressed file must "
             "end in .gz)."
         ) from None
-    except (OSError, EOFError, zlib.error) as error:
+    # A ValueError is that of a path with NUL in it.
+    except (OSError, EOFError, zlib.error, ValueError) as error:
         where = f", after line {number}" if number else ""
         raise ValueError(
             f"{path} cannot be read{where}: {error}. Give the path of a readable text file, plain "
@@ -114,6 +134,11 @@ def _columns_of_table(path, records, columns):
             raise ValueError(
                 f"{path} has no column {column!r}. Its columns are {header}. Give text= and label= "
                 "those of the file; label=None reads unlabelled text."
+            )
+        if header.count(column) > 1:
+            raise ValueError(
+                f"{path} has the column {column!r} more than once. Its columns are {header}. "
+                "Remove or rename all but one."
             )
     positions = [header.index(column) for column in columns]
     for number, fields in records:

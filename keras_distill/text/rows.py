@@ -1,16 +1,21 @@
 """Checks texts and labels row by row, and makes `Examples` of them."""
 
-import math
 import numbers
 import re
 from typing import NamedTuple
 
 import numpy as np
 
+from keras_distill.names import clean_name
+from keras_distill.names import look_alike
+from keras_distill.names import problem_of_name
 from keras_distill.text.examples import Examples
 from keras_distill.text.examples import object_array
 
 _NUMBER = re.compile(r"-?\d+(\.\d+)?")
+_MINUS_ONE = re.compile(r"-0*1(\.0*)?")
+# NUL is the end of a text in other libraries; half a character, of an emoji, cannot be written.
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
 
 
 class Row(NamedTuple):
@@ -36,7 +41,7 @@ def make_examples(rows, *, is_labelled, class_names=None, regression=False, tags
     Raises:
         ValueError: If a text or label is not what it must be; the message names its place.
     """
-    class_names = _checked_class_names(class_names, regression, tags)
+    given_names = _checked_class_names(class_names, regression, tags)
     rows = list(rows)
     if tags:
         rows = [row._replace(text=_words(row, row.text, "text")) for row in rows]
@@ -46,19 +51,21 @@ def make_examples(rows, *, is_labelled, class_names=None, regression=False, tags
     if not is_labelled:
         return Examples(texts)
     for row in rows:
-        if row.label is None or str(row.label) == "":
+        if row.label is None or (isinstance(row.label, str) and not clean_name(row.label)):
             raise ValueError(
                 f"{row.place} has no label. Received: label={row.label!r}. Label it or remove it; "
                 "label=None reads unlabelled text."
             )
     if regression:
-        return Examples(texts, np.array([_target(row) for row in rows], np.float32))
+        return Examples(texts, np.array([_target(row) for row in rows]))
     if tags:
         names = [_checked_tags(row) for row in rows]
     else:
         names = [[_name(row, row.label)] for row in rows]
+    class_names = given_names
     if class_names is None:
         class_names = tuple(sorted(set().union(*names), key=_by_value))
+        _check_differ(rows, names, class_names)
     indices = _indices(rows, names, class_names)
     labels = object_array(indices) if tags else np.concatenate(indices)
     return Examples(texts, labels, class_names)
@@ -74,12 +81,13 @@ def _checked_class_names(class_names, regression, tags):
     if class_names is None:
         return None
     is_names = not isinstance(class_names, str) and all(isinstance(n, str) for n in class_names)
-    if not is_names or len(set(class_names)) != len(class_names):
+    names = tuple(map(clean_name, class_names)) if is_names else ()
+    if not is_names or len(set(names)) != len(names):
         raise ValueError(
             "class_names must be different strings, one for each class. Received: "
             f"class_names={class_names!r}. Give class_names= of the training examples."
         )
-    return tuple(class_names)
+    return names
 
 
 def _checked_texts(rows):
@@ -103,6 +111,12 @@ def _check_string(place, value, what):
         raise ValueError(
             f"{place}: {what} must be a string. Received: {value!r:.80} of type "
             f"{type(value).__name__}. {remedy}"
+        )
+    if wrong := _NO_TEXT.search(value):
+        found = "NUL" if wrong[0] == "\0" else "half a character"
+        raise ValueError(
+            f"{place}: {what} has {found} in it, {wrong[0]!a}, which no text has. Received: "
+            f"{value!a:.80}. Remove it from the text, or save the file as UTF-8."
         )
 
 
@@ -135,15 +149,48 @@ def _name(row, label):
             f"{row.place}: a class label must be a string or an integer. Received: "
             f"label={label!r:.80}. Give regression=True for numbers to predict."
         )
-    return str(label)
+    name = clean_name(str(label))
+    if problem := problem_of_name(name):
+        raise ValueError(
+            f"{row.place}: a class label must be a name on one line. Received: "
+            f"label={label!r:.80}, which {problem}. Write it in another way, or remove what "
+            "has no label."
+        )
+    return name
+
+
+def _check_differ(rows, names, class_names):
+    """Raises `ValueError` for classes of a file that are one, or none, to whoever reads it."""
+    if pair := look_alike(class_names):
+        places = [_first_place(rows, names, name) for name in pair]
+        raise ValueError(
+            f"{places[1]}: the label {pair[1]!a} differs from {pair[0]!a} ({places[0]}) in "
+            "capitals, blanks or the form of a letter only. Write both in one way; class_names= "
+            "says that they are two classes."
+        )
+    missing = [name for name in class_names if _MINUS_ONE.fullmatch(name)]
+    # Among fewer it can only be one of two classes.
+    if missing and len(class_names) > 2:
+        raise ValueError(
+            f"{_first_place(rows, names, missing[0])}: the label {missing[0]!r} can be a class, "
+            "or the sign of a text without a label. Write the class as a word, such as 'negative', "
+            "or keep texts without a label in a file of their own; class_names= says that it is a "
+            "class."
+        )
+
+
+def _first_place(rows, names, name):
+    return next(row.place for row, row_names in zip(rows, names) if name in row_names)
 
 
 def _target(row):
     try:
-        target = float(row.label)
-    except (TypeError, ValueError):
-        target = math.nan
-    if not math.isfinite(target):
+        is_spelled_as_in_python = isinstance(row.label, str) and "_" in row.label
+        with np.errstate(over="ignore"):
+            target = np.float32(np.nan if is_spelled_as_in_python else float(row.label))
+    except (TypeError, ValueError, OverflowError):
+        target = np.nan
+    if not np.isfinite(target):
         raise ValueError(
             f"{row.place}: a regression label must be a finite number. Received: "
             f"label={row.label!r:.80}. Leave out regression=True for classes."

@@ -9,6 +9,7 @@ import students_to_export
 import tensorflow as tf
 from keras import layers
 
+from keras_distill.evaluation import compare
 from keras_distill.export import export_saved_model
 
 MODELS = [
@@ -37,6 +38,16 @@ def dense(seed=0):
     initializer = keras.initializers.GlorotUniform(seed)
     dense = layers.Dense(2, kernel_initializer=initializer)
     return keras.Sequential([keras.Input((4,)), dense])
+
+
+def test_one_text_in_a_folder_that_is_a_pattern(tmp_path):
+    """A list of one text is a batch; TensorFlow looks for the variables by a pattern."""
+    texts = keras.Input((), dtype="string", name="texts")
+    numbers = layers.Hashing(5, output_mode="one_hot")(texts)
+    model = keras.Model(texts, layers.Dense(2)(numbers))
+    path = export_saved_model(model, tmp_path / "a [b]*?" / "c{d}", warmup=["a film"])
+    assert (path / "assets.extra" / "tf_serving_warmup_requests").is_file()
+    assert compare({"server": path.parent}, (np.array(["a"]), [1]), num_threads=(1,)).num_examples
 
 
 def test_strings_are_served_in_a_fresh_process(tmp_path):

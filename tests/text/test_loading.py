@@ -92,10 +92,25 @@ class TestLabels:
 
     def test_numbers_sort_by_value(self, write):
         """As strings "10" would come before "9"."""
-        path = write("a.tsv", "text\tlabel\na\t10\nb\t9\nc\t-1\nd\tother\n")
+        path = write("a.tsv", "text\tlabel\na\t10\nb\t9\nc\t-2\nd\tother\n")
         examples = read_tsv(path)
-        assert examples.class_names == ("-1", "9", "10", "other")
+        assert examples.class_names == ("-2", "9", "10", "other")
         assert examples.labels.tolist() == [2, 1, 0, 3]
+
+    def test_one_class_of_two_spellings(self, write):
+        """What nobody sees around a label, and Unicode's two forms of an accent."""
+        labels = ["café", "café ", "\u00a0café", "\ufeffcafé", "cafe\u0301", "other"]
+        path = write("a.csv", "text,label\n" + "".join(f"x,{label}\n" for label in labels))
+        examples = read_csv(path)
+        assert examples.class_names == ("café", "other")
+        assert examples.labels.tolist() == [0, 0, 0, 0, 0, 1]
+        assert read_csv(path, class_names=("other", "cafe\u0301 ")).labels.tolist()[-1] == 0
+
+    def test_minus_one_of_two_classes(self, write):
+        path = write("a.csv", "text,label\na,-1\nb,1\n")
+        assert read_csv(path).class_names == ("-1", "1")
+        three = write("b.csv", "text,label\na,-1\nb,1\nc,0\n")
+        assert read_csv(three, class_names=("-1", "0", "1")).labels.tolist() == [0, 2, 1]
 
     def test_class_names_of_training(self, write):
         """A dev file without one of the classes keeps the indices of training."""
@@ -252,7 +267,56 @@ class TestBadFiles:
         with pytest.raises(ValueError, match=r"line 1: a class label must be .*regression=True"):
             read_jsonl(path)
 
-    @pytest.mark.parametrize("label", ["good", "nan", "inf"])
+    @pytest.mark.parametrize(
+        ("labels", "message"),
+        [
+            (["a", "A"], r"line 2: the label 'a' differs from 'A' \(.*line 3\) in capitals"),
+            (["a b", "a\u00a0b"], r"line 3: the label 'a\\xa0b' differs from 'a b'"),
+            (["1", "2", "1.0"], r"line 4: the label '1.0' differs from '1'"),
+            (["a", "b\u2028c"], r"line 3: a class label must be a name on one line.*'\\u2028'"),
+            (["a", '"b\nc"'], r"line 3: a class label must be a name on one line.*'\\n'"),
+            (["a", "\u200b"], "line 3 has no label"),
+            (["a", "nan"], "line 3: .*missing value"),
+            (["0", "1", "-1"], "line 4: the label '-1' can be a class, or the sign of a text"),
+            (["0.0", "1.0", "-1.0"], "line 4: the label '-1.0' can be a class"),
+        ],
+        ids=ascii,
+    )
+    def test_two_classes_or_none(self, write, labels, message):
+        path = write("a.csv", "text,label\n" + "".join(f"x,{label}\n" for label in labels))
+        with pytest.raises(ValueError, match=message):
+            read_csv(path)
+
+    @pytest.mark.parametrize("read", [read_csv, read_tsv])
+    def test_repeated_column(self, write, read):
+        """The first one won."""
+        table = "text,label,label\na,b,c\n"
+        path = write("a.txt", table if read is read_csv else table.replace(",", "\t"))
+        with pytest.raises(ValueError, match=r"has the column 'label' more than once"):
+            read(path)
+        assert read(path, label=None).texts.tolist() == ["a"]
+
+    def test_repeated_key(self, write):
+        """The last one won."""
+        path = write("a.jsonl", '{"text": "a", "label": 1, "id": 1, "id": 2, "label": 0}')
+        with pytest.raises(ValueError, match="line 1 has the key 'label' more than once"):
+            read_jsonl(path)
+        assert read_jsonl(path, label=None).texts.tolist() == ["a"]
+
+    @pytest.mark.parametrize("value", ['"a \\ud83d"', '"a \\u0000b"'])
+    def test_what_no_text_has(self, write, value):
+        """Half an emoji cannot be written; NUL is the end of a text to TensorFlow's lower()."""
+        path = write("a.jsonl", f'{{"text": {value}, "label": 1}}')
+        with pytest.raises(ValueError, match=r"a\.jsonl, line 1: text has .* which no text has"):
+            read_jsonl(path)
+
+    @pytest.mark.parametrize("value", ["[" * 100_000 + "]" * 100_000, "1" * 5000])
+    def test_json_without_end(self, write, value):
+        path = write("a.jsonl", f'{{"text": "a", "label": {value}}}')
+        with pytest.raises(ValueError, match=r"a\.jsonl, line 1: every line must be a JSON obj"):
+            read_jsonl(path)
+
+    @pytest.mark.parametrize("label", ["good", "nan", "inf", "1e39", "1_0"])
     def test_label_no_number(self, write, label):
         path = write("a.tsv", f"text\tlabel\na\t1.5\nb\t{label}\n")
         with pytest.raises(ValueError, match="line 3: a regression label must be a finite"):

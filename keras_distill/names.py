@@ -1,0 +1,90 @@
+"""Names of classes: one spelling for each, and no two that a reader takes for one."""
+
+import functools
+import itertools
+import re
+import unicodedata
+
+# Not seen, and no character of any name: formats such as the byte order mark, fillers, what
+# chooses the look of the character before it.
+_INVISIBLE = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
+_NUMBER = re.compile(r"([+-]?)0*(\d+)(\.0*)?")
+# How pandas and Excel spell a cell without a value.
+_MISSING = {"nan", "NaN", "<NA>", "#N/A"}
+
+
+@functools.lru_cache(maxsize=4096)
+def clean_name(name):
+    """A name as it is compared: in Unicode's NFC, without what cannot be seen around it.
+
+    Args:
+        name: A str, as people typed it.
+
+    Returns:
+        A str without blanks, line ends and invisible characters at its beginning and end; it may be
+        empty.
+    """
+    name = unicodedata.normalize("NFC", name)
+    seen = [place for place, letter in enumerate(name) if not _is_blank(letter)]
+    if not seen:
+        return ""
+    # What chooses the look of the last character, as in an emoji, belongs to it.
+    end = seen[-1] + 1
+    while end < len(name) and unicodedata.category(name[end]) == "Mn":
+        end += 1
+    return name[seen[0] : end]
+
+
+@functools.lru_cache(maxsize=4096)
+def problem_of_name(name):
+    """What is wrong with the name of a class, as half a sentence; None if nothing is."""
+    if not clean_name(name):
+        return "is empty, or nothing but blanks"
+    if clean_name(name) != unicodedata.normalize("NFC", name):
+        return "has blanks or other characters that nobody sees around it"
+    for letter in name:
+        category = unicodedata.category(letter)
+        if category in ("Cc", "Zl", "Zp"):
+            return f"has a line end or another control character in it, {letter!a}"
+        if category == "Cs":
+            return f"has half a character in it, {letter!a}"
+    if name in _MISSING:
+        return "is how tables spell a missing value"
+    return None
+
+
+def look_alike(names):
+    """The first two names that a reader takes for one, or None.
+
+    They differ in capitals, blanks, invisible characters or forms of the same letter (full width,
+    ligatures), or are the same whole number.
+
+    Args:
+        names: Different str, in any order.
+
+    Returns:
+        A tuple of two of them, or None.
+    """
+    by_look = sorted(names, key=_look)
+    pairs = itertools.pairwise(by_look)
+    return next((pair for pair in pairs if _look(pair[0]) == _look(pair[1])), None)
+
+
+def _look(name):
+    name = unicodedata.normalize("NFKC", name).lower()
+    # Letters of two characters in lower case, such as the Turkish capital I with its dot.
+    name = unicodedata.normalize("NFKC", name)
+    letters = ("" if _is_invisible(letter) else letter for letter in name)
+    name = " ".join("".join(letters).split())
+    number = _NUMBER.fullmatch(name)
+    return f"{number[1].removeprefix('+')}{number[2]}" if number else name
+
+
+def _is_invisible(letter):
+    return unicodedata.category(letter) == "Cf" or _INVISIBLE.match(letter) is not None
+
+
+def _is_blank(letter):
+    return letter.isspace() or unicodedata.category(letter) == "Cc" or _is_invisible(letter)
