@@ -12,6 +12,9 @@ from keras_distill.inputs import DistillationInputs
 from keras_distill.inputs import example_index
 from keras_distill.inputs import is_missing
 from keras_distill.inputs import unpack
+from keras_distill.labels import check_class_weight
+from keras_distill.labels import check_classes
+from keras_distill.labels import known_outputs
 from keras_distill.losses.soft_targets import SoftTargetKL
 from keras_distill.multi_worker import check_num_batches
 from keras_distill.multi_worker import reducible
@@ -518,6 +521,15 @@ class Distiller(keras.Model):
                 f"{sorted(clash)} in both. Give them a name=."
             )
 
+    def _check_classes(self, argument, y):
+        if not self._has_own_loss:
+            outputs = known_outputs(self.student)
+            check_classes(argument, y, self.loss, outputs, getattr(self, "output_names", None))
+
+    def _check_class_weight(self, class_weight):
+        loss = None if self._has_own_loss else self.loss
+        check_class_weight(class_weight, loss, known_outputs(self.student))
+
     def _check_labels(self, y):
         if not self._has_own_loss:  # Which may read labels of any structure.
             check_labels(y, self.loss, getattr(self.student, "output", None))
@@ -531,6 +543,8 @@ class Distiller(keras.Model):
 
     def _check_train_batch(self, batch):
         _, y, _ = unpack(first_batch.local_batch(batch, self.distribute_strategy))
+        if y is not None:
+            self._check_classes("y", y)
         if y is None and not self._needs_teacher and not self._has_own_loss:
             raise ValueError("There is nothing to learn from: alpha is 1 and the data has no y.")
         has_loss = self._compile_loss is not None or self._has_own_loss

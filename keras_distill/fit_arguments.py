@@ -8,11 +8,16 @@ import keras
 import tensorflow as tf
 
 from keras_distill.inputs import unpack
+from keras_distill.labels import check_numbers
+from keras_distill.labels import weighed
 
 
 @functools.wraps(keras.Model.fit)
 def checked_fit(model, *args, **kwargs):
     given = check_fit(model, *args, **kwargs)
+    if isinstance(given.arguments["x"], tf.data.Dataset) and given.arguments["class_weight"]:
+        given.arguments["x"] = weighed(given.arguments["x"], given.arguments["class_weight"])
+        given.arguments["class_weight"] = None
     checks = [check for check in model._schedule_checks() if check.settings]
     given.arguments["callbacks"] = [*listed(given.arguments["callbacks"]), *checks]
     return keras.Model.fit(*given.args, **given.kwargs)
@@ -29,7 +34,8 @@ def check_fit(model, *args, **kwargs):
     """Raises for arguments that Keras would drop, or refuse when an epoch is trained.
 
     Args:
-        model: The model, of which `_check_validation` knows what it can measure.
+        model: The model, of which `_check_validation` knows what it can measure, and
+            `_check_labels` and `_check_class_weight` which classes it has.
         *args, **kwargs: The arguments of its `fit`.
 
     Returns:
@@ -37,7 +43,8 @@ def check_fit(model, *args, **kwargs):
 
     Raises:
         TypeError: If `fit` has no such argument.
-        ValueError: If there are weights without labels, or validation has nothing to measure.
+        ValueError: If there are weights without labels, labels that are no classes of the
+            student, or validation has nothing to measure.
     """
     bound = inspect.signature(keras.Model.fit).bind(model, *args, **kwargs)
     bound.apply_defaults()
@@ -46,11 +53,32 @@ def check_fit(model, *args, **kwargs):
     has_labels = _has_labels(given.x if is_dataset else (given.x, given.y))
     if has_labels is False:
         _check_weights(given.sample_weight, given.class_weight)
+    if given.class_weight is not None:
+        model._check_class_weight(given.class_weight)
+    for argument, data in (
+        ("y", given.x if is_dataset else (given.x, given.y)),
+        ("y of validation_data", given.validation_data),
+    ):
+        _check_labels(model, argument, data)
     if given.validation_data is not None:
         has_labels = _has_labels(given.validation_data)
     if has_labels is not None and _validates(model, given):
         model._check_validation(has_labels)
     return bound
+
+
+def _check_labels(model, argument, data):
+    if isinstance(data, tf.data.Dataset):
+        check_numbers(argument, unpack(data.element_spec)[1])
+    elif data is not None and (y := _labels_of_arrays(data)) is not None:
+        check_numbers(argument, y)
+        model._check_classes(argument, y)
+
+
+def _labels_of_arrays(data):
+    """The labels in a tuple of arrays, and lists of numbers where Keras takes them; or None."""
+    y = unpack(data)[1] if isinstance(data, tuple) else None
+    return y if are_arrays(y) else None
 
 
 def _check_weights(sample_weight, class_weight):

@@ -207,6 +207,12 @@ class DataFree(keras.Model):
     def _check_validation(self, has_labels):
         self.distiller._check_validation(has_labels)
 
+    def _check_classes(self, argument, y):
+        self.distiller._check_classes(argument, y)
+
+    def _check_class_weight(self, class_weight):
+        self.distiller._check_class_weight(class_weight)
+
     def _schedule_checks(self):
         settings = [(_argument(loss), w, NOT_NEGATIVE) for loss, w in self.loss_weights.items()]
         return [ScheduleCheck(self, settings), *self.distiller._schedule_checks()]

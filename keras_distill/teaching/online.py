@@ -8,6 +8,9 @@ from keras import ops
 from keras_distill import first_batch
 from keras_distill.channel_axis import outputs_channels_last
 from keras_distill.fit_arguments import checked_fit
+from keras_distill.labels import check_class_weight
+from keras_distill.labels import check_classes
+from keras_distill.labels import known_outputs
 from keras_distill.losses.base import shapes_agree
 from keras_distill.schedule_check import ScheduleCheck
 from keras_distill.schedules import NOT_NEGATIVE
@@ -177,6 +180,14 @@ class OnlineDistillation(keras.Model):
         if not has_labels:
             self._check_labels(None)
 
+    def _check_classes(self, argument, y):
+        for model in self.models.values():
+            check_classes(argument, y, self.loss, known_outputs(model))
+
+    def _check_class_weight(self, class_weight):
+        for model in self.models.values():
+            check_class_weight(class_weight, self.loss, known_outputs(model))
+
     def _schedule_checks(self):
         settings = [("weight", self.weight, NOT_NEGATIVE), *temperatures(self.soft_loss)]
         return [ScheduleCheck(self, settings)]
@@ -192,9 +203,11 @@ class OnlineDistillation(keras.Model):
                 )
 
     def _check_batch(self, batch):
-        x, *_ = keras.utils.unpack_x_y_sample_weight(
+        x, y, _ = keras.utils.unpack_x_y_sample_weight(
             first_batch.local_batch(batch, self.distribute_strategy)
         )
+        if y is not None:
+            self._check_classes("y", y)
         # What the models change when they run is thrown away with the scope.
         with self.distribute_strategy.scope(), keras.StatelessScope():
             outputs = self(x, training=False)

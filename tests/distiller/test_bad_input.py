@@ -43,7 +43,7 @@ def test_alpha(alpha):
         Distiller(mlp(), mlp(), alpha=alpha)
 
 
-@pytest.mark.parametrize("temperature", [0.0, -1.0, float("nan"), float("inf"), "4", None])
+@pytest.mark.parametrize("temperature", [0.0, -1.0, float("nan"), float("inf"), "4", True])
 def test_temperature(temperature):
     message = r"temperature must be a positive finite number.*Received: temperature="
     with pytest.raises(ValueError, match=message):
@@ -260,3 +260,79 @@ def test_data_is_checked_anew_when_its_structure_changes():
     x = DistillationInputs(FEATURES, teacher_outputs=np.full((12, 4), np.nan, "float32"))
     with pytest.raises(ValueError, match=r"not finite"):
         distiller.fit(x, LABELS, verbose=0)
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        (LABELS + 1, r"y must be classes from 0 to 3: .*Received: labels such as 4, \d of 12"),
+        (LABELS - 1, r"labels such as -1, .*ignore_class=-1"),
+        (LABELS + 0.5, r"labels such as \d.5, 12 of 12"),
+        (np.array(list("abcd"))[LABELS], r"y must be numbers.*dtype str.*return_inverse"),
+    ],
+    ids=["from_one", "negative", "fractions", "names"],
+)
+def test_labels_that_are_no_classes(y, message):
+    assert_fit_raises(Distiller(mlp(), mlp()), message, y=y)
+    data = tf.data.Dataset.from_tensor_slices((FEATURES, y)).batch(12)
+    distiller = Distiller(mlp(), mlp())
+    distiller.compile("adam", "sparse_categorical_crossentropy")
+    with pytest.raises(ValueError, match=message.replace("dtype str", "dtype string")):
+        distiller.fit(data, shuffle=False, verbose=0)
+    with pytest.raises(ValueError, match=message.replace("y must", "y of validation_data must")):
+        distiller.fit(FEATURES, LABELS, validation_data=(FEATURES, y), verbose=0)
+
+
+def test_labels_of_each_output():
+    inputs = keras.Input((6,))
+    heads = {"a": layers.Dense(4, name="a")(inputs), "b": layers.Dense(9, name="b")(inputs)}
+    for outputs, y in (
+        (heads, {"a": LABELS, "b": LABELS + 6}),
+        (list(heads.values()), [LABELS, LABELS + 6]),
+    ):
+        student = keras.Model(inputs, outputs)
+        for loss in (
+            sparse_ce(),
+            keras.tree.map_structure(lambda _: sparse_ce(), outputs),
+            {"a": None, "b": sparse_ce()},
+        ):
+            distiller = Distiller(student, student, alpha=1.0)
+            distiller.compile("sgd", loss)
+            with pytest.raises(ValueError, match=r"classes from 0 to 8.*such as 9"):
+                distiller.fit(FEATURES, y, verbose=0)
+
+
+def test_labels_on_another_axis_are_left_to_the_loss():
+    student = keras.Sequential([keras.Input((3, 4, 5))])
+    student.add(layers.EinsumDense("bchw,cd->bdhw", (6, 4, 5)))
+    distiller = Distiller(student, alpha=1.0)
+    distiller.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True, axis=1))
+    distiller._check_classes("y", np.full((2, 4, 5), 5))
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ({0: 1.0, 4: 2.0}, r"class_weight must be of classes from 0 to 3.*Received: \[4\]"),
+        ({"a": 1.0}, "class_weight must be a dict"),
+        ({0: -1.0}, "class_weight must be a dict"),
+        ([1.0, 2.0], "class_weight must be a dict"),
+    ],
+)
+def test_class_weight(weights, message):
+    distiller = Distiller(mlp(), mlp())
+    distiller.compile("sgd", sparse_ce())
+    with pytest.raises(ValueError, match=message):
+        distiller.fit(FEATURES, LABELS, class_weight=weights, verbose=0)
+
+
+def test_a_temperature_beside_a_soft_loss():
+    with pytest.raises(ValueError, match=r"a soft_loss has its own.*temperature=8\.0"):
+        Distiller(mlp(), mlp(), temperature=8.0, soft_loss=losses.SoftTargetKL(2.0))
+    assert Distiller(mlp(), mlp()).temperature == 4.0
+
+
+@pytest.mark.parametrize("soft_loss", [{}, [], [None], {"a": None}], ids=str)
+def test_a_soft_loss_of_nothing(soft_loss):
+    with pytest.raises(ValueError, match="a loss for at least one output"):
+        Distiller(mlp(), mlp(), soft_loss=soft_loss)

@@ -539,3 +539,39 @@ def test_temperature_of_an_objective_follows_its_schedule():
         logs = distiller.train_on_batch(FEATURES, LABELS, return_dict=True)
         expected = soft_targets_oracle(taught, learnt, temperature).mean()
         assert logs["logits"] == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["arrays", "dataset", "one_hot"])
+def test_class_weights_of_data_that_is_half_unlabelled(kind):
+    """-1 is no label: it has no class weight, and counts 1 in the soft loss."""
+    x = np.random.default_rng(1).normal(size=(12, 5)).astype("float32")
+    y = np.arange(12) % 3 - (np.arange(12) % 2) * 9
+    y = np.where(y < 0, -1, y)
+    weights = {0: 1.0, 1: 5.0, 2: 0.5}
+    student, teacher = (
+        keras.Sequential([keras.Input((5,)), keras.layers.Dense(3)]) for _ in range(2)
+    )
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=-1)
+    labels = y
+    if kind == "one_hot":
+        labels, loss = np.eye(3)[np.maximum(y, 0)], keras.losses.CategoricalCrossentropy(True)
+    given = np.array(
+        [weights.get(int(c), 1.0) for c in (np.maximum(y, 0) if kind == "one_hot" else y)]
+    )
+    histories = []
+    for fit_args in ({"sample_weight": given}, {"class_weight": weights}):
+        distiller = Distiller(student, teacher, alpha=0.5)
+        distiller.compile(keras.optimizers.SGD(0.0), loss)
+        data = (x, labels)
+        if kind != "arrays" and "class_weight" in fit_args:
+            data = (tf.data.Dataset.from_tensor_slices(data).batch(4), None)
+        history = distiller.fit(
+            *data,
+            batch_size=4 * (data[1] is not None) or None,
+            shuffle=False,
+            verbose=0,
+            **fit_args,
+        ).history
+        histories.append(history)
+    for name, expected in histories[0].items():
+        np.testing.assert_allclose(histories[1][name], expected, rtol=1e-6)
