@@ -34,6 +34,11 @@ def value_at(value, step):
     return value(step) if is_schedule(value) else value
 
 
+def in_dtype(value, dtype):
+    """Numbers as a tensor of a dtype: of floats, Keras's cast() would make float32 on the way."""
+    return ops.cast(value, dtype) if tf.is_tensor(value) else ops.convert_to_tensor(value, dtype)
+
+
 def step_of(optimizer):
     """The optimizer's step as an int."""
     # The variable of several devices, and the tensor of an optimizer that accumulates gradients.

@@ -109,10 +109,10 @@ class OutputPair(NamedTuple):
         if mask is None and self.sample_weight is None:
             return None
         shape = ops.shape(self.student)[:-1]
-        weights = ops.ones(shape) if mask is None else ops.cast(mask, "float32")
+        weights = ops.ones(shape) if mask is None else ops.cast(mask, keras.config.floatx())
         if self.sample_weight is None:
             return weights
-        return weights * ops.cast(fit_weights(self.sample_weight, len(shape)), "float32")
+        return weights * ops.cast(fit_weights(self.sample_weight, len(shape)), weights.dtype)
 
     def check_values(self):
         """Checks the domains by the values of a real batch."""

@@ -12,6 +12,7 @@ import tensorflow as tf
 from keras_distill.channel_axis import channels_last
 from keras_distill.channel_axis import outputs_channels_last
 from keras_distill.channel_axis import symbolic_outputs
+from keras_distill.layer_calls import call_of
 from keras_distill.layer_calls import own_call
 from keras_distill.layer_calls import set_call
 from keras_distill.masks import check_gives_scores
@@ -158,7 +159,7 @@ def _wrap(layer):
         num_recordings, previous = _wrapped_layers.get(layer, (0, own_call(layer)))
         _wrapped_layers[layer] = (num_recordings + 1, previous)
         if num_recordings == 0:
-            set_call(layer, _recording_call(layer, layer.call))
+            set_call(layer, _recording_call(layer, call_of(layer)))
 
 
 def _unwrap(layer):

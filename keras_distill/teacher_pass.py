@@ -32,7 +32,7 @@ class TeacherPass:
     def supports_jit(self):
         """Whether XLA can compile the teacher, as far as its layers know."""
         if not isinstance(self.teacher, keras.layers.Layer):
-            return True
+            return getattr(self.teacher, "supports_jit", True)
         return all(layer.supports_jit for layer in self.teacher._flatten_layers())
 
     def __call__(self, inputs, with_output):
@@ -82,4 +82,24 @@ class TeacherPass:
     def _outputs(self, x):
         if getattr(self.teacher, "_call_has_training_arg", False):
             return self.teacher(x, training=False)
-        return self.teacher(x)
+        if isinstance(self.teacher, keras.layers.Layer):
+            return self.teacher(x)
+        try:
+            outputs = self.teacher(x)
+        except (ValueError, tf.errors.OpError):
+            raise
+        except Exception as error:
+            raise ValueError(
+                "The teacher, a function, must take and give TensorFlow tensors. It raised "
+                f"{type(error).__name__}: {error} Is it a function of NumPy arrays, as of ONNX "
+                "Runtime or PyTorch? Give keras_distill.teachers.numpy_teacher(function)."
+            ) from error
+        for output in keras.tree.flatten(outputs):
+            if isinstance(output, tf.Tensor) and output.shape.rank is None:
+                raise ValueError(
+                    "The teacher, a function, must give tensors of a known rank, which those of "
+                    "tf.numpy_function and tf.py_function do not have. Received: an output of "
+                    "unknown shape. Give keras_distill.teachers.numpy_teacher(function) in their "
+                    "place, or add tf.ensure_shape(output, (None, classes))."
+                )
+        return outputs

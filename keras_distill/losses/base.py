@@ -12,7 +12,7 @@ class DistillationLoss(keras.losses.Loss):
 
     Subclasses compute unreduced values of shape `(batch, ...)`; Keras applies masks,
     sample weights and the reduction. The computation runs in float32 whatever the
-    dtype policy (in float64 when that is Keras's `floatx`), because a squared or
+    dtype policy (in float64 when that is Keras's `floatx` or policy), because a squared or
     exponentiated float16 overflows. No gradient reaches the teacher.
     """
 
@@ -35,7 +35,8 @@ class DistillationLoss(keras.losses.Loss):
 
     def __init__(self, name, reduction="sum_over_batch_size", dtype=None):
         if dtype is None:
-            dtype = "float64" if keras.config.floatx() == "float64" else "float32"
+            defaults = keras.config.floatx(), keras.config.dtype_policy().compute_dtype
+            dtype = "float64" if "float64" in defaults else "float32"
         super().__init__(name=name, reduction=reduction, dtype=dtype)
 
     def __call__(self, y_true, y_pred, sample_weight=None):

@@ -6,6 +6,7 @@ from keras import ops
 
 from keras_distill.losses.soft_targets import SoftmaxLoss
 from keras_distill.losses.soft_targets import log_softmax
+from keras_distill.schedules import in_dtype
 
 
 @keras.saving.register_keras_serializable(package="keras_distill")
@@ -100,8 +101,8 @@ class ClassWeightedSoftTargets(SoftmaxLoss):
 
     def compare(self, teacher, student):
         log_p, log_q = (log_softmax(logits, self.temperature) for logits in (teacher, student))
-        weighted = ops.cast(self.class_weights, "float64") * ops.exp(log_p)
-        squared_temperature = ops.cast(self.temperature, "float64") ** 2
+        weighted = in_dtype(self.class_weights, "float64") * ops.exp(log_p)
+        squared_temperature = in_dtype(self.temperature, "float64") ** 2
         return -squared_temperature * ops.sum(weighted * log_q, axis=-1)
 
     def get_config(self):

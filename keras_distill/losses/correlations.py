@@ -11,6 +11,7 @@ from keras_distill.arguments import check_not_negative
 from keras_distill.losses.per_example import check_batch_size
 from keras_distill.losses.soft_targets import SoftmaxLoss
 from keras_distill.losses.soft_targets import log_softmax
+from keras_distill.schedules import in_dtype
 
 
 @keras.saving.register_keras_serializable(package="keras_distill")
@@ -127,7 +128,7 @@ class DIST(SoftmaxLoss):
         is_alone = ops.sum(ops.cast(is_kept, "int32")) < 2
         intra = ops.where(is_alone, ops.zeros_like(intra), intra)
 
-        squared_temperature = ops.cast(self.temperature, "float64") ** 2
+        squared_temperature = in_dtype(self.temperature, "float64") ** 2
         return squared_temperature * (self.inter_weight * inter + self.intra_weight * intra)
 
     def _is_kept(self, shape):

@@ -9,6 +9,7 @@ from keras_distill.arguments import check_not_negative
 from keras_distill.losses.base import shapes_agree
 from keras_distill.losses.soft_targets import SoftmaxLoss
 from keras_distill.losses.soft_targets import soft_target_kl
+from keras_distill.schedules import in_dtype
 
 
 @keras.saving.register_keras_serializable(package="keras_distill")
@@ -117,7 +118,7 @@ class DKD(SoftmaxLoss):
         labels = ops.convert_to_tensor(self.labels)
         labels_shape = tuple(labels.shape)
         if shapes_agree(labels_shape, shape):
-            labels = ops.cast(labels, "float32")
+            labels = ops.cast(labels, "int32") if labels.dtype == "bool" else labels
             classes = ops.cast(ops.argmax(labels, axis=-1), "int32")
             classes = ops.where(ops.any(labels != 0, axis=-1), classes, -1)
             if labels_shape[-1] is not None:
@@ -155,6 +156,6 @@ def _decouple(logits, labels, temperature):
     target = ops.sum(ops.where(classes == labels, logits, ops.zeros_like(logits)), axis=-1)
     # The i-th of the others is class i before the label, and class i + 1 from it on.
     others = ops.where(classes[:-1] < labels, logits[..., :-1], logits[..., 1:])
-    temperature = ops.cast(temperature, logits.dtype)
+    temperature = in_dtype(temperature, logits.dtype)
     sum_of_others = temperature * ops.logsumexp(others / temperature, axis=-1)
     return ops.stack([target, sum_of_others], axis=-1), others

@@ -7,6 +7,7 @@ from keras import ops
 
 from keras_distill.losses.outputs import OutputLoss
 from keras_distill.losses.outputs import TemperatureLoss
+from keras_distill.schedules import in_dtype
 
 
 class SoftmaxLoss(TemperatureLoss):
@@ -174,7 +175,7 @@ class SoftTargetCrossEntropy(SoftmaxLoss):
     def compare(self, teacher, student):
         log_p = log_softmax(teacher, self.temperature)
         entropy = -ops.sum(ops.exp(log_p) * log_p, axis=-1)
-        squared_temperature = ops.cast(self.temperature, student.dtype) ** 2
+        squared_temperature = in_dtype(self.temperature, student.dtype) ** 2
         entropy = squared_temperature * ops.cast(entropy, student.dtype)
         return soft_target_kl(teacher, student, self.temperature) + entropy
 
@@ -292,7 +293,7 @@ def soft_target_kl(teacher, student, temperature):
     the last digit of float32, however large or close the logits are.
     """
     dtype = student.dtype
-    temperature = ops.cast(temperature, dtype)
+    temperature = in_dtype(temperature, dtype)
     teacher = ops.stop_gradient(teacher)
 
     @tf.custom_gradient
@@ -315,7 +316,7 @@ def soft_target_kl(teacher, student, temperature):
 
 def log_softmax(logits, temperature):
     """In float64, where logits of float32 do not overflow."""
-    return ops.log_softmax(ops.cast(logits, "float64") / ops.cast(temperature, "float64"), axis=-1)
+    return ops.log_softmax(ops.cast(logits, "float64") / in_dtype(temperature, "float64"), axis=-1)
 
 
 def _standard_scores(logits):

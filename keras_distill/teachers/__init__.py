@@ -6,6 +6,7 @@ from keras_distill.teachers.finetuning import LayerwiseAdamW
 from keras_distill.teachers.finetuning import WarmupLinearDecay
 from keras_distill.teachers.finetuning import finetuning_optimizer
 from keras_distill.teachers.hub import HubLayer
+from keras_distill.teachers.numpy_teacher import numpy_teacher
 from keras_distill.teachers.specialists import Specialists
 from keras_distill.teachers.task_teachers import TaskTeachers
 from keras_distill.teachers.text_inputs import TextInputs
@@ -20,4 +21,5 @@ __all__ = [
     "WarmupLinearDecay",
     "bert_classifier",
     "finetuning_optimizer",
+    "numpy_teacher",
 ]

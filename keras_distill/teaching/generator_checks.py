@@ -5,6 +5,7 @@ import keras
 from keras_distill import output_domain
 from keras_distill.losses.base import shapes_agree
 from keras_distill.student_hooks import check_plain
+from keras_distill.teachers.numpy_teacher import NumpyTeacher
 
 _NO_LOGITS = (
     "DataFree needs a teacher that gives logits of classes, without a last activation. "
@@ -18,6 +19,11 @@ def check_teacher(teacher):
         raise ValueError(
             "DataFree needs the teacher in every step: set data_free.distiller.teacher, which is "
             "not saved with the model."
+        )
+    if isinstance(teacher, NumpyTeacher):
+        raise ValueError(
+            "DataFree needs gradients to the teacher's inputs, which a function of NumPy arrays "
+            "does not have. Received: a numpy_teacher. Give the model in Keras or TensorFlow."
         )
     domains = output_domain.output_domains(teacher)
     if domains is not None and any(d not in (None, output_domain.LOGITS) for d in domains):

@@ -115,9 +115,11 @@ class NativeEnsemble(OnlineDistillation):
 def _weighted_sum(branches, shares):
     """The sum of the branches' logits, `(batch, ...)`, with the shares, `(batch, branches)`."""
     # Losses are computed in float32, too; of float16 logits a sum may overflow.
-    stacked = ops.stack([ops.cast(logits, "float32") for logits in branches], axis=1)
+    dtypes = [keras.backend.standardize_dtype(logits.dtype) for logits in branches]
+    dtype = "float64" if "float64" in dtypes else "float32"
+    stacked = ops.stack([ops.cast(logits, dtype) for logits in branches], axis=1)
     shape = (-1, len(branches), *[1] * (len(stacked.shape) - 2))
-    ensemble = ops.sum(stacked * ops.reshape(ops.cast(shares, "float32"), shape), axis=1)
+    ensemble = ops.sum(stacked * ops.reshape(ops.cast(shares, dtype), shape), axis=1)
     # What Keras's losses and metrics read: padded positions have no ensemble, either.
     ensemble._keras_mask = getattr(branches[0], "_keras_mask", None)
     return ensemble
@@ -143,7 +145,7 @@ def _default_gate(trunk, num_branches):
             layers.Dense(num_branches),
             layers.BatchNormalization(),
             layers.ReLU(),
-            layers.Softmax(dtype="float32"),
+            layers.Softmax(dtype="float64" if trunk.compute_dtype == "float64" else "float32"),
         ],
         name="gate",
     )

@@ -169,3 +169,21 @@ def test_no_paths():
     with record(model, []) as recording:
         model(batch(2, 4))
     assert recording.keys == set()
+
+
+@pytest.mark.filterwarnings("ignore:Layer InputLayer does not")
+@pytest.mark.parametrize("mode", ["int8", "int4", "float8"])
+def test_layers_that_keras_has_quantized(mode):
+    inputs = keras.Input((3, 8))
+    x = keras.layers.Dense(6, "relu", name="dense")(inputs)
+    x = keras.layers.EinsumDense("btc,cd->btd", (None, 4), name="einsum")(x)
+    model = keras.Model(inputs, keras.layers.Dense(2, name="out")(x))
+    model.quantize(mode)
+    batch = np.random.default_rng(0).normal(size=(5, 3, 8)).astype("float32")
+    with record(model, ["dense", "einsum"]) as recording:
+        output = model(batch)
+    hidden = model.get_layer("dense")(batch)
+    np.testing.assert_array_equal(recording["dense"], hidden)
+    np.testing.assert_array_equal(recording["einsum"], model.get_layer("einsum")(hidden))
+    np.testing.assert_array_equal(model(batch), output)
+    assert "quantized_call" not in vars(model.get_layer("dense"))
