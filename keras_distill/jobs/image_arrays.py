@@ -90,10 +90,13 @@ def to_classes(path, y, num_images, class_names=None):
 
 
 def _texts(path, labels):
+    if labels.ndim != 1:
+        raise _refused(path, f"{labels.dtype} {labels.shape}")
     try:
         texts = np.char.decode(labels, "utf-8") if labels.dtype.kind == "S" else labels
         texts = [text.strip() for text in texts.tolist()]
-    except (AttributeError, UnicodeDecodeError):
+    except (UnicodeDecodeError, SystemError):
+        # Bytes in another encoding; numbers that are no character's.
         raise _refused(path, f"{labels.dtype} {labels.shape}") from None
     if "" in texts:
         raise _refused(path, f"an empty name, of image {texts.index('')}")

@@ -63,6 +63,7 @@ def test_minus_1_is_no_label(y):
         ([["a", "b"], ["a", "b"]], "Received: <U1"),
         (["a", ""], "an empty name, of image 1"),
         ([b"a", b"\xff"], "one class for each image"),
+        (np.array([2**31 - 1, 97], "<u4").view("<U1"), "Received: <U1"),
         ([0, 1j], "Received: complex128"),
         (np.array(["2020", "2021"], "datetime64[Y]"), "Received: datetime64"),
         (np.zeros((2, 2, 2)), r"Received: float64 \(2, 2, 2\)"),
