@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from keras_distill.names import clean_name
 from keras_distill.printable import printable
 
 NO_LABEL = -1
@@ -63,7 +64,7 @@ def to_classes(path, y, num_images, class_names=None):
     Args:
         path: The file, for errors.
         y: One label for each image: whole numbers of any type, `(images,)` or `(images, 1)`;
-            names of classes; or one-hot rows. -1 is an image without a label.
+            names of classes; or one-hot rows. The number -1 is an image without a label.
         num_images: Number of images.
         class_names: Those of the training images; None: all are in y. Numbers are looked up
             among them if all names are numbers, and count them otherwise.
@@ -94,7 +95,7 @@ def _texts(path, labels):
         raise _refused(path, f"{labels.dtype} {labels.shape}")
     try:
         texts = np.char.decode(labels, "utf-8") if labels.dtype.kind == "S" else labels
-        texts = [text.strip() for text in texts.tolist()]
+        texts = [clean_name(text) for text in texts.tolist()]
     except (UnicodeDecodeError, SystemError):
         # Bytes in another encoding; numbers that are no character's.
         raise _refused(path, f"{labels.dtype} {labels.shape}") from None
@@ -104,10 +105,11 @@ def _texts(path, labels):
 
 
 def _from_names(path, texts, class_names):
-    names = class_names
-    if names is None:
-        names = tuple(sorted(set(texts) - {str(NO_LABEL)}))
-    places = {str(NO_LABEL): NO_LABEL, **{name: place for place, name in enumerate(names)}}
+    names = class_names or tuple(sorted(set(texts)))
+    places = {name: place for place, name in enumerate(names)}
+    # As in tables: of two classes it can only be one.
+    if class_names is None and str(NO_LABEL) in places and len(places) > 2:
+        raise _refused(path, f"the name '{NO_LABEL}', which can be a class or stand for no label")
     if unknown := sorted(set(texts) - set(places)):
         raise ValueError(
             f"{path} must have the classes of the training images, {', '.join(names[:5])}, ... "
@@ -175,5 +177,5 @@ def _places(class_names, is_index):
 def _refused(path, found):
     return ValueError(
         f"{path} must have one class for each image in y: its index, its name, or a one-hot row; "
-        f"-1 stands for no label. Received: {found}"
+        f"the number -1 stands for no label. Received: {found}"
     )

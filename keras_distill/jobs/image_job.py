@@ -161,6 +161,11 @@ class ImageJob(Job):
                 "image_size must be a pair of integers of 1 or more, height and width. "
                 f"Received: image_size={self.image_size!r}"
             )
+        if isinstance(self.unlabelled, (str, pathlib.Path)):
+            raise ValueError(
+                "unlabelled must be a tuple of folders or .npz files. Received: "
+                f"unlabelled={self.unlabelled!r}"
+            )
         check_integers(width=self.width)
         check_integers(minimum=0, num_views=self.num_views)
 

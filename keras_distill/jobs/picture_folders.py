@@ -3,6 +3,7 @@
 import os
 import pathlib
 
+from keras_distill.names import clean_name
 from keras_distill.printable import printable
 
 _SPLITS = {
@@ -58,11 +59,14 @@ def files_by_class(path):
     left_out = [line(file, "in no folder of a class") for file in found if file not in folders]
     files = {}
     for folder in folders:
-        files[folder.name], missed = files_below(folder)
+        found, missed = files_below(folder)
         left_out += missed
-        if not files[folder.name]:
-            del files[folder.name]
+        if found:
+            # Names that differ only in what nobody sees, such as the bytes of an é, are one class.
+            files.setdefault(clean_name(folder.name), []).extend(found)
+        else:
             left_out.append(line(folder, "a folder without a file"))
+    files = dict(sorted(files.items()))
     if not files:
         raise ValueError(
             f"{path} must be a folder with a folder of images for each class, those of the "

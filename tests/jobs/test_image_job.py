@@ -163,6 +163,7 @@ def test_bad_input(folder, tmp_path):
         ({"train": str(tmp_path / "gray.npz")}, r"images of shape \(16, 16, 1\)"),
         ({"unlabelled": (str(tmp_path / "gray.npz"),)}, r"images of shape \(16, 16, 1\)"),
         ({"image_size": (8, 8)}, "image_size must be that of the teacher, 16 x 16"),
+        ({"unlabelled": "photos"}, "must be a tuple of folders"),
         ({"image_size": (8,)}, "image_size must be a pair of integers"),
         ({"teacher": "resnet"}, "scales its pixels itself"),
         ({"teacher": "MobileNetV3Small", "teacher_weights": "no.h5"}, "teacher_weights must be"),

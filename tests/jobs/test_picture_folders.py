@@ -74,6 +74,17 @@ def test_a_class_does_not_vanish(photos):
         image_data.read_labelled(photos, None)
 
 
+def test_one_name_in_two_spellings_is_one_class(tmp_path):
+    """An é of one character, or of two as macOS writes it."""
+    picture(tmp_path / "caf\u00e9" / "a.png", 1)
+    picture(tmp_path / "cafe\u0301" / "b.png", 2)
+    picture(tmp_path / "tea" / "c.png", 3)
+    images = image_data.read_labelled(tmp_path, None)
+    assert images.class_names == ("caf\u00e9", "tea")
+    assert images.labels.tolist() == [0, 0, 1]
+    assert image_data.read_labelled(tmp_path, None, images.class_names).labels.tolist() == [0, 0, 1]
+
+
 def test_parts_of_a_data_set_are_no_classes(tmp_path):
     picture(tmp_path / "train" / "cat" / "a.png")
     picture(tmp_path / "test" / "cat" / "a.png")
