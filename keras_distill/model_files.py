@@ -1,22 +1,27 @@
 """Reads a Keras model from a file of any origin; what cannot be read is named."""
 
 import pathlib
+import subprocess
+import sys
 import zipfile
 
 import keras
 import tensorflow as tf
 
+from keras_distill import weights_process
 from keras_distill.printable import one_line
 from keras_distill.printable import printable
 
 _SUFFIXES = (".keras", ".h5", ".hdf5")
 
 
-def load_model_file(path):
+def load_model_file(path, is_own=False):
     """Loads a model in Keras's safe mode, not compiled.
 
     Args:
         path: A .keras file, or an .h5 file of an older Keras.
+        is_own: Whether this program wrote the file. Defaults to False: its weights are read in a
+            process of their own first, since a damaged file can end or hang the one that does.
 
     Returns:
         A `keras.Model`.
@@ -40,6 +45,8 @@ def load_model_file(path):
             f"A .keras file must be a zip archive. Received: {shown}, which is damaged, or "
             "something else."
         )
+    if not is_own:
+        _check_weights(path, shown)
     try:
         model = keras.models.load_model(path, compile=False)
     except ImportError as error:
@@ -60,3 +67,16 @@ def load_model_file(path):
             f"{type(model).__name__}"
         )
     return model
+
+
+def _check_weights(path, shown):
+    """Raises `ValueError` unless another process can read the weights, and in time."""
+    # -P: our files beside the script must not be found in place of other packages.
+    command = [sys.executable, "-P", weights_process.__file__, str(path.absolute())]
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace")
+    if done.returncode:
+        said = done.stderr.strip().rpartition("\n")[2] or "it crashes, or does not end"
+        raise ValueError(
+            f"{shown} has weights that cannot be read ({one_line(said)}): it is damaged, or made "
+            "to do that. Take another copy."
+        )

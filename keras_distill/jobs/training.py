@@ -70,7 +70,7 @@ def train_student(
         with replaced_file(path) as written:
             student.save(written)
     shutil.rmtree(backup, ignore_errors=True)
-    return load_model_file(path)
+    return load_model_file(path, is_own=True)
 
 
 def read_history(folder, name):
@@ -104,4 +104,4 @@ def train_teacher(folder, teacher, train, seed):
         with replaced_file(path) as written:
             teacher.model.save(written)
     # From the file in any case, so that a job that was stopped has the same teacher.
-    return load_model_file(path)
+    return load_model_file(path, is_own=True)

@@ -1,10 +1,9 @@
-"""Damaged files of models: Keras, TFLite, SavedModels and presets."""
+"""Damaged files of Keras models."""
 
 import warnings
 
 import keras
 import mutations
-import numpy as np
 import pytest
 from keras import layers
 
@@ -18,6 +17,10 @@ def read_keras(path):
     return load_model_file(path).get_weights()
 
 
+def read_own_keras(path):
+    return load_model_file(path, is_own=True).get_weights()
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
@@ -28,7 +31,6 @@ def folder(tmp_path_factory):
     model.save(folder / "model.keras")
     with warnings.catch_warnings(action="ignore"):
         model.save(folder / "model.h5")
-    kd.export_tflite(model, folder / "model.tflite", representative_data=np.eye(4, dtype="float32"))
     words = kd.text.learn_words(["good film", "bad film"], size=10, max_length=4)
     texts = keras.Input((), dtype="string", name="text")
     student = kd.students.text_cnn(words, 2, embedding_dim=4, filters=4)
@@ -37,17 +39,17 @@ def folder(tmp_path_factory):
 
 
 def test_keras(folder, fuzz):
-    assert fuzz(read_keras, folder / "model.keras", rounds=600)["read"] > 0
+    assert fuzz(read_keras, folder / "model.keras", rounds=80)["read"] > 0
 
 
 def test_keras_with_a_vocabulary(folder, fuzz):
-    assert fuzz(read_keras, folder / "reader.keras", rounds=200)["read"] > 0
+    assert fuzz(read_keras, folder / "reader.keras", rounds=40)["read"] > 0
 
 
 def test_the_checksums_of_keras(folder, fuzz):
     path = folder / "model.keras"
-    assert fuzz(read_keras, path, 300, mutations.of_bytes, is_checked=True)["read"] > 0
+    assert fuzz(read_own_keras, path, 400, mutations.of_bytes, is_checked=True)["read"] > 0
 
 
 def test_h5(folder, fuzz):
-    assert fuzz(read_keras, folder / "model.h5", rounds=300)["read"] > 0
+    assert fuzz(read_keras, folder / "model.h5", rounds=60)["read"] > 0
