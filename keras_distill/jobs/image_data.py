@@ -11,7 +11,6 @@ from keras_distill.jobs.image_arrays import NO_LABEL
 from keras_distill.jobs.image_arrays import to_classes
 from keras_distill.jobs.image_arrays import to_pixels
 from keras_distill.jobs.npz import read_arrays
-from keras_distill.jobs.picture import MODES
 from keras_distill.jobs.picture import read_picture
 from keras_distill.jobs.picture_folders import files_below
 from keras_distill.jobs.picture_folders import files_by_class
@@ -52,7 +51,7 @@ def read_labelled(path, size, class_names=None, channels=None, max_bytes=MAX_BYT
         path: The folder or the file.
         size: `(height, width)` to scale to. None: the images' own, which must be one.
         class_names: Those of the training images; None: the folders' names, sorted.
-        channels: Those that the teacher reads, 1, 3 or 4. None: 3 of files, all of an .npz file.
+        channels: Those that the teacher reads, 1 or 3. None: 3 of files, all of an .npz file.
         max_bytes: The most that the images may take.
 
     Raises:
@@ -138,11 +137,6 @@ def _is_npz(path):
 def _read_files(folder, files, size, channels, max_bytes):
     """Pixels of the files that can be read, their places, and why the others cannot."""
     channels = channels or 3
-    if channels not in MODES:
-        raise ValueError(
-            "teacher must read images with 1 (gray), 3 (RGB) or 4 (RGBA) channels, the last axis, "
-            f"if they are files. Received: {channels} channels. Give .npz files."
-        )
     pixels, kept, broken, first = None, [], [], None
     for place, file in enumerate(files):
         try:

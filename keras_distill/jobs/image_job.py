@@ -50,8 +50,8 @@ class ImageJob(Job):
             names that begin with a dot are not. Pictures are known by their contents; what is
             left out is counted and listed, with the reason.
         output: The folder for all that is written.
-        teacher: A .keras or .h5 file of a classifier that reads pixels from 0 to 255, gray,
-            RGB or RGBA, with an output for each class; or the name of a network of
+        teacher: A .keras or .h5 file of a classifier that reads pixels from 0 to 255, gray
+            or RGB, with an output for each class; or the name of a network of
             `keras.applications`, which is fine-tuned.
         teacher_weights: Of that network: "imagenet", which downloads them, or a file.
         test: Like train. None: a part of train, each class by its share.

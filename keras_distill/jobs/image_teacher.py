@@ -50,6 +50,11 @@ class ReadyTeacher:
                 f"input and one output (batch, classes). Received: {path}, from {shape} to "
                 f"{outputs}"
             )
+        if shape[3] not in (None, 1, 3):
+            raise ValueError(
+                "teacher must read gray images or RGB, 1 or 3 channels on the last axis, as phones "
+                f"do. Received: {path}, for images of shape {shape[1:]}"
+            )
         self._path = path
         self.size = None if None in shape[1:3] else shape[1:3]
         self.channels = shape[3]

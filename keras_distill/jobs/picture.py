@@ -18,7 +18,7 @@ _RASTER_FORMATS = (
 )
 # Its files do not begin with anything of their own: the name has to say it.
 _TGA, _TGA_SUFFIXES = "TGA", (".tga", ".icb", ".vda", ".vst")
-MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+_MODES = {1: "L", 3: "RGB"}
 _ORIENTATION, _BITS, _PHOTOMETRIC, _WHITE_IS_ZERO = 0x0112, 258, 262, 0
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -39,7 +39,7 @@ def read_picture(path, channels):
 
     Args:
         path: A `pathlib.Path`.
-        channels: 1 (gray), 3 (RGB) or 4 (RGBA).
+        channels: 1 (gray) or 3 (RGB).
 
     Returns:
         uint8 `(height, width, channels)`.
@@ -59,7 +59,7 @@ def read_picture(path, channels):
             warnings.filterwarnings("ignore", "Image appears to be a malformed MPO file")
             with Image.open(path, formats=_formats(path)) as image:
                 image.load()
-                pixels = _pixels(image, MODES[channels])
+                pixels = _pixels(image, _MODES[channels])
     except Image.UnidentifiedImageError:
         raise ValueError("not a picture in a raster format that Pillow reads") from None
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
@@ -80,9 +80,8 @@ def _pixels(image, mode):
     method = _UPRIGHT.get(image.getexif().get(_ORIENTATION))
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         image = Image.fromarray(_upper_bits(image))
-    if "A" not in mode:
-        # Pillow would look for a colour of the result that stands for it.
-        image.info.pop("transparency", None)
+    # Pillow would look for a colour of the result that stands for it.
+    image.info.pop("transparency", None)
     image = image.convert(mode)
     return np.asarray(image if method is None else image.transpose(method))
 

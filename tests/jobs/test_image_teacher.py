@@ -21,7 +21,7 @@ def saved(path, shape=(8, 8, 3), num_outputs=2):
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
 @pytest.mark.parametrize(
     ("shape", "size", "channels"),
-    [((8, 9, 1), (8, 9), 1), ((8, 8, 3), (8, 8), 3), ((None, None, 4), None, 4)],
+    [((8, 9, 1), (8, 9), 1), ((8, 8, 3), (8, 8), 3), ((None, None, 3), None, 3)],
 )
 def test_what_it_reads(suffix, shape, size, channels, tmp_path, caplog):
     # Keras says in the log that .h5 is old.
@@ -46,6 +46,9 @@ def test_another_kind_of_model(tmp_path):
     """Two outputs were taken for one with two axes."""
     with pytest.raises(ValueError, match=r"classifier of images.*one output"):
         ReadyTeacher(saved(tmp_path / "two.keras", num_outputs=2))
+    for shape in ((8, 8, 4), (3, 8, 8)):
+        with pytest.raises(ValueError, match="1 or 3 channels on the last axis"):
+            ReadyTeacher(saved(tmp_path / "four.keras", shape, num_outputs=1))
     model = keras.Sequential([keras.Input((4,)), layers.Dense(2)])
     model.save(tmp_path / "rows.keras")
     with pytest.raises(ValueError, match=r"classifier of images.*from \(None, 4\)"):

@@ -107,13 +107,11 @@ def test_several_sizes_need_one(photos):
     assert image_data.read_labelled(photos, (4, 4)).pixels.shape == (7, 4, 4, 3)
 
 
-@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize("channels", [1, 3])
 def test_channels_of_the_teacher(photos, channels):
     images = image_data.read_labelled(photos, None, channels=channels)
     assert images.pixels.shape == (6, 8, 8, channels)
     assert sorted(images.pixels[:, 0, 0, 0].tolist()) == [1, 2, 3, 4, 5, 6]
-    with pytest.raises(ValueError, match="Received: 5 channels"):
-        image_data.read_labelled(photos, None, channels=5)
 
 
 def test_memory(photos):
