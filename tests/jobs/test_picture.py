@@ -2,6 +2,7 @@
 
 import io
 import os
+import struct
 import warnings
 
 import numpy as np
@@ -130,6 +131,22 @@ class TestModes:
     def test_16_bits_where_white_is_0(self, tmp_path):
         path = saved(tmp_path / "a.tif", Image.fromarray(GRAY_16), tiffinfo={262: 0})
         np.testing.assert_array_equal(read_picture(path, 1)[..., 0], 255 - (GRAY_16 >> 8))
+
+    def test_12_bits(self, tmp_path):
+        """As some cameras and microscopes write TIFF: two values in three bytes."""
+        values = np.array([[0, 1000, 2048, 4095], [16, 32, 4080, 255]])
+        packed = b"".join((int(a) << 12 | int(b)).to_bytes(3) for a, b in values.reshape(-1, 2))
+        short, long = 3, 4
+        tags = [
+            *((256, long, 4), (257, long, 2), (258, short, 12), (259, short, 1)),
+            *((262, short, 1), (273, long, 8), (277, short, 1), (278, long, 2)),
+            (279, long, len(packed)),
+        ]
+        entries = b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in tags)
+        header = b"II*\0" + struct.pack("<I", 8 + len(packed))
+        content = header + packed + struct.pack("<H", len(tags)) + entries + bytes(4)
+        (tmp_path / "a.tif").write_bytes(content)
+        np.testing.assert_array_equal(read_picture(tmp_path / "a.tif", 1)[..., 0], values >> 4)
 
     def test_fewer_bits(self, tmp_path):
         image = Image.fromarray((PIXELS[..., 0] // 16 * 17).astype("uint8"))
