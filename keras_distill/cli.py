@@ -4,23 +4,32 @@ import argparse
 import contextlib
 import dataclasses
 import json
+import math
 import os
 import pathlib
 import sys
 import traceback
 import warnings
 
-import numpy as np
-
 import keras_distill as kd
+from keras_distill.command_advice import in_options
+from keras_distill.destination import check_destination
+from keras_distill.evaluation.costs import check_threads
+from keras_distill.evaluation.report import check_page
+from keras_distill.export.saved_model import check_saved_model
+from keras_distill.export.tflite import check_tflite
 from keras_distill.jobs import ImageJob
 from keras_distill.jobs import TextJob
+from keras_distill.jobs.npz import has_array
+from keras_distill.jobs.npz import read_arrays
 from keras_distill.jobs.text_data import read_labelled
 from keras_distill.jobs.text_data import read_unlabelled
 from keras_distill.model_files import load_model_file
+from keras_distill.names import clean_name
 from keras_distill.plain_output import PlainOutput
 from keras_distill.printable import one_line
 from keras_distill.printable import printable_lines
+from keras_distill.text.base import read_tokens
 
 _EXAMPLES = {
     "text": "keras-distill text reviews.csv --teacher bert_base_en_uncased --output out",
@@ -58,7 +67,7 @@ def main(arguments=None):
     except Exception as error:
         if options.debug:
             print(printable_lines(traceback.format_exc()), file=sys.stderr)
-        print(f"Error: {_explain(error)}", file=sys.stderr)
+        print(f"Error: {in_options(_explain(error), options.names)}", file=sys.stderr)
         return _FAILURE
     text = json.dumps(result, indent=2) if options.json else printable_lines(options.show(result))
     print(text, file=answers)
@@ -79,7 +88,14 @@ def _parser():
     _add_compare(_command(commands, "compare", "put models side by side on a test set"))
     _add_describe(_command(commands, "describe", "what a .tflite file takes, gives and needs"))
     _add_benchmark(_command(commands, "benchmark", "how fast a model runs on this machine"))
+    for command in commands.choices.values():
+        command.set_defaults(names=_options_of(command))
     return parser
+
+
+def _options_of(command):
+    """The option of each setting; None for those without."""
+    return {action.dest: next(iter(action.option_strings), None) for action in command._actions}
 
 
 def _command(commands, name, title):
@@ -261,8 +277,15 @@ def _add_label(command):
 
 
 def _run_label(options):
-    teacher = load_model_file(options.teacher)
+    check_destination("output", pathlib.Path(options.output), "folder")
     examples = read_unlabelled(options.data, options.text)
+    teacher = load_model_file(options.teacher)
+    dtypes = [tensor.dtype for tensor in getattr(teacher, "inputs", None) or []]
+    if dtypes and dtypes != ["string"]:
+        raise ValueError(
+            f"teacher must be a model that reads texts. Received: {options.teacher}, which reads "
+            f"{', '.join(dtypes)}. Put its preprocessor in front of it."
+        )
     store = kd.TeacherStore.build(examples, teacher, options.output)
     return {"path": options.output, "num_examples": len(store)}
 
@@ -273,7 +296,12 @@ def _add_export(command):
     command.add_argument("--tflite", metavar="FILE", help="write a TFLite file")
     command.add_argument("--saved-model", metavar="FOLDER", help="write a SavedModel")
     command.add_argument("--quantization", default="none", help="default: %(default)s")
-    command.add_argument("--sequence-length", type=int, help="for sizes that the model leaves open")
+    command.add_argument(
+        "--sequence-length",
+        type=lambda text: text if text == "any" else int(text),
+        metavar="N",
+        help="for sizes that the model leaves open; 'any' leaves them open in the file, too",
+    )
     command.add_argument("--data", metavar="FILE.npz", help="real inputs, an array x")
     command.add_argument("--labels", metavar="FILE", help="names of the classes, one on a line")
     command.set_defaults(run=_run_export, show=_show_fields)
@@ -282,29 +310,39 @@ def _add_export(command):
 def _run_export(options):
     if options.tflite is None and options.saved_model is None:
         raise ValueError("Give --tflite FILE, --saved-model FOLDER, or both. Received: none.")
+    if options.tflite is None and (options.quantization != "none" or options.sequence_length):
+        raise ValueError(
+            "--quantization and --sequence-length are for a TFLite file. Received: no --tflite FILE"
+        )
+    if options.saved_model is None and options.labels is not None:
+        raise ValueError("--labels are for a SavedModel. Received: no --saved-model FOLDER")
+    data = None if options.data is None else _arrays(options.data, ["x"])[0]
+    labels = None
+    if options.labels is not None:
+        labels = [clean_name(label) for label in read_tokens(options.labels)]
     model = load_model_file(options.model)
-    data = None
-    if options.data is not None:
-        with np.load(options.data) as arrays:
-            data = _arrays(options.data, arrays)[0]
+    for_phones = {
+        "path": options.tflite,
+        "quantization": options.quantization,
+        "sequence_length": options.sequence_length,
+        "representative_data": data,
+    }
+    for_servers = {
+        "directory": options.saved_model,
+        "labels": labels,
+        "representative_data": data,
+    }
+    # Both before the first of them is written.
+    if options.tflite is not None:
+        check_tflite(model, **for_phones)
+    if options.saved_model is not None:
+        check_saved_model(model, **for_servers)
     result = {}
     if options.tflite is not None:
-        report = kd.export_tflite(
-            model,
-            options.tflite,
-            quantization=options.quantization,
-            sequence_length=options.sequence_length,
-            representative_data=data,
-        )
+        report = kd.export_tflite(model, **for_phones)
         result = {**dataclasses.asdict(report), "path": str(report.path)}
     if options.saved_model is not None:
-        labels = None
-        if options.labels is not None:
-            labels = pathlib.Path(options.labels).read_text(encoding="utf-8").splitlines()
-        folder = kd.export_saved_model(
-            model, options.saved_model, labels=labels, representative_data=data
-        )
-        result["saved_model"] = str(folder)
+        result["saved_model"] = str(kd.export_saved_model(model, **for_servers))
     return result
 
 
@@ -342,9 +380,10 @@ def _run_compare(options):
     wrong = [text for text in options.models if "=" not in text]
     if wrong:
         raise ValueError(f"Models must be given as NAME=MODEL. Received: {', '.join(wrong)}")
+    if options.html is not None:
+        check_page("html", pathlib.Path(options.html))
     if options.data.endswith(".npz"):
-        with np.load(options.data) as arrays:
-            data = _arrays(options.data, arrays)
+        data = _arrays(options.data, ["x", "y"] if has_array(options.data, "y") else ["x"])
     else:
         data = read_labelled(options.data, options.text, options.label)
     models = dict(text.split("=", 1) for text in options.models)
@@ -363,11 +402,8 @@ def _run_compare(options):
     return {**json.loads(comparison.to_json()), "table": str(comparison)}
 
 
-def _arrays(path, arrays):
-    """x, and y if it is there."""
-    if "x" not in arrays:
-        raise ValueError(f"{path} must have an array x. Received: {sorted(arrays)}")
-    return tuple(arrays[name] for name in ("x", "y") if name in arrays)
+def _arrays(path, names):
+    return tuple(read_arrays(path, names, max_bytes=math.inf))
 
 
 def _add_describe(command):
@@ -390,6 +426,7 @@ def _add_benchmark(command):
 
 
 def _run_benchmark(options):
+    check_threads(options.threads)
     return [
         dataclasses.asdict(kd.benchmark(options.path, num_threads=count))
         for count in options.threads

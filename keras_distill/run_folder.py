@@ -8,6 +8,8 @@ import filelock
 from keras_distill.destination import check_destination
 from keras_distill.destination import remove_hidden_folders
 from keras_distill.destination import replaced_file
+from keras_distill.json_files import read_json_object
+from keras_distill.printable import printable
 
 _LOCK = ".lock"
 
@@ -71,11 +73,23 @@ class RunFolder:
                 f"{self._argument} must be a new folder, or that of a {self._kind} to go on with. "
                 f"Received: {self.path}, which holds other files. Give another folder."
             )
-        found = json.loads(self._file.read_text(encoding="utf-8"))
+        found = self._read()
         differ = [name for name in self._settings if found.get(name) != self._settings[name]]
         if differ:
-            lines = [f"{n}: {found.get(n)!r} there, {self._settings[n]!r} now" for n in differ]
+            lines = [
+                f"{n}: {printable(repr(found.get(n)))[:200]} there, {self._settings[n]!r} now"
+                for n in differ
+            ]
             raise ValueError(
                 f"{self._argument} is the folder of another {self._kind}. Received: {self.path}, "
                 f"with {'; '.join(lines)}. Give another folder, or remove this one."
             )
+
+    def _read(self):
+        try:
+            return read_json_object(self._file)
+        except ValueError as error:
+            raise ValueError(
+                f"{self._argument} must be the folder of a {self._kind} whose settings can be "
+                f"read. Received: {error} Remove this folder, or give another one."
+            ) from None

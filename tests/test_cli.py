@@ -1,10 +1,12 @@
 import io
 import json
+import re
 import sys
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers
 
 import keras_distill as kd
@@ -193,3 +195,101 @@ def test_help_has_an_example(command, capsys):
     assert f"keras-distill {command} " in text.split("--debug")[-1]
     # All that load .keras files.
     assert ("--trust" in text) == (command not in ("describe", "benchmark"))
+
+
+class TestWhatErrorsSay:
+    """One line, with the command's options, before anything is written."""
+
+    PYTHON = re.compile(r"\b(class_names|label|regression|tags|text|[a-z]+_[a-z_]+)=|kd\.|read_tsv")
+
+    def error(self, capsys, *arguments):
+        code, _, err = run(capsys, *arguments)
+        assert code == 1
+        line = err.strip().splitlines()[-1]
+        assert line.startswith("Error: ")
+        assert not self.PYTHON.search(line), line
+        return line
+
+    @pytest.mark.parametrize(
+        ("table", "message"),
+        [
+            ("sentence,class\na,b\n", "Give --text and --label those of the file."),
+            (
+                "text,label\na,x\nb,\n",
+                "line 3 has no label. Received: the label ''. Label",
+            ),
+            ("text,label\na,x\nb,X\n", "line 2: the label 'x' differs from 'X'"),
+            ("text,label\na,-1\nb,0\nc,1\n", "keep texts without a label in a file of their own."),
+            (f"text,label\n{'a' * 200_000},b\n", "line 2 is no CSV: field larger than field limit"),
+        ],
+    )
+    def test_tables(self, tmp_path, capsys, table, message):
+        (tmp_path / "t.csv").write_text(table)
+        line = self.error(
+            *(capsys, "text", tmp_path / "t.csv", "--teacher", "ensemble"),
+            *("--output", tmp_path / "out", "--dry-run"),
+        )
+        assert message in line
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            (
+                ["--tflite", "x.tflite", "--quantization", "int8"],
+                "100 or more. Received: no --data",
+            ),
+            (
+                ["--tflite", "x.tflite", "--quantization", "int3"],
+                "--quantization must be one",
+            ),
+            (["--tflite", "x.tflite", "--labels", "labels.txt"], "--labels are for a SavedModel"),
+            (
+                ["--saved-model", "x", "--sequence-length", "3"],
+                "are for a TFLite file",
+            ),
+            (["--saved-model", "x", "--labels", "gap.txt"], "gap.txt, line 2 is blank. Each line"),
+            (["--saved-model", "x", "--data", "labels.txt"], "labels.txt must be an .npz file"),
+            # Both are asked before one is written.
+            (["--tflite", "x.tflite", "--saved-model", "labels.txt"], "must be a folder"),
+        ],
+    )
+    def test_export(self, folder, tmp_path, capsys, options, message):
+        (tmp_path / "gap.txt").write_text("a\n\nb\n")
+        (tmp_path / "labels.txt").write_text("a\nb\nc\n")
+        options = [
+            tmp_path / o if o.split(".")[0] in ("x", "gap", "labels") else o for o in options
+        ]
+        assert message in self.error(capsys, "export", folder / "model.keras", *options)
+        assert not (tmp_path / "x.tflite").exists()
+        assert not (tmp_path / "x").exists()
+
+    def test_others(self, folder, tmp_path, capsys):
+        test = folder / "test.csv"
+        for arguments, message in (
+            (
+                ["label", test, "--teacher", folder / "model.keras"],
+                "--teacher must be a model",
+            ),
+            (["label", tmp_path / "none.csv", "--teacher", "x"], "none.csv cannot be read"),
+            (["label", test, "--teacher", "x", "--text", "y"], "Give --text those of the file."),
+        ):
+            assert message in self.error(capsys, *arguments, "--output", tmp_path / "store")
+        assert not (tmp_path / "store").exists()
+        reader = f"a={folder / 'reader.keras'}"
+        page = self.error(capsys, "compare", reader, "--data", test, "--html", tmp_path)
+        assert "--html must be a file" in page
+        threads = self.error(capsys, "benchmark", folder / "model.tflite", "--threads", "1", "0")
+        assert "Error: --threads must be" in threads
+
+
+def test_labels_of_a_file_with_a_byte_order_mark(folder, tmp_path, capsys):
+    """Excel and Notepad write it; it was part of the first name."""
+    (tmp_path / "labels.txt").write_bytes("\ufeffred\r\ngreen \r\nblue\r\n".encode())
+    served, labels = tmp_path / "served", tmp_path / "labels.txt"
+    code, _, _ = run(
+        capsys, "export", folder / "model.keras", "--saved-model", served, "--labels", labels
+    )
+    assert code == 0
+    signature = tf.saved_model.load(str(served / "1")).signatures["serving_default"]
+    names = signature(x=tf.zeros((1, 4)))["top_labels"].numpy()[0].tolist()
+    assert sorted(names) == [b"blue", b"green", b"red"]

@@ -3,6 +3,7 @@
 from functools import partial
 
 from keras_distill.arguments import check_integers
+from keras_distill.arguments import check_positive
 from keras_distill.arguments import check_rates
 from keras_distill.evaluation.costs import check_threads
 from keras_distill.jobs import interruption
@@ -119,6 +120,6 @@ class Job:
         check_integers(minimum=0, seed=self.seed)
         check_rates(with_one=False, test_rate=self.test_rate)
         check_rates(alpha=self.alpha)
-        SoftTargetKL(self.temperature)  # Checks it.
+        check_positive(temperature=self.temperature)
         if self.num_steps is not None:
             check_integers(num_steps=self.num_steps)

@@ -58,6 +58,11 @@ def read_arrays(path, names, max_bytes):
         ) from None
 
 
+def has_array(path, name):
+    """Whether an .npz file has an array of this name; False, too, if it is no such file."""
+    return zipfile.is_zipfile(path) and f"{name}.npy" in zipfile.ZipFile(path).namelist()
+
+
 class _RefusedError(Exception):
     """What is wrong with a file that is not damaged."""
 

@@ -5,6 +5,7 @@ import json
 from keras_distill.destination import check_destination
 from keras_distill.evaluation import compare
 from keras_distill.evaluation.compare import check_comparison
+from keras_distill.evaluation.report import check_page
 from keras_distill.jobs.training import read_history
 
 STUDENTS = ("alone", "distilled")
@@ -47,7 +48,9 @@ def check_results(folder, *, test, preprocessor=None, **settings):
         folder, test, preprocessor: As for `compare_models`.
         **settings: Those of `check_comparison`.
     """
-    for path in _reports(folder):
+    page, *others = _reports(folder)
+    check_page("output", page)
+    for path in others:
         check_destination("output", path, "file")
     models = dict.fromkeys(("teacher", *STUDENTS, *exported(folder)))
     check_comparison(models, test, preprocessors=_preprocessors(preprocessor), **settings)

@@ -29,7 +29,7 @@ def read_labelled(path, text, label, class_names=None):
             f"A file with labels must end in {', '.join(_TABLES)} (or with .gz behind it). "
             f"Received: {path}"
         )
-    return read(path, text, label, class_names)
+    return _checked(path, read(path, text, label, class_names))
 
 
 def read_unlabelled(path, text):
@@ -40,7 +40,16 @@ def read_unlabelled(path, text):
             raise ValueError("Standard input must have a text on a line. Received: none.")
         return from_lists(lines)
     read = _TABLES.get(_suffix(path))
-    return read_lines(path) if read is None else read(path, text, label=None)
+    return _checked(path, read_lines(path) if read is None else read(path, text, label=None))
+
+
+def _checked(path, examples):
+    if examples.texts.ndim != 1:
+        raise ValueError(
+            f"{path} must have one text in each line. Received: pairs, such as "
+            f"{examples.texts[0].tolist()!r:.80}. Join both into one text."
+        )
+    return examples
 
 
 def num_duplicates(train, test):

@@ -192,8 +192,8 @@ def read_tokens(path):
         tokens.append(line)
         if len(tokens) < number:
             raise ValueError(
-                f"{path}, line {len(tokens)} is blank. A vocabulary has a token on each line, as "
-                "the number of the line is the token's id."
+                f"{path}, line {len(tokens)} is blank. Each line must hold one entry, as its "
+                "number is the number of the line."
             )
     return tokens
 

@@ -120,7 +120,7 @@ def _csv_fields(path):
     except csv.Error as error:
         raise ValueError(
             f"{path}, line {first_line} is no CSV: {error}. Double the quotation marks inside a "
-            "quoted field and close each (for longer fields raise csv.field_size_limit); read_tsv "
+            "quoted field and close each; for longer fields raise csv.field_size_limit; read_tsv "
             "reads tab-separated text without quoting."
         ) from None
 

@@ -53,8 +53,8 @@ def make_examples(rows, *, is_labelled, class_names=None, regression=False, tags
     for row in rows:
         if row.label is None or (isinstance(row.label, str) and not clean_name(row.label)):
             raise ValueError(
-                f"{row.place} has no label. Received: label={row.label!r}. Label it or remove it; "
-                "label=None reads unlabelled text."
+                f"{row.place} has no label. Received: the label {row.label!r}. Label it or remove "
+                "it; label=None reads unlabelled text."
             )
     if regression:
         return Examples(texts, np.array([_target(row) for row in rows]))
@@ -147,13 +147,13 @@ def _name(row, label):
     if not isinstance(label, (str, numbers.Integral, np.bool_)):
         raise ValueError(
             f"{row.place}: a class label must be a string or an integer. Received: "
-            f"label={label!r:.80}. Give regression=True for numbers to predict."
+            f"the label {label!r:.80}. Give regression=True for numbers to predict."
         )
     name = clean_name(str(label))
     if problem := problem_of_name(name):
         raise ValueError(
             f"{row.place}: a class label must be a name on one line. Received: "
-            f"label={label!r:.80}, which {problem}. Write it in another way, or remove what "
+            f"the label {label!r:.80}, which {problem}. Write it in another way, or remove what "
             "has no label."
         )
     return name
@@ -193,7 +193,7 @@ def _target(row):
     if not np.isfinite(target):
         raise ValueError(
             f"{row.place}: a regression label must be a finite number. Received: "
-            f"label={row.label!r:.80}. Leave out regression=True for classes."
+            f"the label {row.label!r:.80}. Leave out regression=True for classes."
         )
     return target
 
@@ -205,9 +205,9 @@ def _indices(rows, names, class_names):
         unseen = [name for name in row_names if name not in index]
         if unseen:
             raise ValueError(
-                f"{row.place}: the label {unseen[0]!r} is none of class_names, so it was unseen in "
-                f"training. Received: class_names={class_names!r:.200}. Correct the label, or "
-                "load the training examples with all class_names."
+                f"{row.place}: the label {unseen[0]!r} is none of the classes, so it was unseen in "
+                f"training. Received, as classes: {class_names!r:.200}. Correct the label; "
+                "class_names= of the training examples can name more classes."
             )
         indices.append(np.array([index[name] for name in row_names], np.int32))
     return indices

@@ -1,13 +1,15 @@
 """Vocabularies of word pieces and of whole words."""
 
 import functools
-import json
 import pathlib
 
 import keras
 import tensorflow as tf
 
 from keras_distill.imports import import_module
+from keras_distill.json_files import read_json_object
+from keras_distill.printable import one_line
+from keras_distill.printable import printable
 from keras_distill.text.base import MASK
 from keras_distill.text.base import SPECIAL_TOKENS
 from keras_distill.text.base import UNKNOWN
@@ -200,9 +202,9 @@ def teacher_vocabulary(source, max_length=128, lowercase=None, strip_accents=Non
     """
     tokenizer = getattr(source, "tokenizer", source)
     if hasattr(tokenizer, "get_vocabulary") and hasattr(tokenizer, "suffix_indicator"):
-        tokens, says = tokenizer.get_vocabulary(), tokenizer.get_config()
+        path, tokens, says = None, tokenizer.get_vocabulary(), tokenizer.get_config()
     else:
-        tokens, says = _read_vocabulary(source)
+        path, tokens, says = _read_vocabulary(source)
     if lowercase is None:
         lowercase = says.get("lowercase")
     if lowercase is None:
@@ -212,7 +214,12 @@ def teacher_vocabulary(source, max_length=128, lowercase=None, strip_accents=Non
     if strip_accents is None:
         strip_accents = lowercase
     options = {"add_special_tokens": True, **options}
-    return WordPieceVocabulary(tokens, max_length, lowercase, strip_accents, **options)
+    try:
+        return WordPieceVocabulary(tokens, max_length, lowercase, strip_accents, **options)
+    except (ValueError, RuntimeError) as error:
+        # Of odd tokens TensorFlow Text raises a RuntimeError of its own.
+        where = "vocabulary" if path is None else printable(path)
+        raise ValueError(f"{where} makes no vocabulary: {one_line(error)}") from error
 
 
 def _read_vocabulary(source):
@@ -231,19 +238,25 @@ def _read_vocabulary(source):
                 f"Received: the folder {path}. Give the path of the vocabulary file."
             )
         path = files[0]
-    return read_tokens(path), _read_casing(path.parent)
+    return path, read_tokens(path), _read_casing(path.parent)
 
 
 def _read_casing(folder):
     hugging_face, keras_hub = folder / "tokenizer_config.json", folder / "../../tokenizer.json"
     if hugging_face.is_file():
-        config = json.loads(hugging_face.read_text(encoding="utf-8"))
+        config = read_json_object(hugging_face)
         return {
             "lowercase": config.get("do_lower_case"),
             "strip_accents": config.get("strip_accents"),
         }
     if folder.name == "tokenizer" and keras_hub.is_file():
-        return json.loads(keras_hub.read_text(encoding="utf-8"))["config"]
+        config = read_json_object(keras_hub).get("config")
+        if not isinstance(config, dict):
+            raise ValueError(
+                f"{keras_hub} must have a tokenizer's settings under 'config'. Received: "
+                f"config={config!r:.80}. The file is damaged, or that of another KerasHub."
+            )
+        return config
     return {}
 
 

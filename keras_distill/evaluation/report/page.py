@@ -3,12 +3,25 @@
 import importlib.resources
 import math
 
+from keras_distill.destination import check_destination
 from keras_distill.evaluation import tables
 from keras_distill.evaluation.classification import Classification
 from keras_distill.evaluation.report import charts
 from keras_distill.evaluation.report import departures
 from keras_distill.imports import import_module
 from keras_distill.printable import printable_lines
+
+
+def check_page(name, path):
+    """Raises unless a page can be written: the file, and the packages that make it.
+
+    Args:
+        name: Name of the argument that the path is.
+        path: A `pathlib.Path`.
+    """
+    check_destination(name, path, "file")
+    for package in ("jinja2", "markupsafe", "matplotlib"):
+        import_module(package)
 
 
 def render(comparison, title):

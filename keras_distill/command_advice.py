@@ -1,0 +1,57 @@
+"""What a function's error says, in the words of the command: its options, nothing of Python's."""
+
+import re
+
+# Arguments of functions that the command's options stand for.
+_OPTIONS = {
+    "representative_data": "--data",
+    "num_threads": "--threads",
+    "bucket_lengths": "--max-length",
+    "html": "--html",
+    "directory": "--saved-model",
+}
+# What only a program can give.
+_PYTHON = re.compile(r"\b[a-z]\w*=|\bkd\.|\bkeras\.|\bread_\w+|field_size_limit")
+_END_OF_CLAUSE = re.compile(r"(?<=[.;]) (?=[a-zA-Z-])")
+
+
+def in_options(message, options):
+    """Puts a message into the words of the command.
+
+    Args:
+        message: An error's message, on one line.
+        options: Names of the command's settings, as argparse has them, to their options; those of
+            places, without an option, to None.
+
+    Returns:
+        The message. Names of arguments are options; advice on others is left out.
+    """
+    options = {name: option for name, option in options.items() if option} | {
+        name: option for name, option in _OPTIONS.items() if option in options.values()
+    }
+    first, *others = _END_OF_CLAUSE.split(message)
+    name, _, rest = first.partition(" ")
+    if name in options and rest.startswith(("must", "needs")):
+        first = f"{options[name]} {rest}"
+    clauses = [_with_options(first, options)]
+    for clause in others:
+        translated = _with_options(clause, options)
+        if clause.startswith("Received") or not _PYTHON.search(translated):
+            clauses.append(translated)
+    text = " ".join(clauses)
+    return f"{text[:-1]}." if text.endswith(";") else text
+
+
+def _with_options(clause, options):
+    columns = [options[name] for name in ("text", "label") if name in options]
+    clause = clause.replace("text= and label=", " and ".join(columns))
+    for name, option in options.items():
+        if name in ("text", "label"):
+            # Here it is the value of a cell.
+            continue
+        clause = re.sub(rf"(?<![\w'\"/.-]){name}=(?=\S)", f"{option} ", clause)
+        if "_" in name:
+            # No word of English.
+            clause = re.sub(rf"(?<![\w'\"/.-]){name}\b(?!=)", option, clause)
+        clause = clause.replace(f"Received: {option} None", f"Received: no {option}")
+    return clause
