@@ -1,5 +1,6 @@
 """Reads a Keras model from a file of any origin; what cannot be read is named."""
 
+import contextlib
 import pathlib
 import subprocess
 import sys
@@ -46,21 +47,14 @@ def load_model_file(path, is_own=False):
             "something else."
         )
     if not is_own:
-        _check_weights(path, shown)
-    try:
+        check_weights(path)
+    with errors_that_name(
+        path,
+        "It may be damaged, or made by another version of Keras. If it needs code of its author, "
+        "and you trust it, load it in Python with keras.models.load_model, and give the model in "
+        "place of its path.",
+    ):
         model = keras.models.load_model(path, compile=False)
-    except ImportError as error:
-        raise ImportError(f"{shown} cannot be loaded: {one_line(error)}") from error
-    except (MemoryError, tf.errors.ResourceExhaustedError) as error:
-        raise MemoryError(f"{shown} does not fit into memory: {one_line(error)}") from error
-    except Exception as error:
-        # Whatever Keras, h5py or TensorFlow raise, of which some do not name the file.
-        raise ValueError(
-            f"{shown} cannot be loaded ({type(error).__name__}: {one_line(error)}). It may be "
-            "damaged, or made by another version of Keras. If it needs code of its author, and you "
-            "trust it, load it in Python with keras.models.load_model, and give the model in place "
-            "of its path."
-        ) from error
     if not isinstance(model, keras.Model):
         raise ValueError(
             f"A model's file must hold a keras.Model. Received: {shown}, which holds a "
@@ -69,7 +63,33 @@ def load_model_file(path, is_own=False):
     return model
 
 
-def _check_weights(path, shown):
+@contextlib.contextmanager
+def errors_that_name(path, remedy):
+    """Makes one line with the name of a file or folder of all that its readers raise.
+
+    Args:
+        path: The file or folder.
+        remedy: What to do, sentences.
+
+    Raises:
+        ImportError: If a package is missing.
+        MemoryError: If there is not enough memory.
+        ValueError: Of whatever else Keras, KerasHub, h5py or TensorFlow raise.
+    """
+    shown = printable(path)
+    try:
+        yield
+    except ImportError as error:
+        raise ImportError(f"{shown} cannot be loaded: {one_line(error)}") from error
+    except (MemoryError, tf.errors.ResourceExhaustedError) as error:
+        raise MemoryError(f"{shown} does not fit into memory: {one_line(error)}") from error
+    except Exception as error:
+        raise ValueError(
+            f"{shown} cannot be loaded ({type(error).__name__}: {one_line(error)}). {remedy}"
+        ) from error
+
+
+def check_weights(path):
     """Raises `ValueError` unless another process can read the weights, and in time."""
     # -P: our files beside the script must not be found in place of other packages.
     command = [sys.executable, "-P", weights_process.__file__, str(path.absolute())]
@@ -77,6 +97,6 @@ def _check_weights(path, shown):
     if done.returncode:
         said = done.stderr.strip().rpartition("\n")[2] or "it crashes, or does not end"
         raise ValueError(
-            f"{shown} has weights that cannot be read ({one_line(said)}): it is damaged, or made "
-            "to do that. Take another copy."
+            f"{printable(path)} has weights that cannot be read ({one_line(said)}): it is "
+            "damaged, or made to do that. Take another copy."
         )

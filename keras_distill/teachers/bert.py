@@ -1,5 +1,6 @@
 """BERT classifiers, string in, logits out, over TF-Hub and KerasHub encoders."""
 
+import json
 import pathlib
 
 import keras
@@ -8,6 +9,9 @@ from keras_distill.arguments import check_rates
 from keras_distill.imports import import_module
 from keras_distill.layers.bert_encoder import BertEncoder
 from keras_distill.layers.first_pieces import FirstPieces
+from keras_distill.model_files import check_weights
+from keras_distill.model_files import errors_that_name
+from keras_distill.printable import printable
 from keras_distill.teachers.hub import HubLayer
 from keras_distill.teachers.text_inputs import HUB_NAMES
 from keras_distill.teachers.text_inputs import KERAS_HUB_NAMES
@@ -15,6 +19,11 @@ from keras_distill.teachers.text_inputs import TextInputs
 from keras_distill.teachers.text_inputs import known_tokens
 from keras_distill.text.base import Vocabulary
 from keras_distill.text.vocabulary import teacher_vocabulary
+
+_NO_PRESET = (
+    "It must be a preset of KerasHub, a folder, or a handle that KerasHub reads; the files of a "
+    "folder may be damaged."
+)
 
 
 def bert_classifier(
@@ -94,8 +103,10 @@ def bert_classifier(
     if pairs and per_word:
         raise ValueError("pairs and per_word exclude each other. Received: both True.")
     check_rates(with_one=False, dropout=dropout)
+    origin = ""
     if isinstance(encoder, (str, pathlib.Path)):
         preset = str(encoder)
+        origin = f", from {printable(preset)}"
         encoder = _load_encoder(preset, num_classes)
         if not isinstance(encoder, HubLayer):
             preprocessor = preset if preprocessor is None else preprocessor
@@ -111,7 +122,7 @@ def bert_classifier(
             "preprocessor must turn texts into the encoder's inputs: a HubLayer, a KerasHub "
             "preprocessor or a text.WordPieceVocabulary. Received: preprocessor=None"
         )
-    _check_fit(encoder, preprocessor, sequence_length)
+    _check_fit(encoder, preprocessor, sequence_length, origin)
     if per_word and not isinstance(preprocessor, Vocabulary):
         preprocessor = teacher_vocabulary(preprocessor, max_length=sequence_length)
     if isinstance(preprocessor, Vocabulary):
@@ -135,21 +146,35 @@ def _load_encoder(name, num_classes):
     if _is_saved_model(name):
         return HubLayer(name, trainable=True, name="encoder")
     models = import_module("keras_hub").models
-    return (models.TextClassifier if num_classes is None else models.Backbone).from_preset(name)
+    kind = models.TextClassifier if num_classes is None else models.Backbone
+    _check_preset(name)
+    with errors_that_name(name, _NO_PRESET):
+        return kind.from_preset(name)
 
 
 def _load_preprocessor(name, sequence_length):
     if _is_saved_model(name):
         return HubLayer(name, name="text_preprocessor")
     keras_hub = import_module("keras_hub")
-    preprocessor = keras_hub.models.TextClassifierPreprocessor.from_preset(
-        name, sequence_length=sequence_length
-    )
+    _check_preset(name)
+    with errors_that_name(name, _NO_PRESET):
+        preprocessor = keras_hub.models.TextClassifierPreprocessor.from_preset(
+            name, sequence_length=sequence_length
+        )
     tokenizer = preprocessor.tokenizer
     if isinstance(tokenizer, keras_hub.models.BertTokenizer) and tokenizer.lowercase:
         # BERT's uncased vocabularies have no accents; without this, "café" is unknown.
         tokenizer.strip_accents = True
     return preprocessor
+
+
+def _check_preset(name):
+    """Raises `ValueError` if a file of a local preset is damaged; KerasHub does not say which."""
+    for path in sorted(pathlib.Path(name).glob("*.h5")):
+        check_weights(path)
+    for path in sorted(pathlib.Path(name).glob("*.json")):
+        with errors_that_name(path, "It must hold JSON."):
+            json.loads(path.read_bytes())
 
 
 def _is_saved_model(name):
@@ -159,7 +184,8 @@ def _is_saved_model(name):
 def _says_exact_gelu(preset):
     from keras_hub.src.utils.preset_utils import load_json
 
-    return load_json(preset, "config.json").get("hidden_act") == "gelu"
+    with errors_that_name(preset, _NO_PRESET):
+        return load_json(preset, "config.json").get("hidden_act") == "gelu"
 
 
 def _classifier(encoder, num_classes, per_word, dropout, exact_gelu):
@@ -201,13 +227,14 @@ def _classifier(encoder, num_classes, per_word, dropout, exact_gelu):
     return keras.Model(inputs, logits(features), name="classifier")
 
 
-def _check_fit(encoder, preprocessor, sequence_length):
+def _check_fit(encoder, preprocessor, sequence_length, origin):
     """Raises `ValueError` unless both have one vocabulary, and positions for all tokens."""
     tokens, num_rows = known_tokens(preprocessor), _num_rows(encoder, "word_embeddings")
     if tokens is not None and num_rows is not None and len(tokens) != num_rows:
         raise ValueError(
             "preprocessor and encoder must have one vocabulary. Received: a preprocessor of "
-            f"{len(tokens)} tokens, an encoder of {num_rows}. Give the encoder's own preprocessor."
+            f"{len(tokens)} tokens, an encoder of {num_rows}{origin}. Give the encoder's own "
+            "preprocessor."
         )
     length = getattr(preprocessor, "sequence_length", None)
     length = length or getattr(preprocessor, "max_length", None) or sequence_length

@@ -8,6 +8,7 @@ import tempfile
 
 import tensorflow as tf
 
+from keras_distill.model_files import errors_that_name
 from keras_distill.plain_path import plain_path
 
 # tensorflow_hub itself waits without end where a firewall swallows its packets.
@@ -48,8 +49,13 @@ def load_module(folder):
 
     Raises:
         ImportError: If it needs them, and tensorflow_text cannot be imported.
+        ValueError: If it cannot be loaded.
     """
-    path = plain_path(folder)
+    with errors_that_name(folder, "Its files may be damaged: take another copy of the folder."):
+        return _load(plain_path(folder), folder)
+
+
+def _load(path, folder):
     try:
         return tf.saved_model.load(path)
     except Exception as error:

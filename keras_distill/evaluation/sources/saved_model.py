@@ -8,6 +8,7 @@ from keras_distill.evaluation.sources.naming import named_inputs
 from keras_distill.evaluation.sources.source import Source
 from keras_distill.export.benchmark import benchmark
 from keras_distill.export.saved_model import DEFAULT
+from keras_distill.model_files import errors_that_name
 from keras_distill.output_domain import LOGITS
 from keras_distill.output_domain import SOFTMAX
 from keras_distill.teachers.module_files import load_module
@@ -40,7 +41,9 @@ class SavedModel(Source):
         self.num_bytes = sum(path.stat().st_size for path in files)
 
     def __call__(self, x):
-        outputs = self._signature(**self._named(x))
+        named = self._named(x)
+        with errors_that_name(self._folder, "It does not run with these inputs."):
+            outputs = self._signature(**named)
         return keras.ops.convert_to_numpy(outputs[self._output])
 
     def latencies(self, x, num_threads):

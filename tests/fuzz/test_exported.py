@@ -1,0 +1,75 @@
+"""Damaged files of exported models, TFLite and SavedModels, and of presets."""
+
+import dataclasses
+import pathlib
+import sys
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+import keras_distill as kd
+from keras_distill.evaluation.sources import open_source
+
+sys.path.append(str(pathlib.Path(__file__).parents[1] / "teachers"))
+import small_bert  # noqa: E402 (beside the tests of teachers)
+
+pytestmark = pytest.mark.long
+X = np.eye(4, dtype="float32")
+
+
+def read_description(path):
+    described = dataclasses.asdict(kd.describe(path))
+    return [str(kd.describe(path)).removeprefix(str(path)), described["files"]]
+
+
+def compare_file(path):
+    return open_source("fuzzed", path)(X)
+
+
+def time_file(path):
+    return kd.benchmark(path, num_runs=1, min_seconds=0).num_runs
+
+
+def compare_folder(path):
+    return open_source("fuzzed", path)(X)
+
+
+def teach_from_preset(path):
+    return kd.teachers.bert_classifier(str(path), num_classes=2).get_weights()
+
+
+def model():
+    inputs = keras.Input((4,), name="x")
+    x = layers.Dense(3, activation="relu")(inputs)
+    return keras.Model(inputs, layers.Dense(2, name="logits")(x))
+
+
+@pytest.fixture(scope="module")
+def tflite_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("tflite") / "model.tflite"
+    kd.export_tflite(model(), path, representative_data=X)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("reader", "rounds"), [(read_description, 40), (compare_file, 40), (time_file, 20)]
+)
+def test_tflite(reader, rounds, tflite_file, fuzz):
+    assert fuzz(reader, tflite_file, rounds)["read"] > 0
+
+
+def test_saved_model(tmp_path, fuzz):
+    kd.export_saved_model(model(), tmp_path / "served", labels=["no", "yes"])
+    # Of the variables there are checksums.
+    data = "variables.data-00000-of-00001"
+    fuzz(compare_folder, tmp_path / "served", 60, files=data, is_checked=True)
+    assert fuzz(compare_folder, tmp_path / "served", rounds=100, files="*.*")["read"] > 0
+
+
+def test_hugging_face_folder(tmp_path, fuzz):
+    folder = tmp_path / "preset"
+    folder.mkdir()
+    small_bert.write_hugging_face_folder(folder, small_bert.make_backbone(num_layers=1))
+    assert fuzz(teach_from_preset, folder, rounds=80)["read"] > 0
