@@ -13,7 +13,7 @@ import keras_distill as kd
 from keras_distill.evaluation.sources import open_source
 
 sys.path.append(str(pathlib.Path(__file__).parents[1] / "teachers"))
-import small_bert  # noqa: E402 (beside the tests of teachers)
+import small_bert
 
 pytestmark = pytest.mark.long
 X = np.eye(4, dtype="float32")
