@@ -71,7 +71,7 @@ print(train.texts[0], "->", NAMES[train.labels[0]])
 
 # %%
 cross_entropy = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-words = kd.text.learn_words(of_teacher.texts, size=200, max_length=12)
+words = kd.text.learn_words(of_teacher.texts, size=200, max_length=12, for_apps=True)
 
 
 def train_network(seed):
@@ -136,7 +136,7 @@ report = kd.export_tflite(
     "requests.tflite",
     quantization="dynamic",
     representative_data=words(transfer.texts[:100]).numpy(),
-    metadata=kd.TextMetadata(NAMES, words, tokenizer="regex", max_length=12),
+    metadata=kd.TextMetadata(NAMES, words, tokenizer="regex"),
 )
 print(f"{report.num_bytes:,} bytes, agreement with Keras {report.top1_agreement:.0%}")
 

@@ -9,12 +9,16 @@ import numpy as np
 from keras import ops
 from tensorflow.lite.tools import flatbuffer_utils
 
-from keras_distill.arguments import check_integers
 from keras_distill.export import metadata_schema as schema
 from keras_distill.export.labels import check_classifier
 from keras_distill.export.labels import check_labels
 from keras_distill.export.labels import classifier_domain
+from keras_distill.export.vocabulary_check import check_vocabulary
 from keras_distill.output_domain import SOFTMAX
+from keras_distill.text import WordPieceVocabulary
+from keras_distill.text import WordVocabulary
+from keras_distill.text import mediapipe
+from keras_distill.text.base import UNKNOWN
 
 # The first that knows all of our tables.
 _MIN_PARSER_VERSION = "1.2.1"
@@ -25,7 +29,7 @@ _BERT_NAMES = {
     "input_mask": "mask",
     "input_type_ids": "segment_ids",
 }
-_TOKENIZERS = ("bert", "regex")
+_TOKENIZERS = {"bert": WordPieceVocabulary, "regex": WordVocabulary}
 _LABELS_FILE, _VOCABULARY_FILE = "labels.txt", "vocab.txt"
 
 
@@ -113,43 +117,48 @@ class ImageMetadata:
 class TextMetadata:
     """A text classifier: MediaPipe's TextClassifier takes the file as it is.
 
-    The app tokenizes, and knows two ways. "bert": lowercased ASCII, word pieces between
-    "[CLS]" and "[SEP]", for students of a `WordPieceVocabulary` with
-    add_special_tokens=True and strip_accents=False. "regex": words between blanks, for
-    students of a `WordVocabulary` with split_punctuation=False. There the app does not
-    lowercase: for a vocabulary that does, each word stands in the file also with its
-    first letter and with all letters in capitals.
+    The app tokenizes, and knows two ways. "bert": word pieces between "[CLS]" and "[SEP]",
+    for students of a `WordPieceVocabulary`. "regex": words between blanks, for students of
+    a `WordVocabulary`. Of a vocabulary with for_apps=True, which alone is taken here, the
+    app gives every text the ids that the student was taught with.
 
     Args:
         labels: Names of the classes, in the model's order.
-        vocabulary: The student's `WordPieceVocabulary` or `WordVocabulary`.
+        vocabulary: The student's `WordPieceVocabulary` or `WordVocabulary`, of for_apps=True.
         tokenizer: "bert" or "regex".
-        max_length: Number of ids of a text; the app cuts off what is longer.
+        max_length: Number of ids of a text; the app cuts off what is longer. None: that of
+            the vocabulary, and no other is taken.
     """
 
     labels: tuple
     vocabulary: object
     tokenizer: str
-    max_length: int
+    max_length: int | None = None
 
     def __post_init__(self):
         check_labels(self.labels)
-        check_integers(max_length=self.max_length)
         if self.tokenizer not in _TOKENIZERS:
             raise ValueError(
-                f"tokenizer must be one of {_TOKENIZERS}. Received: tokenizer={self.tokenizer!r}"
+                f"tokenizer must be one of {tuple(_TOKENIZERS)}. Received: "
+                f"tokenizer={self.tokenizer!r}"
             )
-        wanted = {
-            "bert": {"strip_accents": False, "lowercase": True, "add_special_tokens": True},
-            "regex": {"split_punctuation": False, "add_special_tokens": False},
-        }[self.tokenizer]
-        has = {name: getattr(self.vocabulary, name, None) for name in wanted}
-        if has != wanted:
+        wanted, vocabulary = _TOKENIZERS[self.tokenizer], self.vocabulary
+        for_apps = getattr(vocabulary, "for_apps", None)
+        if not isinstance(vocabulary, wanted) or not for_apps:
             raise ValueError(
-                f"An app's {self.tokenizer!r} tokenizer reads texts as a vocabulary with {wanted} "
-                f"does. Received: a {type(self.vocabulary).__name__} with {has}. Teach the student "
-                "with such a vocabulary, or it will see other ids in the app than in training."
+                f"An app's {self.tokenizer!r} tokenizer reads texts as a {wanted.__name__} with "
+                f"for_apps=True does. Received: a {type(vocabulary).__name__} with "
+                f"{for_apps=}. Teach the student with such a vocabulary: it would see other ids "
+                "in the app than in training."
             )
+        max_length = vocabulary.max_length
+        if self.max_length not in (None, max_length):
+            raise ValueError(
+                "max_length must be None or that of the vocabulary: the app would cut texts where "
+                f"the student was not taught to. Received: max_length={self.max_length!r}, and "
+                f"max_length={max_length} of the vocabulary"
+            )
+        object.__setattr__(self, "max_length", max_length)
 
     def prepare(self, model):
         """The model with the inputs that the app gives, and probabilities as its output."""
@@ -159,7 +168,7 @@ class TextMetadata:
                 f"with the inputs {[tuple(tensor.shape) for tensor in model.inputs]}"
             )
         check_classifier(model, self.labels)
-        self._check_embedding(model)
+        check_vocabulary("vocabulary", self.vocabulary, model)
         inputs = {
             name: keras.Input((self.max_length,), dtype="int32", name=name)
             for name in (_BERT_INPUTS if self.tokenizer == "bert" else ("token_ids",))
@@ -169,7 +178,10 @@ class TextMetadata:
             is_token = ops.greater(inputs["input_mask"], inputs["input_type_ids"])
             ids = ops.where(is_token, inputs["input_word_ids"], 0)
         else:
-            ids = inputs["token_ids"]
+            # Of a text without words the app gives padding alone, the vocabulary "[UNK]".
+            ids, unknown = inputs["token_ids"], self.vocabulary.tokens.index(UNKNOWN)
+            is_first = np.arange(self.max_length) == 0
+            ids = ops.where(ops.logical_and(ops.equal(ids, 0), is_first), unknown, ids)
         outputs = _probabilities(model, model(ids))
         return keras.Model(inputs, outputs, name=model.name)
 
@@ -179,19 +191,6 @@ class TextMetadata:
             return {"token_ids": ids}
         values = (ids, (ids != 0).astype("int32"), np.zeros_like(ids))
         return dict(zip(_BERT_INPUTS, values))
-
-    def _check_embedding(self, model):
-        sizes = {
-            layer.input_dim
-            for layer in model._flatten_layers()
-            if isinstance(layer, keras.layers.Embedding)
-        }
-        num_tokens = len(self.vocabulary.tokens)
-        if sizes and num_tokens not in sizes:
-            raise ValueError(
-                "vocabulary must be the one that the model was taught with. Received: a vocabulary "
-                f"of {num_tokens} tokens for embeddings of {sorted(sizes)}."
-            )
 
     def input_tables(self, names, shapes):
         return [
@@ -217,25 +216,15 @@ class TextMetadata:
         if self.tokenizer == "bert":
             return schema.process_unit("BertTokenizerOptions", vocab_file=[file])
         return schema.process_unit(
-            "RegexTokenizerOptions", delim_regex_pattern=r"\s+", vocab_file=[file]
+            "RegexTokenizerOptions", delim_regex_pattern=mediapipe.BLANKS, vocab_file=[file]
         )
 
     def files(self):
         tokens = self.vocabulary.tokens
         if self.tokenizer == "regex":
-            tokens = [f"{word} {number}" for word, number in self._words()]
+            ids = self.vocabulary.spellings().items()
+            tokens = [f"{word} {number}" for word, number in ids]
         return {_LABELS_FILE: "\n".join(self.labels), _VOCABULARY_FILE: "\n".join(tokens)}
-
-    def _words(self):
-        words = {"<PAD>": 0, "<UNKNOWN>": 1}
-        words.update((word, number) for number, word in enumerate(self.vocabulary.tokens))
-        if self.vocabulary.lowercase:
-            for word, number in list(words.items()):
-                for spelling in (word.capitalize(), word.upper()):
-                    # The capitals of "ß" are those of "ss".
-                    if spelling.lower() == word:
-                        words.setdefault(spelling, number)
-        return words.items()
 
 
 def add_metadata(content, metadata):

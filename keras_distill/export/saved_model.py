@@ -16,7 +16,9 @@ from keras_distill.export.serving import batching_config
 from keras_distill.export.serving import check_can_warm_up
 from keras_distill.export.serving import write_configs
 from keras_distill.export.serving import write_warmup
+from keras_distill.export.vocabulary_check import check_vocabulary
 from keras_distill.plain_path import plain_path
+from keras_distill.text import Vocabulary
 
 DEFAULT, TOKENS = "serving_default", "tokens"
 # One example alone, and several: a batch size that the graph froze shows at the second.
@@ -67,8 +69,8 @@ def export_saved_model(
             plus one.
         labels: Names of the classes, in the model's order.
         preprocessor: A layer or model from strings (batch,) to the model's inputs, such as
-            a vocabulary of `keras_distill.text` or KerasHub's; a `keras.Model` may have
-            another shape of strings.
+            a vocabulary of `keras_distill.text` or KerasHub's; (batch, 2) for a student of
+            pairs with its own vocabulary. A `keras.Model` may have another shape of strings.
         top_k: Number of best classes in the answers. Defaults to all, at most 5.
         warmup: Examples for the server to run before it takes a new version into service,
             as `serving_default` takes them, with a batch axis. They are stored in the
@@ -166,9 +168,19 @@ def check_saved_model(
 
 
 def _behind(preprocessor, model):
-    shape = preprocessor.input_shape[1:] if isinstance(preprocessor, keras.Model) else ()
-    texts = keras.Input(shape, dtype="string", name="text")
+    check_vocabulary("preprocessor", preprocessor, model)
+    texts = keras.Input(_text_shape(preprocessor, model), dtype="string", name="text")
     return keras.Model(texts, model(preprocessor(texts)), name=model.name)
+
+
+def _text_shape(preprocessor, model):
+    if isinstance(preprocessor, keras.Model):
+        return preprocessor.input_shape[1:]
+    # A student of pairs reads ids (batch, 2, length).
+    reads_pairs = [
+        tuple(tensor.shape[1:-1]) for tensor in getattr(model, "inputs", None) or ()
+    ] == [(2,)]
+    return (2,) if isinstance(preprocessor, Vocabulary) and reads_pairs else ()
 
 
 def write_saved_model(endpoints, folder, batch_size=None):

@@ -1,5 +1,6 @@
 """The texts of a job: read by their files' names."""
 
+import json
 import pathlib
 import sys
 
@@ -74,6 +75,12 @@ def fingerprint(examples):
         digest.update(examples.labels.astype("<i4").tobytes())
         digest.update("\0".join(examples.class_names).encode("utf-8"))
     return digest.hexdigest()
+
+
+def fingerprint_vocabulary(vocabulary):
+    """A hash of what decides which ids a vocabulary gives."""
+    config = {key: value for key, value in vocabulary.get_config().items() if key != "name"}
+    return xxhash.xxh3_128_hexdigest(json.dumps(config, sort_keys=True, default=str))
 
 
 def _suffix(path):

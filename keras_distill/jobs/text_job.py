@@ -14,6 +14,7 @@ from keras_distill.export import export_tflite
 from keras_distill.export.saved_model import check_saved_model
 from keras_distill.export.tflite import check_tflite
 from keras_distill.jobs import text_data
+from keras_distill.jobs import text_vocabulary
 from keras_distill.jobs.estimates import stage_seconds
 from keras_distill.jobs.job import Job
 from keras_distill.jobs.lengths import lengths_up_to
@@ -32,13 +33,13 @@ from keras_distill.text import Vocabulary
 from keras_distill.text import augment
 from keras_distill.text import batch_by_length
 from keras_distill.text import from_lists
-from keras_distill.text import learn_words
 
 # -1 is a text without a label.
 _CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=-1)
 # With hard labels only, smoothing helps.
 _SMOOTHED = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.1)
 _BATCH_SIZE = 64
+_PIECES_PER_WORD = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,8 +67,11 @@ class TextJob(Job):
         text, label: Names of the columns.
         num_augmented: Rounds of `text.augment`, whose texts the teacher answers as well.
         quantization: A mode of `export_tflite`.
-        max_length: Words of a text for the student, and tokens for the teacher.
-        vocabulary_size: Number of words that the student knows.
+        max_length: Words of a text for the student, of pieces twice as many; tokens for
+            the teacher.
+        vocabulary_size: Number of words that the student knows. Where words are not apart,
+            as in Chinese, Japanese and Thai, they are pieces: less than half of the words
+            of held-out texts would be known.
         num_steps: Training steps of each student, of 64 texts. None: 10 rounds over all
             texts, at least 1,000 and at most 10,000.
         teacher_epochs: Rounds of the teacher over the labelled texts.
@@ -113,23 +117,28 @@ class TextJob(Job):
             test = text_data.read_labelled(self.test, self.text, self.label, train.class_names)
         more = [text_data.read_unlabelled(path, self.text) for path in self.unlabelled]
         data = [text_data.fingerprint(part) for part in (train, test, *more)]
-        folder = RunFolder("output", pathlib.Path(self.output), "job", settings_of(self, data))
+        texts = np.concatenate([part.texts for part in (train, *more)])
+        are_words = text_vocabulary.has_words(texts, self.vocabulary_size)
         if self.num_augmented:
-            new_texts = augment(train.texts, self.num_augmented, seed=self.seed)
+            units = {} if are_words else {"split": list, "join": ""}
+            new_texts = augment(train.texts, self.num_augmented, seed=self.seed, **units)
             more.append(from_lists(new_texts.tolist()))
         transfer_set = train
         for part in more:
             unseen = text_data.without(part, [transfer_set, test])
             transfer_set = transfer_set + unseen if len(unseen) else transfer_set
-        # As MediaPipe's tokenizer reads texts: words between blanks.
-        vocabulary = learn_words(
-            transfer_set.texts, self.vocabulary_size, max_length=self.max_length
+        length = self.max_length if are_words else _PIECES_PER_WORD * self.max_length
+        vocabulary = text_vocabulary.learn_vocabulary(
+            transfer_set.texts, self.vocabulary_size, length, are_words
         )
+        settings = settings_of(self, data)
+        settings["vocabulary"] = text_data.fingerprint_vocabulary(vocabulary)
+        folder = RunFolder("output", pathlib.Path(self.output), "job", settings)
         num_classes = len(train.class_names)
         student = make_student(self.student, vocabulary, num_classes, 0.0)
         keras.utils.set_random_seed(self.seed)
         teacher = make_teacher(
-            self.teacher, self.preprocessor, vocabulary, train, self.teacher_epochs, self.max_length
+            self.teacher, self.preprocessor, vocabulary, train, self.teacher_epochs, length
         )
         num_steps = self.num_steps
         if num_steps is None:
@@ -144,6 +153,7 @@ class TextJob(Job):
             student=student,
             num_steps=num_steps,
             num_duplicates=text_data.num_duplicates(train, test),
+            warning=text_vocabulary.warning_of(vocabulary, test.texts),
         )
 
     def _check(self):
@@ -178,7 +188,7 @@ class TextJob(Job):
             lambda: batch_by_length(
                 dataset,
                 work.vocabulary,
-                bucket_lengths=lengths_up_to(self.max_length),
+                bucket_lengths=lengths_up_to(work.vocabulary.max_length),
                 batch_size=_BATCH_SIZE,
                 seed=self.seed,
             ).repeat(),
@@ -204,13 +214,15 @@ class TextJob(Job):
     def _phone(self, work):
         """Arguments of `export_tflite`."""
         ids = np.asarray(work.vocabulary(_texts_to_check(work)))
-        missing = self.max_length - ids.shape[1]
+        missing = work.vocabulary.max_length - ids.shape[1]
         return {
             "path": exported(work.folder.path)["phone"],
             "quantization": self.quantization,
             "representative_data": np.pad(ids, [(0, 0), (0, missing)]),
             "metadata": TextMetadata(
-                work.train.class_names, work.vocabulary, "regex", self.max_length
+                work.train.class_names,
+                work.vocabulary,
+                text_vocabulary.tokenizer_of(work.vocabulary),
             ),
         }
 
@@ -238,6 +250,7 @@ class _Work:
     student: keras.Model
     num_steps: int
     num_duplicates: int
+    warning: str | None
     broken: tuple = ()
 
     def batch(self):
@@ -268,6 +281,8 @@ class _Work:
                 f"Warning: {self.num_duplicates:,} of the test texts are in the training file, "
                 "too: the accuracy will look better than it is."
             )
+        if self.warning:
+            lines.append(self.warning)
         return "\n".join(lines)
 
 

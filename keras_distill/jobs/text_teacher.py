@@ -12,6 +12,7 @@ from keras_distill.model_files import load_model_file
 from keras_distill.students import text_cnn
 from keras_distill.teachers import bert_classifier
 from keras_distill.teachers import finetuning_optimizer
+from keras_distill.text import WordVocabulary
 from keras_distill.text import batch_by_length
 
 ENSEMBLE = "ensemble"
@@ -89,7 +90,8 @@ class FinetunedTeacher:
 class EnsembleTeacher:
     """Three small models from scratch, averaged: a teacher where no BERT can be had.
 
-    Two are linear, on words and on pieces of words; one is convolutional.
+    Two are linear, on words and on pieces of words; one is convolutional. Where words are
+    not apart, single characters and pairs of them take the place of words.
 
     Args:
         vocabulary: What the convolutional network reads.
@@ -104,6 +106,8 @@ class EnsembleTeacher:
         # All of them run at once when it answers.
         self.num_texts = _BATCH_SIZE * num_steps
         num_classes = len(train.class_names)
+        are_words = isinstance(vocabulary, WordVocabulary)
+        units = {} if are_words else {"split": "character", "ngrams": (1, 2)}
         texts = keras.Input((), dtype="string", name="text")
         network = text_cnn(
             vocabulary,
@@ -115,7 +119,7 @@ class EnsembleTeacher:
             dropout=0.6,
         )
         logits = {
-            "words": _linear(train, num_classes, max_tokens=10_000)(texts),
+            "words": _linear(train, num_classes, max_tokens=10_000, **units)(texts),
             "pieces": _linear(
                 train, num_classes, max_tokens=40_000, split="character", ngrams=(2, 3, 4, 5)
             )(texts),

@@ -64,7 +64,7 @@ class Vocabulary(keras.layers.Layer):
         return len(self._tokens)
 
     def __call__(self, texts, *args, **kwargs):
-        texts = _as_strings("texts", texts)
+        texts = as_strings("texts", texts)
         if len(texts.shape) != 1 and texts.shape[1:] != (2,):
             raise ValueError(
                 "texts must have the shape (batch,), or (batch, 2) for pairs. Received: texts of "
@@ -93,7 +93,7 @@ class Vocabulary(keras.layers.Layer):
         Returns:
             An int32 `tf.RaggedTensor`, `(batch, pieces)`, with at least one id a text.
         """
-        pieces = self._split(_as_strings("texts", texts))
+        pieces = self._split(as_strings("texts", texts))
         return self._name_unknown(pieces, pieces.row_lengths() == 0)
 
     def tokenize_words(self, words):
@@ -112,7 +112,7 @@ class Vocabulary(keras.layers.Layer):
             ValueError: If the words are not strings of that shape, or if the vocabulary
                 has no "[CLS]".
         """
-        words = _as_strings("words", words)
+        words = as_strings("words", words)
         if len(words.shape) != 2:
             raise ValueError(
                 "words must have the shape (batch, words), padded with ''. "
@@ -143,7 +143,7 @@ class Vocabulary(keras.layers.Layer):
         Args:
             texts: Strings, `(batch,)`, or `(batch, 2)` for pairs; not in a graph.
         """
-        texts = _as_strings("texts", texts)
+        texts = as_strings("texts", texts)
         lengths = self.pieces(tf.reshape(texts, [-1])).row_lengths().numpy()
         is_cut = lengths > self.max_length - 2 * self.add_special_tokens
         return int(np.count_nonzero(np.any(is_cut.reshape(len(texts), -1), axis=1)))
@@ -220,7 +220,7 @@ def _check_tokens(tokens, add_special_tokens):
         raise ValueError(f"tokens must differ. Received more than once: {repeated[:5]}")
 
 
-def _as_strings(name, texts):
+def as_strings(name, texts):
     if not isinstance(texts, keras.KerasTensor):
         try:
             texts = tf.convert_to_tensor(texts)

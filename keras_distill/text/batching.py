@@ -29,8 +29,8 @@ def batch_by_length(
     memory. The bucket of an example is the smallest length that holds it as the student
     and as the teacher reads it. An epoch draws an order of the examples, fills batches
     from each bucket, and draws an order of the batches. In a batch, each model's ids are
-    padded to the smallest bucket length that holds them: there are few shapes, and
-    nothing is traced again.
+    padded to the smallest bucket length that holds them, and never beyond the model's own
+    max_length: there are few shapes, and nothing is traced again.
 
     Args:
         examples: `Examples`, or a finite, unbatched `tf.data.Dataset` of `text`,

@@ -130,6 +130,10 @@ class _View:
             column.freeze()
         if self.has_ids:
             self.lengths = np.concatenate(self.lengths)
+            # A model may have no place for more than its function gives.
+            if longest := _longest(self._function, self._specs):
+                longest = max(longest, np.max(self.lengths))
+                self._bucket_lengths = np.minimum(self._bucket_lengths, longest).astype("int32")
             self._all_lengths = tf.constant(self.lengths, "int32")
 
     def width(self, indices):
@@ -220,6 +224,18 @@ def _kind(path, spec):
     if spec.dtype == tf.string:
         return "text"
     return "word_starts" if path[-1:] == ("word_starts",) else "ids"
+
+
+def _longest(function, specs):
+    """The largest number of ids that a function gives, or None where it does not say."""
+    # A layer, or its method; in front of a teacher, around a vocabulary.
+    function = getattr(function, "__self__", function)
+    function = getattr(function, "preprocessor", function)
+    for name in ("max_length", "sequence_length"):
+        if isinstance(length := getattr(function, name, None), int):
+            return length
+    sizes = [spec.shape[-1] for spec in keras.tree.flatten(specs) if spec.shape.rank]
+    return None if None in sizes else max(sizes, default=None)
 
 
 def _apply(function, texts):

@@ -7,8 +7,8 @@ import numpy as np
 import tensorflow as tf
 
 from keras_distill.imports import import_module
+from keras_distill.text import mediapipe
 from keras_distill.text.base import SPECIAL_TOKENS
-from keras_distill.text.vocabulary import CJK
 from keras_distill.text.vocabulary import WordPieceVocabulary
 from keras_distill.text.vocabulary import WordVocabulary
 from keras_distill.text.vocabulary import split_words
@@ -18,7 +18,15 @@ _LARGEST_CHARACTER_RATE = 0.8
 
 
 def learn_words(
-    texts, size, *, lowercase=True, split_punctuation=False, among=None, min_count=1, **options
+    texts,
+    size,
+    *,
+    lowercase=True,
+    split_punctuation=False,
+    among=None,
+    min_count=1,
+    for_apps=False,
+    **options,
 ):
     """Makes a vocabulary of the most frequent words of texts.
 
@@ -31,6 +39,8 @@ def learn_words(
         among: Iterable of str: only these words are taken, such as those of
             `vector_words`. None, the default: any word.
         min_count: How often a word must come to be taken. Defaults to 1.
+        for_apps: Whether texts are read as an app reads them, for `TextMetadata` with
+            tokenizer="regex". Defaults to False.
         **options: Further arguments of `WordVocabulary`.
 
     Returns:
@@ -49,10 +59,14 @@ def learn_words(
     _check_size(size)
 
     def split(chunk):
+        if for_apps:
+            return mediapipe.split_at_blanks(chunk)
         chunk = tf.strings.lower(chunk, encoding="utf-8") if lowercase else chunk
         return split_words(chunk, split_punctuation)
 
     counts = _count_words(texts, split)
+    if for_apps:
+        counts = _count_unspelled(counts, lowercase)
     allowed = counts if among is None else set(among)
     words = [
         word
@@ -63,11 +77,14 @@ def learn_words(
         words[: size - len(SPECIAL_TOKENS)],
         lowercase=lowercase,
         split_punctuation=split_punctuation,
+        for_apps=for_apps,
         **options,
     )
 
 
-def learn_word_pieces(texts, size, *, lowercase=True, strip_accents=True, **options):
+def learn_word_pieces(
+    texts, size, *, lowercase=True, strip_accents=None, for_apps=False, **options
+):
     """Learns word pieces from texts.
 
     Chinese characters are pieces of their own: the most frequent ones, on at most four
@@ -79,9 +96,11 @@ def learn_word_pieces(texts, size, *, lowercase=True, strip_accents=True, **opti
         size: The largest number of tokens, the five special ones included. The learner
             stops within 5 % of it.
         lowercase: Whether texts are lowercased. Defaults to True.
-        strip_accents: Whether accents are removed. Defaults to True. Casing and accents
-            like the teacher's let the student share the teacher's embeddings
-            (`copy_embeddings`).
+        strip_accents: Whether accents are removed. Casing and accents like the teacher's
+            let the student share the teacher's embeddings (`copy_embeddings`). Defaults to
+            True, and to False with for_apps.
+        for_apps: Whether texts are read as an app reads them, for `TextMetadata` with
+            tokenizer="bert". Defaults to False.
         **options: Further arguments of `WordPieceVocabulary`.
 
     Returns:
@@ -104,7 +123,12 @@ def learn_word_pieces(texts, size, *, lowercase=True, strip_accents=True, **opti
     tf_text = import_module("tensorflow_text")
     learner = import_module("tensorflow_text.tools.wordpiece_vocab.wordpiece_tokenizer_learner_lib")
 
+    if strip_accents is None:
+        strip_accents = not for_apps
+
     def split(chunk):
+        if for_apps:
+            return mediapipe.split_at_marks(chunk)
         # As KerasHub's tokenizer does it.
         if strip_accents:
             chunk = tf_text.normalize_utf8(chunk, "NFD")
@@ -114,13 +138,18 @@ def learn_word_pieces(texts, size, *, lowercase=True, strip_accents=True, **opti
 
     counts = _count_words(texts, split)
     num_places = size - len(SPECIAL_TOKENS)
-    is_cjk = re.compile("[" + re.sub(r"\\x{(\w+)}", _character, CJK) + "]").fullmatch
+    is_cjk = re.compile("[" + re.sub(r"\\x{(\w+)}", _character, mediapipe.CJK) + "]").fullmatch
     characters = [word for word, _ in _by_frequency(counts) if is_cjk(word)]
     characters = characters[: int(_LARGEST_CHARACTER_RATE * num_places)]
-    words = {w: n for w, n in counts.items() if not is_cjk(w) and w not in SPECIAL_TOKENS}
+    words = {
+        word: count
+        for word, count in counts.items()
+        if not is_cjk(word) and word not in SPECIAL_TOKENS and mediapipe.NO_TOKEN not in word
+    }
     pieces = _learn_pieces(learner, words, num_places - len(characters)) if words else []
     tokens = [*SPECIAL_TOKENS, *characters, *pieces]
-    return WordPieceVocabulary(tokens, lowercase=lowercase, strip_accents=strip_accents, **options)
+    casing = {"lowercase": lowercase, "strip_accents": strip_accents, "for_apps": for_apps}
+    return WordPieceVocabulary(tokens, **casing, **options)
 
 
 def _learn_pieces(learner, counts, num_pieces):
@@ -157,6 +186,15 @@ def _count_words(texts, split):
     if not counts:
         raise ValueError(f"texts must have words to learn from. Received: {len(texts)} texts.")
     return collections.Counter({word.decode("utf-8"): n for word, n in counts.items()})
+
+
+def _count_unspelled(counts, lowercase):
+    """A Counter of the words that are found, of one of the words as texts spell them."""
+    found = collections.Counter()
+    for spelling, count in counts.items():
+        if spelling not in mediapipe.RESERVED:
+            found[mediapipe.unspelled(spelling) if lowercase else spelling] += count
+    return found
 
 
 def _by_frequency(counts):

@@ -2,28 +2,27 @@
 
 import functools
 import pathlib
+import re
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from keras_distill.imports import import_module
 from keras_distill.json_files import read_json_object
 from keras_distill.printable import one_line
 from keras_distill.printable import printable
+from keras_distill.text import mediapipe
 from keras_distill.text.base import MASK
+from keras_distill.text.base import PADDING
 from keras_distill.text.base import SPECIAL_TOKENS
 from keras_distill.text.base import UNKNOWN
 from keras_distill.text.base import Vocabulary
+from keras_distill.text.base import as_strings
 from keras_distill.text.base import read_tokens
 
 # Where Hugging Face and TF 1, a SavedModel and a KerasHub preset have it.
 _VOCABULARY_FILES = ("vocab.txt", "assets/vocab.txt", "assets/tokenizer/vocabulary.txt")
-# As in KerasHub's tokenizer, from https://github.com/google-research/bert.
-CJK = (
-    r"\x{3400}-\x{4DBF}\x{4E00}-\x{9FFF}\x{F900}-\x{FAFF}\x{20000}-\x{2A6DF}\x{2A700}-\x{2CEAF}"
-    r"\x{2F800}-\x{2FA1F}"
-)
-_MARKS = r"[!-/:-@\[-`{-~\p{P}" + CJK + "]"
 
 
 @keras.saving.register_keras_serializable(package="keras_distill")
@@ -39,10 +38,15 @@ class WordPieceVocabulary(Vocabulary):
             is among them. A token's place is its id.
         max_length: The largest number of ids of a text. Defaults to 128.
         lowercase: Whether texts are lowercased. Defaults to True.
-        strip_accents: Whether accents are removed. Defaults to True. The uncased BERTs
-            lowercase and strip; their pieces have no accents, and "café" would be unknown.
+        strip_accents: Whether accents are removed. The uncased BERTs lowercase and strip;
+            their pieces have no accents, and "café" would be unknown. Defaults to True, and
+            to False with for_apps.
         add_special_tokens: Whether the ids of a text stand between "[CLS]" and "[SEP]".
-            Defaults to False.
+            Defaults to False, and to True with for_apps.
+        for_apps: Whether every text gets the ids that MediaPipe's "bert" tokenizer gives in
+            an app, for a student with `TextMetadata`: only letters of ASCII are lowercased,
+            only blanks of ASCII split, "[MASK]" is text, a text ends at a NUL, and one
+            without a token is its special tokens. Defaults to False.
         **kwargs: Those of `keras.layers.Layer`.
 
     Call arguments:
@@ -54,7 +58,8 @@ class WordPieceVocabulary(Vocabulary):
 
     Raises:
         ValueError: If "[PAD]" is not the first token, if "[UNK]" is missing or a token
-            comes twice; when called, if the texts are not strings of such a shape.
+            comes twice, or if an app cannot read as the arguments say; when called, if the
+            texts are not strings of such a shape.
 
     Example:
 
@@ -73,18 +78,34 @@ class WordPieceVocabulary(Vocabulary):
         tokens,
         max_length=128,
         lowercase=True,
-        strip_accents=True,
-        add_special_tokens=False,
+        strip_accents=None,
+        add_special_tokens=None,
+        for_apps=False,
         **kwargs,
     ):
-        super().__init__(tokens, max_length, add_special_tokens, **kwargs)
+        self.for_apps = bool(for_apps)
+        if strip_accents is None:
+            strip_accents = not for_apps
+        if add_special_tokens is None:
+            add_special_tokens = self.for_apps
+        super().__init__(tokens, max_length, bool(add_special_tokens), **kwargs)
         self.lowercase = bool(lowercase)
         self.strip_accents = bool(strip_accents)
-        self._split_texts = _word_piece_function(self._tokens, self.lowercase, self.strip_accents)
+        if self.for_apps:
+            wanted = {"lowercase": True, "strip_accents": False, "add_special_tokens": True}
+            _check_for_apps(self, "bert", wanted)
+        self._split_texts = _word_piece_function(
+            self._tokens, self.lowercase, self.strip_accents, self.for_apps
+        )
 
     def get_config(self):
         config = {"lowercase": self.lowercase, "strip_accents": self.strip_accents}
-        return {**super().get_config(), **config}
+        return {**super().get_config(), **config, **_for_apps_config(self)}
+
+    def pieces(self, texts):
+        if self.for_apps:
+            return self._split_texts(as_strings("texts", texts))
+        return super().pieces(texts)
 
     def _split(self, texts):
         return self._split_texts(texts)
@@ -104,6 +125,10 @@ class WordVocabulary(Vocabulary):
             words and marks are already apart ("it 's good .").
         add_special_tokens: Whether the ids of a text stand between "[CLS]" and "[SEP]".
             Defaults to False.
+        for_apps: Whether every text gets the ids that MediaPipe's "regex" tokenizer gives
+            in an app, for a student with `TextMetadata`: a lowercase word is found also with
+            its first letter or all letters in capitals, other spellings ("iPhone") are words
+            of their own, and a text ends at a NUL. Defaults to False.
         **kwargs: Those of `keras.layers.Layer`.
 
     Call arguments:
@@ -114,8 +139,8 @@ class WordVocabulary(Vocabulary):
         longest text of the batch. A text without a word is one "[UNK]".
 
     Raises:
-        ValueError: If a word comes twice; when called, if the texts are not strings of
-            such a shape.
+        ValueError: If a word comes twice, or if an app cannot read as the arguments say;
+            when called, if the texts are not strings of such a shape.
 
     Example:
 
@@ -131,28 +156,56 @@ class WordVocabulary(Vocabulary):
         lowercase=True,
         split_punctuation=False,
         add_special_tokens=False,
+        for_apps=False,
         **kwargs,
     ):
         tokens = [*SPECIAL_TOKENS, *words]
         super().__init__(tokens, max_length, add_special_tokens, **kwargs)
         self.lowercase = bool(lowercase)
         self.split_punctuation = bool(split_punctuation)
-        # Its mask and its unknown word have the ids 0 and 1.
+        self.for_apps = bool(for_apps)
+        if self.for_apps:
+            wanted = {"split_punctuation": False, "add_special_tokens": False}
+            _check_for_apps(self, "regex", wanted)
+        ids = self.spellings()
+        # What it does not find has the place 0.
         self._lookup = keras.layers.StringLookup(
-            vocabulary=tokens[2:], mask_token="", oov_token=UNKNOWN
+            vocabulary=list(ids), mask_token=None, oov_token=UNKNOWN
         )
+        self._ids = np.array([tokens.index(UNKNOWN), *ids.values()], "int32")
+
+    def spellings(self):
+        """Returns the id of each word as texts spell it, a dict.
+
+        With `for_apps`, as an app's file has them: with `lowercase` each word in small letters
+        also stands there with its first letter and with all letters in capitals.
+        """
+        ids = {token: i for i, token in enumerate(self._tokens) if token not in (PADDING, UNKNOWN)}
+        if not self.for_apps:
+            return ids
+        if self.lowercase:
+            for word, number in list(ids.items())[len(SPECIAL_TOKENS) - 2 :]:
+                for spelling in mediapipe.spellings(word):
+                    ids.setdefault(spelling, number)
+        words = {word: i for word, i in ids.items() if word not in mediapipe.RESERVED}
+        padding, unknown = map(self._tokens.index, (PADDING, UNKNOWN))
+        return {mediapipe.PADDING: padding, mediapipe.UNKNOWN: unknown, **words}
 
     def get_config(self):
         config = super().get_config()
         words = config.pop("tokens")[len(SPECIAL_TOKENS) :]
         mine = {"lowercase": self.lowercase, "split_punctuation": self.split_punctuation}
-        return {**config, "words": words, **mine}
+        return {**config, "words": words, **mine, **_for_apps_config(self)}
 
     def _split(self, texts):
-        if self.lowercase:
-            texts = tf.strings.lower(texts, encoding="utf-8")
-            texts = tf.strings.regex_replace(texts, r"\[mask\]", MASK)
-        return tf.cast(self._lookup(split_words(texts, self.split_punctuation)), tf.int32)
+        if self.for_apps:
+            words = mediapipe.split_at_blanks(texts)
+        else:
+            if self.lowercase:
+                texts = tf.strings.lower(texts, encoding="utf-8")
+                texts = tf.strings.regex_replace(texts, r"\[mask\]", MASK)
+            words = split_words(texts, self.split_punctuation)
+        return tf.gather(self._ids, self._lookup(words))
 
 
 def split_words(texts, split_punctuation):
@@ -164,9 +217,9 @@ def split_words(texts, split_punctuation):
             their own. "[MASK]" stays one word.
     """
     # tf.strings.split knows the blanks of ASCII only.
-    texts = tf.strings.regex_replace(texts, r"[\p{Z}\p{Cc}\p{Cf}]", " ")
+    texts = tf.strings.regex_replace(texts, mediapipe.BLANKS, " ")
     if split_punctuation:
-        texts = tf.strings.regex_replace(texts, r"\[MASK\]|" + _MARKS, r" \0 ")
+        texts = tf.strings.regex_replace(texts, r"\[MASK\]|" + mediapipe.MARKS, r" \0 ")
     return tf.strings.split(texts)
 
 
@@ -211,7 +264,9 @@ def teacher_vocabulary(source, max_length=128, lowercase=None, strip_accents=Non
         lowercase = not any(c != c.lower() for c in tokens if not c.startswith("["))
     if strip_accents is None:
         strip_accents = says.get("strip_accents")
-    if strip_accents is None:
+    if options.get("for_apps"):
+        strip_accents = False
+    elif strip_accents is None:
         strip_accents = lowercase
     options = {"add_special_tokens": True, **options}
     try:
@@ -262,18 +317,41 @@ def _read_casing(folder):
 
 # Copies of a layer, and those of other lengths, share one: it takes a second to trace.
 @functools.lru_cache(maxsize=8)
-def _word_piece_function(tokens, lowercase, strip_accents):
+def _word_piece_function(tokens, lowercase, strip_accents, for_apps):
     keras_hub = import_module("keras_hub")
-    special = {"special_tokens": [MASK], "special_tokens_in_strings": True}
+    settings = {"lowercase": lowercase, "strip_accents": strip_accents}
+    if MASK in tokens:
+        settings.update(special_tokens=[MASK], special_tokens_in_strings=True)
     tokenizer = keras_hub.tokenizers.WordPieceTokenizer(
-        list(tokens),
-        lowercase=lowercase,
-        strip_accents=strip_accents,
-        **(special if MASK in tokens else {}),
+        list(tokens), **({"split": False} if for_apps else settings)
     )
+
+    def tokenize(texts):
+        return tokenizer.tokenize(mediapipe.split_at_marks(texts) if for_apps else texts)
+
     # As a graph: eagerly, KerasHub takes a slower path of pure Python.
     split = tf.function(
-        tokenizer.tokenize, input_signature=[tf.TensorSpec([None], tf.string)], autograph=False
+        tokenize, input_signature=[tf.TensorSpec([None], tf.string)], autograph=False
     )
     # A tf.function that is a layer's attribute would be written into a SavedModel by itself.
     return lambda texts: split(texts)
+
+
+def _check_for_apps(vocabulary, tokenizer, wanted):
+    has = {name: getattr(vocabulary, name) for name in wanted}
+    if has != wanted:
+        raise ValueError(
+            f"for_apps=True is to read texts as MediaPipe's {tokenizer!r} tokenizer does, which is "
+            f"with {wanted}. Received: {has}"
+        )
+    strange = f"[ \n\r{mediapipe.NO_TOKEN}]"
+    if apart := [token for token in vocabulary.tokens if re.search(strange, token)]:
+        raise ValueError(
+            "With for_apps=True, no token may have a blank, a line end or U+0011 in it: an app's "
+            f"file has one token a line. Received: {apart[:5]}. Leave these tokens out."
+        )
+
+
+def _for_apps_config(vocabulary):
+    # Only where it is set, so that what was saved before it was there has the same configuration.
+    return {"for_apps": True} if vocabulary.for_apps else {}

@@ -6,8 +6,10 @@ MediaPipe gets an environment of its own, without TensorFlow, as in an app.
 import gzip
 import json
 import pathlib
+import random
 import subprocess
 import sys
+import unicodedata
 
 import keras
 import numpy as np
@@ -23,6 +25,15 @@ CLIENT = pathlib.Path(__file__).with_name("mediapipe_client.py")
 SENTENCES = pathlib.Path(__file__).parents[2] / "examples/data/clinc150/test.tsv.gz"
 LABELS = ("negative", "neutral", "positive")
 MAX_LENGTH = 12
+BLANKS = ("Zs", "Zl", "Zp", "Cc", "Cf")
+# Of Unicode 16 and 17, which Python may not have.
+NEW_MARKS = (
+    "\u1b4e\u1b4f\u1b7f\U00010d6e\U00010ed0\U000113d4\U000113d7\U00011be1\U00016d6d\U0001e5ff"
+)
+# Mixed case, letters that fold into others, signs of full width, scripts, words of tokenizers.
+WORDS = """a b good film Good FILM iPhone IPHONE STRASSE straße ÉTÉ été Été İ i̇ ß ẞ ǆ ǅ Ǆ ΣΑΣ σας ς
+\ufb01 \u017f \u00aa \u2460 \uff01 \uff21\uff22 \uff41\uff42 电影 映画 とても良い ดีมาก 좋은
+très don't [UNK] [PAD] [MASK] [mask] [CLS] [SEP] <PAD> <START> <UNKNOWN> <pad> <start> ##ing ..."""
 
 
 @pytest.fixture(scope="session")
@@ -42,12 +53,12 @@ def mediapipe(pytestconfig):
     return python
 
 
-def scores(python, kind, model, inputs):
+def scores(python, kind, model, inputs, labels=LABELS):
     """MediaPipe's scores, (examples, classes)."""
     printed = subprocess.run(
         [python, CLIENT, kind, model, inputs], capture_output=True, text=True, check=True
     ).stdout
-    return np.array([[by_label[label] for label in LABELS] for by_label in json.loads(printed)])
+    return np.array([[by_label[label] for label in labels] for by_label in json.loads(printed)])
 
 
 @pytest.fixture(scope="module")
@@ -91,17 +102,16 @@ def test_text_classifier_gives_keras_scores(kind, mediapipe, sentences, tmp_path
         vocabulary = kd.text.learn_word_pieces(
             sentences,
             size=400,
-            strip_accents=False,
-            add_special_tokens=True,
             max_length=MAX_LENGTH,
+            for_apps=True,
         )
         model = kd.students.transformer(vocabulary, 3, width=32, depth=2, heads=2)
     else:
-        vocabulary = kd.text.learn_words(sentences, size=400, max_length=MAX_LENGTH)
+        vocabulary = kd.text.learn_words(sentences, size=400, max_length=MAX_LENGTH, for_apps=True)
         model = kd.students.text_cnn(vocabulary, 3, embedding_dim=16, filters=16)
     with_clear_answers(model)
     path = tmp_path / "student.tflite"
-    metadata = TextMetadata(LABELS, vocabulary, kind, MAX_LENGTH)
+    metadata = TextMetadata(LABELS, vocabulary, kind)
     inputs = tmp_path / "sentences.json"
     inputs.write_text(json.dumps(sentences), encoding="utf-8")
     ids, expected = in_keras(model, vocabulary, sentences)
@@ -122,6 +132,65 @@ def test_text_classifier_gives_keras_scores(kind, mediapipe, sentences, tmp_path
             file = litert.open_file(path.read_bytes())
             (rounded,) = litert.run_file(file, metadata.prepare_inputs(ids), 1).values()
             np.testing.assert_allclose(found, rounded, atol=1e-4)
+
+
+def model_that_tells_its_ids(vocabulary, num_ids):
+    """A classifier whose log probabilities, but for a constant, are the ids that it reads."""
+    token_ids = keras.Input((num_ids,), dtype="int32")
+    embedding = layers.Embedding(len(vocabulary), 1)
+    dense = layers.Dense(num_ids + 1, use_bias=False)
+    model = keras.Model(token_ids, dense(layers.Flatten()(embedding(token_ids))))
+    step = 20 / len(vocabulary)
+    embedding.set_weights([step * np.arange(len(vocabulary))[:, None]])
+    dense.set_weights([np.eye(num_ids, num_ids + 1)])
+    return model, step
+
+
+def ids_in_app(python, kind, vocabulary, texts, folder):
+    """The ids that MediaPipe reads, padded to the vocabulary's max_length."""
+    num_ids = vocabulary.max_length
+    model, step = model_that_tells_its_ids(vocabulary, num_ids)
+    labels = [str(number) for number in range(num_ids + 1)]
+    metadata = TextMetadata(labels, vocabulary, kind)
+    kd.export_tflite(model, folder / "ids.tflite", metadata=metadata)
+    (folder / "texts.json").write_text(json.dumps(texts), encoding="utf-8")
+    found = scores(python, "text", folder / "ids.tflite", folder / "texts.json", labels)
+    ids = np.log(found[:, :-1] / found[:, -1:]) / step
+    assert np.abs(ids - np.round(ids)).max() < 0.1
+    return np.round(ids).astype(int)
+
+
+def strange_texts():
+    """All blanks, marks and signs of Unicode, some of all its letters, mixtures by chance."""
+    rng = random.Random(0)
+    blanks = [chr(c) for c in range(0x110000) if unicodedata.category(chr(c)) in BLANKS]
+    kinds = {c: unicodedata.category(chr(c))[0] for c in range(1, 0x110000)}
+    marks = [chr(c) for c, kind in kinds.items() if kind == "P"]
+    others = [chr(c) for c, kind in kinds.items() if kind in "SMLN"]
+    letters = [*blanks, *marks, *NEW_MARKS, *rng.sample(others, 3000)]
+    texts = ["", " ", "\t", "\0", "good\0film", "<PAD>", "<PAD> good <PAD>", "<START> good"]
+    texts += ["x" * 100, "x" * 101, "é" * 50, "é" * 50 + "x", "good" * 24 + "film", "\ufeffgood"]
+    texts += [f"a{c}b {c} Good{c}" for c in letters]
+    words = WORDS.split()
+    for _ in range(1500):
+        parts = [rng.choice([rng.choice(words), rng.choice(letters)]) for _ in range(6)]
+        texts.append("".join(part + rng.choice([" ", "", *blanks]) for part in parts))
+    return texts
+
+
+@pytest.mark.parametrize("kind", ["bert", "regex"])
+@pytest.mark.long
+def test_text_classifier_reads_the_ids_of_training(kind, mediapipe, tmp_path):
+    """Of every string: all blanks, marks and scripts, mixed case, special words."""
+    texts = strange_texts()
+    learn = kd.text.learn_word_pieces if kind == "bert" else kd.text.learn_words
+    vocabulary = learn(texts[-1500:], 1500, max_length=MAX_LENGTH, for_apps=True)
+    found = ids_in_app(mediapipe, kind, vocabulary, texts, tmp_path)
+    ids = vocabulary(texts).numpy()
+    ids = np.pad(ids, [(0, 0), (0, MAX_LENGTH - ids.shape[1])])
+    differ = np.flatnonzero((found != ids).any(axis=1))
+    examples = [(ascii(texts[i]), found[i].tolist(), ids[i].tolist()) for i in differ[:5]]
+    assert not len(differ), f"{len(differ)} of {len(texts)}: {examples}"
 
 
 @pytest.mark.parametrize("ends_in_softmax", [False, True])

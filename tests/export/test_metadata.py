@@ -15,12 +15,10 @@ from keras_distill.export import TextMetadata
 
 LABELS = ["bad", "good", "so-so"]
 PIECES = kd.text.WordPieceVocabulary(
-    ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "film"],
-    strip_accents=False,
-    add_special_tokens=True,
+    ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "film"], for_apps=True
 )
-WORDS = kd.text.WordVocabulary(["a", "film", "iPod"])
-WORDS_METADATA = TextMetadata(LABELS, WORDS, "regex", 10)
+WORDS = kd.text.WordVocabulary(["a", "film", "iPod"], max_length=10, for_apps=True)
+WORDS_METADATA = TextMetadata(LABELS, WORDS, "regex")
 
 
 def image_model(activation=None, num_classes=3, channels=1):
@@ -42,17 +40,21 @@ def test_text_file(tmp_path):
     lines = files["vocab.txt"].split("\n")
     assert lines[:2] == ["<PAD> 0", "<UNKNOWN> 1"]
     # The app does not lowercase.
-    assert {"film 6", "Film 6", "FILM 6"} < set(lines)
+    assert {"film 6", "Film 6", "FILM 6", "iPod 7"} < set(lines)
+    assert not {"ipod 7", "IPOD 7", "[PAD] 0"} & set(lines)
     ids = np.array([[5, 6, 0, 0, 0, 0, 0, 0, 0, 0]], "int32")
     runner = Interpreter(str(path)).get_signature_runner()
     expected = keras.ops.softmax(student(ids))
     np.testing.assert_allclose(runner(token_ids=ids)["probabilities"], expected, atol=1e-6)
+    # The app gives a text without words nothing but padding.
+    empty = runner(token_ids=np.zeros((1, 10), "int32"))["probabilities"]
+    np.testing.assert_allclose(empty, keras.ops.softmax(student(WORDS([""]))), atol=1e-6)
 
 
 def test_capitals_of_another_word_stay_unknown():
     """The capitals of "maß" are those of "mass"."""
-    words = kd.text.WordVocabulary(["maß", "été"])
-    lines = TextMetadata(LABELS, words, "regex", 10).files()["vocab.txt"].split("\n")
+    words = kd.text.WordVocabulary(["maß", "été"], for_apps=True)
+    lines = TextMetadata(LABELS, words, "regex").files()["vocab.txt"].split("\n")
     spellings = {line.split()[0] for line in lines}
     assert {"maß", "Maß", "été", "Été", "ÉTÉ"} <= spellings
     assert "MASS" not in spellings
@@ -125,7 +127,7 @@ class TestBadInput:
 
     def test_tokenizer(self):
         with pytest.raises(ValueError, match=r"'bert', 'regex'.*tokenizer='words'"):
-            TextMetadata(LABELS, WORDS, "words", 10)
+            TextMetadata(LABELS, WORDS, "words")
 
     def test_sequence_length(self, tmp_path):
         student = kd.students.text_cnn(WORDS, 3, embedding_dim=4, filters=2)
@@ -135,19 +137,26 @@ class TestBadInput:
             )
 
     def test_max_length(self):
-        with pytest.raises(ValueError, match="max_length=0"):
-            TextMetadata(LABELS, WORDS, "regex", 0)
+        assert TextMetadata(LABELS, WORDS, "regex", 10) == WORDS_METADATA
+        with pytest.raises(ValueError, match=r"max_length=12, and max_length=10 of the vocab"):
+            TextMetadata(LABELS, WORDS, "regex", 12)
 
     @pytest.mark.parametrize(
         ("tokenizer", "vocabulary"),
         [
             ("bert", WORDS),
-            ("bert", kd.text.WordPieceVocabulary(["[PAD]", "[UNK]"], strip_accents=False)),
+            (
+                "bert",
+                kd.text.WordPieceVocabulary(
+                    PIECES.tokens, strip_accents=False, add_special_tokens=True
+                ),
+            ),
             ("regex", PIECES),
-            ("regex", kd.text.WordVocabulary(["a"], split_punctuation=True)),
+            ("regex", kd.text.WordVocabulary(["a"])),
+            ("regex", 8),
         ],
     )
     def test_vocabulary_that_the_app_cannot_follow(self, tokenizer, vocabulary):
         """It would read other ids than the student was taught with."""
-        with pytest.raises(ValueError, match=r"other ids in the app than in training"):
-            TextMetadata(LABELS, vocabulary, tokenizer, 10)
+        with pytest.raises(ValueError, match=r"for_apps=True does.*other ids in the app than in"):
+            TextMetadata(LABELS, vocabulary, tokenizer)

@@ -206,3 +206,23 @@ class TestBadInput:
     def test_command_for_another_folder(self, tmp_path):
         with pytest.raises(FileNotFoundError, match=r"has no models\.config"):
             serving_command(tmp_path)
+
+
+def test_a_student_of_pairs_reads_pairs_of_texts(tmp_path):
+    student = kd.students.text_cnn(VOCABULARY, 2, embedding_dim=4, filters=2, pairs=True)
+    pairs = [["a good film", "a film"], ["bad", "good good"]]
+    path = kd.export_saved_model(student, tmp_path / "m", preprocessor=VOCABULARY, warmup=pairs)
+    served = tf.saved_model.load(str(path)).signatures["serving_default"]
+    logits = served(text=tf.constant(pairs))["logits"]
+    np.testing.assert_allclose(logits, student(VOCABULARY(pairs)), atol=1e-5)
+
+
+@pytest.mark.parametrize("num_words", [1, 50])
+def test_a_preprocessor_of_another_vocabulary_is_refused(num_words, tmp_path):
+    student = kd.students.text_cnn(VOCABULARY, 2, embedding_dim=4, filters=2)
+    others = kd.text.WordVocabulary([f"w{i}" for i in range(num_words)])
+    texts = keras.Input((), dtype="string")
+    for preprocessor in (others, keras.Model(texts, others(texts))):
+        with pytest.raises(ValueError, match=rf"^preprocessor must be .* of \[{len(VOCABULARY)}\]"):
+            kd.export_saved_model(student, tmp_path / "m", preprocessor=preprocessor)
+    assert not (tmp_path / "m").exists()

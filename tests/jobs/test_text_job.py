@@ -13,6 +13,7 @@ from keras import layers
 
 import keras_distill as kd
 from keras_distill.jobs import text_data
+from keras_distill.jobs import text_vocabulary
 from keras_distill.jobs.lengths import lengths_up_to
 from keras_distill.jobs.splitting import split
 from keras_distill.jobs.text_teacher import EnsembleTeacher
@@ -358,3 +359,74 @@ class TestBadInput:
         result = job(folder, tmp_path / "out", test=str(folder / "train.csv")).dry_run()
         assert result["num_duplicates"] == 90
         assert "90 of the test texts are in the training file" in result["summary"]
+
+
+# Words of a good and of a bad review, and what they are about; written without blanks.
+UNSPACED = {
+    "zh": ("很好 非常棒 喜欢 满意", "太差 失望 糟糕 后悔", "电影 酒店 服务 房间 早餐 剧情", "。"),
+    "ja": (
+        "とても良い 最高です 好きです",
+        "ひどいです 最悪です 嫌いです",
+        "映画は ホテルは 部屋は 朝食は",
+        "。",
+    ),
+    "th": ("ดีมาก ชอบมาก ยอดเยี่ยม", "แย่มาก ผิดหวัง ไม่ชอบ", "หนัง โรงแรม ห้องพัก อาหาร", " "),
+}
+
+
+def reviews(language, num_texts):
+    rng = np.random.default_rng(0)
+    *moods, things, end = (
+        part.split(" ") if part.strip() else [part] for part in UNSPACED[language]
+    )
+    labels = np.arange(num_texts) % 2
+    texts = []
+    for label in labels:
+        parts = [(rng.choice(things), rng.choice(moods[label])) for _ in range(3)]
+        texts.append(end[0].join("".join(part) for part in parts))
+    return np.array(texts, object), labels
+
+
+class TestWordsThatAreNotApart:
+    @pytest.mark.parametrize("language", UNSPACED)
+    def test_pieces_are_known(self, language):
+        texts, _ = reviews(language, 200)
+        assert not text_vocabulary.has_words(texts, 1000)
+        vocabulary = text_vocabulary.learn_vocabulary(texts[:150], 1000, 64, are_words=False)
+        assert text_vocabulary.known_share(vocabulary, texts[150:]) > 0.95
+        assert text_vocabulary.tokenizer_of(vocabulary) == "bert"
+        assert text_vocabulary.warning_of(vocabulary, texts[150:]) is None
+
+    def test_english_keeps_words(self):
+        texts = np.array(sentences(200, np.random.default_rng(3))[0], object)
+        assert text_vocabulary.has_words(texts, 1000)
+        vocabulary = text_vocabulary.learn_vocabulary(texts, 1000, 64, are_words=True)
+        assert text_vocabulary.tokenizer_of(vocabulary) == "regex"
+
+    def test_known_share(self):
+        words = kd.text.WordVocabulary(["a", "b"], for_apps=True)
+        assert text_vocabulary.known_share(words, ["a b c d", "a x"]) == 0.5
+        pieces = kd.text.WordPieceVocabulary(
+            ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "##b"], for_apps=True
+        )
+        assert text_vocabulary.known_share(pieces, ["abbb x", "ab", "y", ""]) == 0.5
+
+    def test_a_test_set_of_another_language_is_a_warning(self, folder, tmp_path):
+        test = write(tmp_path / "test.csv", ["réserver un vol", "payer"], ["travel", "money"])
+        summary = job(folder, tmp_path / "out", test=test).dry_run()["summary"]
+        assert "Warning: the students know 0% of the words of the test texts" in summary
+
+    @pytest.mark.long
+    @pytest.mark.parametrize("language", UNSPACED)
+    def test_a_whole_job(self, language, tmp_path):
+        texts, labels = reviews(language, 300)
+        train = write(tmp_path / "train.csv", texts, labels)
+        settings = {"teacher": "ensemble", "num_steps": 60, "max_length": 16, "num_augmented": 1}
+        settings |= {"teacher_epochs": 1, "num_threads": ()}
+        result = kd.jobs.TextJob(train, str(tmp_path / "out"), **settings).run()
+        accuracy = {
+            name: model["figures"]["accuracy"]["value"] for name, model in result["models"].items()
+        }
+        assert min(accuracy.values()) > 0.95, accuracy
+        vocabulary = kd.describe(tmp_path / "out" / "student.tflite").files["vocab.txt"]
+        assert vocabulary.startswith("[PAD]")

@@ -236,6 +236,21 @@ class TestShapes:
             assert max(numbers) <= 64 // width
             assert sum(number < 64 // width for number in numbers) <= 1
 
+    @pytest.mark.parametrize("vocabulary", [WORDS, PIECES], ids=["words", "pieces"])
+    def test_no_wider_than_the_vocabulary(self, vocabulary):
+        """A model with so many positions refuses more, and says of the texts that they are long."""
+        texts = [" ".join(["1"] * n) for n in range(1, 60)]
+        batches = batched(dataset(texts=texts), vocabulary, bucket_lengths=(4, 8, 16, 64))
+        widths = {ids.shape[1] for ids in batches}
+        assert max(widths) == vocabulary.max_length
+        assert len(widths) <= 4
+
+    def test_teacher_and_student_of_unlike_length(self):
+        teacher = WordPieceVocabulary(PIECES.tokens, max_length=10, add_special_tokens=True)
+        batches = batched(dataset(), WORDS, teacher)
+        assert max(x.student.shape[1] for x in batches) == 12
+        assert max(x.teacher.shape[1] for x in batches) == 10
+
     def test_batches_of_one_size(self):
         sizes = [len(labels) for _, labels in batched(dataset(LABELS), batch_size=10)]
         assert max(sizes) == 10
