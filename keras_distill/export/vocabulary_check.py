@@ -17,17 +17,17 @@ def check_vocabulary(name, preprocessor, model):
     sizes = {layer.input_dim for layer in layers if isinstance(layer, keras.layers.Embedding)}
     if not sizes or not isinstance(preprocessor, keras.layers.Layer):
         return
-    for layer in preprocessor._flatten_layers():
-        if isinstance(layer, Vocabulary):
-            num_tokens, fits = len(layer), len(layer) in sizes
-        elif callable(getattr(layer, "vocabulary_size", None)):
-            # Embeddings of pretrained models may have rows that no token has.
-            num_tokens = layer.vocabulary_size()
-            fits = num_tokens <= max(sizes)
-        else:
-            continue
-        if not fits:
-            raise ValueError(
-                f"{name} must be the one that the model was taught with. Received: a vocabulary of "
-                f"{num_tokens} tokens for embeddings of {sorted(sizes)}."
-            )
+    parts = preprocessor._flatten_layers()
+    wrong = [len(layer) for layer in parts if isinstance(layer, Vocabulary)]
+    if wrong:
+        wrong = [num_tokens for num_tokens in wrong if num_tokens not in sizes]
+    else:
+        # Embeddings of pretrained models may have rows that no token has.
+        tokenizers = [part for part in parts if callable(getattr(part, "vocabulary_size", None))]
+        wrong = [part.vocabulary_size() for part in tokenizers]
+        wrong = [num_tokens for num_tokens in wrong if num_tokens > max(sizes)]
+    if wrong:
+        raise ValueError(
+            f"{name} must be the one that the model was taught with. Received: a vocabulary of "
+            f"{wrong[0]} tokens for embeddings of {sorted(sizes)}."
+        )

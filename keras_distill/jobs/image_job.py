@@ -254,6 +254,7 @@ class _Work:
     num_views: int
     num_duplicates: int
     broken: tuple
+    warnings: tuple = ()
 
     def batch(self):
         """Images as the teacher reads them."""

@@ -37,7 +37,7 @@ class Job:
 
         Returns:
             A dict: summary, a text; the figures of the comparison, files by name,
-            num_duplicates, and broken, the files that could not be read.
+            num_duplicates, warnings, and broken, the files that could not be read.
 
         Raises:
             ValueError: If an argument or a file does not fit, before anything is trained.
@@ -111,7 +111,7 @@ class Job:
             )
         stages.end()
         more = {"num_duplicates": work.num_duplicates, "broken": list(work.broken)}
-        return result_of(path, comparison, **more)
+        return result_of(path, comparison, warnings=list(work.warnings), **more)
 
     def _check(self):
         """Raises `ValueError` unless the settings that all jobs have fit."""

@@ -69,13 +69,14 @@ def _preprocessors(preprocessor):
     return {} if preprocessor is None else dict.fromkeys((*STUDENTS, "phone"), preprocessor)
 
 
-def result_of(folder, comparison, **more):
+def result_of(folder, comparison, *, warnings, **more):
     """The comparison and where the files are, as a dict; "summary" is a text of it."""
     files = {**exported(folder), "report": _reports(folder)[0]}
     lines = [f"{name}: {path}" for name, path in files.items()]
     return {
-        "summary": "\n".join([str(comparison), "", *lines]),
+        "summary": "\n".join([str(comparison), "", *warnings, *lines]),
         **json.loads(comparison.to_json()),
         "files": {name: str(path) for name, path in files.items()},
+        "warnings": warnings,
         **more,
     }

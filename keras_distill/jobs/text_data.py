@@ -80,7 +80,7 @@ def fingerprint(examples):
 def fingerprint_vocabulary(vocabulary):
     """A hash of what decides which ids a vocabulary gives."""
     config = {key: value for key, value in vocabulary.get_config().items() if key != "name"}
-    return xxhash.xxh3_128_hexdigest(json.dumps(config, sort_keys=True, default=str))
+    return xxhash.xxh3_128_hexdigest(json.dumps(config, sort_keys=True, default=str).encode())
 
 
 def _suffix(path):

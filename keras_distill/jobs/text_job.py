@@ -153,7 +153,7 @@ class TextJob(Job):
             student=student,
             num_steps=num_steps,
             num_duplicates=text_data.num_duplicates(train, test),
-            warning=text_vocabulary.warning_of(vocabulary, test.texts),
+            warnings=text_vocabulary.warnings_of(vocabulary, test.texts),
         )
 
     def _check(self):
@@ -250,7 +250,7 @@ class _Work:
     student: keras.Model
     num_steps: int
     num_duplicates: int
-    warning: str | None
+    warnings: tuple
     broken: tuple = ()
 
     def batch(self):
@@ -281,9 +281,7 @@ class _Work:
                 f"Warning: {self.num_duplicates:,} of the test texts are in the training file, "
                 "too: the accuracy will look better than it is."
             )
-        if self.warning:
-            lines.append(self.warning)
-        return "\n".join(lines)
+        return "\n".join([*lines, *self.warnings])
 
 
 def _texts_to_check(work):

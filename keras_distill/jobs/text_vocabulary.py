@@ -59,16 +59,17 @@ def known_share(vocabulary, texts):
     return 1 - num_unknown / max(1, num_words)
 
 
-def warning_of(vocabulary, texts):
-    """A sentence where a vocabulary knows under half of the words of the test set, else None."""
+def warnings_of(vocabulary, texts):
+    """A tuple, of a sentence where a vocabulary knows under half of the words of the test set."""
     share = known_share(vocabulary, texts)
     if share >= ENOUGH:
-        return None
+        return ()
     reason = ""
     if isinstance(vocabulary, WordPieceVocabulary):
         reason = " MediaPipe's tokenizer takes a word of more than 100 bytes for unknown."
-    return (
+    warning = (
         f"Warning: the students know {share:.0%} of the words of the test texts, too few to read "
         f"them.{reason} Give more texts like those of the test set (unlabelled), or put blanks "
         "between the words of all texts."
     )
+    return (warning,)
