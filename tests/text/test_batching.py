@@ -19,7 +19,7 @@ from keras_distill.text import batch_by_length
 from keras_distill.text import from_lists
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-WORDS = WordVocabulary([str(i) for i in range(200)], max_length=12)
+WORDS = WordVocabulary([str(i) for i in range(200)], max_length=16)
 PIECES = WordPieceVocabulary(
     [*SPECIAL, *map(str, range(10)), *(f"##{i}" for i in range(10))],
     max_length=40,
@@ -240,15 +240,18 @@ class TestShapes:
     def test_no_wider_than_the_vocabulary(self, vocabulary):
         """A model with so many positions refuses more, and says of the texts that they are long."""
         texts = [" ".join(["1"] * n) for n in range(1, 60)]
-        batches = batched(dataset(texts=texts), vocabulary, bucket_lengths=(4, 8, 16, 64))
+        with pytest.warns(UserWarning, match="Over-long texts were cut"):
+            batches = batched(dataset(texts=texts), vocabulary, bucket_lengths=(4, 8, 12, 64))
         widths = {ids.shape[1] for ids in batches}
         assert max(widths) == vocabulary.max_length
         assert len(widths) <= 4
 
     def test_teacher_and_student_of_unlike_length(self):
         teacher = WordPieceVocabulary(PIECES.tokens, max_length=10, add_special_tokens=True)
-        batches = batched(dataset(), WORDS, teacher)
-        assert max(x.student.shape[1] for x in batches) == 12
+        student = WordVocabulary([str(i) for i in range(200)], max_length=9)
+        with pytest.warns(UserWarning, match="Over-long texts were cut"):
+            batches = batched(dataset(), student, teacher)
+        assert max(x.student.shape[1] for x in batches) == 9
         assert max(x.teacher.shape[1] for x in batches) == 10
 
     def test_batches_of_one_size(self):
@@ -316,10 +319,10 @@ def width(labels):
 class TestOverLongTexts:
     def test_cut_by_the_vocabulary(self):
         """Texts that just fit are not among them."""
-        texts = [" ".join(["7"] * n) for n in (3, 11, 12, 13, 14)]
+        texts = [" ".join(["7"] * n) for n in (3, 15, 16, 17, 18)]
         with pytest.warns(UserWarning, match="Over-long texts were cut: 2 of 5 of the student's"):
             batches = batched(dataset(texts=texts))
-        assert sorted(len(row) for ids in batches for row in untouched(ids)) == [3, 11, 12, 12, 12]
+        assert sorted(len(row) for ids in batches for row in untouched(ids)) == [3, 15, 16, 16, 16]
 
     def test_cut_by_the_last_bucket(self):
         texts = [" ".join(["7"] * n) for n in (3, 4, 5, 14)]
@@ -330,14 +333,14 @@ class TestOverLongTexts:
         assert inputs.student.shape[1] == inputs.teacher.shape[1] == 4
 
     def test_words_cut(self):
-        words = tf.ragged.constant([["7"] * n for n in (3, 11, 12, 14)])
+        words = tf.ragged.constant([["7"] * n for n in (3, 15, 16, 18)])
         data = tf.data.Dataset.from_tensor_slices((words, words)).map(
             lambda words, tags: (words, tf.strings.to_number(tags, tf.int32))
         )
         with pytest.warns(UserWarning, match="2 of 4 of the student's"):
             batches = batched(data, WORDS.tokenize_words)
         starts = np.concatenate([np.sum(x["word_starts"] > 0, axis=1) for x, _ in batches])
-        assert sorted(starts) == [3, 11, 11, 11]
+        assert sorted(starts) == [3, 15, 15, 15]
 
     def test_nothing_to_report(self):
         with warnings.catch_warnings():
