@@ -16,6 +16,8 @@ TEST = [
     *BEAM,
     *DOCS,
     "import-linter",
+    "onnx",  # The page on teachers of other frameworks.
+    "onnxruntime",
     "openvino",  # A second reader of SavedModels.
     "pytest",
     "pytest-timeout",
