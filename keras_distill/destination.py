@@ -6,6 +6,11 @@ import pathlib
 import shutil
 import tempfile
 
+try:
+    import fcntl
+except ImportError:  # On Windows.
+    fcntl = None
+
 _HIDDEN = ".writing-"
 
 
@@ -38,10 +43,65 @@ def check_destination(name, path, kind):
 
 @contextlib.contextmanager
 def hidden_folder(folder):
-    """A temporary folder inside of another, on the same disk, so that one rename publishes."""
+    """A temporary folder inside of another, on the same disk, so that one rename publishes.
+
+    Its name begins with a dot: no server takes it for a version. What killed processes have left
+    there is removed.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=_HIDDEN, dir=folder) as hidden:
-        yield pathlib.Path(hidden)
+    with _locked(folder, wait=True):
+        _remove_abandoned(folder)
+        # While the outer lock is held nobody finds the new folder without its own lock.
+        temporary = tempfile.TemporaryDirectory(prefix=_HIDDEN, dir=folder)
+        lock = _lock(temporary.name, wait=False)
+    try:
+        with temporary as hidden:
+            yield pathlib.Path(hidden)
+    finally:
+        _unlock(lock)
+
+
+def _remove_abandoned(folder):
+    """Removes hidden folders that no process holds: the lock of one that was killed is gone."""
+    for hidden in folder.glob(f"{_HIDDEN}*"):
+        with _locked(hidden, wait=False) as is_locked:
+            if is_locked:
+                shutil.rmtree(hidden, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _locked(folder, wait):
+    lock = _lock(folder, wait)
+    try:
+        yield lock is not None
+    finally:
+        _unlock(lock)
+
+
+def _lock(folder, wait):
+    """Locks a folder itself, which leaves no file in it.
+
+    Returns:
+        What `_unlock` takes; None if another process holds it, or where folders cannot be locked,
+        as on Windows and some network disks: there nothing is removed.
+    """
+    if fcntl is None:
+        return None
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def _unlock(lock):
+    if lock is not None:
+        os.close(lock)
 
 
 def remove_hidden_folders(folder):

@@ -12,6 +12,7 @@ from keras_distill.export.child_process import ChildProcess
 from keras_distill.export.child_process import CrashError
 from keras_distill.export.compaction import compact
 from keras_distill.export.embedding_lookups import look_up_embeddings
+from keras_distill.export.left_weights import kept_in_float
 from keras_distill.export.quantization import MODES
 from keras_distill.export.saved_model import DEFAULT
 from keras_distill.export.saved_model import write_saved_model
@@ -62,8 +63,9 @@ def quantizer_modules():
 def _quantize_weights(content, recipe):
     """One step size for each output of a kernel, and for each row of embeddings."""
     recipes, quantizer = quantizer_modules()
-    quantizer = quantizer.Quantizer(look_up_embeddings(content))
-    quantizer.load_quantization_recipe(getattr(recipes, recipe)())
+    content = look_up_embeddings(content)
+    quantizer = quantizer.Quantizer(content)
+    quantizer.load_quantization_recipe([*getattr(recipes, recipe)(), *kept_in_float(content)])
     # It does not hand on enable_progress_bar to all of its bars.
     with contextlib.redirect_stderr(io.StringIO()):
         result = quantizer.quantize(enable_progress_bar=False, enable_progress_report=False)

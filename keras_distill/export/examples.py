@@ -4,14 +4,19 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_distill.export.metadata import ImageMetadata
+from keras_distill.export.pixels import made_up_image
+from keras_distill.export.pixels import made_up_values
 from keras_distill.inputs import unpack
 
+# Of a dataset, which may be endless.
+_MAX_READ = 10_000
 # Enough for the usual poolings and strides, where a model leaves a dimension open.
 _OPEN_DIMENSION = 32
 _TEXTS = ("a good film", "not at all", "What time is it in Zürich?", "42")
 
 
-def examples_for_check(model, representative_data, num_generated, max_examples):
+def examples_for_check(model, representative_data, num_generated, max_examples, metadata=None):
     """Inputs for the comparison: real ones where they are given, else generated.
 
     Args:
@@ -19,7 +24,9 @@ def examples_for_check(model, representative_data, num_generated, max_examples):
         representative_data: Inputs as the model takes them, with a batch axis; a batched
             `tf.data.Dataset` of x, `(x, y)` or `(x, y, sample_weight)`; or None.
         num_generated: How many examples to generate if there is no data.
-        max_examples: How many of the given examples are used at most.
+        max_examples: How many of the given examples are used at most: drawn from all of
+            an array, and from the first 10,000 of a dataset.
+        metadata: The model's `ImageMetadata`, which tells what generated inputs are.
 
     Returns:
         Arrays by name, and the labels of a dataset that has some in one tensor, else None.
@@ -28,34 +35,75 @@ def examples_for_check(model, representative_data, num_generated, max_examples):
         ValueError: If the data does not fit the model's inputs or is empty.
     """
     if representative_data is None:
-        return generate_inputs(model, num_generated), None
-    is_dataset = isinstance(representative_data, tf.data.Dataset)
-    batches, labels, count = [], [], 0
-    for batch in representative_data if is_dataset else [representative_data]:
-        x, y = batch, None
-        if is_dataset:
-            x, y, _ = unpack(batch)
-            x = x.student
-        batches.append(model.name_inputs(x))
-        labels.append(y)
-        count += len(next(iter(batches[-1].values())))
-        if count >= max_examples:
-            break
-    if not count:
+        return generate_inputs(model, num_generated, metadata=metadata), None
+    if isinstance(representative_data, tf.data.Dataset):
+        return _draw(model, representative_data, max_examples)
+    inputs = model.name_inputs(representative_data)
+    num_examples = len(next(iter(inputs.values())))
+    _check_number(num_examples)
+    places = np.arange(num_examples)
+    if num_examples > max_examples:
+        places = np.random.default_rng(0).choice(num_examples, max_examples, replace=False)
+    return {name: values[np.sort(places)] for name, values in inputs.items()}, None
+
+
+def _check_number(num_examples):
+    if not num_examples:
         raise ValueError("representative_data must hold at least one example. Received: none.")
-    inputs = {
-        name: np.concatenate([batch[name] for batch in batches])[:max_examples]
-        for name in model.inputs
-    }
-    if not all(tf.is_tensor(y) for y in labels):
-        return inputs, None
-    return inputs, np.concatenate(labels)[:max_examples]
 
 
-def generate_inputs(model, num_examples, seed=0):
+def _draw(model, dataset, max_examples):
+    drawn, is_labelled = _Drawn(max_examples), True
+    for batch in dataset:
+        x, y, _ = unpack(batch)
+        is_labelled = is_labelled and tf.is_tensor(y)
+        drawn.add(model.name_inputs(x.student), y.numpy() if is_labelled else None)
+        if drawn.num_seen >= _MAX_READ:
+            break
+    _check_number(drawn.num_seen)
+    inputs, labels = drawn.examples()
+    return inputs, labels if is_labelled else None
+
+
+class _Drawn:
+    """Some of the examples of a stream, each with the same chance, in their order.
+
+    Every tenth would be of one class where the data has ten in turn, the first ones where it
+    is sorted.
+    """
+
+    def __init__(self, count):
+        self._count = count
+        self._generator = np.random.default_rng(0)
+        self._kept = []
+        self.num_seen = 0
+
+    def add(self, inputs, labels):
+        num_rows = len(next(iter(inputs.values())))
+        # What is not kept must not stay in memory as a part of its batch.
+        for row in range(num_rows):
+            place = self.num_seen
+            self.num_seen += 1
+            if place >= self._count:
+                place = int(self._generator.integers(self.num_seen))
+                if place >= self._count:
+                    continue
+            example = {name: values[row].copy() for name, values in inputs.items()}
+            kept = self.num_seen, example, None if labels is None else labels[row]
+            self._kept[place : place + 1] = [kept]
+
+    def examples(self):
+        self._kept.sort(key=lambda kept: kept[0])
+        _, inputs, labels = zip(*self._kept)
+        stacked = {name: np.stack([x[name] for x in inputs]) for name in inputs[0]}
+        return stacked, None if labels[0] is None else np.stack(labels)
+
+
+def generate_inputs(model, num_examples, seed=0, metadata=None):
     """Makes up inputs from the shapes and dtypes of a model's inputs.
 
-    Ids for an Embedding layer that reads an input itself, from its whole vocabulary; else
+    Ids for an Embedding layer that reads an input itself, from its whole vocabulary; pixels for a
+    Rescaling, what a Normalization expects, pixels as `ImageMetadata` says; else
     floats from a normal distribution, integers 0 and 1 (what masks, segments and ids all
     allow), uint8 from 0 to 255, short texts. The first value of a row of integers is
     never 0, so that no mask is empty. Unknown dimensions are 32.
@@ -64,6 +112,7 @@ def generate_inputs(model, num_examples, seed=0):
         model: A `NamedModel`.
         num_examples: The batch size.
         seed: Seed of the random numbers.
+        metadata: The model's metadata, or None.
 
     Returns:
         Arrays by name.
@@ -72,6 +121,14 @@ def generate_inputs(model, num_examples, seed=0):
     inputs = {}
     for name, spec in model.input_specs(num_examples).items():
         shape = tuple(size or _OPEN_DIMENSION for size in spec.shape)
+        expected = None
+        if isinstance(metadata, ImageMetadata):
+            expected = made_up_image(metadata, shape, generator)
+        elif spec.dtype != tf.string:
+            expected = made_up_values(model, name, shape, generator)
+        if expected is not None:
+            inputs[name] = expected.astype(spec.dtype.as_numpy_dtype)
+            continue
         vocabulary_size = _vocabulary_size(model, name)
         inputs[name] = _generate(generator, shape, spec.dtype, vocabulary_size)
     return inputs

@@ -8,12 +8,13 @@ from keras_distill.export.conversion import convert_model
 from keras_distill.export.signature import NamedModel
 
 
-def describe_worst_layer(named_model, inputs, settings):
+def describe_worst_layer(named_model, calibrating, inputs, settings):
     """Names the layer whose output is furthest from Keras's, for an error message.
 
     Args:
         named_model: The `NamedModel` that was refused.
-        inputs: Arrays by name.
+        calibrating: Inputs to calibrate on, arrays by name.
+        inputs: Those to compare on.
         settings: Those of `convert_model`.
 
     Returns:
@@ -24,7 +25,7 @@ def describe_worst_layer(named_model, inputs, settings):
         return ""
     layers = NamedModel(keras.Model(named_model.structure, outputs), named_model.sequence_length)
     try:
-        content = convert_model(layers, inputs, **settings)
+        content = convert_model(layers, calibrating, **settings)
         found = litert.run_file(litert.open_file(content), inputs, settings["batch_size"])
         compared = parity.compare_outputs(parity.keras_outputs(layers, inputs), found)
     except (RuntimeError, ValueError):

@@ -7,8 +7,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-# Times max(1, largest value). Half precision: ten roundings.
+# Times the largest value. Half precision: ten roundings.
 _TOLERANCES = {None: 1e-5, "float16": 1e-2, "bfloat16": 8e-2}
+# Of float32, a few times.
+_ROUNDING = 1e-6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,6 +27,9 @@ class OutputParity:
             that are no floats; None for the others.
         num_rows: Number of rows (or values) behind `top1_agreement`.
         is_float: Whether the output is of a float dtype.
+        column_error: Of the column of the last axis that is furthest from Keras's, as
+            `column_errors` measures it; None for one column, and for no floats.
+        worst_column: Its number, or None.
     """
 
     name: str
@@ -34,6 +39,8 @@ class OutputParity:
     top1_agreement: float | None
     num_rows: int
     is_float: bool
+    column_error: float | None = None
+    worst_column: int | None = None
 
     @property
     def relative_difference(self):
@@ -43,12 +50,12 @@ class OutputParity:
         return self.max_difference / self.span if self.span else math.inf
 
     def is_close(self, tolerance):
-        """Whether the difference is within tolerance * max(1, largest); 0 for integers."""
+        """Whether the difference is within tolerance * largest; 0 for integers."""
         return self.max_difference <= self.limit(tolerance)
 
     def limit(self, tolerance):
         """Largest difference that `is_close` allows."""
-        return tolerance * max(1.0, self.largest) if self.is_float else 0.0
+        return tolerance * self.largest if self.is_float else 0.0
 
     def __str__(self):
         text = f"{self.name!r}: max difference {self.max_difference:.3g}"
@@ -56,6 +63,11 @@ class OutputParity:
             text += f" where Keras's largest value is {self.largest:.3g}, its range {self.span:.3g}"
         if self.top1_agreement is not None:
             text += f", top-1 agreement {self.top1_agreement:.3f} of {self.num_rows}"
+        if self.column_error is not None:
+            text += (
+                f", column {self.worst_column} of the last axis off by {self.column_error:.0%} of "
+                "its own standard deviation"
+            )
         return text
 
 
@@ -92,11 +104,12 @@ def _compare_output(name, expected, actual):
     if expected.dtype == object:
         expected, actual = np.ones(expected.shape), (expected == actual).astype("float64")
     expected, actual = expected.astype("float64"), actual.astype("float64")
-    agrees = None
+    agrees = errors = None
     if not is_float:
         agrees = expected == actual
-    elif expected.ndim >= 2 and expected.shape[-1] >= 2:
+    elif expected.ndim >= 2 and expected.shape[-1] >= 2 and expected.size:
         agrees = expected.argmax(axis=-1) == actual.argmax(axis=-1)
+        errors = column_errors(expected, actual)
     return OutputParity(
         name=name,
         max_difference=float(np.max(np.abs(expected - actual), initial=0)),
@@ -105,7 +118,29 @@ def _compare_output(name, expected, actual):
         top1_agreement=None if agrees is None else float(np.mean(agrees)),
         num_rows=0 if agrees is None else agrees.size,
         is_float=is_float,
+        column_error=None if errors is None else float(errors.max()),
+        worst_column=None if errors is None else int(errors.argmax()),
     )
+
+
+def column_errors(expected, actual):
+    """How far each column of the last axis is from Keras's, in its own unit.
+
+    ```
+    root mean square of (actual - expected) / standard deviation of expected
+    ```
+
+    Of a column that has become a constant that is 1 or more, however small its values are
+    beside those of the others. 0 where Keras's values are constant, up to rounding.
+    """
+    axes = tuple(range(expected.ndim - 1))
+    error = np.sqrt(np.mean((actual - expected) ** 2, axis=axes))
+    deviation = np.std(expected, axis=axes)
+    rounding = _ROUNDING * np.max(np.abs(expected), axis=axes)
+    # What rounding can do to the column is no error of it.
+    error = np.maximum(error - rounding, 0)
+    is_constant = deviation <= rounding
+    return np.where(is_constant, 0, error / np.where(is_constant, 1, deviation))
 
 
 def _is_float(values):
@@ -163,7 +198,7 @@ def keras_outputs(model, inputs):
         ValueError: If the model fails on these inputs, gives NaN or infinity, or gives
             other outputs the second time.
     """
-    outputs, again = _run(model, inputs), _run(model, inputs)
+    outputs, again = run(model, inputs), run(model, inputs)
     check_finite("Keras model itself", outputs)
     # An exported random generator starts where Keras's stood: they would agree.
     for output in compare_outputs(outputs, again):
@@ -176,7 +211,12 @@ def keras_outputs(model, inputs):
     return outputs
 
 
-def _run(model, inputs):
+def run(model, inputs):
+    """The outputs of a `NamedModel` in Keras as arrays by name.
+
+    Raises:
+        ValueError: If the model fails on these inputs.
+    """
     try:
         return {name: keras.ops.convert_to_numpy(v) for name, v in model(inputs).items()}
     except Exception as error:

@@ -50,7 +50,7 @@ def check_quantizable(model, quantization, has_data):
     if MODES[quantization].is_calibrated and not has_data:
         raise ValueError(
             f"quantization={quantization!r} measures the range of every activation: give real "
-            "inputs as representative_data, 100 or more. Received: representative_data=None"
+            "inputs as representative_data, 300 or more. Received: representative_data=None"
         )
     layers = model._flatten_layers()
     if MODES[quantization].is_calibrated and (looped := _names(layers, _is_looped)):

@@ -1,5 +1,6 @@
 """What a server answers with: a model's outputs, probabilities and the names of classes."""
 
+import numpy as np
 import tensorflow as tf
 
 from keras_distill.arguments import check_integers
@@ -8,6 +9,10 @@ from keras_distill.export.labels import check_labels
 from keras_distill.export.labels import classifier_domain
 from keras_distill.export.signature import NamedModel
 from keras_distill.output_domain import LOGITS
+
+_PROBABILITIES = ("probabilities", "top_scores")
+# float16 rounds smaller ones to 0.
+_SMALLEST = 1e-7
 
 
 class ServedModel(NamedModel):
@@ -48,6 +53,38 @@ class ServedModel(NamedModel):
             outputs = {"probabilities": values}
         if self._labels is not None:
             outputs.update(self._best(outputs["probabilities"]))
+        return outputs
+
+    def comparable(self, outputs):
+        """Probabilities as their logarithms: small ones would differ by nothing.
+
+        Of a thousand classes each has about a thousandth, and any two models agree to that.
+        """
+        if self._domain is None:
+            return outputs
+        return {
+            name: np.log(np.maximum(values, _SMALLEST)) if name in _PROBABILITIES else values
+            for name, values in outputs.items()
+        }
+
+    def with_ties(self, outputs, expected, limit):
+        """Outputs with the expected labels where the classes tie, in Keras's probabilities.
+
+        Args:
+            outputs, expected: As `comparable` gives them.
+            limit: How far apart the logarithms of probabilities may be that tie.
+        """
+        if self._labels is None:
+            return outputs
+        classes = {label.encode("utf-8"): place for place, label in enumerate(self._labels)}
+        outputs = dict(outputs)
+        for name in ("label", "top_labels"):
+            labels = outputs[name] = np.array(outputs[name], object)
+            for place in map(tuple, np.argwhere(labels != expected[name])):
+                row, rank = place[0], place[1] if len(place) > 1 else 0
+                score = expected["probabilities"][row, classes[labels[place]]]
+                if abs(score - expected["top_scores"][row, rank]) <= limit:
+                    labels[place] = expected[name][place]
         return outputs
 
     def _best(self, probabilities):

@@ -1,8 +1,13 @@
 """What TensorFlow Serving reads beside a model: warm-up requests and configurations."""
 
+import csv
+import io
 import pathlib
+import shlex
 
+import numpy as np
 import tensorflow as tf
+from google.protobuf import text_encoding
 
 from keras_distill.arguments import check_integers
 from keras_distill.destination import replaced_file
@@ -11,6 +16,8 @@ from keras_distill.imports import import_module
 _WARMUP_FILE = pathlib.Path("assets.extra") / "tf_serving_warmup_requests"
 # Serving refuses a file with more.
 _MAX_WARMUP_RECORDS = 1000
+# Of one request, in largest batches.
+_MAX_SPLIT = 64
 _MODELS, _BATCHING = "models.config", "batching.config"
 
 
@@ -19,31 +26,39 @@ def check_can_warm_up():
     return import_module("tensorflow_serving.apis.prediction_log_pb2")
 
 
-def write_warmup(folder, model_name, inputs):
-    """Writes requests of one example each, which a server replays when it loads a version.
+def write_warmup(folder, model_name, inputs, batch_sizes=()):
+    """Writes requests, which a server replays when it loads a version.
 
     Args:
         folder: The version's folder.
         model_name: The model's name on the server.
-        inputs: Arrays by name; of more than 1000 examples the first 1000 count.
+        inputs: Arrays by name. Each example is a request; of more than 1000 requests the last
+            examples are left out.
+        batch_sizes: Sizes of further requests, with as many examples each.
     """
     prediction_log = check_can_warm_up()
     path = pathlib.Path(folder) / _WARMUP_FILE
     path.parent.mkdir()
     num_examples = len(next(iter(inputs.values())))
+    sizes = [size for size in batch_sizes if size > 1]
+    requests = [np.arange(size) % num_examples for size in sizes]
+    requests += [[i] for i in range(min(num_examples, _MAX_WARMUP_RECORDS - len(sizes)))]
     with tf.io.TFRecordWriter(str(path)) as writer:
-        for i in range(min(num_examples, _MAX_WARMUP_RECORDS)):
+        for places in requests:
             log = prediction_log.PredictionLog()
             request = log.predict_log.request
             request.model_spec.name = model_name
             request.model_spec.signature_name = "serving_default"
             for name, values in inputs.items():
-                request.inputs[name].CopyFrom(tf.make_tensor_proto(values[i : i + 1]))
+                request.inputs[name].CopyFrom(tf.make_tensor_proto(values[places]))
             writer.write(log.SerializeToString())
 
 
 def batching_config(batch_sizes):
-    """The text of a batching configuration."""
+    """The text of a batching configuration.
+
+    A request may be larger than the largest batch: the server splits it.
+    """
     sizes = list(batch_sizes)
     check_integers(**{f"batch_sizes[{i}]": size for i, size in enumerate(sizes)})
     if not sizes or sizes != sorted(set(sizes)):
@@ -52,7 +67,12 @@ def batching_config(batch_sizes):
             f"Received: batch_sizes={batch_sizes!r}"
         )
     lines = [
-        f"max_batch_size {{ value: {sizes[-1]} }}",
+        # Of a request.
+        f"max_batch_size {{ value: {_MAX_SPLIT * sizes[-1]} }}",
+        "enable_large_batch_splitting { value: true }",
+        f"max_execution_batch_size {{ value: {sizes[-1]} }}",
+        # Room in the queue for two of the largest requests.
+        f"max_enqueued_batches {{ value: {2 * _MAX_SPLIT} }}",
         "batch_timeout_micros { value: 2000 }",
         *(f"allowed_batch_sizes: {size}" for size in sizes),
     ]
@@ -63,14 +83,30 @@ def write_configs(directory, batching=None):
     """Writes models.config, and batching.config if there is one, into a model's folder."""
     directory = pathlib.Path(directory)
     name = directory.resolve().name
+    escaped = text_encoding.CEscape(name, as_utf8=False)
     _replace(
         directory / _MODELS,
         "model_config_list {\n"
-        f'  config {{ name: "{name}" base_path: "/models/{name}" model_platform: "tensorflow" }}\n'
+        f'  config {{ name: "{escaped}" base_path: "/models/{escaped}" '
+        'model_platform: "tensorflow" }\n'
         "}\n",
     )
     if batching is not None:
         _replace(directory / _BATCHING, batching)
+
+
+def check_model_name(directory):
+    """Raises `ValueError` unless a folder's name can be a model's name on a server."""
+    name = pathlib.Path(directory).resolve().name
+    try:
+        is_text = bool(name.encode("utf-8"))
+    except UnicodeEncodeError:
+        is_text = False
+    if not is_text:
+        raise ValueError(
+            "directory must have a name in UTF-8: it is the model's name on the server. Received: "
+            f"directory={str(directory)!r}"
+        )
 
 
 def _replace(path, text):
@@ -85,7 +121,7 @@ def serving_command(directory):
         directory: The folder given to `export_saved_model`.
 
     Returns:
-        The command, a str.
+        The command, a str for a POSIX shell: what the folder's name holds is quoted.
 
     Raises:
         FileNotFoundError: If the folder has no models.config.
@@ -97,10 +133,13 @@ def serving_command(directory):
             f"which has no {_MODELS}."
         )
     inside = f"/models/{directory.name}"
-    command = (
-        f"docker run --rm -p 8500:8500 -p 8501:8501 -v '{directory}:{inside}:ro' "
-        f"tensorflow/serving --model_config_file={inside}/{_MODELS}"
-    )
+    # Docker takes --mount apart at commas, as a line of CSV, and -v at colons.
+    mount = io.StringIO()
+    parts = ["type=bind", f"source={directory}", f"target={inside}", "readonly"]
+    csv.writer(mount, lineterminator="\n").writerow(parts)
+    command = ["docker", "run", "--rm", "-p", "8500:8500", "-p", "8501:8501"]
+    command += ["--mount", mount.getvalue().removesuffix("\n"), "tensorflow/serving"]
+    command += [f"--model_config_file={inside}/{_MODELS}"]
     if (directory / _BATCHING).is_file():
-        command += f" --enable_batching --batching_parameters_file={inside}/{_BATCHING}"
-    return command
+        command += ["--enable_batching", f"--batching_parameters_file={inside}/{_BATCHING}"]
+    return shlex.join(command)

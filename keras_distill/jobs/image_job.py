@@ -222,7 +222,7 @@ class ImageJob(Job):
     def _phone(self, work):
         """Arguments of `export_tflite`."""
         # Of all classes.
-        places = np.linspace(0, len(work.train) - 1, 100).astype(int)
+        places = np.linspace(0, len(work.train) - 1, 300).astype(int)
         return {
             "path": exported(work.folder.path)["phone"],
             "quantization": self.quantization,

@@ -285,8 +285,9 @@ class _Work:
 
 
 def _texts_to_check(work):
-    # Not of the test set, whose accuracy is to be measured.
-    return work.train.texts[:100].tolist()
+    # Not of the test set, whose accuracy is to be measured; from all of a table that is sorted.
+    places = np.linspace(0, len(work.train) - 1, 300).astype(int)
+    return work.train.texts[np.unique(places)].tolist()
 
 
 def _one_hot(examples):

@@ -41,7 +41,7 @@ def test_integers_and_packed_files(tmp_path):
         path,
         quantization="int8",
         integer_io=True,
-        representative_data=np.random.default_rng(0).normal(size=(20, 4, 4, 1)),
+        representative_data=np.random.default_rng(0).uniform(0, 255, (60, 4, 4, 1)),
         metadata=ImageMetadata(["a", "b"]),
     )
     description = describe(path)

@@ -70,7 +70,7 @@ def test_the_same_model_gives_the_same_bytes(tmp_path):
 
 
 def test_quantized_files_have_metadata_too(tmp_path):
-    x = np.random.default_rng(0).normal(size=(50, 4, 4, 1))
+    x = np.random.default_rng(0).uniform(0, 255, (60, 4, 4, 1))
     report = kd.export_tflite(
         image_model(),
         tmp_path / "s.tflite",
@@ -79,7 +79,7 @@ def test_quantized_files_have_metadata_too(tmp_path):
         metadata=ImageMetadata(LABELS),
     )
     assert "labels.txt" in files_in(report.path)
-    assert report.num_examples == 50
+    assert (report.num_calibrated, report.num_examples) == (40, 20)
 
 
 class TestBadInput:

@@ -27,9 +27,31 @@ def test_difference_is_measured_on_each_output_by_itself():
     assert by_name["small"].max_difference == pytest.approx(0.1)
 
 
-def test_tolerance_grows_with_the_largest_value_only_above_one():
+def test_tolerance_is_a_share_of_the_largest_value():
+    """Of outputs that are all below 1e-5 any other would pass."""
     assert one_output([[100.0]], [[100.009]]).is_close(1e-4)
-    assert not one_output([[0.01]], [[0.0103]]).is_close(1e-4)
+    assert not one_output([[1e-5]], [[0.0]]).is_close(1e-4)
+
+
+def test_a_dead_column_beside_a_large_one_shows():
+    """One range for both: beside 1e4 all of 0 to 1 is one step of 8 bits."""
+    generator = np.random.default_rng(0)
+    expected = np.stack([generator.uniform(0, 1e4, 50), generator.uniform(0, 1, 50)], axis=1)
+    actual = np.stack([expected[:, 0] + 1, np.zeros(50)], axis=1)
+    (output,) = parity.compare_outputs({"y": expected}, {"y": actual})
+    assert output.relative_difference < 2e-4
+    assert output.worst_column == 1
+    assert output.column_error > 1
+    np.testing.assert_allclose(
+        parity.column_errors(expected, expected + np.std(expected, axis=0) / 4), [0.25, 0.25], 1e-3
+    )
+
+
+def test_a_constant_column_has_no_error_of_its_own():
+    """Noise of rounding would be any share of a deviation of 0."""
+    expected = np.array([[1.0, 5.0], [2.0, 5.0]])
+    errors = parity.column_errors(expected, expected + np.array([[0, 1e-7], [0, -1e-7]]))
+    assert errors.tolist() == [0, 0]
 
 
 def test_top1_agreement_counts_rows():
@@ -121,11 +143,29 @@ def test_real_inputs_are_taken_as_fit_takes_them(kind):
     }[kind]()
     model = NamedModel(students_to_export.random_at_inference())
     inputs, labels = examples_for_check(model, data, 9, max_examples=5)
-    np.testing.assert_array_equal(inputs["x"], x[:5])
+    rows = inputs["x"][:, 0].astype(int) // 4
+    assert rows.tolist() == sorted(set(rows))
+    np.testing.assert_array_equal(inputs["x"], x[rows])
     if kind in ("x, y", "paired"):
-        np.testing.assert_array_equal(labels, y[:5])
+        np.testing.assert_array_equal(labels, rows)
     else:
         assert labels is None
+
+
+@pytest.mark.parametrize("order", ["sorted", "in turn"])
+@pytest.mark.parametrize("kind", ["array", "dataset", "endless"])
+def test_examples_are_drawn_from_all_classes(kind, order):
+    """The first hundred of sorted data are of one class, and so is each tenth of ten in turn."""
+    classes = np.arange(4000) // 400 if order == "sorted" else np.arange(4000) % 10
+    x = np.repeat(classes[:, None], 4, axis=1).astype("float32")
+    data = x if kind == "array" else tf.data.Dataset.from_tensor_slices(x).batch(64)
+    data = data.repeat() if kind == "endless" else data
+    model = NamedModel(students_to_export.random_at_inference())
+    inputs, _ = examples_for_check(model, data, 9, max_examples=100)
+    counts = np.bincount(inputs["x"][:, 0].astype(int))
+    assert counts.sum() == 100
+    assert counts.min() >= 1
+    assert len(counts) == 10
 
 
 def test_no_data_is_refused():

@@ -9,6 +9,7 @@ from ai_edge_litert.interpreter import Interpreter
 from keras import layers
 
 from keras_distill.export import ImageMetadata
+from keras_distill.export import calibration
 from keras_distill.export import conversion
 from keras_distill.export import export_tflite
 from keras_distill.export.examples import generate_inputs
@@ -23,7 +24,7 @@ MODELS = [
 ]
 
 
-def real_inputs(model, num_examples=64):
+def real_inputs(model, num_examples=300):
     return generate_inputs(NamedModel(model), num_examples, seed=7)
 
 
@@ -43,7 +44,8 @@ def test_every_mode_carries_every_kind_of_student(build, quantization, tmp_path)
         model, tmp_path / "s.tflite", quantization=quantization, representative_data=data
     )
     assert report.select_tf_ops == ()
-    assert report.num_examples == (32 if data is None else 64)
+    assert report.num_examples == (32 if data is None else 100)
+    assert report.num_calibrated == (200 if quantization == "int8" else 0)
 
 
 def wide(inputs=64):
@@ -100,18 +102,18 @@ def test_integer_io(tmp_path):
 
 def test_batches_of_four(tmp_path):
     model = students_to_export.cnn()
-    x = real_inputs(model, 10)
+    x = real_inputs(model, 65)
     report = export_tflite(
         model, tmp_path / "s.tflite", quantization="int8", representative_data=x, batch_size=4
     )
     interpreter = Interpreter(str(report.path))
     assert interpreter.get_input_details()[0]["shape"].tolist() == [4, 12, 12, 1]
-    assert report.num_examples == 10
+    assert (report.num_calibrated, report.num_examples) == (44, 21)
 
 
 def test_both_accuracies_of_labelled_data(tmp_path):
     model = wide()
-    x = real_inputs(model)["x"]
+    x = real_inputs(model, 64)["x"]
     answers = model(x).numpy().argmax(-1)
     labels = np.where(np.arange(64) < 48, answers, (answers + 1) % 10)
     data = tf.data.Dataset.from_tensor_slices((x, labels)).batch(16)
@@ -158,6 +160,139 @@ def test_a_crash_of_the_converter_is_an_error(tmp_path):
         )
     report = export_tflite(model, tmp_path / "s.tflite")
     assert report.num_bytes > 0
+
+
+def on_pixels():
+    """Reads pixels: a Rescaling is the first layer that computes, in a model within."""
+    image = keras.Input((8, 8, 3), name="image")
+    x = layers.Rescaling(1 / 127.5, -1)(layers.Resizing(8, 8)(image))
+    x = layers.Flatten()(layers.Conv2D(8, 3, activation="relu")(x))
+    inner = keras.Model(image, layers.Dense(4, name="logits")(x))
+    outer = keras.Input((8, 8, 3), name="image")
+    return keras.Model(outer, inner(outer))
+
+
+def images(num_examples=60, largest=255):
+    return np.random.default_rng(0).uniform(0, largest, (num_examples, 8, 8, 3)).astype("float32")
+
+
+class TestWhatCalibrates:
+    """A check on the rows that calibrated a file, or on rows that are all one, cannot fail."""
+
+    def test_a_column_that_the_range_of_another_hides_is_refused(self, tmp_path):
+        """8 bits for 0 to 1e4: what goes from 0 to 1 becomes a constant."""
+        x = keras.Input((6,), name="x")
+        model = keras.Model(x, layers.Dense(2, name="scores")(x))
+        kernel, bias = model.get_weights()
+        model.set_weights([kernel * [1e4, 1], bias])
+        data = np.random.default_rng(0).uniform(0, 1, (300, 6))
+        settings = {"quantization": "int8", "representative_data": data}
+        with pytest.raises(ValueError, match=r"Each column.*column 1 of the last axis.*an output"):
+            export_tflite(model, tmp_path / "s.tflite", **settings)
+        assert not list(tmp_path.iterdir())
+        model.set_weights([kernel, bias])
+        report = export_tflite(model, tmp_path / "s.tflite", **settings)
+        assert 0 < report.max_column_error < 0.05
+        assert (report.num_calibrated, report.num_examples, report.notes) == (200, 100, ())
+
+    def test_rows_that_calibrate_are_not_those_that_check(self, tmp_path):
+        inputs = {"x": np.repeat(np.arange(30.0), 3)[:, None]}
+        calibrating, checking, labels = calibration.split(inputs, np.arange(90), "int8")
+        both = np.concatenate([calibrating["x"], checking["x"]])[:, 0]
+        assert sorted(both) == list(range(30))
+        assert len(checking["x"]) == 10
+        np.testing.assert_array_equal(labels // 3, checking["x"][:, 0])
+
+    @pytest.mark.parametrize("value", ["zeros", "one image", "hardly different"])
+    def test_examples_that_are_alike_are_refused(self, value, tmp_path):
+        data = images()
+        data = {
+            "zeros": data * 0,
+            "one image": np.repeat(data[:1], 60, axis=0),
+            "hardly different": data[:1] + data * 1e-4,
+        }[value]
+        x = keras.Input((8, 8, 3))
+        model = keras.Model(x, layers.Dense(2)(layers.Flatten()(x)))
+        with pytest.raises(ValueError, match=r"examples that differ.*Received: 60 examples"):
+            export_tflite(
+                model, tmp_path / "s.tflite", quantization="int8", representative_data=data
+            )
+
+    @pytest.mark.parametrize("quantization", ["none", "int8"])
+    @pytest.mark.parametrize("largest", [0, 1, 5000])
+    def test_what_are_no_pixels_is_refused(self, largest, quantization, tmp_path):
+        """Divided by 255 already: black, for a model that divides."""
+        with pytest.raises(ValueError, match=r"pixels from 0 to 255, by the Rescaling"):
+            export_tflite(
+                on_pixels(),
+                tmp_path / "s.tflite",
+                quantization=quantization,
+                representative_data=images(largest=largest),
+            )
+
+    def test_what_are_no_pixels_for_an_app_is_refused(self, tmp_path):
+        x = keras.Input((8, 8, 3))
+        model = keras.Model(x, layers.Dense(2)(layers.Flatten()(x)))
+        for metadata, largest in (
+            (ImageMetadata(["a", "b"]), 1),
+            (ImageMetadata(["a", "b"], mean=127.5, std=127.5), 255),
+        ):
+            with pytest.raises(ValueError, match=r"pixels from 0 to 255, by mean=.* and std="):
+                export_tflite(
+                    model,
+                    tmp_path / "s.tflite",
+                    metadata=metadata,
+                    representative_data=images(largest=largest),
+                )
+
+    def test_pixels_are_made_up_for_models_that_read_them(self):
+        """Noise around 0 is black to them."""
+        (values,) = generate_inputs(NamedModel(on_pixels()), 50).values()
+        assert 0 <= values.min() < 10
+        assert 245 < values.max() <= 255
+        x = keras.Input((2,))
+        normalization = layers.Normalization(mean=[100.0, 0.0], variance=[4.0, 1.0])
+        model = keras.Model(x, layers.Dense(2)(normalization(x)))
+        (values,) = generate_inputs(NamedModel(model), 500).values()
+        np.testing.assert_allclose(values.mean(axis=0), [100, 0], atol=0.4)
+        np.testing.assert_allclose(values.std(axis=0), [2, 1], rtol=0.2)
+
+    def test_few_examples_and_one_class_are_said(self, tmp_path):
+        model = wide()
+        kernel, bias = model.layers[-1].get_weights()
+        model.layers[-1].set_weights([kernel, bias + 100 * (np.arange(10) == 3)])
+        settings = {"quantization": "int8", "tolerance": 1.0}
+        with pytest.warns(UserWarning, match="calibrated on 18 examples and checked on 9 others"):
+            report = export_tflite(
+                model, tmp_path / "s", representative_data=real_inputs(model, 27), **settings
+            )
+        assert len(report.notes) == 1
+        with pytest.warns(UserWarning, match="class 3 the largest value for all 50 examples"):
+            export_tflite(
+                model, tmp_path / "s", representative_data=real_inputs(model, 150), **settings
+            )
+
+
+class MixTokens(layers.Layer):
+    """A weight on the left of a product, as the relative positions of DeBERTa."""
+
+    def build(self, shape):
+        self.mixing = self.add_weight(shape=(shape[1], shape[1]), name="mixing")
+
+    def call(self, x):
+        return keras.ops.matmul(self.mixing, x)
+
+
+@pytest.mark.parametrize("quantization", ["dynamic", "int4"])
+def test_a_weight_on_the_left_of_a_product(quantization, tmp_path):
+    """No kernel takes 8 bits on that side: the file did not run."""
+    x = keras.Input((16, 64), name="x")
+    mixed = layers.Dense(64)(MixTokens()(x))
+    model = keras.Model(x, layers.Dense(8)(layers.GlobalAveragePooling1D()(mixed)))
+    report = export_tflite(model, tmp_path / "s.tflite", quantization=quantization)
+    none = export_tflite(model, tmp_path / "none.tflite")
+    assert report.max_relative_difference < {"dynamic": 0.03, "int4": 0.3}[quantization]
+    assert report.num_bytes < 0.6 * none.num_bytes
 
 
 class TestBadInput:
@@ -231,7 +366,7 @@ def test_a_tighter_tolerance_refuses_and_names_the_layer(build, metadata, tmp_pa
             build(),
             tmp_path / "s.tflite",
             quantization="int8",
-            representative_data=np.random.default_rng(0).normal(size=(50, 8, 8, 1)),
+            representative_data=np.random.default_rng(0).uniform(0, 255, (60, 8, 8, 1)),
             metadata=metadata,
             tolerance=0.0,
         )

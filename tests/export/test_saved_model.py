@@ -11,6 +11,8 @@ from keras import layers
 
 from keras_distill.evaluation import compare
 from keras_distill.export import export_saved_model
+from keras_distill.export import export_tflite
+from keras_distill.export.served_model import ServedModel
 
 MODELS = [
     students_to_export.cnn,
@@ -178,6 +180,91 @@ def test_model_that_disagrees_is_refused_and_leaves_nothing(build, tmp_path):
     with pytest.raises(ValueError, match="othing was written"):
         export_saved_model(build(), tmp_path / "served")
     assert not list((tmp_path / "served").glob("*"))
+
+
+class OtherOrder(layers.Layer):
+    """Adds terms that cancel, in another order in a graph: both are right, up to rounding."""
+
+    error = 0.0
+
+    def build(self, shape):
+        terms = 100 * np.random.default_rng(0).normal(size=2000)
+        self.terms = self.add_weight((4000,), keras.initializers.Constant([*terms, *-terms]))
+
+    def call(self, x):
+        terms = x[..., None] * self.terms
+        if tf.executing_eagerly():
+            return x + tf.math.cumsum(terms, axis=-1)[..., -1]
+        return x + tf.math.cumsum(terms, axis=-1, reverse=True)[..., 0] + self.error
+
+
+@pytest.mark.parametrize("activation", [None, "softmax"])
+def test_rounding_of_a_graph_is_no_disagreement(activation, tmp_path):
+    """Keras itself differs by 2e-5 between eager mode and a graph, in deep networks."""
+    x = keras.Input((4,))
+    layer = OtherOrder()
+    model = keras.Model(x, layers.Dense(3, activation=activation)(layer(x)))
+    values = np.random.default_rng(0).normal(size=(3, 4)).astype("float32")
+    difference = np.abs(model(values) - tf.function(model)(values)).max()
+    assert difference > 3e-5
+    labels = ["a", "b", "c"]
+    export_saved_model(model, tmp_path, labels=labels, representative_data=values)
+    layer.error = 0.3
+    with pytest.raises(ValueError, match="must agree with Keras"):
+        export_saved_model(model, tmp_path, labels=labels, representative_data=values)
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == ["1"]
+
+
+class WrongGraph(layers.Layer):
+    """Gives other logits in a graph."""
+
+    def call(self, x):
+        return x if tf.executing_eagerly() else x * 1.5
+
+
+def test_small_probabilities_are_compared_as_such(tmp_path):
+    """Of a thousand classes each has a thousandth, up to 1e-5: any file would agree to that."""
+    x = keras.Input((4,))
+    kernel = keras.initializers.RandomNormal(stddev=1e-3, seed=0)
+    logits = WrongGraph()(layers.Dense(1000, kernel_initializer=kernel)(x))
+    with pytest.raises(ValueError, match="must agree with Keras"):
+        export_saved_model(keras.Model(x, layers.Softmax()(logits)), tmp_path)
+
+
+def test_labels_that_tie_are_as_good_as_each_other():
+    """Two logits that differ by rounding come in any order."""
+    x = keras.Input((2,))
+    model = ServedModel(keras.Model(x, layers.Dense(3)(x)), ["a", "b", "c"], top_k=2)
+    tie, clear = np.log([0.4, 0.4 - 1e-7, 0.2]), np.log([0.7, 0.2, 0.1])
+    expected = {
+        "probabilities": np.stack([tie, clear]),
+        "top_scores": np.stack([tie, clear])[:, :2],
+        "top_labels": np.array([[b"a", b"b"], [b"a", b"b"]], object),
+        "label": np.array([b"a", b"a"], object),
+    }
+    served = {
+        **expected,
+        "top_labels": np.array([[b"b", b"a"], [b"a", b"c"]], object),
+        "label": np.array([b"b", b"b"], object),
+    }
+    found = model.with_ties(served, expected, limit=1e-5)
+    assert found["top_labels"].tolist() == [[b"a", b"b"], [b"a", b"c"]]
+    assert found["label"].tolist() == [b"a", b"b"]
+
+
+class AlwaysOn(layers.Dropout):
+    def call(self, x, training=None):
+        return super().call(x, training=True)
+
+
+@pytest.mark.parametrize("export", [export_saved_model, export_tflite])
+def test_a_dropout_that_is_always_on_is_refused(export, tmp_path):
+    x = keras.Input((20,))
+    noisy = AlwaysOn(0.1)(layers.Dense(50)(x))
+    model = keras.Model(x, layers.Dense(2, activation="softmax")(1e-2 * noisy))
+    with pytest.raises(ValueError, match="same outputs for the same inputs"):
+        export(model, tmp_path / "s")
+    assert not list(tmp_path.glob("s/[!.]*"))
 
 
 def test_failure_while_writing_leaves_nothing(tmp_path):

@@ -1,5 +1,6 @@
 """What TensorFlow Serving answers and reads, without a server."""
 
+import csv
 import json
 import pathlib
 import subprocess
@@ -19,6 +20,8 @@ import keras_distill as kd
 from keras_distill.export import export_saved_model
 from keras_distill.export import serving_command
 from keras_distill.export.examples import generate_inputs
+from keras_distill.export.serving import write_configs
+from keras_distill.export.serving import write_warmup
 from keras_distill.export.signature import NamedModel
 
 LABELS = ["bad", "good", "so-so"]
@@ -96,18 +99,44 @@ def test_warmup_requests_fit_the_signature(tmp_path):
 
 def test_configurations_are_the_servers(tmp_path):
     directory = tmp_path / "films"
-    export_saved_model(student(), directory, batch_sizes=[1, 8, 32])
+    export_saved_model(student(), directory, preprocessor=VOCABULARY, batch_sizes=[1, 8, 32])
     config = text_format.Parse(
         (directory / "models.config").read_text(), model_server_config_pb2.ModelServerConfig()
     ).model_config_list.config[0]
     assert (config.name, config.base_path) == ("films", "/models/films")
     batching = (directory / "batching.config").read_text()
-    assert "max_batch_size { value: 32 }" in batching
+    assert "max_execution_batch_size { value: 32 }" in batching
+    assert "enable_large_batch_splitting { value: true }" in batching
+    assert "\nmax_batch_size { value: 2048 }\n" in f"\n{batching}"
     assert batching.count("allowed_batch_sizes") == 3
     command = serving_command(directory)
-    assert f"-v '{directory}:/models/films:ro'" in command
+    assert f"--mount type=bind,source={directory},target=/models/films,readonly" in command
     assert "--model_config_file=/models/films/models.config" in command
     assert "--batching_parameters_file=/models/films/batching.config" in command
+
+
+@pytest.mark.parametrize(
+    "name", ["it's", "two words", "a\nb", 'q"u', "a;touch x", "é,:$(x)", "\\n"]
+)
+def test_names_of_folders_are_quoted(name, tmp_path):
+    """Pasted into a shell, or read by the server, a name stays one word."""
+    directory = tmp_path / name
+    directory.mkdir()
+    write_configs(directory)
+    config = text_format.Parse(
+        (directory / "models.config").read_text(), model_server_config_pb2.ModelServerConfig()
+    ).model_config_list.config[0]
+    assert (config.name, config.base_path) == (name, f"/models/{name}")
+    command = f"docker() {{ printf '%s\\0' \"$@\"; }}; {serving_command(directory)}"
+    printed = subprocess.run(["bash", "-c", command], capture_output=True, check=True, cwd=tmp_path)
+    words = printed.stdout.decode().split("\0")
+    ((kind, source, target, readonly),) = csv.reader(
+        [words[words.index("--mount") + 1]], strict=True
+    )
+    assert (kind, source, readonly) == ("type=bind", f"source={directory}", "readonly")
+    assert target == f"target=/models/{name}"
+    assert f"--model_config_file=/models/{name}/models.config" in words
+    assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
 def test_saved_model_cli_runs_it(tmp_path):
@@ -167,6 +196,31 @@ def test_openvino_runs_it(build, tmp_path, monkeypatch):
     by_name = {next(iter(output.names)): values for output, values in found.items()}
     expected = keras.ops.softmax(model(*inputs.values()))
     np.testing.assert_allclose(by_name["probabilities"], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("warmup", [["a good film"], ("a good film",), [["a", "b"]]])
+def test_one_text_is_a_batch_of_one(warmup):
+    """A list of one text was the list of the inputs of a model, with a text as its only one."""
+    texts = keras.Input((), dtype="string", name="text")
+    inputs = NamedModel(keras.Model(texts, VOCABULARY(texts))).name_inputs(warmup)
+    assert inputs["text"].tolist() == list(np.ravel(warmup))
+
+
+def test_warm_up_has_every_batch_size(tmp_path):
+    (tmp_path / "1").mkdir()
+    write_warmup(tmp_path / "1", "films", {"text": np.array(TEXTS, object)}, [1, 2, 8])
+    records = tf.data.TFRecordDataset(str(tmp_path / "1/assets.extra/tf_serving_warmup_requests"))
+    logs = [prediction_log_pb2.PredictionLog.FromString(record.numpy()) for record in records]
+    batches = [tf.make_ndarray(log.predict_log.request.inputs["text"]).tolist() for log in logs]
+    texts = [text.encode() for text in TEXTS]
+    assert batches == [texts[:2], texts * 2, *([text] for text in texts)]
+
+
+def test_batches_of_inputs_of_any_length_are_warned_of(tmp_path):
+    ids = keras.Input((None,), dtype="int32", name="ids")
+    model = keras.Model(ids, keras.layers.GlobalMaxPooling1D()(keras.layers.Embedding(9, 2)(ids)))
+    with pytest.warns(UserWarning, match=r"batch_sizes: .*\{'ids': \(None, None\)\}"):
+        export_saved_model(model, tmp_path, batch_sizes=[1, 8])
 
 
 class TestBadInput:

@@ -25,7 +25,7 @@ def pointed_attention(dropout):
     return model
 
 
-def padded_inputs(num_examples=64):
+def padded_inputs(num_examples=300):
     generator = np.random.default_rng(1)
     x = generator.normal(size=(num_examples, LENGTH, WIDTH)).astype("float32")
     lengths = generator.integers(2, LENGTH + 1, num_examples)
@@ -69,7 +69,7 @@ def test_rows_that_are_masked_as_a_whole(dropout, tmp_path):
     model = keras.Model(ids, layers.Dense(3)(layers.Flatten()(x)))
     generator = np.random.default_rng(0)
     model.set_weights([generator.normal(0, 0.5, w.shape) for w in model.get_weights()])
-    x = generator.integers(1, 20, (40, 6)).astype("int32")
+    x = generator.integers(1, 20, (300, 6)).astype("int32")
     x[:, 3:] = 0
     expected = model(x)
     with close_masks(model):

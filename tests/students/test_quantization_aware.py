@@ -285,7 +285,7 @@ def other_convolutions():
     x = layers.DepthwiseConv1D(3, depth_multiplier=4)(series)
     x = layers.SeparableConv1D(8, 3, activation="relu")(x)
     x = layers.Conv1DTranspose(8, 3, activation="relu")(x)
-    return keras.Model(series, layers.Dense(8)(layers.Flatten()(x))), noise(64, 16, 3)
+    return keras.Model(series, layers.Dense(8)(layers.Flatten()(x))), noise(300, 16, 3)
 
 
 @pytest.mark.parametrize("build", [convolutions, transformer, other_convolutions])

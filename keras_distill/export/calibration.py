@@ -1,0 +1,91 @@
+"""Examples that calibrate a file, others that check it, and whether they can tell anything."""
+
+import numpy as np
+
+# Below it, ranges of activations are guesses, and so is what the check finds.
+_FEW = 10
+# Of the largest value: what examples must differ by.
+_ALIKE = 1e-3
+
+
+def split(inputs, labels, quantization):
+    """Divides examples into those that calibrate, two thirds, and those that check.
+
+    An example that comes twice could be on both sides: it counts once.
+
+    Args:
+        inputs: Arrays by name.
+        labels: One for each example, or None.
+        quantization: The mode, for the error.
+
+    Returns:
+        Inputs to calibrate on; inputs and labels to check on.
+
+    Raises:
+        ValueError: If the examples are alike, or there is only one.
+    """
+    places = _different(inputs)
+    if len(places) < 2 or are_alike(inputs):
+        count = len(next(iter(inputs.values())))
+        raise ValueError(
+            "representative_data must be examples that differ from each other: "
+            f"quantization={quantization!r} finds the range of every activation on some, and is "
+            f"checked on others. Received: {count} examples, all alike. Give real inputs of every "
+            "class, 300 or more."
+        )
+    places = np.random.default_rng(0).permutation(places)
+    num_checking = max(1, len(places) // 3)
+    checking, calibrating = np.sort(places[:num_checking]), np.sort(places[num_checking:])
+    return (
+        {name: values[calibrating] for name, values in inputs.items()},
+        {name: values[checking] for name, values in inputs.items()},
+        None if labels is None else labels[checking],
+    )
+
+
+def _different(inputs):
+    rows = zip(*(values.reshape(len(values), -1) for values in inputs.values()))
+    places = {b"".join(part.tobytes() for part in row): place for place, row in enumerate(rows)}
+    return np.array(list(places.values()))
+
+
+def are_alike(inputs):
+    """Whether examples hardly differ: integers not at all, floats by a thousandth."""
+    return all(
+        np.max(np.ptp(values.astype("float64"), axis=0), initial=0)
+        <= (_ALIKE * np.max(np.abs(values), initial=0) if values.dtype.kind == "f" else 0)
+        for values in inputs.values()
+    )
+
+
+def doubts(inputs, expected, quantization, num_calibrated):
+    """Sentences on what a check on these examples cannot tell.
+
+    Args:
+        inputs: Real inputs of the check, arrays by name.
+        expected: Keras's outputs by name.
+        quantization: The mode.
+        num_calibrated: Number of the others that calibrated the file, or 0.
+    """
+    count = len(next(iter(inputs.values())))
+    sentences = []
+    if num_calibrated and count < _FEW:
+        sentences.append(
+            f"quantization={quantization!r} was calibrated on {num_calibrated} examples and "
+            f"checked on {count} others, which are few: give 300 or more as representative_data."
+        )
+    if are_alike(inputs):
+        sentences.append(
+            f"The {count} examples of representative_data are alike, so the check says nothing of "
+            "others. Give real inputs of every class."
+        )
+    for name, values in expected.items():
+        if values.ndim >= 2 and values.shape[-1] >= 2 and values.dtype.kind == "f":
+            classes = np.unique(values.argmax(axis=-1))
+            if len(classes) == 1 and count >= _FEW:
+                sentences.append(
+                    f"In the output {name!r} Keras gives class {classes[0]} the largest value for "
+                    f"all {count} examples of representative_data, so top1_agreement says nothing "
+                    "of the other classes. Are these inputs as the model was trained on?"
+                )
+    return sentences

@@ -1,0 +1,108 @@
+"""Inputs that are pixels from 0 to 255, or that a model normalises by itself."""
+
+import keras
+import numpy as np
+
+from keras_distill.export.metadata import ImageMetadata
+
+WHITE = 255.0
+# Layers that move pixels and leave their values.
+_MOVING = (
+    keras.layers.CenterCrop,
+    keras.layers.Cropping2D,
+    keras.layers.Identity,
+    keras.layers.Permute,
+    keras.layers.RandomCrop,
+    keras.layers.RandomFlip,
+    keras.layers.RandomRotation,
+    keras.layers.RandomTranslation,
+    keras.layers.RandomZoom,
+    keras.layers.Reshape,
+    keras.layers.Resizing,
+    keras.layers.ZeroPadding2D,
+)
+# Resizing may overshoot black and white.
+_MARGIN = 0.1 * WHITE
+# Pixels that were divided by 255, or by their standard deviation, are all below it.
+_DARK = 5
+
+
+def made_up_values(named_model, name, shape, generator):
+    """Values for an input as its first layer expects them, or None if none says so.
+
+    Args:
+        named_model: A `NamedModel`.
+        name: Name of the input.
+        shape: The values' shape, with a batch axis.
+        generator: A `np.random.Generator`.
+    """
+    for layer in _first_layers(named_model, name):
+        if _takes_pixels(layer):
+            return generator.uniform(0, WHITE, shape)
+        if isinstance(layer, keras.layers.Normalization) and not layer.invert:
+            mean, variance = (np.asarray(value) for value in (layer.mean, layer.variance))
+            return mean + np.sqrt(variance) * generator.normal(size=shape)
+    return None
+
+
+def made_up_image(metadata, shape, generator):
+    """The same for the image of an `ImageMetadata`."""
+    pixels = generator.uniform(0, WHITE, shape)
+    return (pixels - np.asarray(metadata.mean)) / np.asarray(metadata.std)
+
+
+def check_pixels(named_model, inputs, metadata=None):
+    """Raises unless inputs are pixels from 0 to 255 where the model takes these.
+
+    Args:
+        named_model: A `NamedModel`.
+        inputs: Arrays by name.
+        metadata: `ImageMetadata` of the model, or another's, or None.
+
+    Raises:
+        ValueError: If they are pixels divided by 255, or have other values.
+    """
+    for name, values in inputs.items():
+        if isinstance(metadata, ImageMetadata):
+            pixels = values * np.asarray(metadata.std) + np.asarray(metadata.mean)
+            _check(pixels, values, f"{metadata.mean=} and {metadata.std=}".replace("metadata.", ""))
+        if any(map(_takes_pixels, _first_layers(named_model, name))):
+            _check(values, values, "the Rescaling that the model begins with")
+
+
+def _check(pixels, values, reason):
+    lowest, highest = float(np.min(pixels)), float(np.max(pixels))
+    is_divided = lowest >= -_DARK and highest <= _DARK
+    if is_divided or lowest < -_MARGIN or highest > WHITE + _MARGIN:
+        raise ValueError(
+            f"representative_data must be made of pixels from 0 to 255, by {reason}. Received: "
+            f"values from {np.min(values):.4g} to {np.max(values):.4g}, which are pixels from "
+            f"{lowest:.4g} to {highest:.4g}. Give the images as the model was trained on them."
+        )
+
+
+def _takes_pixels(layer):
+    is_rescaling = isinstance(layer, keras.layers.Rescaling)
+    return is_rescaling and bool(np.all(np.abs(1 / np.asarray(layer.scale)) > 100))
+
+
+def _first_layers(named_model, name):
+    """The layers that are the first to change the values of an input."""
+    layers = list(named_model.model._flatten_layers())
+    return _readers(layers, named_model.inputs[name])
+
+
+def _readers(layers, tensor):
+    found = []
+    for layer in layers:
+        for node in layer._inbound_nodes:
+            for place, read in enumerate(node.input_tensors):
+                if read is not tensor:
+                    continue
+                if isinstance(layer, keras.Model) and getattr(layer, "inputs", None):
+                    found += _readers(layers, layer.inputs[place])
+                elif isinstance(layer, _MOVING):
+                    found += _readers(layers, node.output_tensors[0])
+                else:
+                    found.append(layer)
+    return found
