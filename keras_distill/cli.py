@@ -229,6 +229,13 @@ def _add_job(command, defaults, kind):
     _add_number(command, "test_rate", "share of TRAIN to test on", defaults, float)
     _add_threads(command)
     command.add_argument(
+        "--classes",
+        dest="class_names",
+        nargs="+",
+        metavar="NAME",
+        help="of a ready teacher that does not name its classes: all, in the order of its outputs",
+    )
+    command.add_argument(
         "--dry-run", action="store_true", help="say what would be done, with sizes and times"
     )
 

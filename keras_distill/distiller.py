@@ -26,6 +26,7 @@ from keras_distill.schedules import NOT_NEGATIVE
 from keras_distill.schedules import check_number
 from keras_distill.schedules import is_schedule
 from keras_distill.schedules import value_at
+from keras_distill.several_labels import remember
 from keras_distill.soft_loss import check_soft_loss
 from keras_distill.soft_loss import heads_with_loss
 from keras_distill.soft_loss import output_pairs
@@ -507,6 +508,7 @@ class Distiller(keras.Model):
 
     def _build_compile_state(self):
         """Builds metrics, losses and optimizer: a step that creates none is traced once."""
+        remember(self.student, self.loss, self.soft_loss)
         inputs, y, sample_weight = unpack(self._batch_spec)
         self._check_labels(y)
         batch = inputs.student, y, sample_weight

@@ -1,6 +1,7 @@
 """Reads a Keras model from a file of any origin; what cannot be read is named."""
 
 import contextlib
+import json
 import pathlib
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import tensorflow as tf
 from keras_distill import weights_process
 from keras_distill.printable import one_line
 from keras_distill.printable import printable
+from keras_distill.several_labels import remember
 
 _SUFFIXES = (".keras", ".h5", ".hdf5")
 
@@ -60,6 +62,8 @@ def load_model_file(path, is_own=False):
             f"A model's file must hold a keras.Model. Received: {shown}, which holds a "
             f"{type(model).__name__}"
         )
+    if path.suffix == ".keras":
+        remember(model, _compiled_loss(path))
     return model
 
 
@@ -100,3 +104,11 @@ def check_weights(path):
             f"{printable(path)} has weights that cannot be read ({one_line(said)}): it is "
             "damaged, or made to do that. Take another copy."
         )
+
+
+def _compiled_loss(path):
+    """The loss that a .keras file says its model was compiled with, as Keras serializes it."""
+    with zipfile.ZipFile(path) as archive:
+        config = json.loads(archive.read("config.json"))
+    compiled = config.get("compile_config")
+    return compiled.get("loss") if isinstance(compiled, dict) else None

@@ -32,19 +32,6 @@ def output_domains(model):
     return [_domain_of_tensor(tensor) for tensor in outputs] if outputs else None
 
 
-def gives_logits(model, x):
-    """Whether the one output of a model is logits, not probabilities of a softmax.
-
-    Args:
-        model: A Keras model.
-        x: A batch for it: its outputs decide where the last layer does not say.
-    """
-    domains = output_domains(model)
-    if domains is not None and domains[0] in (LOGITS, SOFTMAX):
-        return domains[0] == LOGITS
-    return not could_come_from(SOFTMAX, keras.ops.convert_to_numpy(model(x, training=False)))
-
-
 def _domain_of_tensor(tensor):
     operation, node_index, tensor_index = tensor._keras_history
     is_linear = getattr(operation, "activation", None) is keras.activations.linear
@@ -56,6 +43,10 @@ def _domain_of_tensor(tensor):
     if isinstance(operation, keras.Model):
         domains = output_domains(operation)
         return domains[tensor_index] if domains else None
+    if isinstance(operation, keras.layers.Average):
+        # The mean of logits is one, and so is that of probabilities.
+        found = {_domain_of_tensor(t) for t in operation._inbound_nodes[node_index].input_tensors}
+        return found.pop() if len(found) == 1 else None
     return _domain_of_operation(operation)
 
 

@@ -8,6 +8,7 @@ from keras_distill.names import problem_of_name
 from keras_distill.output_domain import LOGITS
 from keras_distill.output_domain import SOFTMAX
 from keras_distill.output_domain import output_domains
+from keras_distill.several_labels import has_several_labels
 
 
 def classifier_domain(model):
@@ -15,8 +16,10 @@ def classifier_domain(model):
 
     Returns:
         "logits" or "softmax" if its one output is (batch, classes) of that domain, which
-        the last layer says; else None.
+        the last layer says, and an example is of one class as far as is known; else None.
     """
+    if has_several_labels(model):
+        return None
     domains = output_domains(model)
     if not domains or len(domains) != 1 or domains[0] not in (LOGITS, SOFTMAX):
         return None
@@ -40,6 +43,13 @@ def check_labels(labels):
 
 def check_classifier(model, labels):
     """Raises `ValueError` unless a model is a classifier of as many classes as labels."""
+    if has_several_labels(model):
+        raise ValueError(
+            "labels must be left out, and metadata, for a model that may give an example several "
+            f"classes: the file would have a softmax over them. Received: {len(labels)} labels for "
+            f"the model {model.name!r}, which was taught by a binary loss. If just one class is "
+            "right, end it in a keras.layers.Softmax()."
+        )
     num_classes = None if classifier_domain(model) is None else model.outputs[0].shape[-1]
     if num_classes != len(labels):
         shapes = keras.tree.map_structure(lambda x: tuple(x.shape), getattr(model, "outputs", None))

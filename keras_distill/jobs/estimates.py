@@ -32,19 +32,21 @@ def stage_seconds(teacher, student, *, teacher_batches, answers, steps, test_bat
     }
 
 
-def describe_plan(work):
+def describe_plan(work, notes):
     """What a job would do, with sizes and times.
 
     Args:
         work: What the job works with: train, test and transfer_set, num_steps,
             num_duplicates, seconds().
+        notes: Sentences on what is poor about a ready teacher.
 
     Returns:
         A dict: summary, a text; num_train, num_test, num_transfer, num_duplicates, num_steps, and
         the estimated seconds of each stage.
     """
     seconds = work.seconds()
-    lines = [str(work), *(f"{name}: about {duration(s)}" for name, s in seconds.items())]
+    lines = [str(work), *(f"Warning: {note}" for note in notes)]
+    lines += [f"{name}: about {duration(s)}" for name, s in seconds.items()]
     lines.append(f"In all about {duration(sum(seconds.values()))}. Nothing was written.")
     return {
         "summary": "\n".join(lines),

@@ -70,6 +70,8 @@ class ImageJob(Job):
         alpha, temperature: Of the `Distiller`.
         num_threads: Numbers of threads to time the models on; none: they are not timed.
         seed: Of all that is drawn.
+        class_names: Of a ready teacher that does not name its classes: their names, in the
+            order of its outputs. None: taken to be the order of the data's.
 
     Example:
 
@@ -95,6 +97,7 @@ class ImageJob(Job):
     temperature: float = 4.0
     num_threads: tuple = (1, 2)
     seed: int = 0
+    class_names: tuple | None = None
 
     def _prepare(self):
         self._check()
@@ -181,8 +184,10 @@ class ImageJob(Job):
         return self._train(work, "distilled", images, alpha=self.alpha, soft_loss=soft_loss)
 
     def _test_data(self, work):
-        test = work.test.pixels, work.test.labels
-        return {"test": test, "class_names": work.train.class_names}
+        return {"test": self._labelled(work.test), "class_names": work.train.class_names}
+
+    def _labelled(self, part):
+        return part.pixels, part.labels
 
     def _shuffled(self, images):
         # The files of a class lie together: a buffer alone would not mix them.
@@ -195,12 +200,13 @@ class ImageJob(Job):
         return RandomViews(augment, max(1, self.num_views), self.seed)
 
     def _train(self, work, name, examples, **settings):
-        num_classes, shape = len(work.train.class_names), work.train.pixels.shape[1:]
+        names, shape = work.train.class_names, work.train.pixels.shape[1:]
         return train_student(
             work.folder.path,
             name,
-            lambda: mobile_cnn(shape, num_classes, width=self.width, dropout=0.2),
+            lambda: mobile_cnn(shape, len(names), width=self.width, dropout=0.2),
             lambda: examples.repeat().batch(_BATCH_SIZE).prefetch(tf.data.AUTOTUNE),
+            class_names=names,
             num_steps=work.num_steps,
             learning_rate=2e-3,
             hard_loss=_CROSS_ENTROPY,

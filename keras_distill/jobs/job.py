@@ -12,10 +12,13 @@ from keras_distill.jobs.results import check_results
 from keras_distill.jobs.results import compare_models
 from keras_distill.jobs.results import result_of
 from keras_distill.jobs.stages import Stages
+from keras_distill.jobs.teacher_classes import in_order_of_data
+from keras_distill.jobs.teacher_head import soft_loss_for
+from keras_distill.jobs.teacher_knowledge import examine
+from keras_distill.jobs.teacher_knowledge import is_worse
+from keras_distill.jobs.teacher_knowledge import sample
 from keras_distill.jobs.training import check_training
 from keras_distill.jobs.training import train_teacher
-from keras_distill.losses import SoftTargetKL
-from keras_distill.output_domain import gives_logits
 from keras_distill.store import TeacherStore
 from keras_distill.store.preparation import check_labelling
 
@@ -26,6 +29,7 @@ class Job:
     """What `TextJob` and `ImageJob` share. They are dataclasses of settings, and define
 
     - `_prepare()`: reads and checks everything, and returns what the job works with;
+    - `_labelled(part)`: labelled examples as `compare` takes them;
     - `_to_answer(work)`: the examples whose answers are stored;
     - `_train_alone(work)` and `_distil(work, store, soft_loss)`: the trained students;
     - `_export(work, student)`, and `_test_data(work)`, arguments of `compare_models`;
@@ -53,11 +57,22 @@ class Job:
             A dict: summary, a text; num_train, num_test, num_transfer, num_duplicates,
             num_steps, and the estimated seconds of each stage.
         """
-        return describe_plan(self._checked())
+        work = self._checked()
+        return describe_plan(work, getattr(work.teacher, "notes", ()))
 
     def _checked(self):
         """Reads everything, and asks each stage what it would refuse, before the first begins."""
         work = self._prepare()
+        work.teacher.is_told = not work.teacher.is_ready
+        if work.teacher.is_ready:
+            work.teacher.model, work.teacher.is_told = in_order_of_data(
+                work.teacher.model, self.teacher, self.class_names, work.train.class_names
+            )
+        elif self.class_names is not None:
+            raise ValueError(
+                "class_names must be left out for a teacher that is trained here: it gets the "
+                f"classes of the data. Received: class_names={self.class_names!r:.200}"
+            )
         for checks in self._checks(work).values():
             for check in checks:
                 check()
@@ -73,10 +88,14 @@ class Job:
         return {
             "train the teacher": [partial(check_training, path, "teacher")],
             "store its answers": [
-                partial(check_labelling, self._to_answer(work), work.teacher.model, path / ANSWERS)
+                *([partial(self._examine, work, work.teacher.model)] * work.teacher.is_ready),
+                partial(check_labelling, self._to_answer(work), work.teacher.model, path / ANSWERS),
             ],
             "train the student alone": [partial(check_training, path, "alone")],
-            "distil the student": [partial(check_training, path, "distilled")],
+            "distil the student": [
+                partial(check_training, path, "distilled"),
+                partial(soft_loss_for, work.teacher.model, work.batch(), self.temperature),
+            ],
             "export": [partial(self._check_export, work)],
             "compare": [
                 partial(check_results, path, num_threads=self.num_threads, **self._test_data(work))
@@ -89,13 +108,16 @@ class Job:
         path, students = work.folder.path, {}
         with stages("train the teacher"):
             teacher = train_teacher(path, work.teacher, work.train, self.seed)
+            notes = self._examine(work, teacher)
+            soft_loss = soft_loss_for(teacher, work.batch(), self.temperature)
         with stages("store its answers"):
             store = TeacherStore.build(self._to_answer(work), teacher, path / ANSWERS)
         with stages("train the student alone"):
             students["alone"] = self._train_alone(work)
+            test = self._labelled(work.test[sample(len(work.test), self.seed)])
+            reader = self._test_data(work).get("preprocessor")
+            _say(is_worse(teacher, students["alone"], test, reader))
         with stages("distil the student"):
-            is_logits = gives_logits(teacher, work.batch())
-            soft_loss = SoftTargetKL(self.temperature, teacher_from_logits=is_logits)
             students["distilled"] = self._distil(work, store, soft_loss)
         with stages("export"):
             self._export(work, students["distilled"])
@@ -105,6 +127,7 @@ class Job:
                 teacher,
                 students,
                 title=f"Distilled from {self.teacher}",
+                notes=notes,
                 num_threads=self.num_threads,
                 seed=self.seed,
                 **self._test_data(work),
@@ -112,6 +135,17 @@ class Job:
         stages.end()
         more = {"num_duplicates": work.num_duplicates, "broken": list(work.broken)}
         return result_of(path, comparison, warnings=list(work.warnings), **more)
+
+    def _examine(self, work, teacher):
+        """Says what is poor about the teacher, once, and returns the sentences."""
+        if not hasattr(work.teacher, "notes"):
+            part = work.train[sample(len(work.train), self.seed)]
+            is_ready, is_told = work.teacher.is_ready, work.teacher.is_told
+            work.teacher.notes = examine(
+                teacher, self._labelled(part), is_ready=is_ready, is_told=is_told
+            )
+            _say(work.teacher.notes)
+        return work.teacher.notes
 
     def _check(self):
         """Raises `ValueError` unless the settings that all jobs have fit."""
@@ -123,3 +157,8 @@ class Job:
         check_positive(temperature=self.temperature)
         if self.num_steps is not None:
             check_integers(num_steps=self.num_steps)
+
+
+def _say(sentences):
+    for sentence in sentences:
+        print(f"Warning: {sentence}")

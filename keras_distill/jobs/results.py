@@ -1,17 +1,21 @@
 """The end of a job: the comparison in all its forms, and where the files are."""
 
+import dataclasses
 import json
 
 from keras_distill.destination import check_destination
 from keras_distill.evaluation import compare
 from keras_distill.evaluation.compare import check_comparison
 from keras_distill.evaluation.report import check_page
+from keras_distill.jobs.teacher_knowledge import worse_sentence
 from keras_distill.jobs.training import read_history
 
 STUDENTS = ("alone", "distilled")
 
 
-def compare_models(folder, teacher, students, *, test, title, preprocessor=None, **settings):
+def compare_models(
+    folder, teacher, students, *, test, title, notes=(), preprocessor=None, **settings
+):
     """Compares teacher, students and exported files, and writes the reports.
 
     Args:
@@ -20,6 +24,7 @@ def compare_models(folder, teacher, students, *, test, title, preprocessor=None,
         students: Dict of the students, whose names are STUDENTS.
         test: The test set, as `compare` takes it.
         title: Heading of the page.
+        notes: Sentences to say with the figures.
         preprocessor: What turns the test set's x into what students and the phone's file read.
         **settings: Those of `compare`.
 
@@ -34,11 +39,20 @@ def compare_models(folder, teacher, students, *, test, title, preprocessor=None,
         histories={name: read_history(folder, name) for name in students},
         **settings,
     )
+    notes = (*comparison.notes, *notes, *_is_worse(comparison))
+    comparison = dataclasses.replace(comparison, notes=notes)
     page, figures, table = _reports(folder)
     comparison.write_html(page, title)
     comparison.write_json(figures)
     comparison.write_markdown(table)
     return comparison
+
+
+def _is_worse(comparison):
+    taught, alone = (comparison[name]["accuracy"].value for name in ("teacher", "alone"))
+    p_value = comparison["teacher"].mcnemar
+    sentence = worse_sentence(taught, alone, comparison.num_examples, p_value)
+    return (sentence,) if taught < alone else ()
 
 
 def check_results(folder, *, test, preprocessor=None, **settings):

@@ -78,6 +78,8 @@ class TextJob(Job):
         alpha, temperature: Of the `Distiller`.
         num_threads: Numbers of threads to time the models on; none: they are not timed.
         seed: Of all that is drawn.
+        class_names: Of a ready teacher that does not name its classes: their names, in the
+            order of its outputs. None: taken to be the order of the data's.
 
     Example:
 
@@ -106,6 +108,7 @@ class TextJob(Job):
     temperature: float = 2.0
     num_threads: tuple = (1, 2)
     seed: int = 0
+    class_names: tuple | None = None
 
     def _prepare(self):
         self._check()
@@ -164,6 +167,9 @@ class TextJob(Job):
         check_integers(minimum=0, num_augmented=self.num_augmented)
         check_integers(minimum=6, vocabulary_size=self.vocabulary_size)
 
+    def _labelled(self, part):
+        return part
+
     def _to_answer(self, work):
         return work.transfer_set
 
@@ -180,11 +186,11 @@ class TextJob(Job):
         return {"test": work.test, "preprocessor": work.vocabulary}
 
     def _train(self, work, name, dataset, dropout, **settings):
-        num_classes = len(work.train.class_names)
+        names = work.train.class_names
         return train_student(
             work.folder.path,
             name,
-            lambda: make_student(self.student, work.vocabulary, num_classes, dropout),
+            lambda: make_student(self.student, work.vocabulary, len(names), dropout),
             lambda: batch_by_length(
                 dataset,
                 work.vocabulary,
@@ -192,6 +198,7 @@ class TextJob(Job):
                 batch_size=_BATCH_SIZE,
                 seed=self.seed,
             ).repeat(),
+            class_names=names,
             num_steps=work.num_steps,
             seed=self.seed,
             **settings,

@@ -10,6 +10,7 @@ from keras_distill.destination import check_destination
 from keras_distill.destination import replaced_file
 from keras_distill.distiller import Distiller
 from keras_distill.jobs import interruption
+from keras_distill.layers.class_names import with_class_names
 from keras_distill.model_files import load_model_file
 from keras_distill.teachers import WarmupLinearDecay
 
@@ -34,7 +35,17 @@ def _files(folder, name):
 
 
 def train_student(
-    folder, name, make_student, make_batches, *, num_steps, learning_rate, hard_loss, seed, **how
+    folder,
+    name,
+    make_student,
+    make_batches,
+    *,
+    class_names,
+    num_steps,
+    learning_rate,
+    hard_loss,
+    seed,
+    **how,
 ):
     """Returns a trained student; killed, the same call goes on behind the last round.
 
@@ -43,6 +54,7 @@ def train_student(
         name: Of its files.
         make_student: Function without arguments that builds the student.
         make_batches: Function without arguments that makes its endless batches.
+        class_names: Names of the classes, which the file gets.
         num_steps: Number of steps.
         learning_rate: Peak of a warm-up and a linear decay.
         hard_loss: Loss on the labels.
@@ -68,7 +80,7 @@ def train_student(
             shuffle=False,
         )
         with replaced_file(path) as written:
-            student.save(written)
+            with_class_names(student, class_names).save(written)
     shutil.rmtree(backup, ignore_errors=True)
     return load_model_file(path, is_own=True)
 
@@ -102,6 +114,6 @@ def train_teacher(folder, teacher, train, seed):
     if not path.exists():
         teacher.train(train, seed)
         with replaced_file(path) as written:
-            teacher.model.save(written)
+            with_class_names(teacher.model, train.class_names).save(written)
     # From the file in any case, so that a job that was stopped has the same teacher.
     return load_model_file(path, is_own=True)

@@ -93,7 +93,16 @@ def with_class_names(model, class_names, order=None):
         model: A Functional or built Sequential `keras.Model`.
         class_names, order: As of `ClassNames`.
     """
-    named = ClassNames(class_names, order, name="class_names")(model.output)
+    output = model.output
+    operation, node_index, _ = output._keras_history
+    if isinstance(operation, ClassNames):
+        # One layer of names in place of two.
+        output = operation._inbound_nodes[node_index].input_tensors[0]
+        before = operation.order or list(range(len(operation.class_names)))
+        order = before if order is None else [before[place] for place in order]
+    if order == list(range(len(class_names))):
+        order = None
+    named = ClassNames(class_names, order, name="class_names")(output)
     return keras.Model(model.input, named, name=model.name)
 
 

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from keras_distill.first_batch import named_leaves
 from keras_distill.inputs import DistillationInputs
+from keras_distill.layers.class_names import ClassNames
 from keras_distill.store.views import take
 from keras_distill.teacher_pass import TeacherPass
 from keras_distill.teachers.text_inputs import TextInputs
@@ -149,10 +150,16 @@ class Labeller:
 
 def _split(teacher):
     """The preprocessor and the classifier of a `bert_classifier`; None and any other teacher."""
-    layers = teacher.layers if isinstance(teacher, keras.Model) else ()
-    if len(layers) == 3 and isinstance(layers[1], TextInputs):
-        return layers[1:]
-    return None, teacher
+    layers = list(teacher.layers) if isinstance(teacher, keras.Model) else []
+    # A job's teacher names its classes.
+    names = layers.pop() if layers and isinstance(layers[-1], ClassNames) else None
+    if len(layers) != 3 or not isinstance(layers[1], TextInputs):
+        return None, teacher
+    _, preprocessor, classifier = layers
+    if names is not None:
+        named = names(classifier.output)
+        classifier = keras.Model(classifier.input, named, name=classifier.name)
+    return preprocessor, classifier
 
 
 def _count(x):

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_distill.arguments import check_not_negative
+from keras_distill.several_labels import has_several_labels
 from keras_distill.teachers.several import SeveralTeachers
 
 
@@ -81,6 +82,15 @@ class Ensemble(SeveralTeachers):
         name="ensemble",
     ):
         super().__init__(teachers, preprocessors, name)
+        for place, teacher in enumerate(self.teachers):
+            if has_several_labels(teacher):
+                raise ValueError(
+                    f"teachers[{place}] must give each example one class: an ensemble takes the "
+                    "softmax of its logits. Received: a model that was taught by a binary loss, as "
+                    "for several classes of an example. Give a Distiller a function that returns "
+                    "the mean of the teachers' sigmoids, with "
+                    "soft_loss=BinarySoftTargets(teacher_from_logits=False)."
+                )
         weights = _numbers("weights", weights, len(self.teachers), lambda w: w >= 0, ">= 0")
         if sum(weights) == 0:
             raise ValueError("weights must not all be 0.")

@@ -128,6 +128,14 @@ class TestNamesInALayer:
         again = keras.models.load_model(tmp_path / "m.keras")
         np.testing.assert_array_equal(again(X), np.asarray(model(X))[:, [2, 0, 1]])
 
+    def test_names_again_take_the_place_of_the_first(self):
+        model = with_class_names(classifier(NAMES), NAMES[::-1], order=[2, 1, 0])
+        assert class_names_of(model) == NAMES[::-1]
+        assert len(model.layers) == 3
+        back = with_class_names(model, NAMES, order=[2, 1, 0])
+        np.testing.assert_array_equal(back(X), classifier()(X))
+        assert back.layers[-1].order is None
+
     def test_logits_stay_in_float32(self):
         inputs = keras.Input((3,))
         logits = layers.Dense(3, dtype="float32")(inputs)

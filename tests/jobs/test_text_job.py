@@ -19,7 +19,8 @@ from keras_distill.jobs.splitting import split
 from keras_distill.jobs.text_teacher import EnsembleTeacher
 from keras_distill.jobs.text_teacher import lower_on_one_line
 from keras_distill.jobs.training import read_history
-from keras_distill.output_domain import gives_logits
+from keras_distill.layers.class_names import class_names_of
+from keras_distill.layers.class_names import with_class_names
 from keras_distill.plain_path import plain_path
 
 WORDS = {"travel": "book flight hotel trip", "money": "pay bill bank cash", "food": "cook eat meal"}
@@ -109,6 +110,11 @@ class TestWhatComesOut:
         assert description.files["labels.txt"].split() == sorted(WORDS)
         (ids,) = description.inputs
         assert ids.shape == (1, 8)
+
+    def test_the_files_name_their_classes(self, done):
+        for name in ("alone", "distilled"):
+            model = keras.models.load_model(done[0] / f"{name}.keras", safe_mode=True)
+            assert class_names_of(model) == tuple(sorted(WORDS))
 
     @pytest.mark.long
     def test_the_same_seed_gives_the_same_files(self, folder, done, tmp_path):
@@ -208,24 +214,6 @@ def test_an_ensemble_learns_and_is_saved(tmp_path):
     np.testing.assert_allclose(again.predict(tf.constant(texts), verbose=0), logits, atol=1e-5)
 
 
-class TestTeacherInProbabilities:
-    """A teacher is taken for what it gives, whether its last layer says so or not."""
-
-    @pytest.mark.parametrize(
-        ("last", "expected"),
-        [
-            (layers.Softmax, False),
-            (lambda: lambda x: layers.Average()([layers.Softmax()(x), layers.Softmax()(x)]), False),
-            (lambda: lambda x: layers.Average()([x, 2 * x]), True),
-            (lambda: layers.ReLU(), True),
-        ],
-    )
-    def test_domain(self, last, expected):
-        inputs = keras.Input((3,))
-        model = keras.Model(inputs, last()(layers.Dense(4)(inputs)))
-        assert gives_logits(model, 9 * rng.normal(size=(5, 3))) is expected
-
-
 def test_long_texts_are_read_to_their_end(folder):
     """Batches are as long as max_length says, not as batch_by_length would cut them."""
     assert lengths_up_to(300) == (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 300)
@@ -287,6 +275,61 @@ class TestWhatALaterStageRefuses:
         checks = started._checks(work)
         assert list(checks) == list(work.seconds())
         assert all(checks.values())
+
+
+class TestClassesOfTheTeacher:
+    """Those of teacher.keras are in the order of the table; here they are turned."""
+
+    TURNED = ("money", "travel", "food")
+
+    @pytest.fixture
+    def turned(self, folder, tmp_path):
+        model = keras.models.load_model(folder / "teacher.keras")
+        return with_class_names(model, self.TURNED, order=[1, 2, 0])
+
+    def test_names_are_matched(self, folder, turned, tmp_path):
+        turned.save(tmp_path / "t.keras")
+        result = job(folder, tmp_path / "out", teacher=str(tmp_path / "t.keras")).dry_run()
+        assert "Warning" not in result["summary"]
+
+    def test_without_names_the_labels_tell(self, folder, turned, tmp_path):
+        layer = turned.layers.pop()
+        logits = keras.ops.take(layer.input, layer.order, axis=-1)
+        path = str(tmp_path / "t.keras")
+        keras.Model(turned.input, logits).save(path)
+        with pytest.raises(ValueError, match=r"order of the data's.*and would be on 100.0%"):
+            job(folder, tmp_path / "out", teacher=path).run()
+        assert not (tmp_path / "out").exists()
+        job(folder, tmp_path / "out", teacher=path, class_names=self.TURNED).dry_run()
+
+    def test_a_teacher_at_chance(self, folder, tmp_path):
+        model = keras.models.load_model(folder / "teacher.keras")
+        model.layers[-1].set_weights([np.zeros((3, 3)), np.array([0.0, 1.0, 0.0])])
+        model.save(tmp_path / "t.keras")
+        with pytest.raises(ValueError, match=r"of the labelled data.*by chance. Does it read"):
+            job(folder, tmp_path / "out", teacher=str(tmp_path / "t.keras")).run()
+        assert not (tmp_path / "out").exists()
+
+    def test_a_poor_teacher_is_said(self, folder, tmp_path):
+        """It takes all for money, and is less sure of it where it is not."""
+        model = keras.models.load_model(folder / "teacher.keras")
+        model.layers[-1].set_weights([np.diag([0.4, 1.0, 0.4]), np.array([0.0, 3.0, 0.0])])
+        model.save(tmp_path / "t.keras")
+        result = job(folder, tmp_path / "out", teacher=str(tmp_path / "t.keras")).dry_run()
+        assert "Warning: The teacher is right on" in result["summary"]
+
+    def test_other_names(self, folder, tmp_path):
+        model = keras.models.load_model(folder / "teacher.keras")
+        with_class_names(model, ("food", "money", "trips")).save(tmp_path / "t.keras")
+        with pytest.raises(ValueError, match=r"unknown to it: \['travel'\].*data: \['trips'\]"):
+            job(folder, tmp_path / "out", teacher=str(tmp_path / "t.keras")).run()
+
+    def test_class_names_are_for_ready_teachers_without_names(self, folder, turned, tmp_path):
+        turned.save(tmp_path / "t.keras")
+        for teacher in (str(tmp_path / "t.keras"), "ensemble"):
+            settings = {"teacher": teacher, "class_names": tuple(sorted(WORDS))}
+            with pytest.raises(ValueError, match="class_names must be left out for a teacher that"):
+                job(folder, tmp_path / "out", **settings).run()
 
 
 class TestBadInput:

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 from store_examples import make_bert
 
+from keras_distill.layers.class_names import with_class_names
 from keras_distill.store import labelling
 from keras_distill.store.labelling import Labeller
 
@@ -40,3 +41,13 @@ def test_batches(bert, texts, settings, monkeypatch):
 def test_outputs_are_at_their_places(bert, texts):
     rows = Labeller(bert, ["output"])(texts)["output"]
     np.testing.assert_allclose(rows, bert.predict(texts, verbose=0), atol=1e-5)
+
+
+def test_a_teacher_that_names_its_classes_meets_texts_of_like_length(bert, texts):
+    """Its last layer is one more; the texts would be tokenized in the order of the data."""
+    order = list(range(bert.output_shape[-1]))[::-1]
+    named = with_class_names(bert, list(map(str, order)), order)
+    (inputs, _), *_ = Labeller(named, ["output"]).batches(texts)
+    assert "token_ids" in inputs
+    rows = Labeller(named, ["output"])(texts)["output"]
+    np.testing.assert_allclose(rows, bert.predict(texts, verbose=0)[:, ::-1], atol=1e-5)

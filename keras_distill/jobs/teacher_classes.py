@@ -1,0 +1,46 @@
+"""The classes of a ready teacher, brought into the order of the data's by their names."""
+
+from keras_distill.layers.class_names import check_class_names
+from keras_distill.layers.class_names import class_names_of
+from keras_distill.layers.class_names import with_class_names
+
+
+def in_order_of_data(model, path, class_names, data_names):
+    """Gives a ready teacher the classes of the data, in their order.
+
+    Args:
+        model: The teacher, of as many classes as the data has.
+        path: Its file, for errors.
+        class_names: What the caller says of its outputs, in their order; None: nothing.
+        data_names: Names of the data's classes.
+
+    Returns:
+        The model, and whether names say that it has the order of the data.
+
+    Raises:
+        ValueError: If the file and the caller name other classes, or the data has others.
+    """
+    own = class_names_of(model)
+    if class_names is not None:
+        check_class_names(class_names)
+        class_names = tuple(class_names)
+    if own is not None and class_names not in (None, own):
+        raise ValueError(
+            "class_names must be left out for a teacher that names its classes. Received: "
+            f"class_names={class_names!r:.200}; {path} has {own!r:.200}"
+        )
+    names = own or class_names
+    if names is None:
+        return model, False
+    if set(names) != set(data_names):
+        others = [name for name in data_names if name not in names]
+        unused = [name for name in names if name not in data_names]
+        raise ValueError(
+            "teacher must know the classes of the training data by their names. Received: "
+            f"{path}, with {names!r:.200}; unknown to it: {others!r:.200}; unknown to the data: "
+            f"{unused!r:.200}. Rename the classes of the data."
+        )
+    if own == tuple(data_names):
+        return model, True
+    order = [names.index(name) for name in data_names]
+    return with_class_names(model, list(data_names), order), True

@@ -1,0 +1,100 @@
+"""What a teacher knows of the labelled data that it is to teach from."""
+
+import numpy as np
+
+from keras_distill.evaluation import outputs
+from keras_distill.evaluation.held_out import read_held_out
+from keras_distill.evaluation.order_test import better_order
+from keras_distill.evaluation.order_test import is_at_chance
+from keras_distill.evaluation.sources import open_source
+
+_MAX_EXAMPLES = 1000
+
+
+def sample(num_examples, seed):
+    """Places of at most 1,000 examples, drawn from all of them, in their order."""
+    if num_examples <= _MAX_EXAMPLES:
+        return np.arange(num_examples)
+    draw = np.random.default_rng(seed).choice(num_examples, _MAX_EXAMPLES, replace=False)
+    return np.sort(draw)
+
+
+def examine(model, data, *, is_ready, is_told):
+    """Says in sentences what is poor about a teacher.
+
+    Args:
+        model: The teacher.
+        data: Labelled examples, as `compare` takes them.
+        is_ready: Whether it came in a file.
+        is_told: Whether names say that its classes have the order of the data's.
+
+    Returns:
+        A tuple of sentences, mostly empty.
+
+    Raises:
+        ValueError: If it is at chance, or would clearly be right in another order of its
+            classes and nothing says that it has this one.
+    """
+    labels, probabilities = _answers(model, data)
+    accuracy, num = np.mean(probabilities.argmax(axis=1) == labels), len(labels)
+    order = None if is_told else better_order(labels, probabilities)
+    if order is not None:
+        raise ValueError(
+            "teacher must have its classes in the order of the data's, or name them. Received: one "
+            f"that is right on {order[0]:.1%} of {num:,} labelled examples, and would be on "
+            f"{order[1]:.1%} with its classes in another order. Give class_names (--classes), in "
+            "the order of its outputs."
+        )
+    if is_at_chance(labels, probabilities):
+        remedy = (
+            "Does it read what is in the data (pixels from 0 to 255, such texts), and were its "
+            "classes these?"
+            if is_ready
+            else "Give another teacher, or more teacher_epochs (--teacher-epochs) and another "
+            "output."
+        )
+        raise ValueError(
+            "teacher must know something of the labelled data. Received: one that is right on "
+            f"{accuracy:.1%} of {num:,} examples, as by chance. {remedy}"
+        )
+    frequent = np.bincount(labels).max() / num
+    if 1 - accuracy > (1 - frequent) / 2:
+        return (
+            f"The teacher is right on {accuracy:.1%} of {num:,} labelled examples, and always "
+            f"saying the most frequent class on {frequent:.1%}. Students learn little from a "
+            "teacher that knows little.",
+        )
+    return ()
+
+
+def is_worse(model, student, data, preprocessor=None):
+    """Says in sentences whether a teacher is worse than a student that learned without it.
+
+    Args:
+        model, student: The teacher, and the student.
+        data: Labelled examples that neither has seen.
+        preprocessor: From x to what the student reads.
+    """
+    (labels, taught), (_, alone) = _answers(model, data), _answers(student, data, preprocessor)
+    taught, alone = (np.mean(p.argmax(axis=1) == labels) for p in (taught, alone))
+    return (worse_sentence(taught, alone, len(labels)),) if taught < alone else ()
+
+
+def worse_sentence(teacher, alone, num_examples, p_value=None):
+    """The sentence on the accuracies of both."""
+    chance = "" if p_value is None else f" (p = {p_value:.3f})"
+    return (
+        f"The teacher is worse than the student that learned without it: right on {teacher:.1%} "
+        f"and {alone:.1%} of {num_examples:,} test examples{chance}. Such a teacher teaches "
+        "nothing."
+    )
+
+
+def _answers(model, data, preprocessor=None):
+    held_out, source = read_held_out(data), open_source("teacher", model)
+    rows = outputs.run(source, held_out.student, preprocessor or _as_it_is, None, verbose=False)
+    return held_out.labels, np.exp(outputs.log_probabilities(rows, source.domain))
+
+
+def _as_it_is(x):
+    return x
