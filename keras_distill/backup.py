@@ -6,8 +6,13 @@ import tempfile
 
 import keras
 
+from keras_distill.destination import remove_hidden_folders
 from keras_distill.multi_worker import is_first_worker
 from keras_distill.multi_worker import mean_and_spread
+from keras_distill.printable import one_line
+from keras_distill.printable import printable
+from keras_distill.training_state import add_random_states
+from keras_distill.training_state import restore_random_states
 
 _NAME = "epoch_{:06d}.weights.h5"
 _NAMES = "epoch_*.weights.h5"
@@ -23,8 +28,10 @@ class BackupAndRestore(keras.callbacks.Callback):
 
     Under `MultiWorkerMirroredStrategy` the first worker writes, and all of them read.
 
-    Restored are the weights, the optimizer and the random states that the model saves. The
-    data starts anew: shuffled with a seed, its order is that of the first epochs again.
+    Restored are the weights, the optimizer and the states of the model's random generators. The
+    data starts anew: shuffled with a seed, its order is that of the first epochs again. Of an
+    endless data set skip what was seen, and the run is the one that was not stopped:
+    `dataset.skip(backup.num_epochs * steps_per_epoch)`.
 
     Args:
         backup_dir: Folder of this run alone, which all workers see. A later run in it goes
@@ -33,8 +40,12 @@ class BackupAndRestore(keras.callbacks.Callback):
             after `fit`, False spares it the training should it be killed there. Defaults to
             True.
 
+    Attributes:
+        num_epochs: Number of epochs that the backup in the folder has, 0 without one.
+
     Raises:
-        ValueError: At the start of `fit`, if not all workers see the same backup.
+        ValueError: At the start of `fit`, if the backup is damaged or of another model, or not
+            all workers see the same one.
 
     Example:
 
@@ -48,16 +59,32 @@ class BackupAndRestore(keras.callbacks.Callback):
         self.backup_dir = pathlib.Path(backup_dir)
         self.delete_checkpoint = delete_checkpoint
 
+    @property
+    def num_epochs(self):
+        return max(map(_epoch_of, self._backups()), default=0)
+
     def on_train_begin(self, logs=None):
-        backup = max(self.backup_dir.glob(_NAMES), default=None)
-        epoch = 0 if backup is None else int(backup.name.split(".")[0].split("_")[1])
+        epoch = self.num_epochs
         self._check_same(epoch)
-        if backup is None:
+        if is_first_worker(self.model.distribute_strategy):
+            # Of a run that was killed while it wrote.
+            remove_hidden_folders(self.backup_dir)
+        if epoch == 0:
             return
         optimizer = self.model.optimizer
         if optimizer is not None and not optimizer.built:
             optimizer.build(self.model.trainable_variables)
-        self.model.load_weights(backup)
+        backup = self.backup_dir / _NAME.format(epoch)
+        try:
+            self.model.load_weights(backup)
+            restore_random_states(backup, self.model)
+        except Exception as error:
+            # Keras and h5py have many for a file that is damaged.
+            raise ValueError(
+                f"{printable(backup)} cannot be restored ({type(error).__name__}: "
+                f"{one_line(error)}). It is damaged, or of another model. Remove it, and training "
+                "starts anew."
+            ) from error
         self.model._initial_epoch = epoch
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -71,6 +98,7 @@ class BackupAndRestore(keras.callbacks.Callback):
             folder.mkdir(parents=True, exist_ok=True)
             hidden = folder / ".next.weights.h5"
             self.model.save_weights(hidden)
+            add_random_states(hidden, self.model)
             if is_first:
                 backup = folder / _NAME.format(epoch + 1)
                 os.replace(hidden, backup)
@@ -85,8 +113,11 @@ class BackupAndRestore(keras.callbacks.Callback):
         # Keras has read it; a later `fit` of this model is to begin where it is told.
         self.model._initial_epoch = None
 
+    def _backups(self):
+        return [path for path in self.backup_dir.glob(_NAMES) if _epoch_of(path) > 0]
+
     def _delete_all_but(self, kept):
-        for backup in self.backup_dir.glob(_NAMES):
+        for backup in self._backups():
             if backup != kept:
                 backup.unlink()
 
@@ -97,3 +128,9 @@ class BackupAndRestore(keras.callbacks.Callback):
                 f"backup_dir must be one folder that all workers see. Received: {self.backup_dir}; "
                 f"the backup in it is of epoch {epoch} here, {mean:g} on average."
             )
+
+
+def _epoch_of(path):
+    """The number of epochs that a backup has; 0 of a file that is none."""
+    digits = path.name.removeprefix("epoch_").removesuffix(".weights.h5")
+    return int(digits) if digits.isascii() and digits.isdigit() else 0

@@ -2,6 +2,7 @@
 
 import contextlib
 
+import h5py
 import keras
 import numpy as np
 
@@ -39,6 +40,31 @@ def save_training_state(store, objectives, model):
                 store[key] = np.array([-1 if size is None else size for size in shape])
     for index, state in enumerate(_random_states(model)):
         store[f"random_state_{index}"] = state.numpy()
+
+
+def add_random_states(path, model):
+    """Adds the states of a model's random generators to a file of its weights.
+
+    Of a plain Keras model nothing else writes them.
+
+    Args:
+        path: An .h5 file that `save_weights` wrote.
+        model: The model.
+    """
+    with h5py.File(path, "a") as file:
+        for index, state in enumerate(_random_states(model)):
+            file[f"{_RANDOM_STATES}/{index}"] = keras.ops.convert_to_numpy(state)
+
+
+def restore_random_states(path, model):
+    """Sets a model's random generators to what `add_random_states` wrote, if it did."""
+    with h5py.File(path, "r") as file:
+        for index, state in enumerate(_random_states(model)):
+            if f"{_RANDOM_STATES}/{index}" in file:
+                state.assign(file[f"{_RANDOM_STATES}/{index}"][()])
+
+
+_RANDOM_STATES = "keras_distill_random_states"
 
 
 def build_saved_objectives(store, objectives):

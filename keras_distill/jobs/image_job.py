@@ -176,11 +176,15 @@ class ImageJob(Job):
         return self._views().all(_dataset(work.transfer_set))
 
     def _train_alone(self, work):
-        images = self._views().random(self._shuffled(work.train))
+        def images():
+            return self._views().random(self._shuffled(work.train))
+
         return self._train(work, "alone", images)
 
     def _distil(self, work, store, soft_loss):
-        images = store.attach(self._views().random(self._shuffled(work.transfer_set)))
+        def images():
+            return store.attach(self._views().random(self._shuffled(work.transfer_set)))
+
         return self._train(work, "distilled", images, alpha=self.alpha, soft_loss=soft_loss)
 
     def _test_data(self, work):
@@ -199,13 +203,14 @@ class ImageJob(Job):
         augment = _mirror_and_shift if self.num_views else _leave
         return RandomViews(augment, max(1, self.num_views), self.seed)
 
-    def _train(self, work, name, examples, **settings):
+    def _train(self, work, name, make_examples, **settings):
         names, shape = work.train.class_names, work.train.pixels.shape[1:]
         return train_student(
             work.folder.path,
             name,
             lambda: mobile_cnn(shape, len(names), width=self.width, dropout=0.2),
-            lambda: examples.repeat().batch(_BATCH_SIZE).prefetch(tf.data.AUTOTUNE),
+            # Made behind the seed: TensorFlow's orders depend on that of the program, too.
+            lambda: make_examples().repeat().batch(_BATCH_SIZE).prefetch(tf.data.AUTOTUNE),
             class_names=names,
             num_steps=work.num_steps,
             learning_rate=2e-3,

@@ -12,6 +12,8 @@ from keras_distill.distiller import Distiller
 from keras_distill.jobs import interruption
 from keras_distill.layers.class_names import with_class_names
 from keras_distill.model_files import load_model_file
+from keras_distill.printable import one_line
+from keras_distill.printable import printable
 from keras_distill.teachers import WarmupLinearDecay
 
 # Rounds of a training: after each there is a backup.
@@ -68,13 +70,18 @@ def train_student(
         learner = Distiller(student, **how) if how else student
         schedule = WarmupLinearDecay(learning_rate, num_steps)
         learner.compile(keras.optimizers.Adam(schedule, global_clipnorm=1.0), hard_loss)
+        restore = BackupAndRestore(backup, delete_checkpoint=False)
+        steps_per_round = -(-num_steps // _NUM_ROUNDS)
+        _keep_rounds(log, restore.num_epochs)
         learner.fit(
-            make_batches(),
+            # The batches that an unbroken run would see now.
+            make_batches().skip(restore.num_epochs * steps_per_round),
             epochs=_NUM_ROUNDS,
-            steps_per_epoch=-(-num_steps // _NUM_ROUNDS),
+            steps_per_epoch=steps_per_round,
             callbacks=[
-                BackupAndRestore(backup, delete_checkpoint=False),
+                # A round is in the log before it counts as done.
                 keras.callbacks.CSVLogger(log, append=True),
+                restore,
                 interruption.callback(),
             ],
             shuffle=False,
@@ -86,17 +93,39 @@ def train_student(
 
 
 def read_history(folder, name):
-    """What `train_student` logged, as `fit` returns it."""
-    with open(_files(folder, name)[2], encoding="utf-8", newline="") as file:
-        # A round that was logged and not backed up was trained, and logged, again.
-        rounds = {row["epoch"]: row for row in csv.DictReader(file)}
+    """What `train_student` logged, as `fit` returns it.
+
+    Raises:
+        ValueError: If the log is damaged.
+    """
+    path, _, log = _files(folder, name)
     history = keras.callbacks.History()
-    for key in next(iter(rounds.values())):
-        values = [row[key] for row in rounds.values()]
-        # Keras has columns for a validation that there was not.
-        if key != "epoch" and _NOT_THERE not in values:
-            history.history[key] = [float(value) for value in values]
+    try:
+        with open(log, encoding="utf-8", newline="") as file:
+            # Of a run of an earlier version a round may be there twice.
+            rounds = {int(row["epoch"]): row for row in csv.DictReader(file)}
+        for key in next(iter(rounds.values())):
+            values = [row[key] for row in rounds.values()]
+            # Keras has columns for a validation that there was not.
+            if key != "epoch" and _NOT_THERE not in values:
+                history.history[key] = [float(value) for value in values]
+    except (OSError, ValueError, KeyError, TypeError, StopIteration, csv.Error) as error:
+        raise ValueError(
+            f"{printable(log)} must be the log of a training. Received: "
+            f"{type(error).__name__}: {one_line(error)}. Remove {path.name} beside it, and the "
+            "same job trains this student again."
+        ) from error
     return history
+
+
+def _keep_rounds(log, num_rounds):
+    """Leaves the first rounds in a log: a later one was not backed up, or not written whole."""
+    if not log.exists():
+        return
+    header, *rows = log.read_bytes().splitlines(keepends=True) or [b""]
+    kept = [row for row in rows if row.split(b",")[0] in {b"%d" % n for n in range(num_rounds)}]
+    with replaced_file(log) as written:
+        written.write_bytes(b"".join([header, *kept] if kept else []))
 
 
 def train_teacher(folder, teacher, train, seed):

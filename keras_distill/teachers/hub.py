@@ -54,8 +54,9 @@ class HubLayer(keras.layers.Layer):
     Args:
         handle: A tfhub.dev or Kaggle URL, a module's folder, or a module that
             `tf.saved_model.load` returned; the last cannot be saved as a Keras model. A
-            URL is looked up in the cache `$TFHUB_CACHE_DIR` first, and needs no network
-            if it is there, in a folder named by the SHA-1 of the URL.
+            URL is looked up in the cache first, `$TFHUB_CACHE_DIR` or
+            `~/.cache/keras_distill/tfhub_modules`, and needs no network if it is there, in a
+            folder named by the SHA-1 of the URL. Others must not be able to write there.
         trainable: Whether the module trains along. Defaults to False.
         signature: Name of a signature, for modules without a `__call__`. It cannot train.
         output_key: Key of the one output to return. None: the output as the module gives

@@ -3,8 +3,9 @@
 import contextlib
 import hashlib
 import os
+import pathlib
 import socket
-import tempfile
+import stat
 
 import tensorflow as tf
 
@@ -22,9 +23,13 @@ def find_folder(handle):
         handle: A URL of tfhub.dev, Kaggle or any other place that tensorflow_hub knows,
             or a folder.
 
+    The cache is $TFHUB_CACHE_DIR, or a folder of this user: in that of tensorflow_hub, below
+    /tmp, anyone may put a program under the name of a module.
+
     Raises:
         ImportError: If a module must be downloaded, and tensorflow_hub cannot be imported.
         OSError: If it cannot be downloaded.
+        PermissionError: If others may write into the cache.
         ValueError: If the folder holds no SavedModel, or one in the TF1 Hub format.
     """
     is_url = "://" in handle
@@ -73,6 +78,7 @@ def _load(path, folder):
 
 
 def _resolve(url):
+    _check_cache()
     try:
         import tensorflow_hub
     except ImportError as error:
@@ -84,7 +90,7 @@ def _resolve(url):
             f"Received: handle={url!r}. {_without_network(url)}"
         ) from error
     try:
-        with _default_timeout(_TIMEOUT_S):
+        with _default_timeout(_TIMEOUT_S), _named_cache():
             return tensorflow_hub.resolve(url)
     except (OSError, tf.errors.OpError) as error:
         raise OSError(
@@ -94,10 +100,46 @@ def _resolve(url):
 
 
 def _cache_folder(url):
-    cache = os.environ.get("TFHUB_CACHE_DIR") or os.path.join(
-        tempfile.gettempdir(), "tfhub_modules"
-    )
-    return os.path.join(cache, hashlib.sha1(url.encode()).hexdigest())
+    return os.path.join(_cache(), hashlib.sha1(url.encode()).hexdigest())
+
+
+def _cache():
+    chosen = os.environ.get("TFHUB_CACHE_DIR")
+    if chosen:
+        return chosen
+    home = os.environ.get("XDG_CACHE_HOME", "")
+    caches = home if os.path.isabs(home) else os.path.join(pathlib.Path.home(), ".cache")
+    return os.path.join(caches, "keras_distill", "tfhub_modules")
+
+
+def _check_cache():
+    """Raises `PermissionError` if another user can put modules, which are programs, there."""
+    cache = _cache()
+    if not os.path.isdir(cache) or not hasattr(os, "getuid"):
+        return
+    found = os.stat(cache)
+    is_chosen = bool(os.environ.get("TFHUB_CACHE_DIR"))
+    is_others = found.st_uid not in (os.getuid(), 0) and not is_chosen
+    if is_others or found.st_mode & stat.S_IWOTH:
+        raise PermissionError(
+            "The cache of TF-Hub modules must be a folder into which no other user can write: a "
+            f"module is a program. Received: {cache}, of user {found.st_uid}, with the mode "
+            f"{stat.filemode(found.st_mode)}. Give $TFHUB_CACHE_DIR a folder of your own."
+        )
+
+
+@contextlib.contextmanager
+def _named_cache():
+    """A context in which tensorflow_hub uses this cache, too."""
+    if os.environ.get("TFHUB_CACHE_DIR"):
+        yield
+        return
+    os.makedirs(_cache(), mode=0o700, exist_ok=True)
+    os.environ["TFHUB_CACHE_DIR"] = _cache()
+    try:
+        yield
+    finally:
+        del os.environ["TFHUB_CACHE_DIR"]
 
 
 def _without_network(url):

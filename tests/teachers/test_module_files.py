@@ -3,10 +3,12 @@
 import hashlib
 import http.server
 import io
+import os
 import pathlib
 import re
 import shutil
 import socket
+import stat
 import subprocess
 import sys
 import tarfile
@@ -66,6 +68,46 @@ def test_a_cached_module_needs_no_network(encoder_folder, cache, url):
     layer = HubLayer(url)
     assert layer.folder == str(folder)
     assert layer.get_config()["handle"] == url
+
+
+class TestDefaultCache:
+    """Into that of tensorflow_hub, below /tmp, anyone may put a program."""
+
+    @pytest.fixture
+    def own(self, tmp_path, monkeypatch):
+        monkeypatch.delenv("TFHUB_CACHE_DIR", raising=False)
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+        return tmp_path / "keras_distill" / "tfhub_modules"
+
+    def test_is_the_users_own(self, encoder_folder, own):
+        folder = put_into(own, TFHUB, encoder_folder)
+        assert HubLayer(TFHUB).folder == str(folder)
+        assert "TFHUB_CACHE_DIR" not in os.environ
+
+    def test_is_made_for_the_user_alone(self, own):
+        with pytest.raises(OSError, match=r"cannot be downloaded"):
+            HubLayer(UNREACHABLE)
+        assert stat.S_IMODE(own.stat().st_mode) == 0o700
+
+    def test_is_in_the_home_folder(self, tmp_path, monkeypatch, own):
+        monkeypatch.setenv("XDG_CACHE_HOME", "relative")
+        monkeypatch.setenv("HOME", str(tmp_path))
+        assert module_files._cache() == f"{tmp_path}/.cache/keras_distill/tfhub_modules"
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="Only root can give a folder away.")
+    def test_of_another_user_is_refused(self, encoder_folder, own):
+        put_into(own, TFHUB, encoder_folder)
+        os.chown(own, 65534, 65534)
+        with pytest.raises(PermissionError, match=r"no other user can write.*of user 65534"):
+            HubLayer(TFHUB)
+
+    def test_that_all_may_write_is_refused(self, encoder_folder, own, monkeypatch):
+        put_into(own, TFHUB, encoder_folder)
+        own.chmod(0o777)
+        for name, value in {"XDG_CACHE_HOME": own.parents[1], "TFHUB_CACHE_DIR": own}.items():
+            monkeypatch.setenv(name, str(value))
+            with pytest.raises(PermissionError, match=r"tfhub_modules, .*the mode drwxrwxrwx"):
+                HubLayer(TFHUB)
 
 
 def test_without_a_network_the_error_says_where_to_put_the_module(cache):
