@@ -28,7 +28,8 @@ def output_domains(model):
     """
     if (domains := getattr(model, "output_domains", None)) is not None:
         return domains  # A model of several teachers knows it from them.
-    outputs = getattr(model, "outputs", None)
+    # Others have outputs that are no tensors of layers, such as a loaded function.
+    outputs = getattr(model, "outputs", None) if isinstance(model, keras.Model) else None
     return [_domain_of_tensor(tensor) for tensor in outputs] if outputs else None
 
 

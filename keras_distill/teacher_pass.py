@@ -10,6 +10,8 @@ from keras_distill.input_gradients import follow
 from keras_distill.input_gradients import teacher_gradients
 from keras_distill.inputs import is_missing
 from keras_distill.outputs import whole_output
+from keras_distill.signatures import call_signature
+from keras_distill.signatures import is_signature
 from keras_distill.taps import Taps
 
 
@@ -82,6 +84,8 @@ class TeacherPass:
     def _outputs(self, x):
         if getattr(self.teacher, "_call_has_training_arg", False):
             return self.teacher(x, training=False)
+        if is_signature(self.teacher):
+            return call_signature(self.teacher, x)
         if isinstance(self.teacher, keras.layers.Layer):
             return self.teacher(x)
         try:

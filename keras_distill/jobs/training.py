@@ -72,7 +72,6 @@ def train_student(
         learner.compile(keras.optimizers.Adam(schedule, global_clipnorm=1.0), hard_loss)
         restore = BackupAndRestore(backup, delete_checkpoint=False)
         steps_per_round = -(-num_steps // _NUM_ROUNDS)
-        _keep_rounds(log, restore.num_epochs)
         learner.fit(
             # The batches that an unbroken run would see now.
             make_batches().skip(restore.num_epochs * steps_per_round),
@@ -80,7 +79,7 @@ def train_student(
             steps_per_epoch=steps_per_round,
             callbacks=[
                 # A round is in the log before it counts as done.
-                keras.callbacks.CSVLogger(log, append=True),
+                _RoundLog(log, restore.num_epochs),
                 restore,
                 interruption.callback(),
             ],
@@ -98,34 +97,63 @@ def read_history(folder, name):
     Raises:
         ValueError: If the log is damaged.
     """
-    path, _, log = _files(folder, name)
+    _, _, log = _files(folder, name)
+    rounds = list(_read_rounds(log).values())
     history = keras.callbacks.History()
-    try:
-        with open(log, encoding="utf-8", newline="") as file:
-            # Of a run of an earlier version a round may be there twice.
-            rounds = {int(row["epoch"]): row for row in csv.DictReader(file)}
-        for key in next(iter(rounds.values())):
-            values = [row[key] for row in rounds.values()]
-            # Keras has columns for a validation that there was not.
-            if key != "epoch" and _NOT_THERE not in values:
-                history.history[key] = [float(value) for value in values]
-    except (OSError, ValueError, KeyError, TypeError, StopIteration, csv.Error) as error:
-        raise ValueError(
-            f"{printable(log)} must be the log of a training. Received: "
-            f"{type(error).__name__}: {one_line(error)}. Remove {path.name} beside it, and the "
-            "same job trains this student again."
-        ) from error
+    for key in rounds[0]:
+        values = [row[key] for row in rounds]
+        # Keras's own logger had columns for a validation that there was not.
+        if key != "epoch" and _NOT_THERE not in values:
+            history.history[key] = list(map(float, values))
     return history
 
 
-def _keep_rounds(log, num_rounds):
-    """Leaves the first rounds in a log: a later one was not backed up, or not written whole."""
-    if not log.exists():
-        return
-    header, *rows = log.read_bytes().splitlines(keepends=True) or [b""]
-    kept = [row for row in rows if row.split(b",")[0] in {b"%d" % n for n in range(num_rounds)}]
-    with replaced_file(log) as written:
-        written.write_bytes(b"".join([header, *kept] if kept else []))
+class _RoundLog(keras.callbacks.Callback):
+    """The losses of all rounds as a table, which is whole whenever the job is killed.
+
+    Args:
+        path: The .csv file.
+        num_rounds: How many rounds an earlier run has backed up; what it has logged of others is
+            forgotten.
+    """
+
+    def __init__(self, path, num_rounds):
+        super().__init__()
+        self._path, self._rows = path, []
+        if num_rounds and path.exists():
+            self._rows = [row for n, row in _read_rounds(path).items() if n < num_rounds]
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._rows.append({"epoch": epoch, **dict(sorted((logs or {}).items()))})
+        with (
+            replaced_file(self._path) as written,
+            open(written, "w", encoding="utf-8", newline="") as file,
+        ):
+            table = csv.DictWriter(file, self._rows[-1], extrasaction="ignore")
+            table.writeheader()
+            table.writerows(self._rows)
+
+
+def _read_rounds(log):
+    """The rows of a log by their round."""
+    try:
+        with open(log, encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        # One of an earlier version may have a round twice.
+        rounds = {int(row["epoch"]): row for row in rows}
+        for key, value in (item for row in rows for item in row.items()):
+            if key != "epoch" and value != _NOT_THERE:
+                float(value)
+        reason = None if rounds else "no rounds"
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+        reason = f"{type(error).__name__}: {one_line(error)}"
+    if reason:
+        raise ValueError(
+            f"{printable(log)} must be the log of a training. Received: {reason}. Remove "
+            f"{log.stem}.keras beside it, its backups and its log, and the same job trains this "
+            "student again."
+        )
+    return rounds
 
 
 def train_teacher(folder, teacher, train, seed):

@@ -7,6 +7,9 @@ import keras
 import numpy as np
 import xxhash
 
+from keras_distill.signatures import captured_arrays
+from keras_distill.signatures import describe_graph
+from keras_distill.signatures import is_signature
 from keras_distill.teachers.text_inputs import TextInputs
 from keras_distill.teachers.text_inputs import known_tokens
 
@@ -18,7 +21,7 @@ def identify_teacher(teacher, version):
     """Describes a teacher by hashes that another run, process or machine finds again.
 
     Args:
-        teacher: A `keras.Model` or another callable.
+        teacher: A `keras.Model`, a signature of a SavedModel, or another callable.
         version: What a callable without weights is told by, or None.
 
     Returns:
@@ -27,6 +30,13 @@ def identify_teacher(teacher, version):
     Raises:
         ValueError: If there is nothing to tell the teacher by.
     """
+    if is_signature(teacher):
+        return {
+            "weights": _hash(_weight_bytes(captured_arrays(teacher))),
+            "config": _hash([describe_graph(teacher).encode()]),
+            "vocabulary": None,
+            "version": version,
+        }
     weights = getattr(teacher, "weights", None)
     if weights is None:
         weights = getattr(teacher, "variables", ())
@@ -46,9 +56,14 @@ def identify_teacher(teacher, version):
 
 def _weight_bytes(weights):
     for weight in weights:
-        values = np.ascontiguousarray(keras.ops.convert_to_numpy(weight))
+        values = weight
+        if not isinstance(weight, np.ndarray):
+            values = np.ascontiguousarray(keras.ops.convert_to_numpy(weight))
         yield f"{values.dtype}{values.shape}".encode()
-        yield values.reshape(-1).view("uint8").data
+        if values.dtype == object:
+            yield from (b"%d:%b" % (len(text), text) for text in values.reshape(-1).tolist())
+        else:
+            yield values.reshape(-1).view("uint8").data
 
 
 def _config(teacher):

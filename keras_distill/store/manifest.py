@@ -4,14 +4,16 @@ import dataclasses
 import json
 import os
 import pathlib
+import reprlib
 
-import keras
 import xxhash
 
 from keras_distill.arguments import are_sizes
 from keras_distill.arguments import is_integer
 from keras_distill.output_domain import LOGITS
 from keras_distill.output_domain import SOFTMAX
+from keras_distill.printable import one_line
+from keras_distill.printable import printable
 from keras_distill.store.columns import FixedColumn
 from keras_distill.store.columns import RaggedColumn
 from keras_distill.store.top_k import TopKColumn
@@ -110,9 +112,9 @@ def read_manifest(folder):
     version = fields["format_version"]
     if version > FORMAT_VERSION:
         raise ValueError(
-            f"{path} has the format {version}, and this version of keras_distill knows "
-            f"{FORMAT_VERSION} and older. pip install --upgrade keras-distill, or build the store "
-            "again, in another folder."
+            f"{path} has the format {reprlib.repr(version)}, and this version of keras_distill "
+            f"knows {FORMAT_VERSION} and older. pip install --upgrade keras-distill, or build the "
+            "store again, in another folder."
         )
     checksum = fields.pop("checksum", None)
     if (version > 1 or checksum is not None) and checksum != _checksum(fields):
@@ -121,7 +123,8 @@ def read_manifest(folder):
     if wrong:
         raise ValueError(
             f"{path} must be the manifest of a TeacherStore. Received: "
-            f"{', '.join(f'{name} {str(fields.get(name))[:80]}' for name in wrong)}. {_REMEDY}"
+            f"{', '.join(f'{printable(n)} {reprlib.repr(fields.get(n))}' for n in wrong[:5])}. "
+            f"{_REMEDY}"
         )
     return Manifest(**fields)
 
@@ -137,15 +140,18 @@ def _read_fields(path):
         if isinstance(fields, dict) and is_integer(fields.get("format_version")):
             return fields
     except (OSError, ValueError, RecursionError) as error:
-        reason = repr(error)
+        reason = one_line(repr(error))
     raise ValueError(
         f"{path} cannot be read as the manifest of a TeacherStore: {reason}. {_REMEDY}"
     )
 
 
 def _checksum(fields):
-    # As JSON gives them back, whose keys are texts.
-    fields = json.loads(json.dumps(fields))
+    try:
+        # As JSON gives them back, whose keys are texts.
+        fields = json.loads(json.dumps(fields))
+    except RecursionError:
+        return ""  # Of no manifest.
     return xxhash.xxh3_128_hexdigest(json.dumps(fields, sort_keys=True).encode())
 
 
@@ -166,12 +172,19 @@ def _wrong_fields(fields):
         "structure": lambda value: (
             isinstance(value, dict)
             and isinstance(columns, dict)
-            and sorted(map(str, keras.tree.flatten(value))) == sorted(columns)
+            and sorted(map(repr, _leaves(value))) == sorted(map(repr, columns))
         ),
         "is_complete": lambda value: isinstance(value, bool),
         "format_version": lambda value: value >= 1,
     }
     return wrong or [name for name, check in is_fine.items() if not check(fields[name])]
+
+
+def _leaves(structure):
+    if isinstance(structure, (dict, list)):
+        parts = structure.values() if isinstance(structure, dict) else structure
+        return [leaf for part in parts for leaf in _leaves(part)]
+    return [structure]
 
 
 def _are_texts(value):

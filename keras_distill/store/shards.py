@@ -4,6 +4,8 @@ import functools
 import hashlib
 import json
 import os
+import re
+import reprlib
 import stat
 import urllib.parse
 
@@ -11,6 +13,7 @@ import numpy as np
 import xxhash
 
 from keras_distill.destination import hidden_folder
+from keras_distill.printable import one_line
 
 FINGERPRINTS = "fingerprints"
 DROPPED = "dropped"
@@ -86,7 +89,8 @@ class Shard:
         if differing := set(files) ^ set(map(_file_name, specs)):
             raise ValueError(
                 f"{self.path / _DESCRIPTION} must list the arrays of the store's outputs. "
-                f"Received: {sorted(files)}; too much, or missing: {sorted(differing)}. {_REMEDY}"
+                f"Received: {reprlib.repr(sorted(files))}; too much, or missing: "
+                f"{reprlib.repr(sorted(differing))}. {_REMEDY}"
             )
         for name, (dtype, shape) in specs.items():
             self._checked_array(name, dtype, shape)
@@ -102,12 +106,12 @@ class Shard:
             _check_regular(path)
             files = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError) as error:
-            raise ValueError(f"{path} cannot be read: {error}. {_REMEDY}") from error
+            raise ValueError(f"{path} cannot be read: {one_line(error)}. {_REMEDY}") from error
         is_description = isinstance(files, dict) and all(map(_is_array_file, files.items()))
         if not is_description:
             raise ValueError(
                 f"{path} must list .npy files of its own folder, with num_bytes and checksum of "
-                f"each. Received: {str(files)[:200]}. {_REMEDY}"
+                f"each. Received: {reprlib.repr(files)}. {_REMEDY}"
             )
         return files
 
@@ -118,7 +122,7 @@ class Shard:
             array = self._load(path)
         except Exception as error:
             # NumPy has many for a header that is none.
-            raise ValueError(f"{path} cannot be read: {error}. {_REMEDY}") from error
+            raise ValueError(f"{path} cannot be read: {one_line(error)}. {_REMEDY}") from error
         fits = len(array.shape) == len(shape) and all(
             wanted in (None, size) for size, wanted in zip(array.shape, shape)
         )
@@ -193,7 +197,7 @@ def _flush(file):
 
 def _is_array_file(item):
     name, description = item
-    is_own = name.endswith(".npy") and not {"/", "\\", "\0"} & set(name)
+    is_own = re.fullmatch(r"[\w.%~-]{1,250}\.npy", name, re.ASCII)
     return is_own and isinstance(description, dict) and set(description) == _DESCRIBED
 
 
@@ -206,15 +210,15 @@ def _check_file(path, expected):
         size = path.stat().st_size
         if size != expected["num_bytes"]:
             raise ValueError(
-                f"{path} has {size:,} bytes, not the {expected['num_bytes']} that were written. "
-                f"{_REMEDY}"
+                f"{path} has {size:,} bytes, not the {reprlib.repr(expected['num_bytes'])} that "
+                f"were written. {_REMEDY}"
             )
         if _describe(path) != expected:
             raise ValueError(f"{path} is corrupt: its checksum differs. {_REMEDY}")
     except FileNotFoundError:
         raise ValueError(f"{path} is missing. {_REMEDY}") from None
     except OSError as error:
-        raise ValueError(f"{path} cannot be read: {error}. {_REMEDY}") from error
+        raise ValueError(f"{path} cannot be read: {one_line(error)}. {_REMEDY}") from error
 
 
 def _check_regular(path):
