@@ -56,7 +56,7 @@ def train(folder, name, stop_at=None):
     )
 
 
-@pytest.mark.parametrize("name", ["alone", "distilled"])
+@pytest.mark.parametrize("name", [pytest.param("alone", marks=pytest.mark.long), "distilled"])
 def test_stopped_between_two_rounds_or_within_one(name, tmp_path):
     whole = train(tmp_path / "whole", name)
     for stop_at in (13, 24):
@@ -70,6 +70,7 @@ def test_stopped_between_two_rounds_or_within_one(name, tmp_path):
     assert not (tmp_path / "stopped" / f"{name}-backup").exists()
 
 
+@pytest.mark.long
 def test_a_round_that_was_logged_and_not_backed_up(tmp_path):
     """It is trained, and logged, again."""
     train(tmp_path / "whole", "alone")
