@@ -40,7 +40,16 @@ def call_signature(function, x):
             f"The teacher is a signature that reads a dict with the keys {sorted(specs)}. "
             f"Received: {found}. Bring the examples into this form with dataset.map."
         )
-    outputs = function(**{name: _cast(x[name], spec) for name, spec in specs.items()})
+    x = {name: _cast(x[name], spec) for name, spec in specs.items()}
+    try:
+        outputs = function(**x)
+    except AssertionError as error:
+        # TensorFlow's own, of variables that belonged to a module that nobody keeps.
+        raise ValueError(
+            "The teacher is a signature whose module is gone, and its variables with it. Keep the "
+            "module as long as the teacher: module = tf.saved_model.load(folder); teacher = "
+            "module.signatures['serving_default']."
+        ) from error
     is_one = isinstance(outputs, dict) and len(outputs) == 1
     return next(iter(outputs.values())) if is_one else outputs
 

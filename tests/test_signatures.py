@@ -11,10 +11,14 @@ from keras_distill.store.identity import identify_teacher
 X = np.random.default_rng(0).normal(size=(40, 4)).astype("float32")
 
 
+KEPT = []
+
+
 def exported(model, path):
     model.export(path, verbose=False)
-    # Nothing keeps the module, as users write it.
-    return tf.saved_model.load(str(path)).signatures["serving_default"]
+    module = tf.saved_model.load(str(path))
+    KEPT.append(module)
+    return module.signatures["serving_default"]
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +44,14 @@ def test_in_a_store_and_live(model, tmp_path):
         weights.append(student.get_weights())
     for stored, live in zip(*weights):
         np.testing.assert_allclose(stored, live, atol=1e-3)
+
+
+def test_whose_module_is_gone(model, tmp_path):
+    model.export(tmp_path / "model", verbose=False)
+    signature = tf.saved_model.load(str(tmp_path / "model")).signatures["serving_default"]
+    examples = tf.data.Dataset.from_tensor_slices(X)
+    with pytest.raises(ValueError, match=r"whose module is gone.*Keep the module"):
+        kd.TeacherStore.build(examples, signature, tmp_path / "s", verbose=0)
 
 
 def test_is_known_again(model, tmp_path):

@@ -101,4 +101,4 @@ def test_settings_of_a_run(tmp_path, fuzz):
 def test_backups(tmp_path, fuzz):
     student = small_student()
     student.fit(X, X[:, :2], callbacks=[kd.BackupAndRestore(tmp_path / "b", False)], verbose=0)
-    assert fuzz(read_backup, tmp_path / "b", rounds=300)["read"] > 0
+    assert fuzz(read_backup, tmp_path / "b", rounds=100)["read"] > 0
