@@ -55,7 +55,8 @@ class TestSingleSteps:
     def test_export(self, folder, tmp_path, capsys):
         (tmp_path / "labels.txt").write_text("a\nb\nc\n")
         files = "--tflite", tmp_path / "m.tflite", "--saved-model", tmp_path / "served"
-        more = "--labels", tmp_path / "labels.txt", "--data", folder / "data.npz"
+        np.savez(tmp_path / "many.npz", x=np.random.default_rng(0).normal(size=(300, 4)))
+        more = "--labels", tmp_path / "labels.txt", "--data", tmp_path / "many.npz"
         settings = "--quantization", "int8", "--json"
         code, out, err = run(capsys, "export", folder / "model.keras", *files, *more, *settings)
         assert code == 0, err
