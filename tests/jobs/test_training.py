@@ -48,6 +48,7 @@ def train(folder, name, stop_at=None):
         name,
         make_student,
         make_batches,
+        class_names=("a", "b", "c"),
         num_steps=NUM_STEPS,
         learning_rate=0.01,
         hard_loss=LOSS,
