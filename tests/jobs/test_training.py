@@ -40,8 +40,9 @@ def train(folder, name, stop_at=None):
         return batches.enumerate().map(check)
 
     def make_student():
-        layers = [keras.layers.Dense(8, "relu"), keras.layers.Dropout(0.5), keras.layers.Dense(3)]
-        return keras.Sequential([keras.Input((4,)), *layers])
+        inputs = keras.Input((4,))
+        hidden = keras.layers.Dense(8, "relu")(inputs)
+        return keras.Model(inputs, keras.layers.Dense(3)(keras.layers.Dropout(0.5)(hidden)))
 
     return train_student(
         folder,
