@@ -1,5 +1,7 @@
 """Images of an .npz file: their pixels, and the classes that y names."""
 
+import re
+
 import numpy as np
 
 from keras_distill.names import clean_name
@@ -8,6 +10,8 @@ from keras_distill.printable import printable
 NO_LABEL = -1
 # Of values that are looked at in one go.
 _BLOCK = 1024
+_NUMBER = re.compile(r"[+-]?\d+(\.0*)?")
+_DIGITS = re.compile(r"\d+")
 
 
 def to_pixels(path, x, channels):
@@ -27,7 +31,7 @@ def to_pixels(path, x, channels):
     problem = None
     if x.ndim != 4 or x.size == 0:
         problem = ""
-    elif x.dtype != np.uint8:
+    elif x.dtype != np.uint8 or x.max() <= 1:
         problem = _why_not_pixels(x)
     if problem is not None:
         raise ValueError(
@@ -51,10 +55,13 @@ def _why_not_pixels(x):
         part = x[start : start + _BLOCK]
         low, high = np.minimum(low, part.min()), np.maximum(high, part.max())
         are_whole = are_whole and (x.dtype.kind != "f" or bool(np.all(part == np.rint(part))))
-    # Zeros and ones in floats are rather pixels that were divided by 255.
-    if are_whole and low >= 0 and (1 if x.dtype.kind == "f" else 0) < high <= 255:
+    # Zeros and ones are rather pixels that were divided by 255: no picture is that black.
+    if are_whole and low >= 0 and 1 < high <= 255:
         return None
-    advice = " Save np.rint(255 * x).astype('uint8')." if low >= 0 and high <= 1 else ""
+    advice = ""
+    if low >= 0 and high <= 1:
+        advice = " Save np.rint(255 * x).astype('uint8')"
+        advice += "." if x.dtype.kind == "f" else ", of the x that has not been divided."
     return f", from {low:.6g} to {high:.6g}.{advice}"
 
 
@@ -152,7 +159,7 @@ def _from_numbers(path, labels, num_classes, class_names):
                 "without gaps, or the classes' names."
             )
         return labels.astype("int32"), tuple(map(str, range(num_classes)))
-    places = _places(class_names, is_index=num_classes is not None)
+    places = _places(path, class_names, is_index=num_classes is not None)
     unknown = [label for label in found.tolist() if label not in places]
     if unknown or num_classes not in (None, len(class_names)):
         what = f"a label of {unknown[-1]}" if unknown else f"{num_classes} columns"
@@ -164,13 +171,21 @@ def _from_numbers(path, labels, num_classes, class_names):
     return np.array([places[label] for label in labels.tolist()], "int32"), tuple(class_names)
 
 
-def _places(class_names, is_index):
+def _places(path, class_names, is_index):
     """From labels to class indices: by name, if the names are numbers, else by index."""
-    if not is_index and all(name.isdecimal() for name in class_names):
-        # Folders are sorted as texts: 10 before 2.
-        places = {int(name): place for place, name in enumerate(class_names)}
-        if len(places) == len(class_names):
-            return places
+    numbers = [int(name.split(".")[0]) for name in class_names if _NUMBER.fullmatch(name)]
+    if not is_index and numbers and len(set(numbers)) == len(class_names):
+        return dict(zip(numbers, range(len(class_names))))
+    # As texts 10 comes before 2, and nobody knows by which of both orders y counts; nor whether
+    # 2 is the class of that name or that index.
+    by_number = sorted(class_names, key=lambda name: _DIGITS.sub(lambda d: d[0].zfill(20), name))
+    if by_number != list(class_names) or (numbers and not is_index):
+        raise ValueError(
+            f"{path} must have the names of classes in y, where numbers can be read in two ways. "
+            f"Received: {'one-hot rows' if is_index else 'numbers'} for the classes of the "
+            f"training images, {', '.join(map(printable, class_names[:12]))}. Save the names: "
+            "np.array(names)[y]."
+        )
     return {place: place for place in range(len(class_names))}
 
 

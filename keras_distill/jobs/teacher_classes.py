@@ -15,7 +15,8 @@ def in_order_of_data(model, path, class_names, data_names):
         data_names: Names of the data's classes.
 
     Returns:
-        The model, and whether names say that it has the order of the data.
+        The model, and whether its file says that it has the order of the data: what the caller
+        says is still to be tried on the labels.
 
     Raises:
         ValueError: If the file and the caller name other classes, or the data has others.
@@ -43,4 +44,4 @@ def in_order_of_data(model, path, class_names, data_names):
     if own == tuple(data_names):
         return model, True
     order = [names.index(name) for name in data_names]
-    return with_class_names(model, list(data_names), order), True
+    return with_class_names(model, list(data_names), order), own is not None

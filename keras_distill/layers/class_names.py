@@ -93,7 +93,8 @@ def with_class_names(model, class_names, order=None):
         model: A Functional or built Sequential `keras.Model`.
         class_names, order: As of `ClassNames`.
     """
-    output = model.output
+    # `Sequential` has no output but in this list, and other models may have lists of one.
+    (output,) = model.outputs
     operation, node_index, _ = output._keras_history
     if isinstance(operation, ClassNames):
         # One layer of names in place of two.
@@ -103,7 +104,8 @@ def with_class_names(model, class_names, order=None):
     if order == list(range(len(class_names))):
         order = None
     named = ClassNames(class_names, order, name="class_names")(output)
-    return keras.Model(model.input, named, name=model.name)
+    inputs = model.inputs[0] if len(model.inputs) == 1 else model.input
+    return keras.Model(inputs, named, name=model.name)
 
 
 def class_names_of(model):

@@ -96,11 +96,29 @@ class TestClassesOfTheTrainingImages:
         with pytest.raises(ValueError, match=r"classes of the training images, 2.*label of 5"):
             to_classes("d.npz", np.array([0, 5]), 2, ("a", "b"))
 
+    def test_numbers_are_names_with_a_point(self):
+        """np.array([1.0, 2.0]).astype(str) has such names."""
+        labels, _ = to_classes("d.npz", np.array([2, 1]), 2, ("1.0", "2.0", "3.0"))
+        assert labels.tolist() == [1, 0]
+
     def test_one_hot_columns_are_classes(self):
-        names = ("1", "10", "2")
+        names = ("1", "2", "3")
         assert to_classes("d.npz", np.eye(3)[[2, 2]], 2, names)[0].tolist() == [2, 2]
         with pytest.raises(ValueError, match="2 columns"):
             to_classes("d.npz", np.eye(2), 2, names)
+
+    @pytest.mark.parametrize(
+        ("y", "names"),
+        [
+            (np.eye(3)[[2, 2]], ("1", "10", "2")),
+            (np.array([2, 1]), ("class_1", "class_10", "class_2")),
+            (np.array([1, 2]), ("1", "2", "none")),
+            (np.array([0, 2]), ("0", "2", "two")),
+        ],
+    )
+    def test_what_can_be_read_in_two_ways(self, y, names):
+        with pytest.raises(ValueError, match=r"two ways\. Received.*Save the names"):
+            to_classes("d.npz", y, 2, names)
 
 
 class TestPixels:
@@ -120,6 +138,8 @@ class TestPixels:
         [
             (X / 255, r"float64 .*from 0.* to 1\. Save np.rint\(255"),
             (np.ones((2, 4, 4), "float32"), "from 1 to 1. Save"),
+            (X // 255, r"uint8 .*from 0 to 1\. .* not been divided"),
+            (X * 0, "uint8 .*from 0 to 0"),
             (X / 2.0, "from 0 to 127.5"),
             (X.astype("int16") - 1, "int16 .*from -1 to 254"),
             (X.astype("uint16") * 257, "from 0 to 65535"),
