@@ -530,7 +530,7 @@ class Distiller(keras.Model):
 
     def _check_class_weight(self, class_weight):
         loss = None if self._has_own_loss else self.loss
-        check_class_weight(class_weight, loss, known_outputs(self.student))
+        return check_class_weight(class_weight, loss, known_outputs(self.student))
 
     def _check_labels(self, y):
         if not self._has_own_loss:  # Which may read labels of any structure.

@@ -9,15 +9,20 @@ import tensorflow as tf
 
 from keras_distill.inputs import unpack
 from keras_distill.labels import check_numbers
+from keras_distill.labels import check_weighs_examples
 from keras_distill.labels import weighed
 
 
 @functools.wraps(keras.Model.fit)
 def checked_fit(model, *args, **kwargs):
     given = check_fit(model, *args, **kwargs)
-    if isinstance(given.arguments["x"], tf.data.Dataset) and given.arguments["class_weight"]:
-        given.arguments["x"] = weighed(given.arguments["x"], given.arguments["class_weight"])
-        given.arguments["class_weight"] = None
+    if class_weight := given.arguments["class_weight"]:
+        classes_rank = model._check_class_weight(class_weight)
+        if isinstance(given.arguments["x"], tf.data.Dataset):
+            given.arguments["x"] = weighed(given.arguments["x"], class_weight, classes_rank)
+            given.arguments["class_weight"] = None
+        else:
+            check_weighs_examples(given.arguments["y"], classes_rank)
     checks = [check for check in model._schedule_checks() if check.settings]
     given.arguments["callbacks"] = [*listed(given.arguments["callbacks"]), *checks]
     return keras.Model.fit(*given.args, **given.kwargs)

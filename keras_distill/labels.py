@@ -63,6 +63,9 @@ def check_class_weight(class_weight, loss, outputs):
         class_weight: As of `fit`: a dict from class to weight.
         loss: That of compile().
         outputs: The student's outputs; None if they are not known.
+
+    Returns:
+        The rank of labels of which each is a class; None where the loss does not say so.
     """
     is_dict = isinstance(class_weight, dict) and class_weight
     if not is_dict or not all(
@@ -73,24 +76,45 @@ def check_class_weight(class_weight, loss, outputs):
             "class_weight must be a dict from the number of a class to its weight, a finite number "
             f">= 0. Received: class_weight={class_weight!r}"
         )
+    classes_rank = None
+    # Of several outputs nothing is found: Keras has class weights for one y.
     for _, sparse, output in _of_sparse_losses(None, loss, outputs):
+        classes_rank = len(output.shape) - 1
         known = {*range(output.shape[-1]), -1, getattr(sparse, "ignore_class", None)}
         if unknown := sorted(set(class_weight) - known):
             raise ValueError(
                 f"class_weight must be of classes from 0 to {output.shape[-1] - 1}, or -1 for no "
                 f"label: the others would be left out. Received: {unknown}"
             )
+    return classes_rank
 
 
-def weighed(dataset, class_weight):
+def check_weighs_examples(y, classes_rank):
+    """Raises `ValueError` for arrays of several labels per example, which Keras cannot weigh.
+
+    Args:
+        y: Nested arrays.
+        classes_rank: As `check_class_weight` returns it.
+    """
+    shape = tuple(getattr(y, "shape", ()))
+    if len(shape) > 2 or len(shape) == 2 == classes_rank:
+        raise ValueError(
+            "class_weight of arrays needs one label for each example: of several, as of tokens, "
+            f"Keras takes the largest for the class. Received: y of shape {shape}. Give x as a "
+            "batched tf.data.Dataset of (x, y), or the weight of each label as sample_weight."
+        )
+
+
+def weighed(dataset, class_weight, classes_rank):
     """A data set of `(x, y)` with class weights as sample weights.
 
     Labels that have no weight, such as -1 for none, count 1. Keras itself looks each label up in a
-    list, where -1 has no place.
+    list, where -1 has no place, and takes the largest of several, as of tokens, for the class.
 
     Args:
         dataset: A batched `tf.data.Dataset`.
         class_weight: Dict from class to weight.
+        classes_rank: As `check_class_weight` returns it.
     """
     classes = tf.constant(list(class_weight), "int64")
     weights = tf.constant(list(class_weight.values()), keras.config.floatx())
@@ -102,7 +126,7 @@ def weighed(dataset, class_weight):
                 "class_weight needs data of (x, y) with one tensor y, and no sample_weight. "
                 f"Received: batches of {len(batch)} with y={y}"
             )
-        if y.shape.rank > 1:
+        if y.shape.rank > 1 and y.shape.rank != classes_rank:
             y = tf.argmax(y, axis=-1) if y.shape[-1] != 1 else tf.squeeze(y, axis=-1)
         labels = tf.cast(tf.round(y) if y.dtype.is_floating else y, "int64")
         is_class = labels[..., tf.newaxis] == classes

@@ -91,7 +91,8 @@ class OutputPair(NamedTuple):
             loss = loss.with_settings(**dict(zip(settings, self._from_logits(loss))))
         if isinstance(loss, TemperatureLoss):
             loss = loss.at_step(step)
-        weights = fit_weights(self.sample_weight, len(self.student.shape) - 1)
+        rank = getattr(loss, "values_rank", None) or len(self.student.shape) - 1
+        weights = fit_weights(self.sample_weight, rank)
         # A loss may compute in another dtype than the terms that it is added to.
         return ops.cast(loss(self.teacher, self.student, weights), keras.config.floatx())
 

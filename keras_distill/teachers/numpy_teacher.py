@@ -27,7 +27,7 @@ def numpy_teacher(function, example=None):
     Raises:
         ValueError: If function is none, or a Keras model, which needs no wrapping; when it is
             called, if its outputs are no arrays with one row for each example, or change their
-            number, rank or sizes from one batch to the next.
+            number, rank, sizes or kind of numbers from one batch to the next.
 
     Example:
 
@@ -70,7 +70,10 @@ class NumpyTeacher:
             self._run(inputs, *[_zeros(leaf) for leaf in leaves])
         known = list(self._outputs)
         outputs = tf.numpy_function(
-            lambda *arrays: self._run(inputs, *arrays), leaves, [o.dtype for o in known]
+            # Copies, as in eager mode: a function that changes its arrays would change the batch.
+            lambda *arrays: self._run(inputs, *map(np.array, arrays)),
+            leaves,
+            [o.dtype for o in known],
         )
         is_fixed = all(leaf.shape.rank and None not in leaf.shape[1:] for leaf in leaves)
         for output, like in zip(outputs, known):
@@ -100,13 +103,16 @@ class NumpyTeacher:
             self._structure = keras.tree.map_structure(lambda _: 0, structure)
             self._outputs = outputs
         kinds = [
-            [(o.ndim, o.shape[-1:][: o.ndim - 1]) for o in n] for n in (outputs, self._outputs)
+            [(o.ndim, o.shape[-1:][: o.ndim - 1], o.dtype.kind) for o in n]
+            for n in (outputs, self._outputs)
         ]
         if kinds[0] != kinds[1]:
+            received, before = (
+                [(o.shape, o.dtype.name) for o in each] for each in (outputs, self._outputs)
+            )
             raise ValueError(
-                "A teacher of NumPy arrays must return outputs of the same sizes for each batch. "
-                f"Received: shapes {[o.shape for o in outputs]}, after "
-                f"{[o.shape for o in self._outputs]}"
+                "A teacher of NumPy arrays must return outputs of the same sizes and kind of "
+                f"numbers for each batch. Received: {received}, after {before}"
             )
         return [output.astype(first.dtype) for output, first in zip(outputs, self._outputs)]
 

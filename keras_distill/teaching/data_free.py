@@ -62,7 +62,7 @@ class DataFree(keras.Model):
             classes in the paper. None leaves this loss out.
         one_hot_weight: Weight from 0, a float or a `LearningRateSchedule` of the generator's
             steps. Defaults to 1.
-        activation_weight: As one_hot_weight. Defaults to 0.1.
+        activation_weight: As one_hot_weight, of the features. None for 0.1, or without features.
         entropy_weight: As one_hot_weight. Defaults to 5.
         seed: Integer, of the noise. None draws one, which `keras.utils.set_random_seed` fixes.
         name: Name of the model.
@@ -105,7 +105,7 @@ class DataFree(keras.Model):
         *,
         features=None,
         one_hot_weight=1.0,
-        activation_weight=0.1,
+        activation_weight=None,
         entropy_weight=5.0,
         seed=None,
         name="data_free",
@@ -116,11 +116,16 @@ class DataFree(keras.Model):
                 f"alpha=0.0). Received: distiller={distiller!r}"
             )
         check_generator(generator, distiller)
-        weights = {
-            "one_hot_loss": one_hot_weight,
-            "activation_loss": activation_weight,
-            "entropy_loss": entropy_weight,
-        }
+        if features is None and activation_weight is not None:
+            raise ValueError(
+                "activation_weight is that of the features, without which there is no activation "
+                f"loss. Received: activation_weight={activation_weight!r} and features=None. Give "
+                "features, the path of a teacher's layer, or leave activation_weight out."
+            )
+        weights = {"one_hot_loss": one_hot_weight}
+        if features is not None:
+            weights["activation_loss"] = 0.1 if activation_weight is None else activation_weight
+        weights["entropy_loss"] = entropy_weight
         for loss, weight in weights.items():
             check_number(_argument(loss), weight, NOT_NEGATIVE)
         if seed is not None:
@@ -132,9 +137,8 @@ class DataFree(keras.Model):
         self.features = features
         self.loss_weights = weights
         self.seed = random.randrange(2**31) if seed is None else seed
-        names = [loss for loss in weights if features is not None or loss != "activation_loss"]
         self._trackers = {
-            loss: keras.metrics.Mean(name=loss) for loss in ("generator_loss", *names)
+            loss: keras.metrics.Mean(name=loss) for loss in ("generator_loss", *weights)
         }
         self._teacher_pass = TeacherPass(None, ())
         self._student_function = None
@@ -211,7 +215,7 @@ class DataFree(keras.Model):
         self.distiller._check_classes(argument, y)
 
     def _check_class_weight(self, class_weight):
-        self.distiller._check_class_weight(class_weight)
+        return self.distiller._check_class_weight(class_weight)
 
     def _schedule_checks(self):
         settings = [(_argument(loss), w, NOT_NEGATIVE) for loss, w in self.loss_weights.items()]

@@ -185,8 +185,11 @@ class OnlineDistillation(keras.Model):
             check_classes(argument, y, self.loss, known_outputs(model))
 
     def _check_class_weight(self, class_weight):
-        for model in self.models.values():
+        ranks = [
             check_class_weight(class_weight, self.loss, known_outputs(model))
+            for model in self.models.values()
+        ]
+        return ranks[0]
 
     def _schedule_checks(self):
         settings = [("weight", self.weight, NOT_NEGATIVE), *temperatures(self.soft_loss)]

@@ -1,5 +1,9 @@
 """The total loss, against a NumPy version in float64, and what it costs to get it."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
@@ -575,3 +579,72 @@ def test_class_weights_of_data_that_is_half_unlabelled(kind):
         histories.append(history)
     for name, expected in histories[0].items():
         np.testing.assert_allclose(histories[1][name], expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("own_axis", [False, True])
+def test_class_weights_of_the_labels_of_tokens(own_axis):
+    """The largest label of a text is not the class of each of its tokens."""
+    rng = np.random.default_rng(1)
+    x, y = rng.normal(size=(8, 4, 5)).astype("float32"), rng.integers(0, 3, (8, 4))
+    student, teacher = (
+        keras.Sequential([keras.Input((4, 5)), keras.layers.Dense(3)]) for _ in range(2)
+    )
+    distiller = Distiller(student, teacher, alpha=0.5)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    distiller.compile(keras.optimizers.SGD(0.0), loss)
+    class_weight = {0: 1.0, 1: 10.0, 2: 100.0}
+    expected = distiller.fit(
+        x, y, sample_weight=np.array([1.0, 10.0, 100.0])[y], batch_size=4, shuffle=False, verbose=0
+    )
+    labels = y[..., np.newaxis] if own_axis else y
+    distiller.compile(keras.optimizers.SGD(0.0), loss)  # Labels of another rank: another trace.
+    data = tf.data.Dataset.from_tensor_slices((x, labels)).batch(4)
+    actual = distiller.fit(data, class_weight=class_weight, shuffle=False, verbose=0)
+    for name, values in expected.history.items():
+        np.testing.assert_allclose(actual.history[name], values, rtol=1e-6, err_msg=name)
+    with pytest.raises(ValueError, match="class_weight of arrays needs one label for each example"):
+        distiller.fit(x, labels, class_weight=class_weight, verbose=0)
+
+
+def test_weights_of_tokens_and_a_soft_loss_of_examples():
+    """Such a loss has one value for each example, which gets the mean of its weights."""
+    rng = np.random.default_rng(1)
+    x, weights = rng.normal(size=(8, 4, 5)).astype("float32"), rng.random((8, 4))
+    student, teacher = (
+        keras.Sequential([keras.Input((4, 5)), keras.layers.Dense(3)]) for _ in range(2)
+    )
+    values = []
+    for w in (weights, weights.mean(axis=1)):
+        distiller = Distiller(student, teacher, alpha=0.0, soft_loss=losses.SimilarityPreserving())
+        distiller.compile(keras.optimizers.SGD(0.0))
+        data = tf.data.Dataset.from_tensor_slices((x, (), w)).batch(4)
+        values += distiller.fit(data, shuffle=False, verbose=0).history["soft_loss"]
+    assert values[0] == pytest.approx(values[1], rel=1e-6)
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="counts threads in /proc")
+def test_thirty_fits_leave_no_threads():
+    """What a fit leaves is collected with its model: in a process of their own, 30 end as one."""
+    script = """
+import gc, os
+import keras, numpy as np, tensorflow as tf
+import keras_distill as kd
+
+def model(units):
+    return keras.Sequential([keras.Input((8,)), keras.layers.Dense(units), keras.layers.Dense(3)])
+
+x, y, teacher, counts = np.ones((16, 8), "float32"), np.arange(16) % 3, model(16), []
+for i in range(30):
+    distiller = kd.Distiller(model(4), teacher)
+    distiller.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    data = tf.data.Dataset.from_tensor_slices((x, y)).batch(8)
+    distiller.fit(*((x, y) if i % 2 else (data,)), shuffle=False, verbose=0)
+    del distiller
+    gc.collect()
+    counts.append(len(os.listdir("/proc/self/task")))
+print(max(counts[5:]) - max(counts[:5]))
+"""
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    # The pool of TensorFlow may grow by some, not with the fits.
+    assert int(run.stdout.split()[-1]) <= 5, run.stdout

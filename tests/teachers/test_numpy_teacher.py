@@ -55,6 +55,18 @@ def test_it_teaches_as_a_function_of_tensorflow():
             np.testing.assert_allclose(actual[name], values, rtol=1e-5, err_msg=name)
 
 
+def test_a_function_that_changes_its_arrays_leaves_the_batch_alone():
+    def in_place(x):
+        x -= 5.0
+        x /= 2.0
+        return x @ KERNEL
+
+    expected = trained(numpy_teacher(lambda x: ((x - 5.0) / 2.0) @ KERNEL))
+    actual = trained(numpy_teacher(in_place))
+    for name, values in expected.items():
+        np.testing.assert_allclose(actual[name], values, rtol=1e-5, err_msg=name)
+
+
 def test_in_a_store_and_in_compare(tmp_path):
     data = tf.data.Dataset.from_tensor_slices((X, Y))
     stores = [
@@ -138,6 +150,11 @@ def test_what_it_cannot_be():
     teacher = numpy_teacher(lambda x: np.zeros((len(x), next(sizes))))
     teacher(X)
     with pytest.raises(ValueError, match=r"the same sizes.*\(40, 4\).*\(40, 3\)"):
+        teacher(X)
+    # Whole numbers of zeros, fractions of all else, which would be cut.
+    teacher = numpy_teacher(lambda x: np.array([[0, 0] if not r.any() else list(r[:2]) for r in x]))
+    teacher(np.zeros((2, 8)))
+    with pytest.raises(ValueError, match=r"kind of numbers.*float.*after.*int"):
         teacher(X)
     distiller = Distiller(student(), numpy_teacher(logits_of), alpha=0.0)
     distiller.compile("sgd")

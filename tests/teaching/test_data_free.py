@@ -362,7 +362,9 @@ def test_bad_arguments():
         DataFree(distiller, two_inputs)
     for name in ("one_hot_weight", "activation_weight", "entropy_weight"):
         with pytest.raises(ValueError, match=f"{name} must be a finite number >= 0"):
-            DataFree(distiller, generator, **{name: -1.0})
+            DataFree(distiller, generator, features="dense_1", **{name: -1.0})
+    with pytest.raises(ValueError, match=r"activation_weight is that of the features.*=0.5"):
+        DataFree(distiller, generator, activation_weight=0.5)
     with pytest.raises(ValueError, match="seed must be an integer"):
         DataFree(distiller, generator, seed=-1)
 
