@@ -16,6 +16,7 @@ from keras_distill.jobs.teacher_classes import in_order_of_data
 from keras_distill.jobs.teacher_head import soft_loss_for
 from keras_distill.jobs.teacher_knowledge import examine
 from keras_distill.jobs.teacher_knowledge import is_worse
+from keras_distill.jobs.teacher_knowledge import labels_differ
 from keras_distill.jobs.teacher_knowledge import sample
 from keras_distill.jobs.training import check_training
 from keras_distill.jobs.training import train_teacher
@@ -141,9 +142,9 @@ class Job:
         if not hasattr(work.teacher, "notes"):
             part = work.train[sample(len(work.train), self.seed)]
             is_ready, is_told = work.teacher.is_ready, work.teacher.is_told
-            work.teacher.notes = examine(
-                teacher, self._labelled(part), is_ready=is_ready, is_told=is_told
-            )
+            notes = examine(teacher, self._labelled(part), is_ready=is_ready, is_told=is_told)
+            test = self._labelled(work.test[sample(len(work.test), self.seed)])
+            work.teacher.notes = notes + labels_differ(teacher, test)
             _say(work.teacher.notes)
         return work.teacher.notes
 

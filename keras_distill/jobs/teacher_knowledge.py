@@ -67,6 +67,24 @@ def examine(model, data, *, is_ready, is_told):
     return ()
 
 
+def labels_differ(model, data):
+    """Says in sentences whether the test set counts the classes in another order.
+
+    Args:
+        model: The teacher, which knows the classes in the order of the training data.
+        data: Labelled examples of the test set, as `compare` takes them.
+    """
+    labels, probabilities = _answers(model, data)
+    order = better_order(labels, probabilities)
+    if order is None:
+        return ()
+    return (
+        f"The teacher is right on {order[0]:.1%} of {len(labels):,} test examples, and would be on "
+        f"{order[1]:.1%} with their labels in another order. Are the labels of test those of "
+        "train? If they are not, all figures of the test set are wrong.",
+    )
+
+
 def is_worse(model, student, data, preprocessor=None):
     """Says in sentences whether a teacher is worse than a student that learned without it.
 

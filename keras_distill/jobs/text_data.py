@@ -16,6 +16,7 @@ from keras_distill.text import read_tsv
 
 _STDIN = "-"
 _TABLES = {".csv": read_csv, ".tsv": read_tsv, ".jsonl": read_jsonl}
+_OTHER_TABLES = {".json", ".jsonlines", ".ndjson", ".tab"}
 
 
 def read_labelled(path, text, label, class_names=None):
@@ -41,6 +42,11 @@ def read_unlabelled(path, text):
             raise ValueError("Standard input must have a text on a line. Received: none.")
         return from_lists(lines)
     read = _TABLES.get(_suffix(path))
+    if _suffix(path) in _OTHER_TABLES:
+        raise ValueError(
+            f"A table of texts must end in {', '.join(_TABLES)} (or with .gz behind it); of other "
+            f"files each line is a text, labels included. Received: {path}. Rename it."
+        )
     return _checked(path, read_lines(path) if read is None else read(path, text, label=None))
 
 
@@ -84,5 +90,5 @@ def fingerprint_vocabulary(vocabulary):
 
 
 def _suffix(path):
-    path = pathlib.Path(path)
+    path = pathlib.Path(str(path).lower())
     return pathlib.Path(path.stem).suffix if path.suffix == ".gz" else path.suffix

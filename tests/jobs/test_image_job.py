@@ -152,7 +152,9 @@ class TestData:
 
 def test_bad_input(folder, tmp_path):
     np.savez(tmp_path / "floats.npz", x=np.zeros((4, 8, 8, 3), "float32"), y=np.arange(4) % 2)
-    np.savez(tmp_path / "gray.npz", x=np.zeros((40, SIZE, SIZE, 1), "uint8"), y=np.arange(40) % 2)
+    np.savez(
+        tmp_path / "gray.npz", x=np.full((40, SIZE, SIZE, 1), 99, "uint8"), y=np.arange(40) % 2
+    )
     (tmp_path / "empty").mkdir()
     for settings, message in (
         ({"train": str(tmp_path / "none")}, "a folder with a folder of images"),

@@ -7,6 +7,7 @@ from keras import layers
 
 from keras_distill.jobs.teacher_knowledge import examine
 from keras_distill.jobs.teacher_knowledge import is_worse
+from keras_distill.jobs.teacher_knowledge import labels_differ
 from keras_distill.jobs.teacher_knowledge import sample
 
 rng = np.random.default_rng(0)
@@ -50,6 +51,14 @@ def test_chance(is_ready, remedy):
 def test_another_order():
     with pytest.raises(ValueError, match=r"would be on 100.0% with its classes in another order"):
         examine(classifier(TURNED), (X, Y), is_ready=True, is_told=False)
+
+
+def test_labels_of_the_test_set_in_another_order():
+    """All models had 0 % without a word."""
+    assert labels_differ(classifier(GOOD), (X, Y)) == ()
+    assert labels_differ(classifier(GOOD), (X[Y < 2], Y[Y < 2])) == ()
+    (sentence,) = labels_differ(classifier(GOOD), (X, np.array([1, 2, 3, 0])[Y]))
+    assert "right on 0.0% of 300 test examples, and would be on 100.0%" in sentence
 
 
 def test_worse_than_the_student_alone():

@@ -242,6 +242,15 @@ class TestData:
         (tmp_path / "t.txt").write_text("x\ny\n")
         assert len(text_data.read_unlabelled(str(tmp_path / "t.txt"), "q")) == 2
 
+    def test_a_table_is_none_of_lines(self, tmp_path):
+        """The header and the labels of a .CSV file were texts for the teacher."""
+        (tmp_path / "t.CSV").write_text("q,l\nx,1\ny,2\n")
+        assert text_data.read_unlabelled(str(tmp_path / "t.CSV"), "q").texts.tolist() == ["x", "y"]
+        assert len(text_data.read_labelled(str(tmp_path / "t.CSV"), "q", "l")) == 2
+        (tmp_path / "t.ndjson").write_text('{"q": "x", "l": "1"}\n')
+        with pytest.raises(ValueError, match=r"A table of texts must end in \.csv.*t\.ndjson"):
+            text_data.read_unlabelled(str(tmp_path / "t.ndjson"), "q")
+
 
 class TestWhatALaterStageRefuses:
     """It is refused before the first stage begins, by a dry run too."""
