@@ -3,6 +3,7 @@
 from keras_distill.layers.class_names import check_class_names
 from keras_distill.layers.class_names import class_names_of
 from keras_distill.layers.class_names import with_class_names
+from keras_distill.names import clean_name
 
 
 def in_order_of_data(model, path, class_names, data_names):
@@ -24,7 +25,8 @@ def in_order_of_data(model, path, class_names, data_names):
     own = class_names_of(model)
     if class_names is not None:
         check_class_names(class_names)
-        class_names = tuple(class_names)
+        # As the data's: a terminal may send an é as two characters.
+        class_names = tuple(map(clean_name, class_names))
     if own is not None and class_names not in (None, own):
         raise ValueError(
             "class_names must be left out for a teacher that names its classes. Received: "

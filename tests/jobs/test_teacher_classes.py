@@ -25,6 +25,14 @@ def test_what_the_caller_says_is_still_to_be_tried():
     assert not is_told
 
 
+def test_one_spelling_of_a_name():
+    """An é of two characters, as some terminals send it, was a class unknown to the data."""
+    model, _ = in_order_of_data(
+        classifier(), "t.keras", ("c", "e\u0301", "b "), ("b", "c", "\u00e9")
+    )
+    assert np.argmax(model(np.eye(3)), axis=1).tolist() == [1, 2, 0]
+
+
 def test_a_file_says_it():
     model = with_class_names(classifier(), ["c", "a", "b"])
     model, is_told = in_order_of_data(model, "t.keras", None, NAMES)
