@@ -100,6 +100,9 @@ def _axis(tensor):
     axis = _axis(before)
     if order is not None and axis is not None:
         return order.index(len(order) - 1 if axis == _LAST else axis)
+    is_spread = len(before.shape) < len(tensor.shape) and before.shape[-1] != tensor.shape[-1]
+    if axis == _LAST and is_spread:
+        return None  # A gate, (batch, channels), that is brought to (batch, channels, 1, 1).
     if axis in (None, _LAST, len(before.shape) - 1):
         return None if axis is None else _LAST
     return axis if _keeps(axis, before.shape, tensor.shape) else None

@@ -15,6 +15,7 @@ from keras_distill import Distiller
 from keras_distill import Objective
 from keras_distill import TeacherStore
 from keras_distill import losses
+from keras_distill.channel_axis import channels_last
 from keras_distill.taps import Taps
 
 SIZE, CHANNELS = (4, 6), 3
@@ -187,3 +188,15 @@ def test_subclassed_models_say_it_by_their_layers():
             outputs = model(images)
         with pytest.raises(ValueError, match="channels of a feature map must be known"):
             taps.activations(recording, outputs)
+
+
+def test_a_gate_in_front_of_the_map_it_weighs():
+    """Its channels were last before it got the axes of the map: nothing says where they are."""
+    image = keras.Input((3, 6, 6))
+    maps = keras.layers.Conv2D(6, 3, padding="same", data_format="channels_first")(image)
+    gate = keras.layers.GlobalAveragePooling2D(data_format="channels_first")(maps)
+    gate = keras.layers.Reshape((6, 1, 1))(keras.layers.Dense(6)(gate))
+    product = keras.layers.Multiply()([gate, maps])
+    model = keras.Model(image, product)
+    with pytest.raises(ValueError, match="channels of a feature map must be known"):
+        channels_last(tf.zeros((2, 6, 6, 6)), model, [product])
