@@ -35,7 +35,7 @@ def distiller_of(alpha=0.5, loss=None, **settings):
         encoder_decoder(2, "student"),
         encoder_decoder(4, "teacher"),
         alpha=alpha,
-        temperature=2.0,
+        temperature=None if "soft_loss" in settings else 2.0,
         **settings,
     )
     loss = loss or keras.losses.SparseCategoricalCrossentropy(from_logits=True)
