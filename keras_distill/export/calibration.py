@@ -84,8 +84,9 @@ def doubts(inputs, expected, quantization, num_calibrated):
             classes = np.unique(values.argmax(axis=-1))
             if len(classes) == 1 and count >= _FEW:
                 sentences.append(
-                    f"In the output {name!r} Keras gives class {classes[0]} the largest value for "
-                    f"all {count} examples of representative_data, so top1_agreement says nothing "
-                    "of the other classes. Are these inputs as the model was trained on?"
+                    f"In the output {name!r} the largest value of all {count} examples of "
+                    f"representative_data is in column {classes[0]}, so top1_agreement says "
+                    "nothing of the others. If the columns are classes: are these inputs like "
+                    "those that the model was trained on?"
                 )
     return sentences

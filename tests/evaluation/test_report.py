@@ -211,7 +211,7 @@ def test_numbers_and_tags_have_a_page(tmp_path):
 # legend leaves out, one that is a colour of the charts, one that is long, one of other letters.
 NAMES = (
     *("$\\frac{$", "$x^$", "\ud800", "\u202egnp", "\x1b[31m\x00", "_hidden", "#010203", "a" * 5000),
-    *("中文", "a|b\n# c", "|</svg></style>-->" + EVIL, ""),
+    *("中文", "a|b\n# c", "|</svg></style>-->" + EVIL),
 )
 MODELS = (NAMES[0], NAMES[2], NAMES[5], NAMES[10])
 

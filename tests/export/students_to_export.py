@@ -19,7 +19,9 @@ def text_cnn():
 
 def bilstm(unroll=False):
     ids = keras.Input((8,), dtype="int32", name="ids")
-    x = layers.Embedding(100, 8, mask_zero=True)(ids)
+    # As large as those of a trained network: 8 bits leave little of an output near 0.
+    wide = keras.initializers.RandomNormal(stddev=1.0)
+    x = layers.Embedding(100, 8, wide, mask_zero=True)(ids)
     x = layers.Bidirectional(layers.LSTM(4, unroll=unroll))(x)
     return keras.Model(ids, layers.Dense(2, name="logits")(x))
 
