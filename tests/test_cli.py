@@ -237,7 +237,7 @@ class TestWhatErrorsSay:
         [
             (
                 ["--tflite", "x.tflite", "--quantization", "int8"],
-                "100 or more. Received: no --data",
+                "300 or more. Received: no --data",
             ),
             (
                 ["--tflite", "x.tflite", "--quantization", "int3"],

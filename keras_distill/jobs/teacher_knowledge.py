@@ -9,6 +9,8 @@ from keras_distill.evaluation.order_test import is_at_chance
 from keras_distill.evaluation.sources import open_source
 
 _MAX_EXAMPLES = 1000
+# With fewer, a teacher that is right on three of four examples may look like one at chance.
+_ENOUGH_TO_REFUSE = 50
 
 
 def sample(num_examples, seed):
@@ -32,8 +34,8 @@ def examine(model, data, *, is_ready, is_told):
         A tuple of sentences, mostly empty.
 
     Raises:
-        ValueError: If it is at chance, or would clearly be right in another order of its
-            classes and nothing says that it has this one.
+        ValueError: If it is at chance on 50 examples or more, or would clearly be
+            right in another order of its classes and nothing says that it has this one.
     """
     labels, probabilities = _answers(model, data)
     accuracy, num = np.mean(probabilities.argmax(axis=1) == labels), len(labels)
@@ -45,7 +47,7 @@ def examine(model, data, *, is_ready, is_told):
             f"{order[1]:.1%} with its classes in another order. Give class_names (--classes), in "
             "the order of its outputs."
         )
-    if is_at_chance(labels, probabilities):
+    if num >= _ENOUGH_TO_REFUSE and is_at_chance(labels, probabilities):
         remedy = (
             "Does it read what is in the data (pixels from 0 to 255, such texts), and were its "
             "classes these?"

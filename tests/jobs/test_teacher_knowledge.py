@@ -48,6 +48,12 @@ def test_chance(is_ready, remedy):
         examine(classifier(np.zeros((4, 4))), (X, Y), is_ready=is_ready, is_told=True)
 
 
+def test_too_few_examples_to_refuse():
+    """On 8 of them one that is right on three of four is often no better than chance."""
+    (sentence,) = examine(classifier(0 * GOOD), (X[:49], Y[:49]), is_ready=True, is_told=True)
+    assert "of 49 labelled examples" in sentence
+
+
 def test_another_order():
     with pytest.raises(ValueError, match=r"would be on 100.0% with its classes in another order"):
         examine(classifier(TURNED), (X, Y), is_ready=True, is_told=False)
