@@ -131,10 +131,8 @@ def _words(row, value, what):
 
 
 def _checked_tags(row):
-    if _is_sequence(row.label):
-        tags = [_name(row, tag) for tag in row.label]
-    else:
-        tags = _words(row, row.label, "label")
+    tags = row.label if _is_sequence(row.label) else _words(row, row.label, "label")
+    tags = [_name(row, tag) for tag in tags]
     if len(tags) != len(row.text):
         raise ValueError(
             f"{row.place} has {len(row.text)} words and {len(tags)} tags. Received: "

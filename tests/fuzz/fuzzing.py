@@ -59,7 +59,9 @@ class Fuzz:
         outcomes, failures = collections.Counter(), {}
         num_crashes = 0
         for number in range(self._times * rounds):
-            folder = self._folder / f"{reader.__name__}-{self._seed}-{number}"
+            # Another test of the same reader may have left its own.
+            name = f"{reader.__name__}-{self._seed}-{number}-"
+            folder = pathlib.Path(tempfile.mkdtemp(prefix=name, dir=self._folder))
             copy, damaged = self._damage(path, folder, mutate, files, number)
             answer = self._read(reader, copy)
             if is_checked and answer.get("digest", before["digest"]) != before["digest"]:
@@ -90,7 +92,6 @@ class Fuzz:
         """Makes a copy in an own folder: readers may remember, or map, what was at a path."""
         rng = mutations.generator(self._seed, number)
         copy = folder / path.name
-        folder.mkdir(parents=True)
         if path.is_dir():
             shutil.copytree(path, copy)
             found = sorted(file for file in copy.rglob(files) if file.is_file())

@@ -2,6 +2,7 @@
 
 import functools
 import gzip
+import unicodedata
 
 import mutations
 import pytest
@@ -63,9 +64,7 @@ def _parts(examples):
     texts, labels = examples.texts.tolist(), examples.labels
     tf.constant([text for text in texts if isinstance(text, str)])
     for name in examples.class_names or ():
-        assert name.isprintable() or any(letter in name for letter in "\u200c\u200d\xa0\u3000"), (
-            name
-        )
+        assert not {"Cc", "Cs", "Zl", "Zp"} & set(map(unicodedata.category, name)), name
     return texts, None if labels is None else labels.tolist(), examples.class_names
 
 

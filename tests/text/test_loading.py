@@ -322,6 +322,11 @@ class TestBadFiles:
         with pytest.raises(ValueError, match="line 3: a regression label must be a finite"):
             read_tsv(path, regression=True)
 
+    def test_a_tag_with_a_control_character(self, write):
+        path = write("a.tsv", "words\ttags\nin Paris\tO B\x85place\n")
+        with pytest.raises(ValueError, match=r"a line end or another control character"):
+            read_tsv(path, label="tags", text="words", tags=True)
+
     def test_tags_not_one_for_each_word(self, write):
         path = write("a.tsv", "text\tlabel\nin Paris\tO\n")
         with pytest.raises(ValueError, match=r"a\.tsv, line 2 has 2 words and 1 tags"):

@@ -90,7 +90,9 @@ class TestTFDS:
         assert train.labels is None
 
     def test_unseen_label(self, data_dir):
-        with pytest.raises(ValueError, match=r"film_reviews train, example .*'neg' is none of cla"):
+        with pytest.raises(
+            ValueError, match=r"film_reviews train, example .*'neg' is none of the cla"
+        ):
             load_tfds("film_reviews", "train", "sentence", "label", ["pos"], data_dir=data_dir)
 
     def test_not_utf8(self, data_dir):
