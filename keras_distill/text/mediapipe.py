@@ -50,6 +50,8 @@ def split_at_marks(texts):
     """
     tf_text = import_module("tensorflow_text")
     texts = tf.strings.lower(_as_c_strings(texts))
+    # A word with it is unknown to an app; no token has what stands for it here.
+    texts = tf.strings.regex_replace(texts, NO_TOKEN, "\uffff")
     return tf_text.regex_split(texts, rf"\s+|{_MARKS_IN_APPS}", _MARKS_IN_APPS)
 
 
