@@ -14,7 +14,16 @@ STUDENTS = ("alone", "distilled")
 
 
 def compare_models(
-    folder, teacher, students, *, test, title, notes=(), preprocessor=None, **settings
+    folder,
+    teacher,
+    students,
+    *,
+    test,
+    title,
+    notes=(),
+    preprocessor=None,
+    phone_preprocessor=None,
+    **settings,
 ):
     """Compares teacher, students and exported files, and writes the reports.
 
@@ -25,7 +34,8 @@ def compare_models(
         test: The test set, as `compare` takes it.
         title: Heading of the page.
         notes: Sentences to say with the figures.
-        preprocessor: What turns the test set's x into what students and the phone's file read.
+        preprocessor: What turns the test set's x into what the students read.
+        phone_preprocessor: What turns it into what the phone's file reads.
         **settings: Those of `compare`.
 
     Returns:
@@ -35,7 +45,7 @@ def compare_models(
     comparison = compare(
         models,
         test,
-        preprocessors=_preprocessors(preprocessor),
+        preprocessors=_preprocessors(preprocessor, phone_preprocessor),
         histories={name: read_history(folder, name) for name in students},
         **settings,
     )
@@ -55,11 +65,11 @@ def _is_worse(comparison):
     return (sentence,) if taught < alone else ()
 
 
-def check_results(folder, *, test, preprocessor=None, **settings):
+def check_results(folder, *, test, preprocessor=None, phone_preprocessor=None, **settings):
     """Raises what `compare_models` raises before it opens a model.
 
     Args:
-        folder, test, preprocessor: As for `compare_models`.
+        folder, test, preprocessor, phone_preprocessor: As for `compare_models`.
         **settings: Those of `check_comparison`.
     """
     page, *others = _reports(folder)
@@ -67,7 +77,8 @@ def check_results(folder, *, test, preprocessor=None, **settings):
     for path in others:
         check_destination("output", path, "file")
     models = dict.fromkeys(("teacher", *STUDENTS, *exported(folder)))
-    check_comparison(models, test, preprocessors=_preprocessors(preprocessor), **settings)
+    preprocessors = _preprocessors(preprocessor, phone_preprocessor)
+    check_comparison(models, test, preprocessors=preprocessors, **settings)
 
 
 def exported(folder):
@@ -79,8 +90,9 @@ def _reports(folder):
     return [folder / f"report.{suffix}" for suffix in ("html", "json", "md")]
 
 
-def _preprocessors(preprocessor):
-    return {} if preprocessor is None else dict.fromkeys((*STUDENTS, "phone"), preprocessor)
+def _preprocessors(preprocessor, phone_preprocessor):
+    functions = {**dict.fromkeys(STUDENTS, preprocessor), "phone": phone_preprocessor}
+    return {name: function for name, function in functions.items() if function is not None}
 
 
 def result_of(folder, comparison, *, warnings, **more):

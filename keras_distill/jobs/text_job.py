@@ -183,7 +183,14 @@ class TextJob(Job):
         return self._train(work, "distilled", taught, 0.1, soft_loss=soft_loss, **settings)
 
     def _test_data(self, work):
-        return {"test": work.test, "preprocessor": work.vocabulary}
+        metadata = self._metadata(work)
+        return {
+            "test": work.test,
+            "preprocessor": work.vocabulary,
+            "phone_preprocessor": lambda texts: metadata.prepare_inputs(
+                np.asarray(work.vocabulary(texts))
+            ),
+        }
 
     def _train(self, work, name, dataset, dropout, **settings):
         names = work.train.class_names
@@ -226,12 +233,12 @@ class TextJob(Job):
             "path": exported(work.folder.path)["phone"],
             "quantization": self.quantization,
             "representative_data": np.pad(ids, [(0, 0), (0, missing)]),
-            "metadata": TextMetadata(
-                work.train.class_names,
-                work.vocabulary,
-                text_vocabulary.tokenizer_of(work.vocabulary),
-            ),
+            "metadata": self._metadata(work),
         }
+
+    def _metadata(self, work):
+        tokenizer = text_vocabulary.tokenizer_of(work.vocabulary)
+        return TextMetadata(work.train.class_names, work.vocabulary, tokenizer)
 
     def _server(self, work):
         """Arguments of `export_saved_model`."""

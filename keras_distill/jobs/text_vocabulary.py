@@ -10,6 +10,8 @@ from keras_distill.text.base import UNKNOWN
 # Below it a text is mostly holes.
 ENOUGH = 0.5
 _MAX_TEXTS, _EVERY, _CHUNK = 50_000, 10, 4096
+# Of rarer ones, whole sentences would be pieces.
+_MIN_PIECE_COUNT = 5
 
 
 def has_words(texts, size):
@@ -32,8 +34,10 @@ def has_words(texts, size):
 
 def learn_vocabulary(texts, size, max_length, are_words):
     """Learns a vocabulary that reads texts as MediaPipe's tokenizers do: words, or pieces."""
-    learn = learn_words if are_words else learn_word_pieces
-    return learn(texts, size, max_length=max_length, for_apps=True)
+    settings = {"max_length": max_length, "for_apps": True}
+    if are_words:
+        return learn_words(texts, size, **settings)
+    return learn_word_pieces(texts, size, min_count=_MIN_PIECE_COUNT, **settings)
 
 
 def tokenizer_of(vocabulary):

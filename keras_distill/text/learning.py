@@ -83,7 +83,14 @@ def learn_words(
 
 
 def learn_word_pieces(
-    texts, size, *, lowercase=True, strip_accents=None, for_apps=False, **options
+    texts,
+    size,
+    *,
+    lowercase=True,
+    strip_accents=None,
+    min_count=1,
+    for_apps=False,
+    **options,
 ):
     """Learns word pieces from texts.
 
@@ -99,6 +106,9 @@ def learn_word_pieces(
         strip_accents: Whether accents are removed. Casing and accents like the teacher's
             let the student share the teacher's embeddings (`copy_embeddings`). Defaults to
             True, and to False with for_apps.
+        min_count: How often a string of several letters must come to become a piece.
+            Defaults to 1. Where words are not apart, a sentence is one word, and of few
+            texts whole sentences would become pieces, which are in no other text.
         for_apps: Whether texts are read as an app reads them, for `TextMetadata` with
             tokenizer="bert". Defaults to False.
         **options: Further arguments of `WordPieceVocabulary`.
@@ -146,19 +156,27 @@ def learn_word_pieces(
         for word, count in counts.items()
         if not is_cjk(word) and word not in SPECIAL_TOKENS and mediapipe.NO_TOKEN not in word
     }
-    pieces = _learn_pieces(learner, words, num_places - len(characters)) if words else []
+    pieces = []
+    if words:
+        pieces = _learn_pieces(learner, words, num_places - len(characters), min_count)
     tokens = [*SPECIAL_TOKENS, *characters, *pieces]
     casing = {"lowercase": lowercase, "strip_accents": strip_accents, "for_apps": for_apps}
     return WordPieceVocabulary(tokens, **casing, **options)
 
 
-def _learn_pieces(learner, counts, num_pieces):
+def _learn_pieces(learner, counts, num_pieces, min_count):
     # The learner bisects for the count from which on a string becomes a piece. Words have
-    # two pieces at most on average, so that no higher one can fill the places.
-    num_letters = 2 * len(set("".join(counts)))
-    highest = 2 * sum(counts.values()) // max(1, num_pieces - num_letters) + 1
+    # two pieces at most on average, and sentences without blanks one for every four letters,
+    # so that no higher one can fill the places.
+    letters = set("".join(counts))
+    num_strings = sum(max(2, len(word) // 4) * count for word, count in counts.items())
+    highest = max(num_strings // max(1, num_pieces - 2 * len(letters)) + 1, min_count)
+    # It goes no higher than the most frequent word comes, which is once where sentences are
+    # words. A letter is a piece at any count, and has no parts that would be counted along.
+    letter = min(letters)
+    counts = {**counts, letter: counts.get(letter, 0) + highest}
     pieces = learner.learn(
-        counts, num_pieces, reserved_tokens=[], upper_thresh=highest, lower_thresh=1
+        counts, num_pieces, reserved_tokens=[], upper_thresh=highest, lower_thresh=min_count
     )
     # The letters first: with them every word can be spelled, should there be too many pieces.
     return sorted(pieces, key=lambda piece: len(piece.removeprefix("##")) > 1)[:num_pieces]

@@ -81,7 +81,9 @@ def test_mrpc_pairs(bert_folder, checked, monkeypatch):
     """With the option that differs most from the other examples: regression."""
     rows = [("a good film", "good film", "4.5"), ("a bad book", "good film", "0.2")]
     data = write(checked, ["train", "dev", "test"], ("sentence1", "sentence2", "label"), rows)
-    settings = {"epochs": 1, "rate": 1e-3, "rounds": 2, "steps": 10, "task": "stsb"}
+    # As long as it takes until the answers differ: of a student without any, no quantised file
+    # passes the check.
+    settings = {"epochs": 100, "rate": 3e-2, "rounds": 2, "steps": 200, "task": "stsb"}
     run("mrpc_pairs", bert_folder, data, checked / "out", monkeypatch, **settings)
 
 

@@ -440,6 +440,12 @@ class TestWordsThatAreNotApart:
         assert not text_vocabulary.has_words(texts, 1000)
         vocabulary = text_vocabulary.learn_vocabulary(texts[:150], 1000, 64, are_words=False)
         assert text_vocabulary.known_share(vocabulary, texts[150:]) > 0.95
+        # Whole sentences are no pieces: those of the training would be in no other text.
+        seen, unseen = (
+            np.diff(vocabulary.pieces(list(part)).row_splits).mean()
+            for part in (texts[:150], texts[150:])
+        )
+        assert seen > 0.7 * unseen
         assert text_vocabulary.tokenizer_of(vocabulary) == "bert"
         assert text_vocabulary.warnings_of(vocabulary, texts[150:]) == ()
 
@@ -467,7 +473,7 @@ class TestWordsThatAreNotApart:
     def test_a_whole_job(self, language, tmp_path):
         texts, labels = reviews(language, 300)
         train = write(tmp_path / "train.csv", texts, labels)
-        settings = {"teacher": "ensemble", "num_steps": 60, "max_length": 16, "num_augmented": 1}
+        settings = {"teacher": "ensemble", "num_steps": 200, "max_length": 16, "num_augmented": 1}
         settings |= {"teacher_epochs": 1, "num_threads": ()}
         result = kd.jobs.TextJob(train, str(tmp_path / "out"), **settings).run()
         accuracy = {

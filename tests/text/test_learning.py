@@ -42,6 +42,14 @@ class TestWordPieces:
         assert learn_word_pieces(["很好很"], 7).tokens == [*SPECIAL, "很"]
         assert learn_word_pieces(["很好很"], 9).tokens == [*SPECIAL, "很", "好"]
 
+    def test_rare_strings_are_no_pieces(self):
+        """Not even where every word comes once, as sentences without blanks do."""
+        texts = ["goodbad", "badgood", "goodgood", "badbad", "goodbadgood", "badgoodbad"]
+        assert "goodbadgood" in learn_word_pieces(texts, 200).tokens
+        tokens = learn_word_pieces(texts, 200, min_count=3).tokens
+        assert {"##good", "##bad", "g", "##g"} <= set(tokens)
+        assert "goodbadgood" not in tokens
+
     def test_pairs_and_options(self):
         vocabulary = learn_word_pieces([("a b", "c"), ("a", "d")], 20, max_length=7)
         assert set("abcd") <= set(vocabulary.tokens)
