@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from keras_distill.jobs import interruption
+from keras_distill.jobs.one_output import with_two_outputs
 from keras_distill.model_files import load_model_file
 from keras_distill.printable import one_line
 from keras_distill.teachers import WarmupLinearDecay
@@ -70,13 +71,9 @@ class ReadyTeacher:
 
     def prepare(self, num_classes, shape, num_images):
         """Raises `ValueError` unless it fits the images."""
+        if (self.model.output_shape[1], num_classes) == (1, 2):
+            self.model = with_two_outputs(self.model, self._path)
         found = self.model.output_shape[1], self.model.input_shape[1:]
-        if (found[0], num_classes) == (1, 2):
-            raise ValueError(
-                f"teacher must have an output for each class. Received: {self._path}, with one "
-                "output for two classes. Make two of it: the logits 0 and z of a logit z, or the "
-                "probabilities 1 - p and p of a probability p."
-            )
         fits = all(size in (None, given) for size, given in zip(found[1], shape))
         if found[0] != num_classes or not fits:
             raise ValueError(

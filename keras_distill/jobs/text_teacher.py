@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from keras_distill.jobs import interruption
 from keras_distill.jobs.lengths import lengths_up_to
+from keras_distill.jobs.one_output import with_two_outputs
 from keras_distill.model_files import load_model_file
 from keras_distill.students import text_cnn
 from keras_distill.teachers import bert_classifier
@@ -24,6 +25,8 @@ _LINEAR_RATE, _NETWORK_RATE = 0.05, 4e-3
 class ReadyTeacher:
     """A .keras file of a classifier that reads texts. It is loaded in Keras's safe mode.
 
+    One output for two classes, a logit or a sigmoid, is that of the second class.
+
     Raises:
         ValueError: If it reads something else, or has other classes.
     """
@@ -35,7 +38,9 @@ class ReadyTeacher:
         inputs = keras.tree.flatten(getattr(self.model, "inputs", None) or [])
         dtypes = [tensor.dtype for tensor in inputs]
         shape = getattr(self.model, "output_shape", None)
-        if dtypes != ["string"] or shape != (None, num_classes):
+        if dtypes == ["string"] and shape == (None, 1) and num_classes == 2:
+            self.model = with_two_outputs(self.model, path)
+        elif dtypes != ["string"] or shape != (None, num_classes):
             received = ", ".join(dtypes) or "unknown inputs"
             raise ValueError(
                 f"teacher must be a classifier from texts to {num_classes} classes. Received: "

@@ -147,25 +147,38 @@ def _load_encoder(name, num_classes):
         return HubLayer(name, trainable=True, name="encoder")
     models = import_module("keras_hub").models
     kind = models.TextClassifier if num_classes is None else models.Backbone
-    _check_preset(name)
-    with errors_that_name(name, _NO_PRESET):
-        return kind.from_preset(name)
+    return _from_preset(kind, name)
 
 
 def _load_preprocessor(name, sequence_length):
     if _is_saved_model(name):
         return HubLayer(name, name="text_preprocessor")
     keras_hub = import_module("keras_hub")
-    _check_preset(name)
-    with errors_that_name(name, _NO_PRESET):
-        preprocessor = keras_hub.models.TextClassifierPreprocessor.from_preset(
-            name, sequence_length=sequence_length
-        )
+    kind = keras_hub.models.TextClassifierPreprocessor
+    preprocessor = _from_preset(kind, name, sequence_length=sequence_length)
     tokenizer = preprocessor.tokenizer
+    if not isinstance(tokenizer, keras_hub.tokenizers.Tokenizer):
+        raise ValueError(
+            f"preprocessor must have a tokenizer. Received: {printable(name)}, with a "
+            f"{type(tokenizer).__name__} in its place. {_NO_PRESET}"
+        )
     if isinstance(tokenizer, keras_hub.models.BertTokenizer) and tokenizer.lowercase:
         # BERT's uncased vocabularies have no accents; without this, "café" is unknown.
         tokenizer.strip_accents = True
     return preprocessor
+
+
+def _from_preset(kind, name, **settings):
+    """What a preset has of a class of KerasHub, which does not compare what it reads with it."""
+    _check_preset(name)
+    with errors_that_name(name, _NO_PRESET):
+        found = kind.from_preset(name, **settings)
+    if not isinstance(found, kind):
+        raise ValueError(
+            f"{printable(name)} must be a preset whose files name their classes. Received: a "
+            f"{type(found).__name__} in place of a {kind.__name__}. {_NO_PRESET}"
+        )
+    return found
 
 
 def _check_preset(name):

@@ -4,12 +4,15 @@ import pathlib
 import sys
 
 import keras
+import keras_hub
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers
 
 import keras_distill as kd
 from keras_distill.evaluation.sources import open_source
+from keras_distill.jobs.text_teacher import make_teacher
 
 sys.path.append(str(pathlib.Path(__file__).parents[1] / "teachers"))
 import small_bert
@@ -37,6 +40,14 @@ def compare_folder(path):
 
 def teach_from_preset(path):
     return kd.teachers.bert_classifier(str(path), num_classes=2).get_weights()
+
+
+def teach_in_a_job(path):
+    """It answers texts, too: what would fail behind the beginning of a job fails here."""
+    texts = kd.text.from_lists(["good film", "bad film"], ["yes", "no"])
+    keras.utils.set_random_seed(0)
+    teacher = make_teacher(str(path), None, None, texts, num_epochs=1, max_length=8).model
+    return teacher.get_weights(), teacher(tf.constant(texts.texts.tolist())).numpy()
 
 
 def model():
@@ -72,3 +83,15 @@ def test_hugging_face_folder(tmp_path, fuzz):
     folder.mkdir()
     small_bert.write_hugging_face_folder(folder, small_bert.make_backbone(num_layers=1))
     assert fuzz(teach_from_preset, folder, rounds=40)["read"] > 0
+
+
+@pytest.mark.parametrize("is_ready", [False, True])
+def test_keras_hub_folder(is_ready, tmp_path, fuzz):
+    """Of a backbone with its preprocessor, and of a whole classifier."""
+    backbone, preprocessor = small_bert.make_backbone(num_layers=1), small_bert.make_preprocessor()
+    saved = [backbone, preprocessor]
+    if is_ready:
+        saved = [keras_hub.models.BertTextClassifier(backbone, 2, preprocessor=preprocessor)]
+    for part in saved:
+        part.save_to_preset(tmp_path / "preset")
+    assert fuzz(teach_in_a_job, tmp_path / "preset", rounds=25)["read"] > 0

@@ -34,14 +34,6 @@ def test_what_it_reads(suffix, shape, size, channels, tmp_path, caplog):
         teacher.prepare(4, (8, 8, channels), 0)
 
 
-def test_one_output_for_two_classes(tmp_path):
-    inputs = keras.Input((8, 8, 3))
-    outputs = layers.Dense(1)(layers.GlobalAveragePooling2D()(inputs))
-    keras.Model(inputs, outputs).save(tmp_path / "t.keras")
-    with pytest.raises(ValueError, match=r"t\.keras, with one output for two classes.*logits 0"):
-        ReadyTeacher(str(tmp_path / "t.keras")).prepare(2, (8, 8, 3), 0)
-
-
 def test_another_kind_of_model(tmp_path):
     """Two outputs were taken for one with two axes."""
     with pytest.raises(ValueError, match=r"classifier of images.*one output"):

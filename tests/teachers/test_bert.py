@@ -1,4 +1,7 @@
+import functools
 import inspect
+import json
+import re
 
 import hub_modules
 import keras
@@ -204,6 +207,27 @@ def test_a_preset_folder_of_a_classifier(tmp_path):
     model = bert_classifier(tmp_path)
     np.testing.assert_allclose(model(TEXTS), task.predict(TEXTS.numpy(), verbose=0), atol=1e-5)
     assert bert_classifier(tmp_path, num_classes=2)(TEXTS).shape == (3, 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "part", "num_classes"),
+    [
+        ("preprocessor.json", (), 2),
+        pytest.param("preprocessor.json", ("config", "tokenizer"), 2, marks=pytest.mark.long),
+        pytest.param("tokenizer.json", (), 2, marks=pytest.mark.long),
+        pytest.param("config.json", (), 2, marks=pytest.mark.long),
+        pytest.param("task.json", (), None, marks=pytest.mark.long),
+    ],
+)
+def test_a_preset_folder_without_the_name_of_a_class(name, part, num_classes, tmp_path):
+    """KerasHub gives the dict in place of the object, which failed later and elsewhere."""
+    ready_classifier().save_to_preset(tmp_path)
+    config = json.loads((tmp_path / name).read_text())
+    damaged = functools.reduce(dict.__getitem__, part, config)
+    del damaged["class_name"]
+    (tmp_path / name).write_text(json.dumps(config))
+    with pytest.raises(ValueError, match=re.escape(str(tmp_path))):
+        bert_classifier(tmp_path, num_classes=num_classes)
 
 
 def test_a_hugging_face_folder_has_the_exact_gelu(hugging_face_folder, tmp_path):
