@@ -10,7 +10,9 @@ from keras_distill.input_gradients import follow
 from keras_distill.input_gradients import student_gradients
 from keras_distill.inputs import DistillationInputs
 from keras_distill.inputs import example_index
+from keras_distill.inputs import inputs_of
 from keras_distill.inputs import is_missing
+from keras_distill.inputs import student_view
 from keras_distill.inputs import unpack
 from keras_distill.labels import check_class_weight
 from keras_distill.labels import check_classes
@@ -20,6 +22,7 @@ from keras_distill.multi_worker import check_num_batches
 from keras_distill.multi_worker import reducible
 from keras_distill.objective import check_objectives
 from keras_distill.outputs import check_labels
+from keras_distill.raw_inputs import check_preprocessed
 from keras_distill.schedule_check import ScheduleCheck
 from keras_distill.schedules import FRACTION
 from keras_distill.schedules import NOT_NEGATIVE
@@ -31,9 +34,11 @@ from keras_distill.soft_loss import check_soft_loss
 from keras_distill.soft_loss import heads_with_loss
 from keras_distill.soft_loss import output_pairs
 from keras_distill.soft_loss import temperatures
+from keras_distill.student_hooks import check_compiled
 from keras_distill.student_hooks import check_steps
 from keras_distill.student_hooks import compiled_as
 from keras_distill.student_hooks import has_own
+from keras_distill.student_hooks import overrides
 from keras_distill.student_hooks import own_loss
 from keras_distill.student_hooks import own_metrics
 from keras_distill.taps import Taps
@@ -63,8 +68,10 @@ class Distiller(keras.Model):
 
     A student whose class has a `compute_loss` of its own keeps it: that is its hard loss, its
     regularisers included, which then count `alpha` there and `1 - alpha` beside the soft loss.
-    Its own `compute_metrics`, `predict_step` and metrics work, too. One with its own `train_step`
-    or `test_step` is refused.
+    Its own `compute_metrics`, `get_metrics_result`, `predict_step`, `predict` and metrics work,
+    too, and its own `compile` if it was called before `fit`. One with its own `train_step`,
+    `test_step`, `fit` or `evaluate` is refused. Only a KerasHub task's own `fit` calls its
+    preprocessor: here its data come preprocessed.
 
     Args:
         student: A built `keras.Model`. It is trained in place and stays a plain model.
@@ -104,10 +111,10 @@ class Distiller(keras.Model):
 
     Raises:
         ValueError: If an argument is out of range, the student is not built or has a
-            `train_step` or `test_step` of its own, or `temperature` stands beside a `soft_loss`,
-            which has its own; at the start of `fit`, before any training, if a schedule leaves
-            its range within this `fit`, or the models' outputs, taps or the first batch do not
-            fit together.
+            `train_step`, `test_step`, `fit` or `evaluate` of its own, or `temperature` stands
+            beside a `soft_loss`, which has its own; at the start of `fit`, before any training, if
+            a schedule leaves its range within this `fit`, or the models' outputs, taps or the
+            first batch do not fit together.
 
     Example:
 
@@ -302,6 +309,24 @@ class Distiller(keras.Model):
             return self.student.predict_step(data)
         return super().predict_step(data)
 
+    def predict(self, x, *args, **kwargs):
+        """As `student.predict`; of `DistillationInputs`, the student's."""
+        self._check_inputs("x", x, for_teacher=False)
+        if overrides(self.student, "predict"):
+            return self.student.predict(student_view(x), *args, **kwargs)
+        return super().predict(x, *args, **kwargs)
+
+    def predict_on_batch(self, x):
+        """As `student.predict_on_batch`; of `DistillationInputs`, the student's."""
+        if overrides(self.student, "predict_on_batch"):
+            return self.student.predict_on_batch(student_view(x))
+        return super().predict_on_batch(x)
+
+    def evaluate(self, x=None, y=None, *args, **kwargs):
+        """As `keras.Model.evaluate`: the student alone, unless `validate_with_teacher`."""
+        self._check_inputs("x", x, for_teacher=self.validate_with_teacher)
+        return super().evaluate(x, y, *args, **kwargs)
+
     def _with_teacher(self, data):
         """The batch with the teacher's activations, outside the tape."""
         inputs, y, sample_weight = unpack(data)
@@ -329,6 +354,8 @@ class Distiller(keras.Model):
         step = 0 if self.optimizer is None else self.optimizer.iterations
         alpha = value_at(self.alpha, step)
         parts, terms, regularisers = {}, [], self.losses
+        if has_own(self.student, "losses"):
+            regularisers = [*self.student.losses, *(x for o in self.objectives for x in o.losses)]
         # Before the student's own loss, which may run its layers again.
         learnt = self.objectives and self._learnt(current_recording(), y_pred, x.teacher_outputs)
         if not self._has_own_loss:
@@ -422,9 +449,19 @@ class Distiller(keras.Model):
             with compiled_as(self.student, self):
                 logs = self.student.compute_metrics(x, y, y_pred, sample_weight)
             return {**logs, **{m.name: m.result() for m in self._own_trackers}}
-        if y is None:
+        if y is None and not has_own(self.student, "get_metrics_result"):
             return {m.name: m.result() for m in self.metrics if m not in self._label_metrics}
+        if y is None:
+            return self.get_metrics_result()
         return super().compute_metrics(x, y, y_pred, sample_weight)
+
+    def get_metrics_result(self):
+        """As `keras.Model.get_metrics_result`, or what the student's own says."""
+        if not has_own(self.student, "get_metrics_result"):
+            return super().get_metrics_result()
+        with compiled_as(self.student, self):
+            logs = self.student.get_metrics_result()
+        return {**logs, **{m.name: m.result() for m in self._own_trackers}}
 
     @property
     def _label_metrics(self):
@@ -475,6 +512,7 @@ class Distiller(keras.Model):
 
     def make_train_function(self, force=False):
         if self.train_function is None or force:
+            self._check_hooks()
             # Before the callbacks run: a BackupAndRestore among them finds the projectors.
             self._build_objectives()
             self._build_compile_state()
@@ -485,6 +523,7 @@ class Distiller(keras.Model):
 
     def make_test_function(self, force=False):
         if self.test_function is None or force:
+            self._check_hooks(for_teacher=self.validate_with_teacher)
             if self.validate_with_teacher:
                 self._build_objectives()
             if all(objective.built for objective in self.objectives):
@@ -494,6 +533,19 @@ class Distiller(keras.Model):
                 self.test_function = first_batch.checked(
                     self.test_function, self._check_batch, self.steps_per_execution
                 )
+
+    def _check_hooks(self, for_teacher=True):
+        check_compiled(self.student)
+        # Of a generator, whose batches alone tell.
+        self._check_inputs("x", unpack(self._batch_spec)[0], for_teacher)
+
+    def _check_inputs(self, argument, x, for_teacher=True):
+        """Raises for data that only the own `fit` of a model would preprocess."""
+        inputs = inputs_of(x)
+        check_preprocessed("student", self.student, argument, inputs.student)
+        if for_teacher and self._needs_teacher and is_missing(inputs.teacher_outputs):
+            view = inputs.student if is_missing(inputs.teacher) else inputs.teacher
+            check_preprocessed("teacher", self.teacher, argument, view)
 
     def _build_objectives(self):
         if all(objective.built for objective in self.objectives):

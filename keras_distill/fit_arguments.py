@@ -40,7 +40,8 @@ def check_fit(model, *args, **kwargs):
 
     Args:
         model: The model, of which `_check_validation` knows what it can measure, and
-            `_check_labels` and `_check_class_weight` which classes it has.
+            `_check_labels` and `_check_class_weight` which classes it has, `_check_inputs` which
+            data it can read.
         *args, **kwargs: The arguments of its `fit`.
 
     Returns:
@@ -48,13 +49,15 @@ def check_fit(model, *args, **kwargs):
 
     Raises:
         TypeError: If `fit` has no such argument.
-        ValueError: If there are weights without labels, labels that are no classes of the
-            student, or validation has nothing to measure.
+        ValueError: If the data is to be preprocessed, there are weights without labels, labels
+            that are no classes of the student, or validation has nothing to measure.
     """
     bound = inspect.signature(keras.Model.fit).bind(model, *args, **kwargs)
     bound.apply_defaults()
     given = types.SimpleNamespace(**bound.arguments)
     is_dataset = isinstance(given.x, tf.data.Dataset)
+    model._check_inputs("x", given.x)
+    _check_validation_inputs(model, given.validation_data)
     has_labels = _has_labels(given.x if is_dataset else (given.x, given.y))
     if has_labels is False:
         _check_weights(given.sample_weight, given.class_weight)
@@ -70,6 +73,13 @@ def check_fit(model, *args, **kwargs):
     if has_labels is not None and _validates(model, given):
         model._check_validation(has_labels)
     return bound
+
+
+def _check_validation_inputs(model, data):
+    if isinstance(data, tuple):
+        data = data[0]
+    with_teacher = getattr(model, "validate_with_teacher", True)
+    model._check_inputs("validation_data", data, for_teacher=with_teacher)
 
 
 def _check_labels(model, argument, data):

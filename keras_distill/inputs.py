@@ -123,6 +123,20 @@ def unpack(data):
     return x, None if is_missing(y) else y, sample_weight
 
 
+def inputs_of(x):
+    """The DistillationInputs of what `fit` gets as x: those of a data set are specs."""
+    if isinstance(x, tf.data.Dataset):
+        return unpack(x.element_spec)[0]
+    return x if isinstance(x, DistillationInputs) else DistillationInputs(student=x)
+
+
+def student_view(x):
+    """What `predict` gets as x, with the student's inputs alone."""
+    if isinstance(x, tf.data.Dataset):
+        return x.map(lambda *batch: unpack(batch if len(batch) > 1 else batch[0])[0].student)
+    return inputs_of(x).student
+
+
 def example_index(inputs):
     """The number of each example, or None where the batch does not say."""
     return None if is_missing(inputs.example_index) else inputs.example_index

@@ -132,7 +132,7 @@ def _input_structure(model):
     raise ValueError(
         f"The inputs of the model {model.name!r} are not known. Call it once with its inputs as "
         "its one argument, such as model(keras.Input((32,), dtype='int32')), and then export it. "
-        "Of a Distiller, pass distiller.student."
+        "Of a model that trains another, pass that: distiller.student, or mutual.student(name)."
     )
 
 

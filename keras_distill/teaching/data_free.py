@@ -211,6 +211,12 @@ class DataFree(keras.Model):
     def _check_validation(self, has_labels):
         self.distiller._check_validation(has_labels)
 
+    def _check_inputs(self, argument, x, for_teacher=True):
+        if argument != "x":  # Which is noise.
+            self.distiller._check_inputs(
+                argument, x, for_teacher=self.distiller.validate_with_teacher
+            )
+
     def _check_classes(self, argument, y):
         self.distiller._check_classes(argument, y)
 

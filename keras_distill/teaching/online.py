@@ -8,10 +8,12 @@ from keras import ops
 from keras_distill import first_batch
 from keras_distill.channel_axis import outputs_channels_last
 from keras_distill.fit_arguments import checked_fit
+from keras_distill.inputs import inputs_of
 from keras_distill.labels import check_class_weight
 from keras_distill.labels import check_classes
 from keras_distill.labels import known_outputs
 from keras_distill.losses.base import shapes_agree
+from keras_distill.raw_inputs import check_preprocessed
 from keras_distill.schedule_check import ScheduleCheck
 from keras_distill.schedules import NOT_NEGATIVE
 from keras_distill.schedules import check_number
@@ -20,6 +22,7 @@ from keras_distill.soft_loss import check_soft_loss
 from keras_distill.soft_loss import output_pairs
 from keras_distill.soft_loss import temperatures
 from keras_distill.student_hooks import check_plain
+from keras_distill.student_hooks import own_metrics
 from keras_distill.training_state import load_random_states
 from keras_distill.training_state import save_training_state
 
@@ -174,7 +177,29 @@ class OnlineDistillation(keras.Model):
         weights = None if sample_weight is None else dict.fromkeys(y_pred, sample_weight)
         return super().compute_metrics(x, dict.fromkeys(y_pred, y), y_pred, weights)
 
+    @property
+    def metrics(self):
+        # Keras leaves out those of a model inside another one.
+        own = [metric for model in _parts(self.models, self.trunk) for metric in own_metrics(model)]
+        return super().metrics + own
+
     fit = checked_fit
+
+    def evaluate(self, x=None, y=None, *args, **kwargs):
+        """As `keras.Model.evaluate`."""
+        self._check_inputs("x", x)
+        return super().evaluate(x, y, *args, **kwargs)
+
+    def predict(self, x, *args, **kwargs):
+        """As `keras.Model.predict`: the dict of outputs."""
+        self._check_inputs("x", x)
+        return super().predict(x, *args, **kwargs)
+
+    def _check_inputs(self, argument, x, for_teacher=True):
+        """Raises for data that only the own `fit` of a model would preprocess."""
+        readers = list(self.models.values()) if self.trunk is None else [self.trunk]
+        for model in readers:
+            check_preprocessed("model", model, argument, inputs_of(x).student)
 
     def _check_validation(self, has_labels):
         if not has_labels:
@@ -218,6 +243,15 @@ class OnlineDistillation(keras.Model):
                 self._pair(lesson, outputs).check_values()
 
     # Saving
+
+    def export(self, filepath, *args, **kwargs):
+        """Raises `ValueError`: of several students, one is exported."""
+        names = list(self.models)
+        raise ValueError(
+            f"{type(self).__name__} has several students, of which an app runs one. Received: "
+            f"export({str(filepath)!r}) of {names}. Export one, such as "
+            f"model.student({names[0]!r}).export(...); evaluate() says which is best."
+        )
 
     def save_own_variables(self, store):
         save_training_state(store, [], self)
@@ -282,6 +316,12 @@ def _check_models(models, trunk):
         raise ValueError(
             "Models that learn together must have one output each, all of the same shape. "
             f"Received: {dict(zip(models, shapes))}"
+        )
+    metrics = [metric.name for model in _parts(models, trunk) for metric in own_metrics(model)]
+    if len(set(metrics)) < len(metrics):
+        raise ValueError(
+            "Models that learn together must have metrics with names of their own, which are those "
+            f"of the history. Received: {metrics} of their layers."
         )
     weights = [id(weight) for model in _parts(models, trunk) for weight in model.weights]
     if len(set(weights)) < len(weights):

@@ -76,6 +76,10 @@ class RocketLaunching(OnlineDistillation):
             name=name,
         )
 
+    def export(self, filepath, *args, **kwargs):
+        """As `student().export`: the light net, with the trunk."""
+        return self.student().export(filepath, *args, **kwargs)
+
     def get_config(self):
         parts = {**self.models, "trunk": self.trunk}
         parts = {name: keras.saving.serialize_keras_object(model) for name, model in parts.items()}

@@ -243,3 +243,20 @@ def test_no_labels(y):
 def test_no_such_student():
     with pytest.raises(ValueError, match=r"name must be one of \['light', 'booster'\].*'head'"):
         linear.rocket_launching().student("head")
+
+
+@WAYS
+def test_export_is_of_one_student(way, tmp_path):
+    """Keras said of these models that they were never called."""
+    model = way()
+    if isinstance(model, RocketLaunching):
+        model.export(str(tmp_path / "served"), verbose=False)
+    else:
+        first, second = model.models
+        text = rf"has several students.*\['{first}', '{second}'\].*model\.student\('{first}'\)"
+        with pytest.raises(ValueError, match=text):
+            model.export(str(tmp_path / "served"))
+        model.student(first).export(str(tmp_path / "served"), verbose=False)
+    served = tf.saved_model.load(str(tmp_path / "served"))
+    expected = model.student()(linear.X, training=False)
+    np.testing.assert_allclose(served.serve(linear.X), expected, atol=1e-6)

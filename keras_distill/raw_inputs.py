@@ -1,0 +1,62 @@
+"""Data that a model's own `fit` would preprocess, and that its layers cannot read."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+
+def check_preprocessed(role, model, argument, x):
+    """Raises `ValueError` for x that a model reads behind its preprocessor only.
+
+    Args:
+        role: What the model is, such as "student".
+        model: A model or function; of a function nothing is known.
+        argument: Name of the data in the error.
+        x: What the model gets: arrays, tensors, or a structure or specs of them.
+    """
+    found = _raw(model, keras.tree.flatten(x))
+    if found is None:
+        return
+    remedy = "Preprocess it first, such as by dataset.map(lambda x, y: (preprocess(x), y))."
+    if getattr(model, "preprocessor", None) is not None:
+        remedy = (
+            "Only its own fit() would call its preprocessor. Preprocess the data first: "
+            "dataset.map(lambda x, y: (model.preprocessor(x), y)), or, where teacher and student "
+            "have different ones, keras_distill.pair_inputs(dataset, "
+            "student=student.preprocessor, teacher=teacher.preprocessor)."
+        )
+    raise ValueError(
+        f"{argument} must be what the layers of the {role} {model.name!r} read. "
+        f"Received: {found}. {remedy}"
+    )
+
+
+def _raw(model, leaves):
+    """What of the data a model cannot read as it is, or None."""
+    inputs = getattr(model, "inputs", None)
+    if not (isinstance(model, keras.Model) and inputs):
+        return None
+    if not any(i.dtype == "string" for i in inputs) and any(map(_is_text, leaves)):
+        return "strings"
+    converter = getattr(getattr(model, "preprocessor", None), "image_converter", None)
+    scales = getattr(converter, "scale", None) is not None
+    if scales and any(map(_is_picture_of_integers, leaves)):
+        # KerasHub's converter brings pixels to the range of the weights; what it gives is float.
+        return "integer pixels, which its preprocessor scales"
+    return None
+
+
+def _is_text(leaf):
+    if isinstance(leaf, (str, bytes)):
+        return True
+    dtype = getattr(leaf, "dtype", None)
+    if isinstance(leaf, np.ndarray) and dtype.kind == "O":
+        return leaf.size > 0 and isinstance(leaf.flat[0], (str, bytes))
+    return dtype == tf.string or getattr(dtype, "kind", None) in ("U", "S", "T")
+
+
+def _is_picture_of_integers(leaf):
+    dtype, shape = getattr(leaf, "dtype", None), getattr(leaf, "shape", None)
+    if dtype is None or shape is None or getattr(shape, "rank", 0) is None:
+        return False
+    return len(shape) == 4 and getattr(tf.as_dtype(dtype), "is_integer", False)

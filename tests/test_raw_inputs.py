@@ -1,0 +1,135 @@
+"""Data that a KerasHub task's own fit would preprocess: an error that says what to do."""
+
+import keras
+import keras_hub
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import keras_distill as kd
+from keras_distill.teaching import MutualLearning
+from keras_distill.teaching import Stage
+from keras_distill.teaching import fit_stages
+
+VOCABULARY = ["[UNK]", "[CLS]", "[SEP]", "[PAD]", "[MASK]", "good", "bad", "film"]
+TEXTS = ["good film", "bad film"] * 2
+Y = np.array([1, 0] * 2)
+CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+
+def classifier(name, width=4):
+    tokenizer = keras_hub.models.BertTokenizer(vocabulary=VOCABULARY)
+    backbone = keras_hub.models.BertBackbone(
+        vocabulary_size=len(VOCABULARY),
+        num_layers=1,
+        num_heads=2,
+        hidden_dim=width,
+        intermediate_dim=4,
+        max_sequence_length=6,
+    )
+    return keras_hub.models.BertTextClassifier(
+        backbone,
+        2,
+        preprocessor=keras_hub.models.BertTextClassifierPreprocessor(tokenizer, 6),
+        name=name,
+    )
+
+
+@pytest.fixture(scope="module")
+def pair():
+    return classifier("student"), classifier("teacher", 8)
+
+
+def batches(x=TEXTS):
+    return tf.data.Dataset.from_tensor_slices((x, Y)).batch(2)
+
+
+RAW = {
+    "list": TEXTS,
+    "array": np.array(TEXTS),
+    "objects": np.array(TEXTS, object),
+    "tensor": tf.constant(TEXTS),
+}
+
+
+@pytest.mark.long
+def test_texts_of_a_task(pair):
+    student, teacher = pair
+    distiller = kd.Distiller(student, teacher)
+    distiller.compile("sgd", CROSS_ENTROPY)
+    ids = student.preprocessor(TEXTS)
+    text = r"must be what the layers of the {} '{}' read. Received: strings.*model.preprocessor"
+    x = "x " + text.format("student", "student")
+    for raw in RAW.values():
+        with pytest.raises(ValueError, match=x):
+            distiller.fit(raw, Y)
+        with pytest.raises(ValueError, match="validation_data " + text.format("student", ".*")):
+            distiller.fit(ids, Y, validation_data=(raw, Y))
+        with pytest.raises(ValueError, match=x):
+            distiller.evaluate(raw, Y)
+        with pytest.raises(ValueError, match=x):
+            distiller.predict(raw)
+        with pytest.raises(ValueError, match=x):
+            fit_stages(student, teacher, [Stage("all", epochs=1, loss=CROSS_ENTROPY)], raw, Y)
+    for run in (distiller.fit, distiller.evaluate, distiller.predict):
+        with pytest.raises(ValueError, match=x):
+            run(batches())
+    with pytest.raises(ValueError, match=x):
+        distiller.fit((batch for batch in batches()), shuffle=False)
+    with pytest.raises(ValueError, match="x " + text.format("teacher", "teacher")):
+        distiller.fit(kd.pair_inputs(batches(), student=student.preprocessor))
+    # The remedy.
+    distiller.fit(
+        batches().map(lambda x, y: (student.preprocessor(x), y)), verbose=0, shuffle=False
+    )
+    both = kd.pair_inputs(batches(), student=student.preprocessor, teacher=teacher.preprocessor)
+    distiller._check_inputs("x", both)
+
+
+def test_only_what_runs_must_be_able_to_read(pair):
+    """A teacher that is not asked, and a model that reads texts."""
+    student, teacher = pair
+    ids = student.preprocessor(TEXTS)
+    x = kd.DistillationInputs(student=ids, teacher=TEXTS)
+    kd.Distiller(student, teacher, alpha=1.0)._check_inputs("x", x)
+    kd.Distiller(student, teacher)._check_inputs("x", x._replace(teacher_outputs=ids))
+    texts = keras.Input((), dtype="string")
+    vectors = keras.layers.TextVectorization(vocabulary=["good", "bad"], output_mode="multi_hot")
+    reader = keras.Model(texts, keras.layers.Dense(2)(vectors(texts)))
+    kd.Distiller(student, reader)._check_inputs("x", x)
+    distiller = kd.Distiller(reader, reader)
+    distiller.compile("sgd", CROSS_ENTROPY)
+    distiller.fit(tf.constant(TEXTS), Y, verbose=0)
+
+
+def test_texts_of_peers():
+    peers = MutualLearning([classifier("one"), classifier("two")])
+    peers.compile("sgd", CROSS_ENTROPY)
+    for raw in RAW.values():
+        for run in (peers.fit, peers.evaluate):
+            with pytest.raises(ValueError, match="layers of the model 'one' read"):
+                run(raw, Y)
+
+
+def test_pixels_that_a_task_would_scale():
+    """Of another range than the weights: without a word, the student is worse."""
+    backbone = keras_hub.models.ResNetBackbone(
+        input_conv_filters=[64],
+        input_conv_kernel_sizes=[3],
+        stackwise_num_filters=[64],
+        stackwise_num_blocks=[1],
+        stackwise_num_strides=[1],
+        block_type="basic_block",
+        image_shape=(16, 16, 3),
+    )
+    converter = keras_hub.layers.ResNetImageConverter(image_size=(16, 16), scale=1 / 255.0)
+    preprocessor = keras_hub.models.ResNetImageClassifierPreprocessor(converter)
+    task = keras_hub.models.ImageClassifier(backbone, 2, preprocessor=preprocessor)
+    distiller = kd.Distiller(task, alpha=1.0)
+    distiller.compile("sgd", "sparse_categorical_crossentropy")
+    images = np.zeros((4, 16, 16, 3), "uint8")
+    with pytest.raises(ValueError, match="Received: integer pixels, which its preprocessor scales"):
+        distiller.fit(images, Y)
+    distiller._check_inputs("x", preprocessor(images))
+    plain = kd.Distiller(keras_hub.models.ImageClassifier(backbone, 2), alpha=1.0)
+    plain._check_inputs("x", images)
