@@ -29,9 +29,23 @@ class BackupAndRestore(keras.callbacks.Callback):
     Under `MultiWorkerMirroredStrategy` the first worker writes, and all of them read.
 
     Restored are the weights, the optimizer and the states of the model's random generators. The
-    data starts anew: shuffled with a seed, its order is that of the first epochs again. Of an
-    endless data set skip what was seen, and the run is the one that was not stopped:
-    `dataset.skip(backup.num_epochs * steps_per_epoch)`.
+    data starts anew: shuffled with a seed, its order is that of the first epochs again, and the
+    run is not the one that was not stopped. With an endless data set of which what was seen is
+    skipped it is; this reads the data again, but does not train on it:
+
+    ```python
+    backup = kd.BackupAndRestore("backup")
+    dataset = dataset.shuffle(10_000, seed=0).batch(64).repeat()
+    distiller.fit(
+        dataset.skip(backup.num_epochs * steps_per_epoch),
+        steps_per_epoch=steps_per_epoch,
+        epochs=20,
+        callbacks=[backup],
+    )
+    ```
+
+    Arrays, in an order that `keras.utils.set_random_seed` fixes, have the same one in each epoch.
+    `keras_distill.teaching.fit_stages(folder=...)` reads again by itself what was seen.
 
     Args:
         backup_dir: Folder of this run alone, which all workers see. A later run in it goes

@@ -14,6 +14,9 @@ _FEATURES_LAST = (
     layers.RNN,
     layers.Bidirectional,
 )
+# Keras's layers and operations that join arrays entry by entry, the smaller ones repeated.
+_SUMS = ("Add", "Subtract", "Average", "Maximum", "Minimum", "Where")
+_ENTRYWISE = (*_SUMS, "Multiply", "Divide", "TrueDivide", "Power")
 
 
 def channels_last(tensor, model, symbolic, layer=None):
@@ -96,16 +99,44 @@ def _axis(tensor):
     if axis is not None or not node.input_tensors:
         return axis
     before = node.input_tensors[0]
+    if _is_keras(operation, *_ENTRYWISE):
+        # A gate, (batch, channels, 1, 1), is as the map that it weighs, whichever comes first.
+        whole = [part for part in node.input_tensors if part.shape == tensor.shape]
+        if known := {_place(_axis(part), part.shape) for part in whole} - {None}:
+            return known.pop() if len(known) == 1 else None
     order = _permutation(operation, len(before.shape))
     axis = _axis(before)
     if order is not None and axis is not None:
         return order.index(len(order) - 1 if axis == _LAST else axis)
     is_spread = len(before.shape) < len(tensor.shape) and before.shape[-1] != tensor.shape[-1]
     if axis == _LAST and is_spread:
-        return None  # A gate, (batch, channels), that is brought to (batch, channels, 1, 1).
+        # A gate, (batch, channels), that is brought to (batch, channels, 1, 1).
+        long = [place for place, size in enumerate(tensor.shape) if place and size != 1]
+        is_gate = len(long) == 1 and tensor.shape[long[0]] == before.shape[-1]
+        return long[0] if is_gate else None
     if axis in (None, _LAST, len(before.shape) - 1):
         return None if axis is None else _LAST
+    if _is_keras(operation, "Pad") or _is_cut(operation, node, before.shape, tensor.shape):
+        return axis
     return axis if _keeps(axis, before.shape, tensor.shape) else None
+
+
+def _place(axis, shape):
+    return _LAST if axis == len(shape) - 1 else axis
+
+
+def _is_keras(operation, *names):
+    kind = type(operation)
+    return kind.__name__ in names and kind.__module__.partition(".")[0] == "keras"
+
+
+def _is_cut(operation, node, before, after):
+    """Whether an operation is `x[:, :, ::2, 1:]`, which takes a part of some axes."""
+    if not _is_keras(operation, "GetItem") or len(before) != len(after):
+        return False
+    keys = node.arguments.args[1:] or [node.arguments.kwargs.get("key")]
+    keys = keys[0] if isinstance(keys[0], tuple) else keys
+    return all(isinstance(key, slice) or key is Ellipsis for key in keys)
 
 
 def _keeps(axis, before, after):

@@ -1,5 +1,7 @@
 """Distiller: a Keras model whose train step teaches a student."""
 
+import weakref
+
 import keras
 import tensorflow as tf
 
@@ -190,7 +192,7 @@ class Distiller(keras.Model):
             student, [path for objective in self.objectives for path in objective.student_paths]
         )
         self.teacher = teacher
-        self._batch_spec = None
+        self._batch_spec = self._epochs_of_data = None
         self.built = True
 
     # The teacher
@@ -213,7 +215,7 @@ class Distiller(keras.Model):
         self.train_function = self.test_function = None
 
     def __setattr__(self, name, value):
-        if name in ("teacher", "_batch_spec"):
+        if name in ("teacher", "_batch_spec", "_epochs_of_data"):
             # Past Keras, which would make the teacher a part of this model: of its weights,
             # its checkpoints and its exports; and would wrap the containers of a spec.
             object.__setattr__(self, name, value)
@@ -508,6 +510,8 @@ class Distiller(keras.Model):
         # Keras shows the data here, before it makes the step functions.
         self._batch_spec = first_batch.batch_spec(iterator, data_batch)
         if iterator is not None:
+            # Not to keep the data longer than `fit` does.
+            self._epochs_of_data = weakref.ref(iterator)
             check_num_batches(iterator.num_batches, self.distribute_strategy)
 
     def make_train_function(self, force=False):

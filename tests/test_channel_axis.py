@@ -190,13 +190,71 @@ def test_subclassed_models_say_it_by_their_layers():
             taps.activations(recording, outputs)
 
 
-def test_a_gate_in_front_of_the_map_it_weighs():
-    """Its channels were last before it got the axes of the map: nothing says where they are."""
-    image = keras.Input((3, 6, 6))
-    maps = keras.layers.Conv2D(6, 3, padding="same", data_format="channels_first")(image)
-    gate = keras.layers.GlobalAveragePooling2D(data_format="channels_first")(maps)
-    gate = keras.layers.Reshape((6, 1, 1))(keras.layers.Dense(6)(gate))
-    product = keras.layers.Multiply()([gate, maps])
-    model = keras.Model(image, product)
+def gate_of_dense(maps):
+    gate = layers.GlobalAveragePooling2D(data_format="channels_first")(maps)
+    return layers.Reshape((6, 1, 1))(layers.Dense(6, "sigmoid")(gate))
+
+
+def gate_of_convolutions(maps):
+    gate = layers.GlobalAveragePooling2D(data_format="channels_first", keepdims=True)(maps)
+    return layers.Conv2D(6, 1, activation="sigmoid", data_format="channels_first")(gate)
+
+
+def gate_of_operations(maps):
+    gate = layers.Dense(6)(ops.mean(maps, axis=(2, 3)))
+    return ops.expand_dims(ops.expand_dims(ops.sigmoid(gate), -1), -1)
+
+
+def gate_of_positions(maps):
+    both = [ops.mean(maps, axis=1, keepdims=True), ops.max(maps, axis=1, keepdims=True)]
+    joined = layers.Concatenate(axis=1)(both)
+    return layers.Conv2D(1, 3, padding="same", data_format="channels_first")(joined)
+
+
+@pytest.mark.parametrize(
+    "make_gate", [gate_of_dense, gate_of_convolutions, gate_of_operations, gate_of_positions]
+)
+@pytest.mark.parametrize("size", [(6, 6), (6, 8)])
+def test_a_gate_and_the_map_that_it_weighs(make_gate, size):
+    """Squeeze and excitation: its channels were last before it got the axes of the map."""
+    image = keras.Input((3, *size))
+    maps = layers.Conv2D(6, 3, padding="same", data_format="channels_first")(image)
+    gate = make_gate(maps)
+    for product in (
+        layers.Multiply()([gate, maps]),
+        layers.Multiply()([maps, gate]),
+        gate * maps,
+        ops.where(maps > 0, gate * maps, maps),
+        layers.ReLU()(layers.Add()([ops.multiply(gate, maps), maps])),
+    ):
+        assert_first_is_moved(image, product)
+    if make_gate is not gate_of_positions:
+        assert_first_is_moved(image, gate)
+
+
+def test_maps_that_are_cut_or_padded():
+    image = keras.Input((3, 6, 8))
+    maps = layers.Conv2D(6, 3, padding="same", data_format="channels_first")(image)
+    for part in (
+        maps[:, :, ::2, 1:],
+        maps[..., 1:3],
+        ops.pad(maps, ((0, 0), (0, 0), (1, 1), (2, 0))),
+    ):
+        assert_first_is_moved(image, part)
+
+
+def assert_first_is_moved(image, output):
+    shape = (2, *output.shape[1:])
+    values = np.arange(np.prod(shape), dtype="float32").reshape(shape)
+    found = channels_last(tf.constant(values), keras.Model(image, output), [output])
+    np.testing.assert_array_equal(found, np.moveaxis(values, 1, -1))
+
+
+def test_maps_of_two_kinds_joined():
+    """Of one shape, but one has its channels first and one last: nothing says which is right."""
+    image = keras.Input((6, 6, 6))
+    first = layers.Conv2D(6, 3, padding="same", data_format="channels_first")(image)
+    last = layers.Conv2D(6, 3, padding="same", data_format="channels_last")(image)
+    total = first + last
     with pytest.raises(ValueError, match="channels of a feature map must be known"):
-        channels_last(tf.zeros((2, 6, 6, 6)), model, [product])
+        channels_last(tf.zeros((2, 6, 6, 6)), keras.Model(image, total), [total])

@@ -12,6 +12,8 @@ from keras_distill.arguments import check_integers
 from keras_distill.backup import BackupAndRestore
 from keras_distill.destination import replaced_file
 from keras_distill.distiller import Distiller
+from keras_distill.fit_arguments import are_arrays
+from keras_distill.passed_epochs import PassedEpochs
 from keras_distill.run_folder import RunFolder
 from keras_distill.store.identity import describe_config
 from keras_distill.store.identity import identify_teacher
@@ -116,10 +118,11 @@ def fit_stages(student, teacher, stages, x, y=None, *, folder=None, seed=None, *
     weights that the one before left, and with a new optimizer.
 
     With a `folder`, a run that was killed goes on: the same call skips the stages that are
-    done, and goes on behind the last whole epoch of the one that was not. What holds for
-    `BackupAndRestore` holds here: the data starts anew, so that shuffled data come in the order
-    of the first epochs again, and a callback starts anew. Whether student, teacher and stages are
-    those of the folder is checked; the data and the weights that the student began with are not.
+    done, and goes on behind the last whole epoch of the one that was not. The batches of passed
+    epochs are read again, without training, so that data that are shuffled with a seed go on as
+    in a run that was not killed; arrays need none of it. A callback starts anew. Whether student,
+    teacher and stages are those of the folder is checked; the data and the weights that the
+    student began with are not.
 
     Args:
         student: A built `keras.Model`, trained in place.
@@ -220,12 +223,20 @@ def _fit_once(distiller, data, folder, name, how):
     """Trains one stage, or reads what it has left; returns the history."""
     done, backup = folder.path / f"{name}.weights.h5", folder.path / f"{name}-backup"
     log = _EpochLog(folder.path / f"{name}.json")
+    # The order of arrays, shuffled anew by fit, depends on the seed alone.
+    goes_on = not are_arrays(data[0])
     if folder.has(done.name):
+        if goes_on:
+            # No epoch is left: only the data pass, which the next stage reads as well.
+            passed = PassedEpochs(lambda: log.num_epochs)
+            how |= {"callbacks": [passed], "initial_epoch": how["epochs"], "verbose": 0}
+            distiller.fit(*data, **how)
         distiller.load_weights(done)
     else:
         given = keras.tree.flatten(how.pop("callbacks", None) or [])
         # Behind those that add to the log; an epoch is in the log before it counts as done.
-        own = [log, BackupAndRestore(backup, delete_checkpoint=False)]
+        restore = BackupAndRestore(backup, delete_checkpoint=False)
+        own = [log, restore, *([PassedEpochs(lambda: restore.num_epochs)] if goes_on else [])]
         distiller.fit(*data, **how, callbacks=[*given, *own])
         # All that has learnt, the projectors too: a later stage may go on with them.
         distiller.save_weights(done)
@@ -250,6 +261,10 @@ class _EpochLog(keras.callbacks.Callback):
         }
         with replaced_file(self.path) as written:
             written.write_text(json.dumps(self._epochs))
+
+    @property
+    def num_epochs(self):
+        return len(self._epochs)
 
     def history(self):
         """As `fit` has it."""

@@ -1,5 +1,6 @@
 """Stages are Distillers one after another, whether or not they were killed in between."""
 
+import contextlib
 import json
 import pathlib
 import subprocess
@@ -69,6 +70,42 @@ class Batches(keras.utils.PyDataset):
 
     def __getitem__(self, index):
         return X[8 * index : 8 * (index + 1)], Y[8 * index : 8 * (index + 1)]
+
+
+class Shuffled(keras.utils.PyDataset):
+    """Is in another order after each epoch."""
+
+    def __init__(self):
+        super().__init__()
+        self._rng, self._order = np.random.default_rng(4), np.arange(24)
+
+    def __len__(self):
+        return 3
+
+    def __getitem__(self, index):
+        taken = self._order[8 * index : 8 * (index + 1)]
+        return X[taken], Y[taken]
+
+    def on_epoch_end(self):
+        self._rng.shuffle(self._order)
+
+
+def drawn():
+    rng = np.random.default_rng(4)
+    while True:
+        taken = rng.choice(24, 8)
+        yield X[taken], Y[taken]
+
+
+def in_another_order_each_epoch(kind):
+    """Data, and what `fit` needs with it."""
+    dataset = tf.data.Dataset.from_tensor_slices((X, Y)).shuffle(24, seed=2)
+    return {
+        "dataset": lambda: (dataset.batch(8), {}),
+        "endless": lambda: (dataset.repeat().batch(8), {"steps_per_epoch": 2}),
+        "py": lambda: (Shuffled(), {}),
+        "generator": lambda: (drawn(), {"steps_per_epoch": 3}),
+    }[kind]()
 
 
 @pytest.fixture(scope="module")
@@ -256,6 +293,41 @@ class TestResuming:
         for name, history in unbroken[1].items():
             for key, values in history.items():
                 np.testing.assert_allclose(histories[name][key], values, rtol=1e-6)
+
+    @pytest.mark.parametrize(
+        ("kind", "killed"),
+        [
+            ("dataset", 4),
+            pytest.param("dataset", 2, marks=pytest.mark.long),
+            pytest.param("endless", 4, marks=pytest.mark.long),
+            pytest.param("py", 4, marks=pytest.mark.long),
+            pytest.param("generator", 4, marks=pytest.mark.long),
+        ],
+    )
+    def test_shuffled_data_go_on(self, teacher, kind, killed, tmp_path):
+        """In the order of an unbroken run, also where the first stage is not run again."""
+        weights = []
+        for runs in ([None], [killed, None]):
+            for kill in runs:
+                student = network(2)
+                _, second = two_stages(student)
+                stages = [Stage("first", epochs=3, loss=CROSS_ENTROPY, alpha=0.5), second]
+                data, how = in_another_order_each_epoch(kind)
+                with pytest.raises(KilledError) if kill else contextlib.nullcontext():
+                    fit_stages(
+                        student,
+                        teacher,
+                        stages,
+                        data,
+                        folder=tmp_path / f"run_{len(runs)}",
+                        callbacks=[kill_at(kill)] if kill else [],
+                        seed=1,
+                        verbose=0,
+                        shuffle=False,
+                        **how,
+                    )
+            weights.append(student)
+        assert_equal(*weights)
 
     @pytest.mark.long
     def test_projector_of_two_stages(self, teacher, tmp_path):
