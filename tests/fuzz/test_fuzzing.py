@@ -47,6 +47,7 @@ def raise_an_error_of_others(path):
 )
 def test_what_is_wrong_is_seen(reader, message, tmp_path):
     (tmp_path / "a.csv").write_bytes(TEXT)
+    (tmp_path / "rounds").mkdir()
     with (
         contextlib.closing(Fuzz(0, 1, tmp_path / "rounds", patience=2)) as fuzz,
         pytest.raises(AssertionError) as failed,
