@@ -376,6 +376,11 @@ def _add_compare(command):
         metavar="NAME",
         help="all classes, in the order of the outputs of those models that do not name them",
     )
+    command.add_argument(
+        "--task",
+        choices=("classification", "regression"),
+        help="what the models do; default: what labels and outputs tell",
+    )
     command.add_argument("--teacher", metavar="NAME", help="default: teacher, if there is one")
     command.add_argument("--baseline", metavar="NAME", help="default: alone, if there is one")
     _add_threads(command)
@@ -402,6 +407,7 @@ def _run_compare(options):
         teacher=options.teacher,
         baseline=options.baseline,
         class_names=options.class_names,
+        task=options.task,
         num_threads=tuple(options.num_threads),
     )
     if options.html is not None:

@@ -9,9 +9,11 @@ _OPTIONS = {
     "bucket_lengths": "--max-length",
     "html": "--html",
     "directory": "--saved-model",
+    "path": "--tflite",
+    "folders": "--trust",
 }
 # What only a program can give.
-_PYTHON = re.compile(r"\b[a-z]\w*=|\bkd\.|\bkeras\.|\bread_\w+|field_size_limit")
+_PYTHON = re.compile(r"\b[a-z]\w*=|\bkd\.|\bkeras\.|\bread_\w+")
 _END_OF_CLAUSE = re.compile(r"(?<=[.;]) (?=[a-zA-Z-])")
 
 

@@ -11,6 +11,7 @@ import keras
 import tensorflow as tf
 
 from keras_distill import weights_process
+from keras_distill.found_at import found_at
 from keras_distill.printable import one_line
 from keras_distill.printable import printable
 from keras_distill.several_labels import remember
@@ -38,8 +39,9 @@ def load_model_file(path, is_own=False):
     path = pathlib.Path(path)
     shown = printable(path)
     if not path.is_file():
-        found = "is a folder" if path.is_dir() else "is not there"
-        raise FileNotFoundError(f"A model must be a .keras file. Received: {shown}, which {found}.")
+        raise FileNotFoundError(
+            f"A model must be a .keras file. Received: {shown}, which {found_at(path)}."
+        )
     if path.suffix not in _SUFFIXES:
         raise ValueError(f"A model must be a .keras file, or an .h5 file. Received: {shown}")
     if path.suffix == ".keras" and not zipfile.is_zipfile(path):

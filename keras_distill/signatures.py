@@ -40,18 +40,24 @@ def call_signature(function, x):
             f"The teacher is a signature that reads a dict with the keys {sorted(specs)}. "
             f"Received: {found}. Bring the examples into this form with dataset.map."
         )
+    outputs = run_signature(function, x)
+    is_one = isinstance(outputs, dict) and len(outputs) == 1
+    return next(iter(outputs.values())) if is_one else outputs
+
+
+def run_signature(function, x):
+    """The outputs of a signature, a dict by name, for a dict of its inputs by name."""
+    specs = function.structured_input_signature[1]
     x = {name: _cast(x[name], spec) for name, spec in specs.items()}
     try:
-        outputs = function(**x)
+        return function(**x)
     except AssertionError as error:
         # TensorFlow's own, of variables that belonged to a module that nobody keeps.
         raise ValueError(
-            "The teacher is a signature whose module is gone, and its variables with it. Keep the "
-            "module as long as the teacher: module = tf.saved_model.load(folder); teacher = "
+            "This is a signature whose module is gone, and its variables with it. Keep the "
+            "module as long as the signature: module = tf.saved_model.load(folder); signature = "
             "module.signatures['serving_default']."
         ) from error
-    is_one = isinstance(outputs, dict) and len(outputs) == 1
-    return next(iter(outputs.values())) if is_one else outputs
 
 
 def _cast(x, spec):

@@ -132,6 +132,10 @@ class TestErrors:
             (("compare", "x", "--data", folder / "data.npz"), "NAME=MODEL. Received: x"),
             (("benchmark", tmp_path / "none.tflite"), "path must be a TFLite file"),
             (
+                ("compare", "m=m.keras", "--data", folder / "test.csv", "--label", "text"),
+                "--text and --label must be different columns. Received: 'text', 'text'",
+            ),
+            (
                 (
                     "label",
                     tmp_path / "none.txt",
@@ -149,6 +153,65 @@ class TestErrors:
             assert err.splitlines()[-1].startswith("Error: ")
             assert message in err
             assert "Traceback" not in err
+
+    def test_a_folder_for_a_file_and_a_file_for_a_folder(self, folder, tmp_path, capsys):
+        """They were errors of the system, such as "[Errno 21] Is a directory"."""
+        files = {n: tmp_path / f"f.{n}" for n in ("csv", "txt", "npz", "keras", "tflite", "html")}
+        for path in files.values():
+            path.mkdir()
+        (tmp_path / "in_it").mkdir()
+        (tmp_path / "in_it" / "student.tflite").touch()
+        plain = tmp_path / "plain"
+        plain.write_text("no model")
+        model, data = folder / "model.keras", folder / "data.npz"
+        reader = "--teacher", folder / "reader.keras", "--output", tmp_path / "o"
+        image = "image", "--teacher", "EfficientNetV2B0", "--output", tmp_path / "o", "--dry-run"
+        table = folder / "test.csv"
+        for arguments, message in (
+            (
+                ("describe", tmp_path),
+                f"path must be a TFLite file. Received: {tmp_path}, which is a",
+            ),
+            (("describe", tmp_path / "in_it"), "is a folder. Take a file in it: .*student.tflite"),
+            (("describe", plain), "path must be a TFLite file. .*plain, which is none"),
+            (("benchmark", tmp_path), "is a folder without"),
+            (("benchmark", plain), "path must be a TFLite file. .*plain, which is none"),
+            (("compare", f"a={files['keras']}", "--data", data), r"f\.keras, which is a folder"),
+            (("compare", f"a={files['tflite']}", "--data", data), r"f\.tflite, which is a folder"),
+            (("compare", f"a={model}", "--data", files["npz"]), r"f\.npz, which is a folder"),
+            (("compare", f"a={model}", "--data", files["csv"]), r"f\.csv cannot be .* is a folder"),
+            (
+                ("compare", f"a={model}", "--data", tmp_path),
+                f"Received: {tmp_path}, which is a fold",
+            ),
+            (("compare", f"a={model}", "--data", data, "--html", files["html"]), "--html must be"),
+            (("export", files["keras"], "--tflite", "o.tflite"), r"f\.keras, which is a folder"),
+            (("export", model, "--tflite", files["tflite"]), "--tflite must be a file. Received"),
+            (("export", model, "--saved-model", plain), "--saved-model must be a folder"),
+            (("export", model, "--saved-model", "o", "--labels", tmp_path), "it is a folder"),
+            (("export", model, "--tflite", "o", "--trust", plain), "--trust must .* is a file"),
+            (("label", files["txt"], *reader), r"f\.txt cannot be read: it is a folder"),
+            (("label", table, "--teacher", tmp_path, *reader[2:]), "which is a folder"),
+            (("label", table, *reader[:3], plain), "--output must be a folder"),
+            (("text", files["csv"], *reader), r"f\.csv cannot be read: it is a folder"),
+            (
+                ("text", table, "--test", table, "--teacher", files["keras"], *reader[2:]),
+                "--teacher must .* a folder",
+            ),
+            (
+                ("text", table, "--test", table, "--unlabelled", tmp_path, *reader),
+                "cannot be read: it is a folder",
+            ),
+            ((*image, plain), f"{plain} must be a folder with .* Received: what is a file"),
+            ((*image, tmp_path / "none"), "none must be a folder with .* Received: what is not th"),
+            ((*image, files["npz"]), r"f\.npz, which is a folder"),
+        ):
+            code, _, err = run(capsys, *arguments)
+            assert code == 1, arguments
+            last = err.splitlines()[-1]
+            assert re.search(f"Error: .*{message}", last), (arguments, last)
+            assert "Errno" not in err
+        assert not (tmp_path / "o").exists()
 
     def test_a_terminal_gets_nothing_to_obey(self, folder, tmp_path, capsys):
         """A name that clears the screen, one that writes backwards, one with a line of its own."""

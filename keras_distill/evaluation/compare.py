@@ -36,6 +36,7 @@ def compare(
     baseline=None,
     preprocessors=None,
     class_names=None,
+    task=None,
     histories=None,
     num_threads=(1, 2),
     num_resamples=1000,
@@ -68,7 +69,8 @@ def compare(
             `(x,)` without labels. Of `DistillationInputs` the teacher reads its part, all
             others the student's. Labels are class indices (-1: none), names of classes, one-hot
             rows, numbers of a float dtype, or tags. Of a float dtype, whole numbers are classes
-            where models have several outputs, and 0 and 1 where they have one.
+            where models have several outputs, and 0 and 1 where a model ends in a sigmoid; of
+            other models with one output `task` must say which 0 and 1 are.
         teacher: Name of the teacher among the models. None: "teacher", if there is one.
         baseline: Name of the model that the others are tested against. None: "alone", if
             there is one.
@@ -79,6 +81,8 @@ def compare(
             Models that name their classes (SavedModels and .tflite files with labels, .keras
             files of jobs, `layers.ClassNames`) are matched by these names. The data may lack
             classes.
+        task: "classification" or "regression": what the models do. None: what labels and
+            outputs tell.
         histories: Dict from name to what `fit` returned, for the learning curves of the page.
         num_threads: Numbers of threads for the times; an empty tuple skips them.
         num_resamples: Number of bootstrap resamples.
@@ -110,6 +114,7 @@ def compare(
         baseline=baseline,
         preprocessors=preprocessors,
         class_names=class_names,
+        task=task,
         num_threads=num_threads,
         num_resamples=num_resamples,
     )
@@ -131,7 +136,8 @@ def compare(
         raw[name] = outputs.run(
             source, views[name], preprocessors[name], num_words, verbose=verbose
         )
-    task, kept = tasks.choose_task(order.labels(held_out.labels), order.names, raw, sources)
+    labels = order.labels(held_out.labels)
+    task, kept = tasks.choose_task(labels, order.names, raw, sources, task)
     # One after the other: the outputs of all are not needed twice.
     answers = {}
     for name in sources:
@@ -185,6 +191,7 @@ def check_comparison(
     baseline=None,
     preprocessors=None,
     class_names=None,
+    task=None,
     num_threads=(1, 2),
     num_resamples=1000,
 ):
@@ -192,8 +199,8 @@ def check_comparison(
 
     Args:
         models: Dict whose keys are the models' names; its values are not looked at.
-        data, teacher, baseline, preprocessors, class_names, num_threads, num_resamples: As for
-            `compare`.
+        data, teacher, baseline, preprocessors, class_names, task, num_threads, num_resamples:
+            As for `compare`.
 
     Returns:
         The `HeldOut` data, the names of teacher and baseline, and a function for each model.
@@ -204,7 +211,7 @@ def check_comparison(
     check_integers(num_resamples=num_resamples)
     check_threads(num_threads)
     held_out = read_held_out(data)
-    tasks.labelled(held_out.labels)
+    tasks.check_task(task, held_out, class_names)
     if class_names is not None:
         check_class_names(class_names)
     return held_out, teacher, baseline, preprocessors

@@ -59,6 +59,12 @@ def read_held_out(data):
             "data must be text.Examples, a tuple (x, y), or a batched tf.data.Dataset of (x, y). "
             f"Received: data of type {type(data).__name__}"
         )
+    leaves = [leaf for inputs, _, _ in batches for leaf in keras.tree.flatten(inputs)]
+    if not all(hasattr(leaf, "shape") for leaf in leaves if leaf is not None):
+        raise ValueError(
+            "data must hold arrays, or dicts and tuples of arrays. Received: "
+            f"x with {leaves[0]!r:.80} in it. Make arrays of lists: np.array(x)."
+        )
     if not batches or not all(leaf.shape[0] for leaf in keras.tree.flatten(batches[0][0])):
         raise ValueError("data must hold an example. Received: an empty data set.")
     if any(weight is not None for _, _, weight in batches):

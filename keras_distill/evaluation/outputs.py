@@ -31,14 +31,36 @@ def run(source, columns, preprocessor, num_words, *, verbose):
     progress = keras.utils.Progbar(num_examples, unit_name="example", verbose=int(verbose))
     rows = [None] * num_examples
     for places in batches(columns, source.batch_size):
-        answers = _check(source(preprocessor(take(columns, places))), len(places))
+        inputs = preprocessor(take(columns, places))
+        answers = _check(source(inputs), len(places))
+        if num_words is not None:
+            _check_tags_are_last(answers, inputs)
         for place, row in zip(places, answers):
             rows[place] = row if num_words is None else _words(row, num_words[place])
         progress.add(len(places))
     return np.stack(rows) if num_words is None else rows
 
 
+def _check_tags_are_last(answers, inputs):
+    """Raises `ValueError` where the words are on the last axis, `(batch, tags, words)`."""
+    lengths = {leaf.shape[1] for leaf in keras.tree.flatten(inputs) if len(leaf.shape) > 1}
+    if answers.ndim == 3 and answers.shape[1] not in lengths and answers.shape[2] in lengths:
+        raise ValueError(
+            "A model that tags must have its classes on the last axis, (batch, words, tags). "
+            f"Received: {answers.shape} for inputs of {answers.shape[2]} words, as with "
+            "data_format='channels_first'. Wrap the model in a function that moves the axis, such "
+            "as lambda x: keras.ops.moveaxis(model(x), 1, -1)."
+        )
+
+
 def _words(row, num_words):
+    if row.ndim > 2:
+        raise ValueError(
+            "data must have one label, or one for each word, for each example. Received: labels "
+            f"(examples, {num_words}), and a model that answers with {row.shape} for each. Compare "
+            "maps of classes with positions as one axis: labels (examples, positions), and "
+            "functions that return (examples, positions, classes)."
+        )
     if row.ndim == 1:
         raise ValueError(
             "data must have one class for each example, where models give one row of classes for "

@@ -7,6 +7,44 @@ from keras_distill.evaluation.classification import Classification
 from keras_distill.evaluation.regression import Regression
 from keras_distill.evaluation.tagging import Tagging
 
+_TASKS = (None, Classification.name, Regression.name)
+
+
+def check_task(task, held_out, class_names):
+    """Raises `ValueError` unless the labels and the names of classes are of this task.
+
+    Args:
+        task: "classification", "regression", or None.
+        held_out: The `HeldOut` data.
+        class_names: Names of the classes that the caller gives, or None.
+    """
+    if task not in _TASKS:
+        raise ValueError(
+            f'task must be None, "classification" or "regression". Received: task={task!r}'
+        )
+    labels = held_out.labels
+    if task is None:
+        labelled(labels)
+        return
+    if isinstance(labels, list):
+        raise ValueError(
+            "task must be None where labels are tags of words. Received: "
+            f"task={task!r}. Leave it out."
+        )
+    names = held_out.class_names if class_names is None else class_names
+    if task == Regression.name and names is not None:
+        raise ValueError(
+            'task="regression" has no classes. Received: names of classes, '
+            f"{', '.join(map(repr, names[:8]))}. Give labels that are numbers, and no class_names."
+        )
+    if task == Classification.name and labels is not None:
+        if labels.dtype.kind == "f" and not _are_whole(labels):
+            raise ValueError(
+                'task="classification" must have labels that are indices of classes, 0 and more, '
+                f"or -1 for none. Received: labels such as {labels[~_is_index(labels)][0]:g}"
+            )
+        labelled(labels.astype("int64"))
+
 
 def labelled(labels):
     """Indices of the examples with a label, where some have none; else None."""
@@ -21,7 +59,7 @@ def labelled(labels):
     return None if len(places) == len(labels) else places
 
 
-def choose_task(labels, class_names, raw, sources):
+def choose_task(labels, class_names, raw, sources, task=None):
     """Tells classes, numbers and tags apart.
 
     Args:
@@ -29,6 +67,7 @@ def choose_task(labels, class_names, raw, sources):
         class_names: Names of the classes, or None.
         raw: Dict from a model's name to what it gave, a list of rows or an array.
         sources: Dict from a model's name to its `Source`.
+        task: As of `check_task`.
 
     Returns:
         The task, and the indices of the examples that have a label, None for all.
@@ -36,21 +75,25 @@ def choose_task(labels, class_names, raw, sources):
     if isinstance(labels, list):
         return Tagging(labels, class_names), None
     widths = {name: values[0].size for name, values in raw.items()}
-    width = max(widths.values())
-    if labels is not None and labels.dtype.kind == "f":
-        if not _are_classes(labels, width):
-            if width != 1:
-                raise ValueError(
-                    "Models that are compared on labels of a float dtype must give one number. "
-                    f"Received, numbers of outputs: {widths}; labels such as "
-                    f"{labels[labels != np.floor(labels)][0]:g}. Give indices of the classes."
-                )
-            return Regression(labels), None
-        labels = labels.astype("int64")
-    is_class = width > 1 or class_names is not None
-    is_class = is_class or any(source.domain == outputs.SIGMOID for source in sources.values())
+    has_one_output = max(widths.values()) == 1
+    # Their names, or a sigmoid, say that the models classify.
+    is_named = class_names is not None
+    is_named = is_named or any(source.domain == outputs.SIGMOID for source in sources.values())
+    if task is None:
+        task = _told_by(labels, has_one_output, is_named)
+    if task == Regression.name:
+        if not has_one_output:
+            received = f"Received, numbers of outputs: {widths}"
+            if labels is not None and not _are_whole(labels):
+                received += f"; labels such as {labels[labels != np.floor(labels)][0]:g}"
+            raise ValueError(
+                "Models that are compared on numbers, labels of a float dtype, must give one "
+                f"number. {received}. Give indices of the classes to compare classifiers."
+            )
+        return Regression(None if labels is None else labels.astype("float64")), None
     if labels is None:
-        return Classification(None) if is_class else Regression(None), None
+        return Classification(None), None
+    labels = labels.astype("int64")
     kept = labelled(labels)
     return Classification(labels if kept is None else labels[kept]), kept
 
@@ -84,11 +127,31 @@ def check_classes(answers, task, class_names):
         )
 
 
-def _are_classes(labels, width):
-    """Whether labels of a float dtype are indices of classes, as many files and tables have them.
+def _told_by(labels, has_one_output, is_named):
+    """The task that labels and models tell."""
+    if labels is None:
+        is_class = is_named or not has_one_output
+    elif labels.dtype.kind != "f":
+        is_class = True
+    elif not has_one_output:
+        is_class = _are_whole(labels)
+    else:
+        # Of one output 1 to 5 may be stars.
+        is_class = bool(np.isin(labels, (-1, 0, 1)).all())
+        if is_class and not is_named:
+            raise ValueError(
+                'task must be given, "classification" or "regression": labels of a float dtype '
+                f"that are {', '.join(f'{label:g}' for label in np.unique(labels))} alone can be "
+                "classes or numbers, and no model ends in a sigmoid, which would tell. Received: "
+                "models with one output, and no task."
+            )
+    return Classification.name if is_class else Regression.name
 
-    Of one output 0 and 1 alone are: it may be a sigmoid's, and 1 to 5 may be stars.
-    """
-    if width == 1:
-        return bool(np.isin(labels, (0, 1)).all())
-    return bool(np.all((labels == np.floor(labels)) & (labels >= -1)))
+
+def _are_whole(labels):
+    """Whether labels are indices of classes, of a float dtype as many files and tables have."""
+    return bool(np.all(_is_index(labels)))
+
+
+def _is_index(labels):
+    return (labels == np.floor(labels)) & (labels >= -1)

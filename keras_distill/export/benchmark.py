@@ -11,10 +11,14 @@ import numpy as np
 
 from keras_distill.arguments import check_integers
 from keras_distill.export import benchmark_process
+from keras_distill.export import litert_file
 from keras_distill.export.child_process import how_it_ended
+from keras_distill.export.child_process import was_late
 from keras_distill.export.child_script import without_objects
+from keras_distill.found_at import found_at
 from keras_distill.plain_path import plain_path
 from keras_distill.printable import one_line
+from keras_distill.printable import printable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +67,8 @@ def benchmark(path, *, num_threads=1, xnnpack=True, inputs=None, num_runs=50, mi
     Raises:
         FileNotFoundError: If there is no such file, or no SavedModel in the folder.
         ValueError: If an argument does not fit.
-        RuntimeError: If the model does not run, with what its runtime says.
+        RuntimeError: If the model does not run, with what its runtime says, or does not end: if
+            it takes 600 seconds to load, or for one run.
 
     Example:
 
@@ -76,10 +81,13 @@ def benchmark(path, *, num_threads=1, xnnpack=True, inputs=None, num_runs=50, mi
     then stops; so the runs here are those of its interpreter.
     """
     path = pathlib.Path(path)
-    if not path.is_file() and not (path / "saved_model.pb").is_file():
+    if path.is_file():
+        litert_file.check_tflite_file(path)
+    elif not (path / "saved_model.pb").is_file():
+        found = "is a folder without" if path.is_dir() else found_at(path)
         raise FileNotFoundError(
             "path must be a TFLite file, or a folder with a saved_model.pb. Received: "
-            f"{path}, which is no file and no such folder."
+            f"{printable(path)}, which {found}."
         )
     check_integers(num_threads=num_threads, num_runs=num_runs)
     with tempfile.TemporaryDirectory() as folder:
@@ -94,6 +102,7 @@ def benchmark(path, *, num_threads=1, xnnpack=True, inputs=None, num_runs=50, mi
             "num_runs": num_runs,
             "min_seconds": min_seconds,
             "inputs": arrays,
+            "max_seconds": litert_file.MAX_SECONDS,
         }
         # -P: our files beside the script must not be found in place of other packages.
         process = subprocess.run(
@@ -103,6 +112,8 @@ def benchmark(path, *, num_threads=1, xnnpack=True, inputs=None, num_runs=50, mi
             text=True,
             errors="replace",
         )
+    if was_late(process.stderr.splitlines()):
+        raise RuntimeError(litert_file.late(path, litert_file.MAX_SECONDS))
     said = one_line(process.stderr.strip()[-500:])
     if process.returncode < 0:
         raise RuntimeError(

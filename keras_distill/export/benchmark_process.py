@@ -5,13 +5,14 @@ imports NumPy, and LiteRT for a file or TensorFlow for a folder.
 """
 
 import contextlib
+import faulthandler
 import json
 import os
 import sys
 import time
 
 
-def measure(path, num_threads, xnnpack, num_runs, min_seconds, inputs):
+def measure(path, num_threads, xnnpack, num_runs, min_seconds, inputs, max_seconds):
     """Times single runs of a TFLite file or a SavedModel.
 
     Args:
@@ -21,6 +22,7 @@ def measure(path, num_threads, xnnpack, num_runs, min_seconds, inputs):
         num_runs: Least number of runs.
         min_seconds: Least time that the runs take together.
         inputs: An .npz file with one batch of inputs by name; None for zeros.
+        max_seconds: This process ends itself if loading, or a run, takes longer.
 
     Returns:
         A dict: ms of each run, ms to load the model, KiB of memory from
@@ -34,6 +36,7 @@ def measure(path, num_threads, xnnpack, num_runs, min_seconds, inputs):
         load = _import_litert(num_threads, xnnpack)
     before = _memory_kib("VmRSS")
     start = time.perf_counter()
+    faulthandler.dump_traceback_later(max_seconds, exit=True)
     names, make_run = load(path)
     load_ms = 1000 * (time.perf_counter() - start)
     given = {}
@@ -46,12 +49,15 @@ def measure(path, num_threads, xnnpack, num_runs, min_seconds, inputs):
     run_ms, seconds = [], 0.0
     # The first runs pack weights and fill caches.
     for _ in range(3):
+        faulthandler.dump_traceback_later(max_seconds, exit=True)
         run()
     while len(run_ms) < num_runs or seconds < min_seconds:
+        faulthandler.dump_traceback_later(max_seconds, exit=True)
         start = time.perf_counter()
         run()
         run_ms.append(1000 * (time.perf_counter() - start))
         seconds += run_ms[-1] / 1000
+    faulthandler.cancel_dump_traceback_later()
     grown = None if before is None else _memory_kib("VmHWM") - before
     return {"run_ms": run_ms, "load_ms": load_ms, "memory_kib": grown}
 

@@ -18,11 +18,12 @@ class CrashError(Exception):
     Args:
         how: The name of the signal, or the exit code.
         said: Its last lines.
+        is_late: Whether it has ended itself, for something took longer than it may.
     """
 
-    def __init__(self, how, said):
+    def __init__(self, how, said, is_late=False):
         super().__init__(f"{how}: {said}")
-        self.how, self.said = how, said
+        self.how, self.said, self.is_late = how, said, is_late
 
 
 class RefusalError(Exception):
@@ -106,7 +107,7 @@ class _Running:
         lines = self._log.read().decode("utf-8", "replace").splitlines()
         said = [line for line in lines if not line.startswith("INFO:")]
         self.end()
-        return CrashError(how, one_line(" | ".join(said[-3:]) or "nothing"))
+        return CrashError(how, one_line(" | ".join(said[-3:]) or "nothing"), was_late(lines))
 
     def end(self):
         """Ends the process, whatever it does; the next request starts another one."""
@@ -119,6 +120,11 @@ class _Running:
             # What a pipe has not taken yet has no reader any more.
             with contextlib.suppress(OSError):
                 stream.close()
+
+
+def was_late(lines):
+    """Whether a process has said on its standard error that Python's `faulthandler` ended it."""
+    return any(line.startswith("Timeout (") for line in lines)
 
 
 def how_it_ended(code):

@@ -3,7 +3,6 @@
 import contextlib
 import io
 import pathlib
-import tempfile
 
 import numpy as np
 
@@ -18,6 +17,7 @@ from keras_distill.export.saved_model import DEFAULT
 from keras_distill.export.saved_model import write_saved_model
 from keras_distill.imports import import_module
 from keras_distill.int8 import int8_calls
+from keras_distill.plain_path import temporary_folder
 
 _process = ChildProcess(conversion_process.__file__)
 
@@ -36,7 +36,7 @@ def convert_model(named_model, inputs, *, quantization, batch_size, **settings):
         ValueError: If the model does not convert.
         RuntimeError: If the converter crashes.
     """
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder() as folder:
         folder, mode = pathlib.Path(folder), MODES[quantization]
         with int8_calls(named_model.model) if mode.is_calibrated else contextlib.nullcontext():
             # With an open batch, LSTMs get operations that no stock interpreter has.

@@ -86,7 +86,7 @@ def describe(path):
     Raises:
         FileNotFoundError: If there is no such file.
         ValueError: If it is no TFLite file, or what is packed with it is broken.
-        RuntimeError: If LiteRT crashes on it, in a process of its own.
+        RuntimeError: If LiteRT crashes on it, in a process of its own, or does not end.
         ImportError: If ai-edge-litert is not installed.
 
     Example:

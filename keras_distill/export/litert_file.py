@@ -4,7 +4,35 @@ from keras_distill.export import litert_process
 from keras_distill.export.child_process import ChildProcess
 from keras_distill.export.child_process import CrashError
 from keras_distill.export.child_process import RefusalError
+from keras_distill.found_at import found_at
 from keras_distill.imports import import_module
+from keras_distill.printable import printable
+
+# To open a file, and for each batch that it runs: no model of a phone is that slow.
+MAX_SECONDS = 600
+
+
+def late(path, max_seconds):
+    """What is said of a model that does not end."""
+    return (
+        f"{printable(path)} has run for {max_seconds} seconds on one batch, or to open, and was "
+        "stopped: it may have a loop without end. Take another copy, or another model."
+    )
+
+
+def check_tflite_file(path):
+    """Raises `FileNotFoundError` or `ValueError` unless a TFLite file begins at this path."""
+    if not path.is_file():
+        inside = sorted(path.glob("*.tflite")) if path.is_dir() else []
+        raise FileNotFoundError(
+            f"path must be a TFLite file. Received: {printable(path)}, which {found_at(path)}."
+            + (f" Take a file in it: {printable(inside[0])}" if inside else "")
+        )
+    with path.open("rb") as file:
+        if file.read(8)[4:] != b"TFL3":
+            raise ValueError(
+                f"path must be a TFLite file. Received: {printable(path)}, which is none."
+            )
 
 
 class LiteRTFile:
@@ -21,16 +49,15 @@ class LiteRTFile:
         path: The file, a `pathlib.Path`.
 
     Raises:
+        FileNotFoundError: If there is no such file.
         ValueError: If it is no TFLite file, or LiteRT does not open it.
-        RuntimeError: If LiteRT crashes on it.
+        RuntimeError: If LiteRT crashes on it, or does not end.
         ImportError: If ai-edge-litert is not installed.
     """
 
     def __init__(self, path):
         self._path = path
-        with path.open("rb") as file:
-            if file.read(8)[4:] != b"TFL3":
-                raise ValueError(f"path must be a TFLite file. Received: {path}, which is none.")
+        check_tflite_file(path)
         import_module("ai_edge_litert.interpreter")
         self._process = ChildProcess(litert_process.__file__)
         fields, _ = self._ask("open", path=str(path))
@@ -45,10 +72,12 @@ class LiteRTFile:
 
     def _ask(self, what, arrays=None, **request):
         try:
-            return self._process.ask(arrays, **request)
+            return self._process.ask(arrays, max_seconds=MAX_SECONDS, **request)
         except RefusalError as error:
             raise ValueError(f"LiteRT cannot {what} {self._path}: {error}") from None
         except CrashError as crash:
+            if crash.is_late:
+                raise RuntimeError(late(self._path, MAX_SECONDS)) from None
             raise RuntimeError(
                 f"LiteRT crashed on {self._path} ({crash.how}): the file is damaged, or made to do "
                 f"that. It said last: {crash.said}"

@@ -3,12 +3,14 @@
 As a script for `ChildProcess` it imports LiteRT and NumPy and nothing of ours, to start soon.
 """
 
+import faulthandler
+
 import numpy as np
 
 _interpreter = None
 
 
-def run_file(interpreter, inputs, batch_size=1):
+def run_file(interpreter, inputs, batch_size=1, before_each=lambda: None):
     """Runs the only signature of a file.
 
     Args:
@@ -16,6 +18,7 @@ def run_file(interpreter, inputs, batch_size=1):
         inputs: Arrays by name, any number of examples. Floats become the file's integers
             by its scales where the file takes integers.
         batch_size: The file's; missing examples of the last batch repeat its last one.
+        before_each: Function that is called before each batch.
 
     Returns:
         Arrays by name, integers turned back into floats where the file has scales.
@@ -30,6 +33,7 @@ def run_file(interpreter, inputs, batch_size=1):
         batch = {
             name: quantized(values[places], input_details[name]) for name, values in inputs.items()
         }
+        before_each()
         rows.append(runner(**batch))
     return {
         name: _dequantize(np.concatenate([row[name] for row in rows])[:num_examples], detail)
@@ -59,14 +63,31 @@ def operation_names(interpreter):
     return [operation["op_name"] for operation in interpreter._get_ops_details()]
 
 
-def answer(arrays, path=None, batch_size=None):
-    """With a path, opens a file and tells what it has; else runs the one that is open."""
-    global _interpreter
-    if path is None:
-        return {}, run_file(_interpreter, arrays, batch_size)
+def answer(arrays, max_seconds, path=None, batch_size=None):
+    """With a path, opens a file and tells what it has; else runs the one that is open.
+
+    The process ends if opening, or a single batch, takes longer than `max_seconds`: a file can
+    have a loop without end. A thread of `faulthandler` sees to it, whatever LiteRT does.
+    """
+
+    # Not within that time: to import it takes long on a machine that is busy.
     from ai_edge_litert.interpreter import Interpreter
 
-    _interpreter = Interpreter(model_path=path)
+    def watch():
+        faulthandler.dump_traceback_later(max_seconds, exit=True)
+
+    try:
+        watch()
+        if path is not None:
+            return _open(Interpreter(model_path=path))
+        return {}, run_file(_interpreter, arrays, batch_size, watch)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
+def _open(interpreter):
+    global _interpreter
+    _interpreter = interpreter
     signatures = list(_interpreter.get_signature_list())
     if signatures:
         runner = _interpreter.get_signature_runner(signatures[0])

@@ -7,6 +7,7 @@ import pathlib
 import numpy as np
 import xxhash
 
+from keras_distill.found_at import found_at
 from keras_distill.jobs.image_arrays import NO_LABEL
 from keras_distill.jobs.image_arrays import to_classes
 from keras_distill.jobs.image_arrays import to_pixels
@@ -93,7 +94,10 @@ def read_unlabelled(path, size, channels=None, max_bytes=MAX_BYTES):
         pixels = to_pixels(path, *read_arrays(path, ("x",), max_bytes), channels)
         return Images(_scaled(pixels, size, max_bytes))
     if not path.is_dir():
-        raise ValueError(f"unlabelled must be a folder of images or an .npz file. Received: {path}")
+        raise ValueError(
+            "unlabelled must be a folder of images or an .npz file. Received: "
+            f"{printable(path)}, which {found_at(path)}."
+        )
     files, left_out = files_below(path)
     pixels, _, broken = _read_files(path, files, size, channels, max_bytes)
     return Images(pixels, broken=(*left_out, *broken))

@@ -164,11 +164,6 @@ class ImageJob(Job):
                 "image_size must be a pair of integers of 1 or more, height and width. "
                 f"Received: image_size={self.image_size!r}"
             )
-        if isinstance(self.unlabelled, (str, pathlib.Path)):
-            raise ValueError(
-                "unlabelled must be a tuple of folders or .npz files. Received: "
-                f"unlabelled={self.unlabelled!r}"
-            )
         check_integers(width=self.width)
         check_integers(minimum=0, num_views=self.num_views)
 
@@ -300,7 +295,7 @@ class _Work:
                 "the accuracy will look better than it is."
             )
         if self.broken:
-            lines.append(f"Warning: left out, since they cannot be read: {len(self.broken):,}")
+            lines.append(f"Warning: left out, with the reason of each: {len(self.broken):,}")
             lines += [f"  {line}" for line in self.broken]
         return "\n".join(lines)
 

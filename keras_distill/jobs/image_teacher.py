@@ -6,10 +6,12 @@ import pathlib
 import keras
 import tensorflow as tf
 
+from keras_distill.found_at import found_at
 from keras_distill.jobs import interruption
 from keras_distill.jobs.one_output import with_two_outputs
 from keras_distill.model_files import load_model_file
 from keras_distill.printable import one_line
+from keras_distill.printable import printable
 from keras_distill.teachers import WarmupLinearDecay
 
 _BATCH_SIZE = 32
@@ -42,7 +44,10 @@ class ReadyTeacher:
 
     def __init__(self, path):
         if not pathlib.Path(path).is_file():
-            raise ValueError(f"teacher must be a file that is there. Received: {path}")
+            raise ValueError(
+                "teacher must be a file that is there. Received: "
+                f"{printable(path)}, which {found_at(path)}."
+            )
         self.model = load_model_file(path)
         shape, outputs = (getattr(self.model, f"{n}_shape", None) for n in ("input", "output"))
         if not (_has_axes(shape, 4) and _has_axes(outputs, 2)) or outputs[1] is None:
@@ -105,7 +110,7 @@ class FinetunedTeacher:
         if weights not in ("imagenet", None) and not pathlib.Path(weights).is_file():
             raise ValueError(
                 "teacher_weights must be 'imagenet', or a file that is there. Received: "
-                f"teacher_weights={weights!r}"
+                f"teacher_weights={weights!r}, which {found_at(weights)}."
             )
         self._make, self._weights = make, weights
 

@@ -1,5 +1,6 @@
 """The stages of every job, whatever its examples are."""
 
+import os
 from functools import partial
 
 from keras_distill.arguments import check_integers
@@ -42,7 +43,7 @@ class Job:
 
         Returns:
             A dict: summary, a text; the figures of the comparison, files by name,
-            num_duplicates, warnings, and broken, the files that could not be read.
+            num_duplicates, warnings, and broken, the files that are left out, with the reasons.
 
         Raises:
             ValueError: If an argument or a file does not fit, before anything is trained.
@@ -150,6 +151,13 @@ class Job:
 
     def _check(self):
         """Raises `ValueError` unless the settings that all jobs have fit."""
+        is_list = isinstance(self.unlabelled, (list, tuple))
+        if not is_list or not all(isinstance(path, (str, os.PathLike)) for path in self.unlabelled):
+            # Of a str each letter would be a path.
+            raise ValueError(
+                "unlabelled must be a tuple of paths. Received: "
+                f"unlabelled={self.unlabelled!r:.200}. Of one path write (path,), with the comma."
+            )
         check_threads(self.num_threads)
         check_integers(teacher_epochs=self.teacher_epochs)
         check_integers(minimum=0, seed=self.seed)

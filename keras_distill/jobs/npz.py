@@ -6,6 +6,7 @@ import zipfile
 
 import numpy as np
 
+from keras_distill.found_at import found_at
 from keras_distill.printable import one_line
 from keras_distill.printable import printable
 
@@ -32,7 +33,9 @@ def read_arrays(path, names, max_bytes):
     """
     path = pathlib.Path(path)
     if not path.is_file():
-        raise ValueError(f"An .npz file must be there. Received: {path}, which is not.")
+        raise ValueError(
+            f"An .npz file must be there. Received: {printable(path)}, which {found_at(path)}."
+        )
     try:
         with zipfile.ZipFile(path) as archive:
             found = [name.removesuffix(".npy") for name in archive.namelist()]

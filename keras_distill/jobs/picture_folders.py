@@ -3,6 +3,7 @@
 import os
 import pathlib
 
+from keras_distill.found_at import found_at
 from keras_distill.names import clean_name
 from keras_distill.printable import printable
 
@@ -54,7 +55,12 @@ def files_by_class(path):
     Raises:
         ValueError: If there is no such folder, or its folders are parts of a data set.
     """
-    found = _visible(path) if path.is_dir() else []
+    if not path.is_dir():
+        raise ValueError(
+            f"{printable(path)} must be a folder with a folder of images for each class, or an "
+            f".npz file. Received: what {found_at(path)}."
+        )
+    found = _visible(path)
     folders = sorted(folder for folder in found if folder.is_dir())
     left_out = [line(file, "in no folder of a class") for file in found if file not in folders]
     files = {}

@@ -29,7 +29,7 @@ def read_labelled(path, text, label, class_names=None):
     if read is None:
         raise ValueError(
             f"A file with labels must end in {', '.join(_TABLES)} (or with .gz behind it). "
-            f"Received: {path}"
+            f"Received: {path}" + (", which is a folder." if pathlib.Path(path).is_dir() else "")
         )
     return _checked(path, read(path, text, label, class_names))
 

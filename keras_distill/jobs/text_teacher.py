@@ -6,10 +6,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_distill.found_at import found_at
 from keras_distill.jobs import interruption
 from keras_distill.jobs.lengths import lengths_up_to
 from keras_distill.jobs.one_output import with_two_outputs
 from keras_distill.model_files import load_model_file
+from keras_distill.printable import printable
 from keras_distill.students import text_cnn
 from keras_distill.teachers import bert_classifier
 from keras_distill.teachers import finetuning_optimizer
@@ -185,6 +187,9 @@ def make_teacher(name, preprocessor, vocabulary, train, num_epochs, max_length):
         return EnsembleTeacher(vocabulary, train, num_steps)
     if pathlib.Path(name).suffix == ".keras":
         if not pathlib.Path(name).is_file():
-            raise ValueError(f"teacher must be a file that is there. Received: {name}")
+            raise ValueError(
+                "teacher must be a file that is there. Received: "
+                f"{printable(name)}, which {found_at(name)}."
+            )
         return ReadyTeacher(name, len(train.class_names))
     return FinetunedTeacher(name, preprocessor, train, num_epochs, max_length)

@@ -40,6 +40,8 @@ class Manifest:
             `output_domains` gives it; in format 1, to whether it is a probability.
         structure: Dict from tap to names of outputs, nested as they are.
         is_complete: Whether all shards are there.
+        class_names: Names of the classes of "output", by their places; None if nothing names
+            them, as in stores of older versions.
         format_version: Of the format.
     """
 
@@ -53,6 +55,7 @@ class Manifest:
     columns: dict
     structure: dict
     is_complete: bool = False
+    class_names: list | None = None
     format_version: int = FORMAT_VERSION
 
     @property
@@ -85,6 +88,8 @@ class Manifest:
         """Writes it beside the shards, in one step."""
         path, hidden = folder / _FILE, folder / f".{_FILE}"
         fields = dataclasses.asdict(self)
+        if self.class_names is None:
+            del fields["class_names"]  # Older versions do not know it.
         if self.format_version > 1:
             fields["checksum"] = _checksum(fields)
         with open(hidden, "w", encoding="utf-8") as file:
@@ -119,6 +124,7 @@ def read_manifest(folder):
     checksum = fields.pop("checksum", None)
     if (version > 1 or checksum is not None) and checksum != _checksum(fields):
         raise ValueError(f"{path} is corrupt: its checksum differs. {_REMEDY}")
+    fields.setdefault("class_names", None)
     wrong = _wrong_fields(fields)
     if wrong:
         raise ValueError(
@@ -175,6 +181,7 @@ def _wrong_fields(fields):
             and sorted(map(repr, _leaves(value))) == sorted(map(repr, columns))
         ),
         "is_complete": lambda value: isinstance(value, bool),
+        "class_names": lambda value: value is None or _are_texts(value),
         "format_version": lambda value: value >= 1,
     }
     return wrong or [name for name, check in is_fine.items() if not check(fields[name])]

@@ -11,6 +11,7 @@ from keras_distill.output_domain import LOGITS
 from keras_distill.output_domain import SIGMOID
 from keras_distill.output_domain import SOFTMAX
 from keras_distill.output_domain import could_come_from
+from keras_distill.store.class_names import are_of_output
 from keras_distill.store.fingerprints import fingerprint_rows
 from keras_distill.store.manifest import Manifest
 from keras_distill.store.manifest import check_same
@@ -31,7 +32,7 @@ _NUM_COMPARED = 64
 _NUM_TRIED = 32
 
 
-def plan_store(path, examples, labeller, domains, settings, shards):
+def plan_store(path, examples, labeller, domains, settings, shards, class_names=None):
     """Returns the `Manifest` of a store that is to be built, or built on.
 
     For a new one the first examples are labelled, so that a teacher that cannot read the
@@ -44,6 +45,7 @@ def plan_store(path, examples, labeller, domains, settings, shards):
         domains: The teacher's `output_domains`.
         settings: Dict of the manifest's teacher, taps, dtype and top_k.
         shards: As for `TeacherStore.build`.
+        class_names: Names of the classes, of the teacher or of the data; None without names.
     """
     num_examples = _count(examples)
     spec = example_spec(examples.element_spec)
@@ -72,6 +74,8 @@ def plan_store(path, examples, labeller, domains, settings, shards):
         num_bytes = 4 * sum(math.prod(n or TYPICAL_LENGTH for n in shape) for shape in shapes)
         num_wanted = max(_MIN_EXAMPLES_PER_SHARD, -(-num_examples // _MAX_SHARDS))
         settings["examples_per_shard"] = max(1, min(num_wanted, _BYTES_PER_SHARD // num_bytes))
+    if class_names is not None and are_of_output(class_names, labeller.shapes.get("output")):
+        settings["class_names"] = list(class_names)
     return Manifest(**settings, columns=columns, structure=labeller.structure)
 
 

@@ -5,6 +5,9 @@ import tensorflow as tf
 from keras_distill.arguments import check_integers
 from keras_distill.destination import check_destination
 from keras_distill.output_domain import output_domains
+from keras_distill.store.class_names import check_order
+from keras_distill.store.class_names import names_of_data
+from keras_distill.store.class_names import names_of_teacher
 from keras_distill.store.identity import identify_teacher
 from keras_distill.store.labelling import Labeller
 from keras_distill.store.manifest import read_manifest
@@ -43,7 +46,10 @@ def prepare(dataset, teacher, path, *, taps, dtype, top_k, shards, batch_size, v
         "top_k": top_k,
     }
     labeller = Labeller(teacher, taps, batch_size)
-    plan = plan_store(path, examples, labeller, output_domains(teacher), settings, shards)
+    names = names_of_teacher(teacher) or names_of_data(dataset)
+    plan = plan_store(path, examples, labeller, output_domains(teacher), settings, shards, names)
+    # One that is there already has its own.
+    check_order(f"the store in {path}", plan.class_names, dataset)
     return examples, labeller, plan
 
 
@@ -69,6 +75,8 @@ def check_labelling(
     taps = _check_settings(dataset, teacher, taps, dtype, top_k, shards, batch_size)
     if not is_finished(path, read_manifest(path)):
         check_destination("path", path, "folder")
+    if "output" in taps:
+        check_order("the teacher", names_of_teacher(teacher), dataset)
     examples = read_examples(dataset)
     _check_examples(examples.element_spec)
     return taps, examples

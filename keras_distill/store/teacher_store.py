@@ -6,9 +6,11 @@ import weakref
 import numpy as np
 import tensorflow as tf
 
+from keras_distill.found_at import found_at
 from keras_distill.inputs import is_missing
 from keras_distill.inputs import unpack
 from keras_distill.store.building import build_store
+from keras_distill.store.class_names import check_order
 from keras_distill.store.identity import identify_teacher
 from keras_distill.store.labelling import Labeller
 from keras_distill.store.lookup import Lookup
@@ -112,8 +114,9 @@ class TeacherStore:
             The `TeacherStore`.
 
         Raises:
-            ValueError: If an argument does not fit, the folder holds a store of another
-                teacher or data set, another process builds in it, or the teacher gives NaN.
+            ValueError: If an argument does not fit, the data's classes have other names or
+                another order than the teacher's, the folder holds a store of another teacher
+                or data set, another process builds in it, or the teacher gives NaN.
             OSError: If the disk is full or cannot be written. What is there stays.
         """
         path = pathlib.Path(path)
@@ -152,10 +155,12 @@ class TeacherStore:
         path = pathlib.Path(path)
         manifest = read_manifest(path)
         if manifest is None or not manifest.is_complete:
-            found = "nothing" if manifest is None else "a store that is not finished"
+            found = "holds a store that is not finished"
+            if manifest is None:
+                found = "holds nothing of one" if path.is_dir() else found_at(path)
             raise ValueError(
                 "path must be the folder of a finished TeacherStore. Received: "
-                f"{path}, which holds {found}. Run TeacherStore.build, which goes on where it was."
+                f"{path}, which {found}. Run TeacherStore.build, which goes on where it was."
             )
         if teacher is not None:
             identity = identify_teacher(teacher, version)
@@ -171,6 +176,15 @@ class TeacherStore:
         "other", or None where the teacher's last layer did not say, or there are several.
         """
         return self._manifest.domain("output")
+
+    @property
+    def class_names(self):
+        """Names of the classes of the teacher's output, by their places, a tuple: those that the
+        teacher gives them (`layers.ClassNames`), or else the data that was labelled. None if
+        neither has names. `attach` refuses data whose names are in another order.
+        """
+        names = self._manifest.class_names
+        return None if names is None else tuple(names)
 
     def attach(self, dataset, on_missing="error", teacher=None, name=None):
         """Adds the stored outputs to the examples of a data set.
@@ -192,9 +206,11 @@ class TeacherStore:
 
         Raises:
             ValueError: If the examples are made of something else than those of the
-                store, or the teacher is another. An example that is missing is an
+                store, their classes have other names or another order than `class_names`, or
+                the teacher is another. An example that is missing is an
                 `InvalidArgumentError` of TensorFlow that names it, while the data is read.
         """
+        check_order(f"the store in {self.path}", self.class_names, dataset)
         dataset = dataset.dataset() if hasattr(dataset, "dataset") else dataset
         if on_missing not in _ON_MISSING or (on_missing == "teacher") != (teacher is not None):
             raise ValueError(

@@ -133,7 +133,16 @@ class HubLayer(keras.layers.Layer):
         Args:
             folders: Dict from the old handle, or a folder above it, to the new folder; to itself
                 where it has not moved and you trust it.
+
+        Raises:
+            ValueError: If the new one is a file.
         """
+        for folder in folders.values():
+            if os.path.isfile(folder):
+                raise ValueError(
+                    "folders must be URLs of modules, or folders. Received: "
+                    f"{os.fspath(folder)!r}, which is a file."
+                )
         moves = {os.fspath(old): os.fspath(new) for old, new in folders.items()}
         token = _moved_folders.set({**_moved_folders.get({}), **moves})
         try:

@@ -9,6 +9,7 @@ import stat
 
 import tensorflow as tf
 
+from keras_distill.found_at import found_at
 from keras_distill.model_files import errors_that_name
 from keras_distill.plain_path import plain_path
 
@@ -35,11 +36,12 @@ def find_folder(handle):
     is_url = "://" in handle
     folder = _resolve(handle) if is_url else handle
     if not tf.saved_model.contains_saved_model(folder):
+        found = f"in the cache {folder}" if is_url else f"which {found_at(folder)}"
         raise ValueError(
             "handle must be a module's URL, a folder with its saved_model.pb, or a loaded module. "
-            f"Received: handle={handle!r}" + (f", in the cache {folder}" if is_url else "") + ", "
-            "where no saved_model.pb is. If a saved model is being loaded whose module has moved, "
-            f"load it inside: with HubLayer.moved({{{handle!r}: 'its/new/folder'}}): ..."
+            f"Received: handle={handle!r}, {found}, where no saved_model.pb is. If a saved model "
+            "is being loaded whose module has moved, load it inside: with "
+            f"HubLayer.moved({{{handle!r}: 'its/new/folder'}}): ..."
         )
     if tf.io.gfile.exists(os.path.join(folder, "tfhub_module.pb")):
         raise ValueError(

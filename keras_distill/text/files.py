@@ -5,7 +5,12 @@ import csv
 import gzip
 import json
 import pathlib
+import threading
 import zlib
+
+# What fits into a C long on all systems.
+_LARGEST_FIELD = 2**31 - 1
+_field_size_lock = threading.Lock()
 
 
 def tsv_records(path, columns):
@@ -99,6 +104,11 @@ def _raw_lines(path):
             f"0x{error.object[error.start]:02x}. Save the file as UTF-8 (a compressed file must "
             "end in .gz)."
         ) from None
+    except IsADirectoryError as error:
+        raise ValueError(
+            f"{path} cannot be read: it is a folder. Give the path of a readable text file, plain "
+            "or .gz."
+        ) from error
     # A ValueError is that of a path with NUL in it.
     except (OSError, EOFError, zlib.error, ValueError) as error:
         where = f", after line {number}" if number else ""
@@ -113,16 +123,32 @@ def _csv_fields(path):
     reader = csv.reader(_raw_lines(path), strict=True)
     first_line = 1
     try:
-        for fields in reader:
+        for fields in _records(reader):
             if fields:
                 yield first_line, fields
             first_line = reader.line_num + 1
     except csv.Error as error:
         raise ValueError(
             f"{path}, line {first_line} is no CSV: {error}. Double the quotation marks inside a "
-            "quoted field and close each; for longer fields raise csv.field_size_limit; read_tsv "
-            "reads tab-separated text without quoting."
+            "quoted field and close each; read_tsv reads tab-separated text without quoting."
         ) from None
+
+
+def _records(reader):
+    """The records of a reader with fields of any length.
+
+    The limit is one of the whole program, whose other readers keep their own.
+    """
+    while True:
+        with _field_size_lock:
+            before = csv.field_size_limit(_LARGEST_FIELD)
+            try:
+                record = next(reader, None)
+            finally:
+                csv.field_size_limit(before)
+        if record is None:
+            return
+        yield record
 
 
 def _columns_of_table(path, records, columns):

@@ -186,6 +186,11 @@ def _read(read_records, path, text, label, class_names, regression, tags):
     columns = [*text] if is_pair else [text]
     if label is not None:
         columns.append(label)
+    if len(set(columns)) < len(columns):
+        raise ValueError(
+            "text= and label= must be different columns. Received: "
+            f"{', '.join(map(repr, columns))}. A text that is its own label teaches nothing."
+        )
     rows = []
     for number, values in read_records(path, columns):
         value = tuple(values[:2]) if is_pair else values[0]

@@ -57,6 +57,12 @@ def load_tfds(name, split, text=None, label="label", class_names=None, *, data_d
             f"label must be a feature of {name}, which has {sorted(features)}. Received: "
             f"label={label!r}; None reads unlabelled text."
         )
+    columns = [*texts, label]
+    if len(set(columns)) < len(columns):
+        raise ValueError(
+            "text= and label= must be different features. Received: "
+            f"{', '.join(map(repr, columns))}. A text that is its own label teaches nothing."
+        )
     if not builder.is_prepared():
         _check_reachable(builder, name, data_dir)
         builder.download_and_prepare()

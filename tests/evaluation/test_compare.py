@@ -121,6 +121,43 @@ class TestKindsOfModels:
         with pytest.raises(ValueError, match=r"of shape \(8, 8, 3\).*Only ids are padded"):
             compare({"file": path}, (pixels, Y[:9]))
 
+    def test_several_inputs_by_name(self, tmp_path):
+        """A signature was called as a function of one batch: TensorFlow's own error."""
+        words, mask = keras.Input((6,), name="words"), keras.Input((6,), name="mask")
+        hidden = layers.Dense(3)(layers.Multiply()([words, mask]))
+        model = keras.Model({"words": words, "mask": mask}, hidden)
+        x = {"mask": (X > 0).astype("float32"), "words": X}
+        kd.export_saved_model(model, tmp_path / "served", labels=["a", "b", "c"])
+        kd.export_tflite(model, tmp_path / "model.tflite")
+        module = tf.saved_model.load(str(tmp_path / "served" / "1"))
+        signature = module.signatures["serving_default"]
+
+        def function(x):
+            return model({name: x[name] for name in ("words", "mask")})
+
+        models = {
+            "teacher": model,
+            "function": function,
+            "traced": tf.function(function),
+            "signature": signature,
+            "served": tmp_path / "served",
+            "file": tmp_path / "model.tflite",
+            "named": lambda x, training=False: model(x, training=training),
+        }
+        comparison = compare(models, (x, Y))
+        expected = figures(comparison, "named")
+        for name in set(models) - {"teacher"}:
+            assert figures(comparison, name) == pytest.approx(expected, abs=1e-5), name
+        assert comparison["signature"].kind == "signature"
+        assert comparison.class_names == ("a", "b", "c")
+        with pytest.raises(ValueError, match=r"models\['s'\] takes the inputs \['mask', 'words'\]"):
+            compare({"s": signature}, (X, Y))
+        for wrong in (lambda words, mask: X, lambda *, words, mask: X, lambda: X):
+            with pytest.raises(
+                ValueError, match=r"models\['f'\] must be a function of one arg.*x\)"
+            ):
+                compare({"f": wrong}, (x, Y))
+
     def test_softmax_and_logits_are_alike(self):
         model = make()
         softmax = keras.Model(model.input, layers.Softmax()(model.output))
@@ -248,20 +285,94 @@ class TestData:
         found = figures(comparison, "student")
         assert found["span_f1"] == found["accuracy"] == found["agreement"] == 1
 
+    def test_classes_on_the_axis_behind_the_batch(self):
+        """Channels first: the classes were taken for words, and the words for classes."""
+        inputs = keras.Input((4, 3))
+        last = layers.Conv1D(5, 1)(inputs)
+        first = keras.Model(inputs, layers.Permute((2, 1))(last))
+        last = keras.Model(inputs, last)
+        x, y = rng.normal(size=(9, 4, 3)).astype("float32"), rng.integers(0, 3, (9, 4))
+        with pytest.raises(
+            ValueError, match=r"on the last axis.*\(9, 5, 4\) for inputs of 4 words"
+        ):
+            compare({"first": lambda x: first(x)}, (x, y))
+        # A model of layers says it itself.
+        found = compare({"last": last, "first": first}, (x, y))
+        assert figures(found, "first") == pytest.approx(figures(found, "last"))
+
+    @pytest.mark.parametrize("order", [(1, 2, 3), (3, 1, 2)])
+    def test_maps_of_classes_are_refused(self, order):
+        inputs = keras.Input((4, 4, 3))
+        maps = layers.Permute(order)(layers.Conv2D(2, 1)(inputs))
+        model = keras.Model(inputs, maps)
+        x = rng.normal(size=(9, 4, 4, 3)).astype("float32")
+        for y, message in (
+            (rng.integers(0, 2, (9, 4, 4)), "data must have labels .examples,."),
+            (np.eye(2)[rng.integers(0, 2, (9, 4, 4))], "data must have labels .examples,."),
+            (rng.integers(0, 2, (9, 16)), "positions as one axis"),
+            (np.ones((9, 2), int), "positions as one axis"),
+            (rng.integers(0, 2, 9), "must give one row"),
+        ):
+            with pytest.raises(ValueError, match=message):
+                compare({"m": model}, (x, y))
+        with pytest.raises(ValueError, match="must give one row"):
+            compare({"m": lambda x: model(x)}, (x,))
+
     def test_numbers(self):
         labels = rng.normal(size=60).astype("float32")
         comparison = compare({"teacher": make(1), "alone": make(1)}, (X, labels))
         assert set(figures(comparison, "alone")) == {"mae", "spearman", "teacher_mae"}
         assert "accuracy" not in str(comparison)
 
-    def test_one_output_and_labels_0_and_1_of_a_float_dtype_are_classes(self):
+    def test_a_sigmoid_and_labels_0_and_1_of_a_float_dtype_are_classes(self):
         """Keras's binary losses take them; they made a regression of a classifier."""
         labels = (Y == 1).astype("float32")
-        for activation in (None, "sigmoid"):
-            model = make(1, activation)
-            expected = figures(compare({"m": model}, (X, labels.astype(int))), "m")
-            assert figures(compare({"m": model}, (X, labels)), "m") == expected
-            assert set(expected) > {"accuracy", "auc"}
+        model = make(1, "sigmoid")
+        expected = figures(compare({"m": model}, (X, labels.astype(int))), "m")
+        assert figures(compare({"m": model}, (X, labels)), "m") == expected
+        assert set(expected) > {"accuracy", "auc"}
+        # Without a label for some of them.
+        labels[:9], ints = -1, labels.astype(int)
+        ints[:9] = -1
+        expected = figures(compare({"m": model}, (X, ints)), "m")
+        assert figures(compare({"m": model}, (X, labels)), "m") == expected
+
+    def test_one_number_and_labels_0_and_1_of_a_float_dtype_need_the_task(self):
+        """A regression on numbers that are all 0 or 1 got an accuracy; a logit would, too."""
+        labels, model = (Y == 1).astype("float32"), make(1)
+        for found in (labels, np.where(Y == 2, -1.0, labels)):
+            with pytest.raises(ValueError, match=r"task must be given.*0, 1 alone can be classes"):
+                compare({"m": model}, (X, found))
+        numbers = figures(compare({"m": model}, (X, labels), task="regression"), "m")
+        predicted = model.predict(X, verbose=0)[:, 0]
+        assert numbers["mae"] == pytest.approx(np.abs(predicted - labels).mean())
+        classes = figures(compare({"m": model}, (X, labels), task="classification"), "m")
+        assert classes["accuracy"] == np.mean((predicted > 0) == labels)
+        # What has names has classes, and so has what a model beside it has.
+        assert figures(compare({"m": model}, (X, labels), class_names=["n", "y"]), "m") == classes
+        both = compare({"m": model, "s": make(1, "sigmoid")}, (X, labels))
+        assert figures(both, "m") == classes
+
+    def test_the_task_is_that_of_labels_and_models(self):
+        model, numbers = make(), rng.normal(size=60)
+        stars = figures(compare({"m": make(1)}, (X, Y + 1), task="regression"), "m")
+        assert set(stars) == {"mae", "spearman"}
+        for models, y, settings, message in (
+            ({"m": model}, Y, {"task": "other"}, "task must be None, "),
+            ({"m": model}, Y, {"task": "regression"}, "must give one number.*3"),
+            ({"m": model}, numbers, {"task": "classification"}, "indices of classes.*such as"),
+            ({"m": make(1)}, Y.astype(str), {"task": "regression"}, "no classes.*'0', '1', '2'"),
+            (
+                {"m": make(1)},
+                numbers,
+                {"task": "regression", "class_names": ["a", "b"]},
+                "no classes. Received: names of classes, 'a', 'b'",
+            ),
+            ({"m": model}, np.full(60, -1), {"task": "classification"}, "all negative"),
+            ({"m": model}, np.c_[Y, Y], {"task": "regression"}, "task must be None where"),
+        ):
+            with pytest.raises(ValueError, match=message):
+                compare(models, (X, y), **settings)
 
     def test_one_class_alone_is_no_reason_for_a_warning(self):
         """There is no area under the curve, and so no interval of it."""
@@ -274,6 +385,7 @@ class TestData:
         for data, message in (
             ([1], "data must be text.Examples, a tuple"),
             ((X[:0], Y[:0]), "empty data set"),
+            ((X.tolist(), Y), r"data must hold arrays.*np\.array"),
             ((X, {"a": Y}), "one label for each example"),
             ((X, np.full(60, -1)), "all negative"),
             ((X, Y + 1), "labels below 3.*label of 3"),

@@ -124,7 +124,7 @@ def test_gray_pictures_and_a_teacher_in_h5(tmp_path):
 def test_dry_run(folder, tmp_path):
     result = job(folder, tmp_path / "out", num_views=0).dry_run()
     assert (result["num_train"], result["num_test"], result["num_transfer"]) == (48, 12, 88)
-    assert "left out, since they cannot be read: 1\n  " in result["summary"]
+    assert "left out, with the reason of each: 1\n  " in result["summary"]
     assert not (tmp_path / "out").exists()
 
 
@@ -165,7 +165,8 @@ def test_bad_input(folder, tmp_path):
         ({"train": str(tmp_path / "gray.npz")}, r"images of shape \(16, 16, 1\)"),
         ({"unlabelled": (str(tmp_path / "gray.npz"),)}, r"images of shape \(16, 16, 1\)"),
         ({"image_size": (8, 8)}, "image_size must be that of the teacher, 16 x 16"),
-        ({"unlabelled": "photos"}, "must be a tuple of folders"),
+        ({"unlabelled": "photos"}, "unlabelled must be a tuple of paths.*'photos'.*the comma"),
+        ({"unlabelled": (3,)}, r"must be a tuple of paths.*\(3,\)"),
         ({"image_size": (8,)}, "image_size must be a pair of integers"),
         ({"teacher": "resnet"}, "scales its pixels itself"),
         ({"teacher": "MobileNetV3Small", "teacher_weights": "no.h5"}, "teacher_weights must be"),

@@ -352,6 +352,8 @@ class TestBadInput:
     def test_settings(self, folder, tmp_path):
         for settings, message in (
             ({"student": "gpt"}, "student must be one of"),
+            ({"unlabelled": "more.txt"}, r"unlabelled must be a tuple.*'more\.txt'.*the comma"),
+            ({"label": "text"}, "text= and label= must be different columns"),
             ({"quantization": "int2"}, "quantization must be one of"),
             ({"quantization": "int16x8"}, "no operation for embeddings"),
             ({"num_threads": (0,)}, "num_threads"),

@@ -309,7 +309,7 @@ class TestDamage:
                 use(path)
 
     def test_no_store(self, tmp_path):
-        with pytest.raises(ValueError, match="which holds nothing"):
+        with pytest.raises(ValueError, match="which is not there"):
             TeacherStore.open(tmp_path / "none")
         (tmp_path / "manifest.json").write_text("{")
         with pytest.raises(ValueError, match="cannot be read as the manifest"):

@@ -1,5 +1,6 @@
 """Texts and labels from files, lists and TFDS."""
 
+import csv
 import gzip
 import json
 
@@ -213,9 +214,24 @@ class TestBadFiles:
             read_csv(path)
 
     def test_field_beyond_the_limit_of_csv(self, write):
-        path = write("a.csv", "text,label\n" + "a" * 200_000 + ",1\n")
-        with pytest.raises(ValueError, match=r"line 2 is no CSV.*raise csv\.field_size_limit"):
+        """Texts of any length are read; other readers of the program keep their limit."""
+        before = csv.field_size_limit()
+        path = write("a.csv", "text,label\n" + "a" * 200_000 + ",1\nb,2\n")
+        assert [len(text) for text in read_csv(path).texts] == [200_000, 1]
+        assert csv.field_size_limit() == before
+        path = write("a.csv", 'text,label\nb,2\n"' + "a" * 200_000 + "\n")
+        with pytest.raises(ValueError, match=r"a\.csv, line 3 is no CSV: unexpected end"):
             read_csv(path)
+        assert csv.field_size_limit() == before
+
+    def test_one_column_for_two(self, write):
+        """A text that is its own label made a class of each text."""
+        tsv, table = write("a.tsv", "text\tlabel\na\t1\n"), write("a.csv", "text,label\na,1\n")
+        lines = write("a.jsonl", json_lines({"text": "a", "label": "1"}))
+        for read, path in ((read_tsv, tsv), (read_csv, table), (read_jsonl, lines)):
+            for columns in (("text", "text"), (("text", "label"), "label"), (("text",) * 2, None)):
+                with pytest.raises(ValueError, match=r"different columns. Received: 'text', '"):
+                    read(path, *columns)
 
     @pytest.mark.parametrize(
         ("read", "first"),

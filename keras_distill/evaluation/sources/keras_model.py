@@ -1,12 +1,13 @@
 """A Keras model, or any function, as a source of outputs."""
 
+import inspect
 import pathlib
-import tempfile
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_distill.channel_axis import outputs_channels_last
 from keras_distill.evaluation.flops import count_flops
 from keras_distill.evaluation.sources.source import Source
 from keras_distill.export.benchmark import benchmark
@@ -15,6 +16,7 @@ from keras_distill.export.saved_model import write_saved_model
 from keras_distill.export.signature import NamedModel
 from keras_distill.layers.class_names import class_names_of
 from keras_distill.output_domain import output_domains
+from keras_distill.plain_path import temporary_folder
 
 
 class KerasModel(Source):
@@ -34,7 +36,9 @@ class KerasModel(Source):
         inputs = keras.tree.flatten(getattr(model, "inputs", None) or [])
         self.reads_text = any(tensor.dtype == "string" for tensor in inputs) if inputs else None
         self._run = tf.function(
-            lambda x: model(x, training=False), reduce_retracing=True, autograph=False
+            lambda x: outputs_channels_last(model, model(x, training=False)),
+            reduce_retracing=True,
+            autograph=False,
         )
 
     def __call__(self, x):
@@ -51,7 +55,7 @@ class KerasModel(Source):
         except ValueError:
             # The inputs of a subclassed model that no keras.Input has met are not known.
             return None
-        with tempfile.TemporaryDirectory() as folder:
+        with temporary_folder() as folder:
             path = pathlib.Path(folder, "saved_model")
             write_saved_model({DEFAULT: model}, path)
             return {
@@ -60,12 +64,29 @@ class KerasModel(Source):
 
 
 class Function(Source):
-    """A function of which nothing is known but what it returns."""
+    """A function of which nothing is known but what it returns.
+
+    Args:
+        owner: Whose function, for errors.
+        function: From a batch of x, a dict or tuple of several inputs, to one output.
+    """
 
     kind = "function"
 
-    def __init__(self, function):
+    def __init__(self, owner, function):
         self._function = function
+        try:
+            parameters = inspect.signature(function)
+        except (TypeError, ValueError):
+            return  # One written in C does not tell.
+        try:
+            parameters.bind(None)
+        except TypeError:
+            raise ValueError(
+                f"{owner} must be a function of one argument, a batch of x; several inputs are a "
+                f"dict or a tuple. Received: a function of {parameters}. Wrap it: lambda x: "
+                "function(**x) of a dict by its arguments' names, or function(*x) of a tuple."
+            ) from None
 
     def __call__(self, x):
         return one_output(self._function(x))

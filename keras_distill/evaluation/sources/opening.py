@@ -7,9 +7,12 @@ import keras
 from keras_distill.evaluation.sources.keras_model import Function
 from keras_distill.evaluation.sources.keras_model import KerasModel
 from keras_distill.evaluation.sources.saved_model import SavedModel
+from keras_distill.evaluation.sources.saved_model import Signature
 from keras_distill.evaluation.sources.stored import StoredOutputs
 from keras_distill.evaluation.sources.tflite import TFLiteFile
+from keras_distill.found_at import found_at
 from keras_distill.model_files import load_model_file
+from keras_distill.signatures import is_signature
 from keras_distill.store import TeacherStore
 from keras_distill.store.manifest import read_manifest
 
@@ -19,7 +22,8 @@ def open_source(name, model):
 
     Args:
         name: Its name, for errors.
-        model: A `keras.Model` or layer, another function, a `TeacherStore`, or a path: a .keras
+        model: A `keras.Model` or layer, another function, a signature of a SavedModel, a
+            `TeacherStore`, or a path: a .keras
             or .tflite file, the folder of a SavedModel, of versions of one, or of a store.
 
     Returns:
@@ -34,8 +38,10 @@ def open_source(name, model):
         return StoredOutputs(model)
     if isinstance(model, keras.Model):
         return KerasModel(model)
+    if is_signature(model):
+        return Signature(f"models[{name!r}]", model)
     if callable(model):
-        return Function(model)
+        return Function(f"models[{name!r}]", model)
     raise ValueError(
         f"models[{name!r}] must be a keras.Model, a function, a TeacherStore, or the path of a "
         f".keras or .tflite file, of a SavedModel or of a store. Received: {model!r}"
@@ -54,7 +60,9 @@ def _open_path(name, path):
             return SavedModel(folder)
         if read_manifest(path) is not None:
             return StoredOutputs(TeacherStore.open(path))
-    found = "is not there" if not path.exists() else "is none of them"
+    found = "is none of them"
+    if path.suffix in (".tflite", ".keras") or not path.exists():
+        found = found_at(path)
     raise ValueError(
         f"models[{name!r}] must be the path of a .keras or .tflite file, or the folder of a "
         f"SavedModel or a store. Received: {path}, which {found}."

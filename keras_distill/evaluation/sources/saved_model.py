@@ -11,50 +11,40 @@ from keras_distill.export.saved_model import DEFAULT
 from keras_distill.model_files import errors_that_name
 from keras_distill.output_domain import LOGITS
 from keras_distill.output_domain import SOFTMAX
+from keras_distill.signatures import run_signature
 from keras_distill.teachers.module_files import load_module
 
 # What export_saved_model calls the outputs of a classifier.
 _DOMAINS = {"logits": LOGITS, "probabilities": SOFTMAX}
 
 
-class SavedModel(Source):
-    """The `serving_default` of a SavedModel."""
+class Signature(Source):
+    """A signature of a SavedModel, which takes its inputs by name.
 
-    kind = "SavedModel"
+    Args:
+        owner: What errors call it.
+        signature: The signature, as `tf.saved_model.load` returns it.
+    """
 
-    def __init__(self, folder):
-        self._folder = folder
-        # The module owns the variables: it must outlive its signature.
-        self._module = load_module(str(folder))
-        if DEFAULT not in self._module.signatures:
-            raise ValueError(
-                f"A SavedModel must have the signature {DEFAULT!r}. Received: {folder}, which has "
-                f"{sorted(self._module.signatures)}"
-            )
-        self._signature = self._module.signatures[DEFAULT]
-        self._inputs = self._signature.structured_input_signature[1]
+    kind = "signature"
+
+    def __init__(self, owner, signature):
+        self._owner = owner
+        self._signature = signature
+        self._inputs = signature.structured_input_signature[1]
         self._output = self._choose_output()
         self.domain = _DOMAINS.get(self._output)
-        self.class_names = _class_names(self._signature)
+        self.class_names = _class_names(signature)
         self.reads_text = any(spec.dtype == tf.string for spec in self._inputs.values())
-        files = [path for path in folder.rglob("*") if path.is_file()]
-        self.num_bytes = sum(path.stat().st_size for path in files)
 
     def __call__(self, x):
         named = self._named(x)
-        with errors_that_name(self._folder, "It does not run with these inputs."):
-            outputs = self._signature(**named)
+        with errors_that_name(self._owner, "It does not run with these inputs."):
+            outputs = run_signature(self._signature, named)
         return keras.ops.convert_to_numpy(outputs[self._output])
 
-    def latencies(self, x, num_threads):
-        inputs = {name: np.asarray(values) for name, values in self._named(x).items()}
-        return {
-            count: benchmark(self._folder, num_threads=count, inputs=inputs)
-            for count in num_threads
-        }
-
     def _named(self, x):
-        named = named_inputs(f"The SavedModel in {self._folder}", self._inputs, x)
+        named = named_inputs(self._owner, self._inputs, x)
         return {
             name: tf.cast(values, self._inputs[name].dtype)
             if self._inputs[name].dtype != tf.string
@@ -71,9 +61,35 @@ class SavedModel(Source):
         if len(floats) != 1:
             raise ValueError(
                 "A SavedModel that is compared must have one output of floats, or one called "
-                f"'logits' or 'probabilities'. Received: {self._folder} with {sorted(outputs)}"
+                f"'logits' or 'probabilities'. Received: {self._owner} with {sorted(outputs)}"
             )
         return floats[0]
+
+
+class SavedModel(Signature):
+    """The `serving_default` of a SavedModel."""
+
+    kind = "SavedModel"
+
+    def __init__(self, folder):
+        self._folder = folder
+        # The module owns the variables: it must outlive its signature.
+        self._module = load_module(str(folder))
+        if DEFAULT not in self._module.signatures:
+            raise ValueError(
+                f"A SavedModel must have the signature {DEFAULT!r}. Received: {folder}, which has "
+                f"{sorted(self._module.signatures)}"
+            )
+        super().__init__(f"The SavedModel in {folder}", self._module.signatures[DEFAULT])
+        files = [path for path in folder.rglob("*") if path.is_file()]
+        self.num_bytes = sum(path.stat().st_size for path in files)
+
+    def latencies(self, x, num_threads):
+        inputs = {name: np.asarray(values) for name, values in self._named(x).items()}
+        return {
+            count: benchmark(self._folder, num_threads=count, inputs=inputs)
+            for count in num_threads
+        }
 
 
 def _class_names(signature):

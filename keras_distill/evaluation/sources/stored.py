@@ -16,6 +16,7 @@ class StoredOutputs(Source):
     def __init__(self, store):
         self._store = store
         self.domain = store.output_domain
+        self.class_names = store.class_names
 
     def __call__(self, x):
         batch = tf.data.Dataset.from_tensors(keras.tree.map_structure(tf.convert_to_tensor, x))
