@@ -32,6 +32,7 @@ from keras_distill.schedules import check_number
 from keras_distill.schedules import is_schedule
 from keras_distill.schedules import value_at
 from keras_distill.several_labels import remember
+from keras_distill.shared_weights import check_own_weights
 from keras_distill.soft_loss import check_soft_loss
 from keras_distill.soft_loss import heads_with_loss
 from keras_distill.soft_loss import output_pairs
@@ -517,6 +518,8 @@ class Distiller(keras.Model):
     def make_train_function(self, force=False):
         if self.train_function is None or force:
             self._check_hooks()
+            if self._needs_teacher:
+                check_own_weights(self.teacher, self.student)
             # Before the callbacks run: a BackupAndRestore among them finds the projectors.
             self._build_objectives()
             self._build_compile_state()

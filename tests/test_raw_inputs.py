@@ -97,9 +97,17 @@ def test_only_what_runs_must_be_able_to_read(pair):
     vectors = keras.layers.TextVectorization(vocabulary=["good", "bad"], output_mode="multi_hot")
     reader = keras.Model(texts, keras.layers.Dense(2)(vectors(texts)))
     kd.Distiller(student, reader)._check_inputs("x", x)
-    distiller = kd.Distiller(reader, reader)
+    distiller = kd.Distiller(reader, lambda x: reader(x))
     distiller.compile("sgd", CROSS_ENTROPY)
     distiller.fit(tf.constant(TEXTS), Y, verbose=0)
+
+
+def test_examples_of_a_store(pair, tmp_path):
+    _, teacher = pair
+    examples = tf.data.Dataset.from_tensor_slices(TEXTS)
+    with pytest.raises(ValueError, match="dataset must be what the layers"):
+        kd.TeacherStore.build(examples, teacher, tmp_path / "store")
+    assert not (tmp_path / "store").exists()
 
 
 def test_texts_of_peers():

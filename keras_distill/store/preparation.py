@@ -5,6 +5,7 @@ import tensorflow as tf
 from keras_distill.arguments import check_integers
 from keras_distill.destination import check_destination
 from keras_distill.output_domain import output_domains
+from keras_distill.raw_inputs import check_preprocessed
 from keras_distill.store.class_names import check_order
 from keras_distill.store.class_names import names_of_data
 from keras_distill.store.class_names import names_of_teacher
@@ -79,6 +80,7 @@ def check_labelling(
         check_order("the teacher", names_of_teacher(teacher), dataset)
     examples = read_examples(dataset)
     _check_examples(examples.element_spec)
+    check_preprocessed("teacher", teacher, "dataset", examples.batch(1).element_spec)
     return taps, examples
 
 
