@@ -52,6 +52,16 @@ from keras_distill.training_state import load_random_states
 from keras_distill.training_state import replaced_model_file
 from keras_distill.training_state import save_training_state
 
+_SETTINGS = (
+    "student",
+    "alpha",
+    "temperature",
+    "soft_loss",
+    "objectives",
+    "teacher_metrics",
+    "validate_with_teacher",
+)
+
 
 @keras.saving.register_keras_serializable(package="keras_distill")
 class Distiller(keras.Model):
@@ -160,15 +170,9 @@ class Distiller(keras.Model):
         _check_student(student)
         check_number("alpha", alpha, FRACTION)
         check_soft_loss(soft_loss)
-        if soft_loss is None:
-            temperature = 4.0 if temperature is None else temperature
-            SoftTargetKL(temperature)  # Checks it.
-        elif temperature is not None:
-            raise ValueError(
-                "temperature is that of the default soft loss, and a soft_loss has its own. "
-                f"Received: temperature={temperature!r} and soft_loss={soft_loss!r}. Give it to "
-                "the loss, such as soft_loss=keras_distill.losses.SoftTargetKL(temperature=...)."
-            )
+        if soft_loss is None and temperature is None:
+            temperature = 4.0
+        _check_temperature(temperature, soft_loss)
         check_objectives(objectives)
         _check_teacher_metrics(teacher_metrics, {"loss", *(o.name for o in objectives)})
         # The student casts its own inputs; what the batch carries for others stays as it is.
@@ -220,8 +224,28 @@ class Distiller(keras.Model):
             # Past Keras, which would make the teacher a part of this model: of its weights,
             # its checkpoints and its exports; and would wrap the containers of a spec.
             object.__setattr__(self, name, value)
+        elif name in _SETTINGS and getattr(self, "built", False):
+            self._change(name, value)
         else:
             super().__setattr__(name, value)
+
+    def _change(self, name, value):
+        """Sets alpha, say, for the steps to come; what others are made of cannot be set."""
+        if name not in ("alpha", "temperature", "validate_with_teacher"):
+            raise ValueError(
+                f"{name} of a Distiller is what it was made with. Received: "
+                f"distiller.{name} = {value!r}. Make a new Distiller with it; what the student has "
+                "learnt is in the student."
+            )
+        if name == "alpha":
+            check_number("alpha", value, FRACTION)
+        elif name == "temperature":
+            _check_temperature(value, self.soft_loss)
+        super().__setattr__(name, value)
+        # A step that is compiled has the value of before in it.
+        for make in (self.make_train_function, self.make_test_function):
+            if getattr(self, make.__name__.removeprefix("make_")) is not None:
+                make(force=True)
 
     def __dir__(self):
         # Keras's saver stores every layer that it finds by dir().
@@ -688,6 +712,17 @@ class Distiller(keras.Model):
     @classmethod
     def from_config(cls, config, custom_objects=None):
         return cls(**keras.saving.deserialize_keras_object(config, custom_objects=custom_objects))
+
+
+def _check_temperature(temperature, soft_loss):
+    if soft_loss is None:
+        SoftTargetKL(temperature)  # Checks it.
+    elif temperature is not None:
+        raise ValueError(
+            "temperature is that of the default soft loss, and a soft_loss has its own. "
+            f"Received: temperature={temperature!r} and soft_loss={soft_loss!r}. Give it to "
+            "the loss, such as soft_loss=keras_distill.losses.SoftTargetKL(temperature=...)."
+        )
 
 
 def _check_student(student):

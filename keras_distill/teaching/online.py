@@ -75,6 +75,17 @@ class OnlineDistillation(keras.Model):
         }
         self.built = True
 
+    def __setattr__(self, name, value):
+        is_later = name == "weight" and getattr(self, "built", False)
+        if is_later:
+            check_number("weight", value, NOT_NEGATIVE)
+        super().__setattr__(name, value)
+        # A step that is compiled has the value of before in it.
+        if is_later and self.train_function is not None:
+            self.make_train_function(force=True)
+        if is_later and self.test_function is not None:
+            self.make_test_function(force=True)
+
     @property
     def _models_by_output(self):
         """Dict from the name of each output to the model that it is of; None: of several."""

@@ -260,3 +260,17 @@ def test_export_is_of_one_student(way, tmp_path):
     served = tf.saved_model.load(str(tmp_path / "served"))
     expected = model.student()(linear.X, training=False)
     np.testing.assert_allclose(served.serve(linear.X), expected, atol=1e-6)
+
+
+@WAYS
+@pytest.mark.long
+def test_a_weight_set_later_counts(way):
+    """A compiled step would keep the one before."""
+    model = compiled(way())
+    fit(model)
+    model.weight = 50.0
+    history = fit(model)
+    soft = sum(values[0] for name, values in history.items() if name.endswith("_soft_loss"))
+    assert history["loss"][0] > 50 * soft
+    with pytest.raises(ValueError, match="weight must be"):
+        model.weight = -1.0

@@ -1,0 +1,56 @@
+"""What is set on a Distiller counts from the next step on; a compiled step would keep the old."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_distill import Distiller
+from keras_distill.losses import SoftTargetKL
+
+X = np.random.default_rng(0).normal(size=(4, 3)).astype("float32")
+Y = np.zeros((4, 2), "float32")
+
+
+def dense(name):
+    inputs = keras.Input((3,))
+    return keras.Model(inputs, keras.layers.Dense(2)(inputs), name=name)
+
+
+def compiled(**kwargs):
+    distiller = Distiller(dense("student"), dense("teacher"), **kwargs)
+    distiller.compile(keras.optimizers.SGD(0.0), "mse")
+    return distiller
+
+
+def losses(distiller, **kwargs):
+    return distiller.fit(X, Y, verbose=0, **kwargs).history
+
+
+@pytest.mark.long
+def test_settings_of_later_steps():
+    distiller = compiled(alpha=0.25)
+    first = losses(distiller)
+    distiller.alpha = 0.75
+    second = losses(distiller)
+    expected = 0.75 * second["hard_loss"][0] + 0.25 * second["soft_loss"][0]
+    np.testing.assert_allclose(second["loss"], expected, rtol=1e-5)
+    distiller.temperature = 1.0
+    assert abs(losses(distiller)["soft_loss"][0] - first["soft_loss"][0]) > 1e-4
+    # Within fit, as a callback does.
+    change = keras.callbacks.LambdaCallback(
+        on_epoch_begin=lambda epoch, logs: setattr(distiller, "alpha", float(epoch))
+    )
+    history = losses(distiller, epochs=2, callbacks=[change])
+    np.testing.assert_allclose(history["loss"][0], history["soft_loss"][0], rtol=1e-5)
+    np.testing.assert_allclose(history["loss"][1], history["hard_loss"][1], rtol=1e-5)
+
+
+def test_settings_out_of_range():
+    for distiller in (compiled(), compiled(soft_loss=SoftTargetKL(2.0))):
+        with pytest.raises(ValueError, match="alpha must be"):
+            distiller.alpha = 3.0
+        with pytest.raises(ValueError, match="temperature"):
+            distiller.temperature = -1.0
+        for name in ("student", "soft_loss", "objectives", "teacher_metrics"):
+            with pytest.raises(ValueError, match=f"{name} of a Distiller is what it was made with"):
+                setattr(distiller, name, None)
