@@ -76,7 +76,7 @@ def files_by_class(path):
     if not files:
         raise ValueError(
             f"{path} must be a folder with a folder of images for each class, those of the "
-            f"training images. Received: no such folder{_first(left_out)}"
+            f"training images. Received: no folder with images in it{_first(left_out)}"
         )
     if len(files) > 1 and all(name.lower() in _SPLITS for name in files):
         raise ValueError(

@@ -158,7 +158,7 @@ def test_bad_input(folder, tmp_path):
     (tmp_path / "empty").mkdir()
     for settings, message in (
         ({"train": str(tmp_path / "none")}, "a folder with a folder of images"),
-        ({"train": str(tmp_path / "empty")}, "no such folder"),
+        ({"train": str(tmp_path / "empty")}, "no folder with images in it"),
         ({"train": str(tmp_path / "none.npz")}, "must be there"),
         ({"train": str(folder / "more.npz")}, "must have the arrays x, y.*without y"),
         ({"train": str(tmp_path / "floats.npz")}, "uint8.*Received: float32"),

@@ -133,5 +133,5 @@ def test_no_picture_at_all(tmp_path):
     (tmp_path / "a.txt").write_text("a")
     with pytest.raises(ValueError, match=r"image that can be read.*1 files.*a\.txt: not a picture"):
         image_data.read_unlabelled(tmp_path, None)
-    with pytest.raises(ValueError, match=r"no such folder, 1 left out"):
+    with pytest.raises(ValueError, match=r"no folder with images in it, 1 left out"):
         image_data.read_labelled(tmp_path, None)
