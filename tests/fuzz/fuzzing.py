@@ -12,7 +12,10 @@ import sys
 import tempfile
 
 import mutations
+import pytest
 
+# Of the files of tests, by their names: what their marks `rounds` are in all.
+ROUNDS = pytest.StashKey[collections.Counter]()
 _PACKAGE = importlib.util.find_spec("keras_distill").submodule_search_locations[0]
 _SECONDS = 5
 _MAX_CRASHES = 10
@@ -45,7 +48,7 @@ class Fuzz:
             reader: Function of a path, at the top of its module, that runs in a child
                 process. It returns what it read: numbers, texts, arrays, lists, dicts.
             path: A file or folder that is read without an error.
-            rounds: Number of damaged versions.
+            rounds: Number of damaged versions; the fixture gives that of the mark `rounds`.
             mutate: A mutation of `mutations`; None: `by_suffix` of the file's name.
             files: Of a folder, a pattern of the files to damage.
             is_checked: Whether there is a checksum: what is read must be as before.

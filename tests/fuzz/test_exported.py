@@ -64,27 +64,42 @@ def tflite_file(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    ("reader", "rounds"), [(read_description, 30), (compare_file, 30), (time_file, 10)]
+    "reader",
+    [
+        pytest.param(read_description, marks=pytest.mark.rounds(30)),
+        pytest.param(compare_file, marks=pytest.mark.rounds(30)),
+        pytest.param(time_file, marks=pytest.mark.rounds(10)),
+    ],
 )
-def test_tflite(reader, rounds, tflite_file, fuzz):
-    assert fuzz(reader, tflite_file, rounds)["read"] > 0
+def test_tflite(reader, tflite_file, fuzz):
+    assert fuzz(reader, tflite_file)["read"] > 0
 
 
-def test_saved_model(tmp_path, fuzz):
+@pytest.fixture
+def served(tmp_path):
     kd.export_saved_model(model(), tmp_path / "served", labels=["no", "yes"])
-    # Of the variables there are checksums.
-    data = "variables.data-00000-of-00001"
-    fuzz(compare_folder, tmp_path / "served", 40, files=data, is_checked=True)
-    assert fuzz(compare_folder, tmp_path / "served", rounds=60, files="*.*")["read"] > 0
+    return tmp_path / "served"
 
 
+@pytest.mark.rounds(40)
+def test_the_checksums_of_saved_models(served, fuzz):
+    fuzz(compare_folder, served, files="variables.data-00000-of-00001", is_checked=True)
+
+
+@pytest.mark.rounds(60)
+def test_saved_model(served, fuzz):
+    assert fuzz(compare_folder, served, files="*.*")["read"] > 0
+
+
+@pytest.mark.rounds(40)
 def test_hugging_face_folder(tmp_path, fuzz):
     folder = tmp_path / "preset"
     folder.mkdir()
     small_bert.write_hugging_face_folder(folder, small_bert.make_backbone(num_layers=1))
-    assert fuzz(teach_from_preset, folder, rounds=40)["read"] > 0
+    assert fuzz(teach_from_preset, folder)["read"] > 0
 
 
+@pytest.mark.rounds(25)
 @pytest.mark.parametrize("is_ready", [False, True])
 def test_keras_hub_folder(is_ready, tmp_path, fuzz):
     """Of a backbone with its preprocessor, and of a whole classifier."""
@@ -94,4 +109,4 @@ def test_keras_hub_folder(is_ready, tmp_path, fuzz):
         saved = [keras_hub.models.BertTextClassifier(backbone, 2, preprocessor=preprocessor)]
     for part in saved:
         part.save_to_preset(tmp_path / "preset")
-    assert fuzz(teach_in_a_job, tmp_path / "preset", rounds=25)["read"] > 0
+    assert fuzz(teach_in_a_job, tmp_path / "preset")["read"] > 0

@@ -25,7 +25,11 @@ OPTIONS = {
     "PPM": ({"mode": "L"}, {"mode": "I;16"}, {"mode": "1"}),
     "SGI": ({"mode": "L"},),
 }
-CASES = [(kind, how) for kind in (*COMMON, *OTHERS) for how in ({}, *OPTIONS.get(kind, ()))]
+CASES = [
+    pytest.param(kind, how, marks=pytest.mark.rounds(100 if kind in COMMON else 50))
+    for kind in (*COMMON, *OTHERS)
+    for how in ({}, *OPTIONS.get(kind, ()))
+]
 
 
 def read_pictures(path):
@@ -62,21 +66,23 @@ def test_pictures(kind, how, fuzz, tmp_path):
     folder.mkdir()
     Image.new("RGB", (8, 8)).save(folder / "whole.png")
     image.save(folder / ("damaged.tga" if kind == "TGA" else "damaged.bin"), kind, **how)
-    outcomes = fuzz(read_pictures, folder, 100 if kind in COMMON else 50, files="damaged.*")
+    outcomes = fuzz(read_pictures, folder, files="damaged.*")
     assert set(outcomes) == {"read"}
 
 
+@pytest.mark.rounds(300)
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
 def test_arrays(save, fuzz, tmp_path):
     """Bytes that were changed change no pixel and no label without an error."""
     pixels = np.random.default_rng(0).integers(0, 256, (10, 6, 6, 3), dtype="uint8")
     save(tmp_path / "d.npz", x=pixels, y=np.arange(10) % 3)
-    fuzz(read_labelled, tmp_path / "d.npz", 300, mutations.of_bytes, is_checked=True)
+    fuzz(read_labelled, tmp_path / "d.npz", mutate=mutations.of_bytes, is_checked=True)
 
 
+@pytest.mark.rounds(200)
 @pytest.mark.parametrize("kind", ["int64", "float32", "<U3"])
 def test_members_of_arrays(kind, fuzz, tmp_path):
     """Headers and values that were changed before the checksums were made."""
     pixels = np.random.default_rng(0).integers(0, 256, (10, 6, 6, 3), dtype="uint8")
     np.savez(tmp_path / "d.npz", x=pixels, y=(np.arange(10) % 3).astype(kind))
-    fuzz(read_labelled, tmp_path / "d.npz", 200)
+    fuzz(read_labelled, tmp_path / "d.npz")

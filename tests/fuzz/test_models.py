@@ -38,18 +38,22 @@ def folder(tmp_path_factory):
     return folder
 
 
+@pytest.mark.rounds(80)
 def test_keras(folder, fuzz):
-    assert fuzz(read_keras, folder / "model.keras", rounds=80)["read"] > 0
+    assert fuzz(read_keras, folder / "model.keras")["read"] > 0
 
 
+@pytest.mark.rounds(40)
 def test_keras_with_a_vocabulary(folder, fuzz):
-    assert fuzz(read_keras, folder / "reader.keras", rounds=40)["read"] > 0
+    assert fuzz(read_keras, folder / "reader.keras")["read"] > 0
 
 
+@pytest.mark.rounds(400)
 def test_the_checksums_of_keras(folder, fuzz):
     path = folder / "model.keras"
-    assert fuzz(read_own_keras, path, 400, mutations.of_bytes, is_checked=True)["read"] > 0
+    assert fuzz(read_own_keras, path, mutate=mutations.of_bytes, is_checked=True)["read"] > 0
 
 
+@pytest.mark.rounds(60)
 def test_h5(folder, fuzz):
-    assert fuzz(read_keras, folder / "model.h5", rounds=60)["read"] > 0
+    assert fuzz(read_keras, folder / "model.h5")["read"] > 0

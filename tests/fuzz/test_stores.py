@@ -69,36 +69,42 @@ def examples():
     return tf.data.Dataset.from_tensor_slices(X)
 
 
+@pytest.mark.rounds(600)
 def test_stores(examples, tmp_path, fuzz):
     settings = {"taps": ("output", "hidden"), "shards": 2, "verbose": 0}
     kd.TeacherStore.build(examples, teacher(), tmp_path / "s", **settings)
-    assert fuzz(read_store, tmp_path / "s", rounds=600, is_checked=True)["read"] > 0
+    assert fuzz(read_store, tmp_path / "s", is_checked=True)["read"] > 0
 
 
+@pytest.mark.rounds(200)
 def test_stores_of_the_most_likely_classes(examples, tmp_path, fuzz):
     kd.TeacherStore.build(examples, teacher(), tmp_path / "s", top_k=2, verbose=0)
-    assert fuzz(read_store, tmp_path / "s", rounds=200, is_checked=True)["read"] > 0
+    assert fuzz(read_store, tmp_path / "s", is_checked=True)["read"] > 0
 
 
+@pytest.mark.rounds(200)
 def test_arrays_that_are_listed_as_they_are(examples, tmp_path, fuzz):
     """Somebody wrote the checksums of other arrays."""
     kd.TeacherStore.build(examples, teacher(), tmp_path / "s", verbose=0)
-    assert fuzz(open_store, tmp_path / "s", rounds=200, files="*.json")["ValueError"] > 0
+    assert fuzz(open_store, tmp_path / "s", files="*.json")["ValueError"] > 0
 
 
+@pytest.mark.rounds(400)
 def test_logs(tmp_path, fuzz):
     rounds = [f"{number},0.5,{1 / (number + 1)},NA" for number in range(10)]
     (tmp_path / "alone.csv").write_text("\n".join(["epoch,accuracy,loss,val_loss", *rounds, ""]))
-    assert fuzz(read_log, tmp_path / "alone.csv", rounds=400)["read"] > 0
+    assert fuzz(read_log, tmp_path / "alone.csv")["read"] > 0
 
 
+@pytest.mark.rounds(400)
 def test_settings_of_a_run(tmp_path, fuzz):
     with RunFolder("output", tmp_path / "run", "job", SETTINGS).begun():
         pass
-    assert fuzz(read_settings, tmp_path / "run", rounds=400, files="job.json")["read"] > 0
+    assert fuzz(read_settings, tmp_path / "run", files="job.json")["read"] > 0
 
 
+@pytest.mark.rounds(100)
 def test_backups(tmp_path, fuzz):
     student = small_student()
     student.fit(X, X[:, :2], callbacks=[kd.BackupAndRestore(tmp_path / "b", False)], verbose=0)
-    assert fuzz(read_backup, tmp_path / "b", rounds=100)["read"] > 0
+    assert fuzz(read_backup, tmp_path / "b")["read"] > 0

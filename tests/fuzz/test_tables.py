@@ -12,7 +12,7 @@ import keras_distill as kd
 from keras_distill.jobs import text_data
 from keras_distill.text.base import read_tokens
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.rounds(200)]
 
 _LABELS = ("good", "bad", "so so")
 
@@ -107,17 +107,17 @@ def folder(tmp_path_factory):
 @pytest.mark.parametrize("name", ["table.csv", "table.tsv", "table.jsonl"])
 @pytest.mark.parametrize("reader", [read_table, read_test_table, read_texts])
 def test_tables(folder, fuzz, reader, name):
-    assert fuzz(reader, folder / name, rounds=200)["read"] > 0
+    assert fuzz(reader, folder / name)["read"] > 0
 
 
 @pytest.mark.parametrize("name", ["table.csv.gz", "table.jsonl.gz"])
 def test_compressed_tables(folder, fuzz, name):
-    assert fuzz(read_table, folder / name, rounds=200)["read"] > 0
+    assert fuzz(read_table, folder / name)["read"] > 0
 
 
 def test_the_checksum_of_gzip(folder, fuzz):
     path = folder / "table.csv.gz"
-    assert fuzz(read_table, path, 200, mutations.of_bytes, is_checked=True)["ValueError"] > 0
+    assert fuzz(read_table, path, mutate=mutations.of_bytes, is_checked=True)["ValueError"] > 0
 
 
 @pytest.mark.parametrize(
@@ -133,8 +133,8 @@ def test_the_checksum_of_gzip(folder, fuzz):
     ],
 )
 def test_others(folder, fuzz, reader, name):
-    assert fuzz(reader, folder / name, rounds=200)["read"] > 0
+    assert fuzz(reader, folder / name)["read"] > 0
 
 
 def test_a_tokenizers_folder(folder, fuzz):
-    assert fuzz(read_folder, folder / "bert", rounds=200)["read"] > 0
+    assert fuzz(read_folder, folder / "bert")["read"] > 0
