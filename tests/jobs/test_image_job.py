@@ -121,6 +121,24 @@ def test_gray_pictures_and_a_teacher_in_h5(tmp_path):
     assert kd.describe(tmp_path / "out" / "student.tflite").inputs[0].shape == (1, SIZE, SIZE, 1)
 
 
+@pytest.mark.long
+@pytest.mark.parametrize("num_outputs", [1, 2])
+def test_a_sigmoid_teacher(num_outputs, folder, tmp_path):
+    """With one output it is that of the second class."""
+    inputs = keras.Input((SIZE, SIZE, 3))
+    means = layers.Flatten()(layers.AveragePooling2D((SIZE // 2, SIZE))(inputs))
+    last = layers.Dense(num_outputs, activation="sigmoid")
+    model = keras.Model(inputs, last(means))
+    kernel = np.repeat([[-0.02, 0.02], [0.02, -0.02]], 3, axis=0)
+    last.set_weights([kernel[:, -num_outputs:], np.zeros(num_outputs)])
+    model.save(tmp_path / "teacher.keras")
+    teacher = str(tmp_path / "teacher.keras")
+    result = job(folder, tmp_path / "out", teacher=teacher, alpha=0.0).run()
+    accuracies = {n: m["figures"]["accuracy"]["value"] for n, m in result["models"].items()}
+    assert accuracies["teacher"] == 1
+    assert min(accuracies["distilled"], accuracies["phone"], accuracies["server"]) > 0.8
+
+
 def test_dry_run(folder, tmp_path):
     result = job(folder, tmp_path / "out", num_views=0).dry_run()
     assert (result["num_train"], result["num_test"], result["num_transfer"]) == (48, 12, 88)

@@ -1,5 +1,6 @@
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -42,6 +43,20 @@ def write(path, texts, labels, header="text,label"):
     return str(path)
 
 
+def save_counting_teacher(path, names, activation):
+    """It sees the words of each class that is named."""
+    words = kd.text.learn_words(WORDS.values(), size=40, max_length=8)
+    table = [[float(token in WORDS[name].split()) for name in names] for token in words.tokens]
+    strings = keras.Input((), dtype="string", name="text")
+    embedding = layers.Embedding(len(words.tokens), len(names))
+    found = layers.GlobalMaxPooling1D()(embedding(words(strings)))
+    dense = layers.Dense(len(names), activation=activation)
+    model = keras.Model(strings, dense(found))
+    embedding.set_weights([np.array(table)])
+    dense.set_weights([12.0 * np.eye(len(names)), np.full(len(names), -6.0)])
+    model.save(path)
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """train.csv, more.txt, and teacher.keras, which counts the words of each class."""
@@ -50,17 +65,7 @@ def folder(tmp_path_factory):
     texts, labels = sentences(90, rng)
     write(folder / "train.csv", texts, labels)
     (folder / "more.txt").write_text("\n".join(sentences(60, rng)[0]) + "\n")
-    words = kd.text.learn_words(WORDS.values(), size=40, max_length=8)
-    names = sorted(WORDS)
-    table = np.array(
-        [[6.0 * (token in WORDS[name].split()) for name in names] for token in words.tokens]
-    )
-    strings = keras.Input((), dtype="string", name="text")
-    embedding = layers.Embedding(len(words.tokens), 3)
-    logits = layers.GlobalMaxPooling1D()(embedding(words(strings)))
-    model = keras.Model(strings, layers.Dense(3, kernel_initializer="identity")(logits))
-    embedding.set_weights([table])
-    model.save(folder / "teacher.keras")
+    save_counting_teacher(folder / "teacher.keras", sorted(WORDS), None)
     return folder
 
 
@@ -168,6 +173,55 @@ def _command(settings):
     for name in ("output", "teacher", "num_steps", "max_length", "vocabulary_size"):
         command += [f"--{name.replace('_', '-')}", str(settings[name])]
     return [*command, "--unlabelled", *settings["unlabelled"]]
+
+
+def test_the_folder_of_a_job_with_another_vocabulary(folder, done, tmp_path):
+    """Its students read other ids. It is refused, and stays as it is."""
+    for number, vocabulary in enumerate((None, "of another version")):
+        output = tmp_path / str(number)
+        shutil.copytree(done[0], output)
+        settings = json.loads((output / "job.json").read_text())
+        assert settings.pop("vocabulary")
+        if vocabulary is not None:
+            settings["vocabulary"] = vocabulary
+        (output / "job.json").write_text(json.dumps(settings))
+        before = state(output)
+        for start in (job(folder, output).run, job(folder, output).dry_run):
+            with pytest.raises(ValueError, match=r"folder of another job.*with vocabulary: ") as e:
+                start()
+            assert f"vocabulary: {vocabulary!r} there" in str(e.value)
+        assert state(output) == before
+
+
+def state(folder):
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    return [(str(path), path.stat().st_mtime_ns, path.read_bytes()) for path in files]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("activation", ["sigmoid", None])
+def test_a_teacher_with_one_output(activation, tmp_path):
+    """High for the second class, a probability or a logit."""
+    texts, labels = sentences(200, np.random.default_rng(1))
+    labels = ["travel" if label == "travel" else "other" for label in labels]
+    write(tmp_path / "train.csv", texts, labels)
+    save_counting_teacher(tmp_path / "teacher.keras", ["travel"], activation)
+    result = job(tmp_path, tmp_path / "out", unlabelled=(), alpha=0.0, num_steps=200).run()
+    accuracies = {n: m["figures"]["accuracy"]["value"] for n, m in result["models"].items()}
+    assert accuracies["teacher"] == 1
+    assert min(accuracies.values()) > 0.9, accuracies
+
+
+@pytest.mark.long
+def test_a_teacher_with_a_sigmoid_for_each_class(folder, tmp_path):
+    """One against all: taken for logits, its answers told the classes hardly apart."""
+    save_counting_teacher(tmp_path / "teacher.keras", sorted(WORDS), "sigmoid")
+    settings = {"train": str(folder / "train.csv"), "alpha": 0.0, "num_steps": 200}
+    result = job(folder, tmp_path / "out", teacher=str(tmp_path / "teacher.keras"), **settings)
+    result = result.run()
+    accuracies = {n: m["figures"]["accuracy"]["value"] for n, m in result["models"].items()}
+    assert accuracies["teacher"] == 1
+    assert min(accuracies.values()) > 0.9, accuracies
 
 
 def test_dry_run(folder, tmp_path):
