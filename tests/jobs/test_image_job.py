@@ -139,6 +139,35 @@ def test_a_sigmoid_teacher(num_outputs, folder, tmp_path):
     assert min(accuracies["distilled"], accuracies["phone"], accuracies["server"]) > 0.8
 
 
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_a_network_of_keras_applications_in_a_file(folder, tmp_path):
+    """As people save it after a training: their own scaling in front, their head behind."""
+    shape = 2 * SIZE, 2 * SIZE, 3
+    images = image_data.read_labelled(folder / "photos", shape[:2])
+    base = keras.applications.MobileNetV2(shape, 0.35, include_top=False, weights=None)
+    inputs = keras.Input(shape)
+    x = layers.GlobalAveragePooling2D()(base(layers.Rescaling(1 / 127.5, offset=-1)(inputs)))
+    features, head = keras.Model(inputs, x), layers.Dense(2, activation="softmax")
+    model = keras.Model(inputs, head(layers.Dropout(0.2)(x)))
+    for layer in base.layers:
+        layer.momentum = 0.5
+    pixels = images.pixels.astype("float32")
+    for _ in range(5):
+        # Statistics of batches, as a training leaves them.
+        features(pixels, training=True)
+    kernel = np.linalg.lstsq(features(pixels), 8 * np.eye(2)[images.labels] - 4, rcond=None)[0]
+    head.set_weights([kernel, np.zeros(2)])
+    model.save(tmp_path / "teacher.keras")
+    teacher = str(tmp_path / "teacher.keras")
+    # 48 pictures are too few to calibrate int8.
+    settings = {"unlabelled": (), "alpha": 0.0, "quantization": "dynamic"}
+    result = job(folder, tmp_path / "out", teacher=teacher, **settings).run()
+    accuracies = {n: m["figures"]["accuracy"]["value"] for n, m in result["models"].items()}
+    assert accuracies["teacher"] == 1
+    assert min(accuracies["distilled"], accuracies["phone"], accuracies["server"]) > 0.8
+
+
 def test_dry_run(folder, tmp_path):
     result = job(folder, tmp_path / "out", num_views=0).dry_run()
     assert (result["num_train"], result["num_test"], result["num_transfer"]) == (48, 12, 88)
