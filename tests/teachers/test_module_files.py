@@ -168,8 +168,8 @@ def test_a_download_that_breaks_off_leaves_nothing(cache, server, tmp_path, caps
 
 
 def test_a_folder_without_a_module(tmp_path):
-    for folder in (tmp_path, tmp_path / "missing"):
-        with pytest.raises(ValueError, match=rf"handle='{folder}', where no saved_model.pb is"):
+    for folder, found in ((tmp_path, "which is a folder"), (tmp_path / "missing", "which is not")):
+        with pytest.raises(ValueError, match=rf"handle='{folder}', {found}.*no saved_model.pb is"):
             HubLayer(folder)
 
 
