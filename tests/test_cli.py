@@ -284,7 +284,6 @@ class TestWhatErrorsSay:
             ),
             ("text,label\na,x\nb,X\n", "line 2: the label 'x' differs from 'X'"),
             ("text,label\na,-1\nb,0\nc,1\n", "keep texts without a label in a file of their own."),
-            (f"text,label\n{'a' * 200_000},b\n", "line 2 is no CSV: field larger than field limit"),
         ],
     )
     def test_tables(self, tmp_path, capsys, table, message):
