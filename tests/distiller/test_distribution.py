@@ -71,6 +71,7 @@ def dataset(x=FEATURES, y=LABELS, batch_size=16):
     return data.batch(batch_size).with_options(options)
 
 
+@pytest.mark.long
 def test_soft_losses(two_devices):
     """Function losses would double the step: their sum over replicas is not the mean."""
     soft_losses = {
@@ -99,6 +100,7 @@ def test_soft_losses(two_devices):
     )
 
 
+@pytest.mark.long
 def test_objectives(two_devices):
     """Taps of two replicas, traced in two threads, do not mix."""
 
@@ -122,6 +124,7 @@ def test_metrics_of_an_uneven_last_batch(two_devices):
     assert history["val_accuracy"][0] == pytest.approx(accuracy)
 
 
+@pytest.mark.long
 def test_carried_outputs_without_teacher_inputs(two_devices):
     outputs = RNG.normal(size=(32, CLASSES)).astype("float32")
 
@@ -148,6 +151,7 @@ def test_unlabelled(two_devices):
     assert_same_on_two_devices(two_devices, dataset(y=None), alpha=0.0, validate=False)
 
 
+@pytest.mark.long
 def test_softmax_student(two_devices):
     def make_student():
         return mlp(5, "student", activation="softmax")
@@ -158,6 +162,7 @@ def test_softmax_student(two_devices):
     )
 
 
+@pytest.mark.long
 def test_attention_taps(two_devices):
     def make_student():
         inputs = keras.Input((6,))

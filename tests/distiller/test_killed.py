@@ -47,6 +47,7 @@ def test_training_goes_on_behind_the_last_backup(folder):
     assert backup.name == "epoch_000006.weights.h5"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", range(NUM_KILLS))
 def test_a_file_that_is_replaced_is_whole(number, folder):
     """The earlier one or the next, whenever it is killed."""

@@ -164,6 +164,7 @@ def bert(num_layers, width, name):
     return keras.Model(backbone.input, logits, name=name), backbone
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_keras_hub_layers_and_attention(jit_compile):
     """Hidden states and attention probabilities from inside a KerasHub backbone."""

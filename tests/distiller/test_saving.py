@@ -205,6 +205,7 @@ def test_no_weights_of_the_teacher():
     assert distiller.count_params() == distiller.student.count_params() + 5 * 500 + 500
 
 
+@pytest.mark.long
 def test_exported_student_has_no_projector(tmp_path):
     distiller = new_distiller()
     fit(distiller, 1)

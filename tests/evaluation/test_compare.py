@@ -94,6 +94,7 @@ class TestKindsOfModels:
         assert found[0] == found[1]
         assert found[0]["agreement"] > 0.8
 
+    @pytest.mark.long
     def test_files_of_batches_and_of_any_length(self, tmp_path):
         ids = rng.integers(1, 9, (10, 5)).astype("int32")
         model = kd.students.text_cnn(9, 3, embedding_dim=4, filters=4)

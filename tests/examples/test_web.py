@@ -136,6 +136,7 @@ def test_what_is_typed_is_classified_as_in_keras(
     check_offline(browser, address, num_files=4)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("quantization", "atol"), [("none", 1e-4), ("dynamic", 0.05)])
 def test_a_raw_file_gives_keras_numbers(quantization, atol, student, browser, tmp_path):
     """One with a loop, which MediaPipe would refuse."""

@@ -193,6 +193,7 @@ def test_text_classifier_reads_the_ids_of_training(kind, mediapipe, tmp_path):
     assert not len(differ), f"{len(differ)} of {len(texts)}: {examples}"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("ends_in_softmax", [False, True])
 @pytest.mark.parametrize(
     ("mean", "std"), [(127.5, 127.5), ((120.0, 110.0, 100.0), (60.0, 55.0, 70.0))]

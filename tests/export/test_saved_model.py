@@ -56,6 +56,7 @@ def test_one_text_in_a_folder_that_is_a_pattern(tmp_path):
     ).num_examples
 
 
+@pytest.mark.long
 def test_strings_are_served_in_a_fresh_process(tmp_path):
     """A vocabulary that only this process knows would not be in the files."""
     texts = ["a good film", "a bad film", "good"]

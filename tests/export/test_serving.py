@@ -139,6 +139,7 @@ def test_names_of_folders_are_quoted(name, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
+@pytest.mark.long
 def test_saved_model_cli_runs_it(tmp_path):
     """TensorFlow's own tool, in a process that never saw Keras."""
     model = students_to_export.cnn()

@@ -175,6 +175,7 @@ def test_dry_run(folder, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.long
 def test_a_network_of_keras_applications_is_finetuned(monkeypatch):
     """Its weights cannot be downloaded here: it starts from random ones."""
     # Tracing it would take half a minute.

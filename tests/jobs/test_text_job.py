@@ -252,6 +252,7 @@ LINE_ENDS = [
 ]
 
 
+@pytest.mark.long
 def test_an_ensemble_learns_and_is_saved(tmp_path):
     """Also of texts with line ends: Keras saves line by line what was learned of them."""
     texts, labels = sentences(120, rng)

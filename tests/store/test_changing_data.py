@@ -90,6 +90,7 @@ def test_dropped(store, teacher):
     assert_same(weights, train(without_it, teacher))
 
 
+@pytest.mark.long
 def test_labelled_live(store, teacher):
     weights = train(lambda texts: store.attach(texts.dataset().batch(5), "teacher", teacher))
     assert_same(weights, train(live, teacher))

@@ -231,6 +231,7 @@ class TestTraining:
         for live, stored in zip(*weights):
             np.testing.assert_allclose(live, stored, atol=1e-5)
 
+    @pytest.mark.long
     def test_batches_of_all_lengths_are_traced_once(self, tmp_path):
         num_traces = 0
 

@@ -254,6 +254,7 @@ def test_largest_heads_and_neurons_are_kept():
     )
 
 
+@pytest.mark.long
 def test_narrowed_student_trains_and_leaves_its_teacher_alone():
     teacher = classifier(num_classes=2)
     before = teacher.get_weights()

@@ -142,6 +142,7 @@ def test_unrolled_bilstm_computes_the_same():
     np.testing.assert_allclose(unrolled(texts()), loop(texts()), atol=1e-6)
 
 
+@pytest.mark.long
 @every_student
 def test_students_learn_in_float16(build):
     """A mask of -1e9, or a sum over a long text, overflows there."""

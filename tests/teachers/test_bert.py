@@ -138,6 +138,7 @@ def test_pairs(hub_folders):
         assert np.abs(logits - model(pairs[:, ::-1])).max() > 1e-7
 
 
+@pytest.mark.long
 def test_regression_learns_numbers():
     backbone = make_backbone(num_layers=1, dropout=0.0)
     model = bert_classifier(backbone, make_preprocessor(), num_classes=1, dropout=0.0)
@@ -172,6 +173,7 @@ def test_padding_words_count_for_no_loss():
     np.testing.assert_allclose(loss, -np.mean(kept), rtol=1e-5)
 
 
+@pytest.mark.long
 def test_a_teacher_of_words_teaches_words():
     teacher = kerashub_classifier(per_word=True)
     student = keras.models.clone_model(teacher)
@@ -201,6 +203,7 @@ def test_a_ready_classifier_keeps_its_head():
     np.testing.assert_allclose(model(TEXTS), task.predict(TEXTS.numpy(), verbose=0), atol=1e-5)
 
 
+@pytest.mark.long
 def test_a_preset_folder_of_a_classifier(tmp_path):
     task = ready_classifier()
     task.save_to_preset(tmp_path)
@@ -273,6 +276,7 @@ def test_the_real_bert_of_shared(shared):
     assert model(TEXTS).shape == (3, 2)
 
 
+@pytest.mark.long
 def test_a_real_tfhub_bert_is_the_kerashub_bert(
     shared, real_encoder_folder, real_preprocessor_folder
 ):

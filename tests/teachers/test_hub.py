@@ -197,6 +197,7 @@ def test_mixed_precision_casts_the_outputs_only(encoder_folder, policy, dtype):
     assert paths(encoder.trainable_weights) <= moved_by_fit(classifier(encoder))
 
 
+@pytest.mark.long
 def test_two_devices_train_like_one(two_devices, tmp_path):
     folder = hub_modules.save_encoder(tmp_path / "encoder", dropout=0.0)
 
@@ -309,6 +310,7 @@ def test_a_dtype_of_the_inputs_as_for_hub_keras_layer(preprocessor_folder, encod
 # A real module
 
 
+@pytest.mark.long
 def test_a_real_bert(real_encoder_folder):
     encoder = HubLayer(real_encoder_folder, trainable=True)
     assert len(encoder.trainable_weights) == 103

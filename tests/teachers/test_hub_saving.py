@@ -173,6 +173,7 @@ def cast(x):
     return {name: tf.constant(array, tf.int32) for name, array in x.items()}
 
 
+@pytest.mark.long
 def test_a_real_bert_is_saved_and_exported(real_encoder_folder, tmp_path):
     model = classifier(HubLayer(real_encoder_folder, trainable=True))
     model.save(tmp_path / "model.keras")

@@ -397,6 +397,7 @@ class TestTraining:
         whole = distiller.evaluate(WORDS(TEXTS), labels, 150, verbose=0, return_dict=True)
         assert loss == pytest.approx(whole["loss"], rel=1e-5)
 
+    @pytest.mark.long
     def test_compiled_by_xla(self):
         """The shapes are those of the buckets, and the same figures come out."""
         student, teacher = self.student_and_teacher()
@@ -422,6 +423,7 @@ class TestTraining:
             losses.append(self.fit(batches, student, one, epochs=1)[1]["loss"])
         np.testing.assert_allclose(*losses, rtol=1e-5)
 
+    @pytest.mark.long
     def test_the_parts_of_a_bert_classifier(self):
         """Its preprocessor once, here; its encoder in the step."""
         import keras_hub
@@ -437,6 +439,7 @@ class TestTraining:
         np.testing.assert_allclose(encoder(inputs.teacher), expected, atol=1e-5)
         self.fit(batches, ids_model(WORDS), encoder, epochs=1)
 
+    @pytest.mark.long
     def test_on_two_devices(self, two_devices):
         """As on one, with even batches: Keras weighs those of an uneven one unequally."""
         data, results = dataset(LABELS % 3), []

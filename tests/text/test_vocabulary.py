@@ -198,6 +198,7 @@ class TestBothKinds:
         cloned.set_weights(model.get_weights())
         np.testing.assert_allclose(cloned(tf.constant(TEXTS)), model(tf.constant(TEXTS)))
 
+    @pytest.mark.long
     def test_exported_with_its_model(self, make, tmp_path):
         model = classifier(make())
         path = export_saved_model(model, tmp_path, representative_data=np.array(TEXTS))
@@ -276,6 +277,7 @@ class TestBothKinds:
             make(max_length=max_length, add_special_tokens=True)
 
 
+@pytest.mark.long
 def test_served_words_need_no_tensorflow_text(tmp_path):
     """Stock TensorFlow loads the model, in a process that knows nothing of this one."""
     model = classifier(words(split_punctuation=True))
