@@ -45,7 +45,8 @@ class Objective(keras.layers.Layer):
             paths for a loss on several layers at once, such as `losses.FSP()`.
         student: Path of the student's activation, likewise.
         weight: Factor of this objective in the total loss: a float >= 0, or a
-            `LearningRateSchedule` of the optimizer's step. Defaults to 1.
+            `LearningRateSchedule` of the optimizer's step; it cannot be set later. Defaults
+            to 1.
         projector: None; "auto" for the regressor of FitNets: on images whose height or
             width is larger than the teacher's, a convolution without padding whose kernel of
             `student size - teacher size + 1` brings both to the teacher's; else, if the widths
@@ -103,11 +104,16 @@ class Objective(keras.layers.Layer):
         self.loss = loss
         self.teacher = list(teacher) if takes_lists else teacher
         self.student = list(student) if takes_lists else student
-        self.weight = weight
+        self._weight = weight
         self._loss_state = parts_of(loss)
         self._has_checked_values = False
         # Behind it, as an "auto" one is when it is built: the optimizer saves its state in order.
         self.projector = projector
+
+    @property
+    def weight(self):
+        """Its factor. It cannot be set: a compiled step would keep the one of before."""
+        return self._weight
 
     @property
     def teacher_paths(self):

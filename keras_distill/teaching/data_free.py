@@ -1,6 +1,7 @@
 """Distillation without data: a generator makes the transfer set while the student learns."""
 
 import random
+import types
 
 import keras
 import numpy as np
@@ -135,7 +136,7 @@ class DataFree(keras.Model):
         self.distiller = distiller
         self.generator = generator
         self.features = features
-        self.loss_weights = weights
+        self._loss_weights = weights
         self.seed = random.randrange(2**31) if seed is None else seed
         self._trackers = {
             loss: keras.metrics.Mean(name=loss) for loss in ("generator_loss", *weights)
@@ -219,6 +220,11 @@ class DataFree(keras.Model):
 
     def _check_classes(self, argument, y):
         self.distiller._check_classes(argument, y)
+
+    @property
+    def loss_weights(self):
+        """Weights by loss, to be read: a compiled step would keep those of before."""
+        return types.MappingProxyType(self._loss_weights)
 
     def _check_class_weight(self, class_weight):
         return self.distiller._check_class_weight(class_weight)

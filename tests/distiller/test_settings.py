@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 
 from keras_distill import Distiller
+from keras_distill import Objective
+from keras_distill.losses import FeatureMSE
 from keras_distill.losses import SoftTargetKL
 
 X = np.random.default_rng(0).normal(size=(4, 3)).astype("float32")
@@ -54,3 +56,11 @@ def test_settings_out_of_range():
         for name in ("student", "soft_loss", "objectives", "teacher_metrics"):
             with pytest.raises(ValueError, match=f"{name} of a Distiller is what it was made with"):
                 setattr(distiller, name, None)
+
+
+def test_the_weight_of_an_objective_cannot_be_set():
+    objective = Objective(FeatureMSE(), "output", "output", weight=0.5)
+    with pytest.raises(AttributeError, match="weight"):
+        objective.weight = 1.0
+    assert objective.weight == 0.5
+    assert Objective.from_config(objective.get_config()).weight == 0.5
