@@ -225,6 +225,9 @@ def test_a_preset_folder_of_a_classifier(tmp_path):
 def test_a_preset_folder_without_the_name_of_a_class(name, part, num_classes, tmp_path):
     """KerasHub gives the dict in place of the object, which failed later and elsewhere."""
     ready_classifier().save_to_preset(tmp_path)
+    if name == "tokenizer.json":
+        # Which has the tokenizer, too, and is read first.
+        (tmp_path / "preprocessor.json").unlink()
     config = json.loads((tmp_path / name).read_text())
     damaged = functools.reduce(dict.__getitem__, part, config)
     del damaged["class_name"]
