@@ -117,13 +117,14 @@ def fit_stages(student, teacher, stages, x, y=None, *, folder=None, seed=None, *
     TinyBERT its hidden layers and attention, then the outputs. Each stage begins with the
     weights that the one before left, and with a new optimizer.
 
-    With a `folder`, a run that was killed goes on: the same call skips the stages that are
-    done, and goes on behind the last whole epoch of the one that was not. The batches of passed
-    epochs are read again, without training, so that data that are shuffled with a seed go on as
-    in a run that was not killed; arrays need none of it. Data without an end, such as a generator
-    or `repeat()`, do so within their stage: Keras reads ahead of them, so that the stage behind
-    it begins a few batches earlier or later in each run. A callback starts anew. Whether student, teacher and stages are those of the folder is
-    checked; the data and the weights that the student began with are not.
+    With a `folder`, a run that was killed goes on: the same call skips the stages that are done,
+    and goes on behind the last whole epoch of the one that was not. The batches of passed epochs
+    are read again, without training, so that data that are shuffled with a seed go on as in a run
+    that was not killed; arrays need none of it. Data without an end, such as a generator or
+    `repeat()`, do so within their stage: Keras reads ahead of them, so that the stage behind it
+    begins a few batches earlier or later in each run. A callback starts anew. Whether student,
+    teacher and stages are those of the folder is checked; the data and the weights that the student
+    began with are not.
 
     Args:
         student: A built `keras.Model`, trained in place.
