@@ -105,8 +105,8 @@ def worse_sentence(teacher, alone, num_examples, p_value=None):
     chance = "" if p_value is None else f" (p = {p_value:.3f})"
     return (
         f"The teacher is worse than the student that learned without it: right on {teacher:.1%} "
-        f"and {alone:.1%} of {num_examples:,} test examples{chance}. Such a teacher teaches "
-        "nothing."
+        f"and {alone:.1%} of {num_examples:,} test examples{chance}. A better teacher may help the "
+        "student more."
     )
 
 
