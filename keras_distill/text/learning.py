@@ -169,7 +169,8 @@ def _learn_pieces(learner, counts, num_pieces, min_count):
     # two pieces at most on average, and sentences without blanks one for every four letters,
     # so that no higher one can fill the places.
     letters = set("".join(counts))
-    num_strings = sum(max(2, len(word) // 4) * count for word, count in counts.items())
+    num_letters = sum(len(word) * count for word, count in counts.items())
+    num_strings = max(2 * sum(counts.values()), num_letters // 4)
     highest = max(num_strings // max(1, num_pieces - 2 * len(letters)) + 1, min_count)
     # It goes no higher than the most frequent word comes, which is once where sentences are
     # words. A letter is a piece at any count, and has no parts that would be counted along.
