@@ -10,6 +10,8 @@ import xxhash
 from keras_distill.signatures import captured_arrays
 from keras_distill.signatures import describe_graph
 from keras_distill.signatures import is_signature
+from keras_distill.store.config_modules import with_former_modules
+from keras_distill.store.config_modules import without_modules
 from keras_distill.teachers.text_inputs import TextInputs
 from keras_distill.teachers.text_inputs import known_tokens
 
@@ -17,12 +19,14 @@ from keras_distill.teachers.text_inputs import known_tokens
 _INCIDENTAL = ("build_config", "compile_config", "handle", "name")
 
 
-def identify_teacher(teacher, version):
+def identify_teacher(teacher, version, stored=None):
     """Describes a teacher by hashes that another run, process or machine finds again.
 
     Args:
         teacher: A `keras.Model`, a signature of a SavedModel, or another callable.
         version: What a callable without weights is told by, or None.
+        stored: The description that was kept of a teacher, with which this one is compared.
+            Where it is of this configuration, as earlier versions hashed it, that hash is given.
 
     Returns:
         Dict from "weights", "config", "vocabulary" and "version" to str or None.
@@ -48,7 +52,7 @@ def identify_teacher(teacher, version):
     is_keras = isinstance(teacher, keras.layers.Layer)
     return {
         "weights": _hash(_weight_bytes(weights)) if weights else None,
-        "config": _hash([_config(teacher).encode()]) if is_keras else None,
+        "config": _config_hash(teacher, stored) if is_keras else None,
         "vocabulary": _vocabulary(teacher) if is_keras else None,
         "version": version,
     }
@@ -66,17 +70,29 @@ def _weight_bytes(weights):
             yield values.reshape(-1).view("uint8").data
 
 
+def _config_hash(teacher, stored):
+    config = _config(teacher)
+    now, earlier = (
+        _hash([_as_text(form).encode()])
+        for form in (without_modules(config), with_former_modules(config))
+    )
+    return earlier if stored and stored.get("config") == earlier else now
+
+
 def _config(teacher):
     try:
-        config = keras.saving.serialize_keras_object(teacher)
+        return keras.saving.serialize_keras_object(teacher)
     except (NotImplementedError, ValueError):
         # A subclassed model without get_config, or a layer that cannot be saved.
-        config = [type(layer).__qualname__ for layer in teacher._flatten_layers()]
-    return describe_config(config)
+        return [type(layer).__qualname__ for layer in teacher._flatten_layers()]
 
 
 def describe_config(config):
     """A text of a Keras configuration, equal for two objects made in the same way."""
+    return _as_text(without_modules(config))
+
+
+def _as_text(config):
     text = json.dumps(_essential(config, {}), sort_keys=True, default=str)
     return re.sub(r" at 0x[0-9a-f]+", "", text)
 

@@ -40,8 +40,9 @@ def prepare(dataset, teacher, path, *, taps, dtype, top_k, shards, batch_size, v
         shards=shards,
         batch_size=batch_size,
     )
+    stored = read_manifest(path)
     settings = {
-        "teacher": identify_teacher(teacher, version),
+        "teacher": identify_teacher(teacher, version, stored and stored.teacher),
         "taps": list(taps),
         "dtype": dtype,
         "top_k": top_k,

@@ -76,8 +76,9 @@ class ShardWorker:
             raise _other_dataset("others at the beginning")
 
     def _check_teacher(self, teacher):
-        identity = identify_teacher(teacher, self._plan.teacher["version"])
-        for name, was, value in differences({"teacher": self._plan.teacher}, {"teacher": identity}):
+        stored = self._plan.teacher
+        identity = identify_teacher(teacher, stored["version"], stored)
+        for name, was, value in differences({"teacher": stored}, {"teacher": identity}):
             raise ValueError(
                 "make_teacher must make the same teacher wherever it is called. Received: on a "
                 f"worker one with another {name}, {value!r}; the store's: {was!r}. Load it from a "

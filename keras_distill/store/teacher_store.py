@@ -163,7 +163,7 @@ class TeacherStore:
                 f"{path}, which {found}. Run TeacherStore.build, which goes on where it was."
             )
         if teacher is not None:
-            identity = identify_teacher(teacher, version)
+            identity = identify_teacher(teacher, version, manifest.teacher)
             check_same(path, {"teacher": manifest.teacher}, {"teacher": identity})
         return cls(path, manifest)
 
@@ -247,8 +247,9 @@ class TeacherStore:
     def _live(self, teacher):
         if teacher is None:
             return None
-        identity = identify_teacher(teacher, self._manifest.teacher["version"])
-        check_same(self.path, {"teacher": self._manifest.teacher}, {"teacher": identity})
+        stored = self._manifest.teacher
+        identity = identify_teacher(teacher, stored["version"], stored)
+        check_same(self.path, {"teacher": stored}, {"teacher": identity})
         return Labeller(teacher, self._manifest.taps)
 
     def _is_batched(self, dataset, name):

@@ -1,0 +1,60 @@
+"""Keras's configurations name the module of each class, which says nothing of what it does.
+
+A class is told by the name under which it is registered. Stores of earlier versions are of hashes
+with the modules in them; those of this package are written down here, so that they still open.
+"""
+
+_PACKAGE = "keras_distill"
+# Where the layers and models stood that a teacher can have. Not to be changed when one moves: it
+# says what is in the hashes of stores that users have.
+_FORMER_MODULES = {
+    "BertEncoder": "layers.bert_encoder",
+    "ClassNames": "layers.class_names",
+    "ComparePairs": "students.heads",
+    "Distiller": "distiller",
+    "Ensemble": "teachers.ensemble",
+    "FirstPieces": "layers.first_pieces",
+    "HubLayer": "teachers.hub",
+    "MeanOfTokens": "students.padding",
+    "MutualLearning": "teaching.mutual_learning",
+    "NativeEnsemble": "teaching.native_ensemble",
+    "PositionEmbedding": "students.positions",
+    "RocketLaunching": "teaching.rocket_launching",
+    "Specialists": "teachers.specialists",
+    "StackPairs": "students.heads",
+    "TaskTeachers": "teachers.task_teachers",
+    "TextInputs": "teachers.text_inputs",
+    "TokenMask": "students.padding",
+    "WordPieceVocabulary": "text.vocabulary",
+    "WordVocabulary": "text.vocabulary",
+    "ZeroPadding": "students.padding",
+}
+
+
+def without_modules(config):
+    """A configuration in which a class with a registered name is told by it alone."""
+    return _with_modules(config, lambda module, registered_name: None)
+
+
+def with_former_modules(config):
+    """A configuration as earlier versions had it: each class with the module it stood in."""
+    return _with_modules(config, _former_module)
+
+
+def _former_module(module, registered_name):
+    package, _, name = registered_name.partition(">")
+    known = package == _PACKAGE and name in _FORMER_MODULES
+    return f"{_PACKAGE}.{_FORMER_MODULES[name]}" if known else module
+
+
+def _with_modules(value, module_of):
+    if isinstance(value, dict):
+        parts = {key: _with_modules(part, module_of) for key, part in value.items()}
+        if "module" in parts and isinstance(parts.get("registered_name"), str):
+            module = module_of(parts.pop("module"), parts["registered_name"])
+            if module is not None:
+                parts["module"] = module
+        return parts
+    if isinstance(value, (list, tuple)):
+        return [_with_modules(part, module_of) for part in value]
+    return value

@@ -1,0 +1,96 @@
+"""Files that the package wrote before its classes moved to other modules are still read."""
+
+import json
+import pathlib
+import shutil
+
+import earlier
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import keras_distill as kd
+from keras_distill.layers import ClassNames
+from keras_distill.store.identity import identify_teacher
+
+HERE = pathlib.Path(__file__).parent
+
+
+@pytest.fixture
+def store_path(tmp_path):
+    """A copy of the store, which a build would otherwise write into."""
+    return shutil.copytree(HERE / "store", tmp_path / "store")
+
+
+@pytest.fixture
+def moved(monkeypatch):
+    """A class stands in another module than when the files were written."""
+    monkeypatch.setattr(ClassNames, "__module__", "keras_distill.elsewhere")
+
+
+@pytest.mark.usefixtures("moved")
+class TestTeacherStore:
+    def test_a_store_opens_with_its_teacher(self, store_path):
+        teacher = earlier.text_model()
+        store = kd.TeacherStore.open(store_path, teacher)
+        dataset = tf.data.Dataset.from_tensor_slices(earlier.IDS).batch(8)
+        inputs = next(iter(store.attach(dataset, on_missing="teacher", teacher=teacher)))
+        expected = teacher(earlier.IDS)
+        np.testing.assert_allclose(inputs.teacher_outputs, expected, rtol=1e-5, atol=1e-6)
+
+    def test_a_store_that_lacks_a_shard_is_built_on(self, store_path):
+        shutil.rmtree(store_path / "shard_00000")
+        manifest = store_path / "manifest.json"
+        before = manifest.read_text()
+        dataset = tf.data.Dataset.from_tensor_slices(earlier.IDS)
+        build = kd.TeacherStore.build
+        store = build(
+            dataset, earlier.text_model(), store_path, dtype="float32", shards=1, verbose=0
+        )
+        assert len(store) == 8
+        assert json.loads(manifest.read_text())["example"] == json.loads(before)["example"]
+
+    def test_a_finished_store_is_not_built_again(self, store_path):
+        written = {file: file.stat().st_mtime_ns for file in store_path.rglob("*.npy")}
+        dataset = tf.data.Dataset.from_tensor_slices(earlier.IDS)
+        kd.TeacherStore.build(
+            dataset, earlier.text_model(), store_path, dtype="float32", shards=1, verbose=0
+        )
+        assert {file: file.stat().st_mtime_ns for file in store_path.rglob("*.npy")} == written
+
+    def test_a_teacher_with_another_configuration_is_refused(self, store_path):
+        network = earlier.text_model()
+        # The weights are equal, so it is the configuration that tells them apart.
+        logits = ClassNames(["yes", "maybe", "no"])(network.layers[-2].output)
+        other = keras.Model(network.input, logits)
+        with pytest.raises(ValueError, match="another teacher's config"):
+            kd.TeacherStore.open(store_path, other)
+
+
+def test_a_class_may_move(monkeypatch):
+    teacher = earlier.text_model()
+    before = identify_teacher(teacher, None)
+    monkeypatch.setattr(ClassNames, "__module__", "keras_distill.elsewhere")
+    assert identify_teacher(teacher, None) == before
+    stored = json.loads((HERE / "store" / "manifest.json").read_text())["teacher"]
+    assert before != stored
+    assert identify_teacher(teacher, None, stored) == stored
+
+
+def test_a_stage_is_told_by_names_alone(monkeypatch):
+    def describe():
+        stage = kd.teaching.Stage("one", epochs=1, soft_loss=kd.losses.SoftTargetKL())
+        return stage.describe(earlier.text_model())
+
+    before = describe()
+    monkeypatch.setattr(kd.losses.SoftTargetKL, "__module__", "keras_distill.elsewhere")
+    assert describe() == before
+
+
+@pytest.mark.usefixtures("moved")
+def test_a_model_loads():
+    model = keras.models.load_model(HERE / "model.keras")
+    np.testing.assert_allclose(
+        model(earlier.IDS), earlier.text_model()(earlier.IDS), rtol=1e-5, atol=1e-6
+    )
