@@ -6,10 +6,7 @@ import pathlib
 import shutil
 import tempfile
 
-try:
-    import fcntl
-except ImportError:  # On Windows.
-    fcntl = None
+from keras_distill import folder_locks
 
 _HIDDEN = ".writing-"
 
@@ -49,59 +46,16 @@ def hidden_folder(folder):
     there is removed.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with _locked(folder, wait=True):
-        _remove_abandoned(folder)
+    with folder_locks.locked(folder, wait=True):
+        folder_locks.remove_unlocked(folder.glob(f"{_HIDDEN}*"))
         # While the outer lock is held nobody finds the new folder without its own lock.
         temporary = tempfile.TemporaryDirectory(prefix=_HIDDEN, dir=folder)
-        lock = _lock(temporary.name, wait=False)
+        held = folder_locks.lock(temporary.name)
     try:
         with temporary as hidden:
             yield pathlib.Path(hidden)
     finally:
-        _unlock(lock)
-
-
-def _remove_abandoned(folder):
-    """Removes hidden folders that no process holds: the lock of one that was killed is gone."""
-    for hidden in folder.glob(f"{_HIDDEN}*"):
-        with _locked(hidden, wait=False) as is_locked:
-            if is_locked:
-                shutil.rmtree(hidden, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _locked(folder, wait):
-    lock = _lock(folder, wait)
-    try:
-        yield lock is not None
-    finally:
-        _unlock(lock)
-
-
-def _lock(folder, wait):
-    """Locks a folder itself, which leaves no file in it.
-
-    Returns:
-        What `_unlock` takes; None if another process holds it, or where folders cannot be locked,
-        as on Windows and some network disks: there nothing is removed.
-    """
-    if fcntl is None:
-        return None
-    try:
-        descriptor = os.open(folder, os.O_RDONLY)
-    except OSError:
-        return None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except OSError:
-        os.close(descriptor)
-        return None
-    return descriptor
-
-
-def _unlock(lock):
-    if lock is not None:
-        os.close(lock)
+        folder_locks.unlock(held)
 
 
 def remove_hidden_folders(folder):

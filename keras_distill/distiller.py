@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from keras_distill import first_batch
+from keras_distill import fixed_settings
 from keras_distill.channel_axis import outputs_channels_last
 from keras_distill.fit_arguments import checked_fit
 from keras_distill.input_gradients import follow
@@ -232,11 +233,8 @@ class Distiller(keras.Model):
     def _change(self, name, value):
         """Sets alpha, say, for the steps to come; what others are made of cannot be set."""
         if name not in ("alpha", "temperature", "validate_with_teacher"):
-            raise ValueError(
-                f"{name} of a Distiller is what it was made with. Received: "
-                f"distiller.{name} = {value!r}. Make a new Distiller with it; what the student has "
-                "learnt is in the student."
-            )
+            remedy = "Make a new Distiller with it; what the student has learnt is in the student."
+            fixed_settings.refuse(self, name, value, remedy)
         if name == "alpha":
             check_number("alpha", value, FRACTION)
         elif name == "temperature":

@@ -6,9 +6,9 @@ import tensorflow as tf
 from keras_distill import output_domain
 from keras_distill.channel_axis import check_channels_last
 from keras_distill.losses.base import DistillationLoss
-from keras_distill.losses.base import check_reduced
 from keras_distill.losses.base import parts_of
 from keras_distill.losses.base import shapes_agree
+from keras_distill.losses.base import take
 from keras_distill.losses.outputs import OutputLoss
 from keras_distill.losses.outputs import TemperatureLoss
 from keras_distill.masks import keras_mask
@@ -77,7 +77,7 @@ class Objective(keras.layers.Layer):
                 "loss must be a keras.losses.Loss, such as keras_distill.losses.FeatureMSE(). "
                 f"Received: loss={loss!r}"
             )
-        check_reduced("loss", loss)
+        take("loss", loss)
         takes_lists = getattr(loss, "takes_lists", False)
         for side, path in (("teacher", teacher), ("student", student)):
             _check_path(side, path, takes_lists, type(loss).__name__)

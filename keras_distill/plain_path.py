@@ -1,13 +1,22 @@
 """A path to a folder that TensorFlow does not take for a pattern of file names."""
 
 import atexit
+import contextlib
 import os
 import pathlib
 import re
 import shutil
+import stat
 import tempfile
+import time
+
+from keras_distill import folder_locks
 
 _PATTERN = re.compile(r"[\[\]*?{}\\]")
+_PREFIX = "keras-distill-"
+# By then a new folder has its lock.
+_SECONDS = 60
+_held = {}
 
 
 def plain_path(folder):
@@ -29,20 +38,47 @@ def plain_path(folder):
     folder = os.fspath(folder)
     if not _PATTERN.search(folder) or "://" in folder:
         return folder
-    links = pathlib.Path(tempfile.mkdtemp(prefix="keras-distill-", dir=_plain_place()))
+    links = pathlib.Path(_locked_folder())
     atexit.register(shutil.rmtree, links, ignore_errors=True)
     link = links / "folder"
     link.symlink_to(pathlib.Path(folder).resolve(), target_is_directory=True)
     return str(link)
 
 
+@contextlib.contextmanager
 def temporary_folder():
-    """A `tempfile.TemporaryDirectory` whose path has no sign of patterns, whatever TMPDIR is.
+    """A temporary folder whose path, a str, has no sign of patterns, whatever TMPDIR is.
+
+    What killed processes have left there is removed.
 
     Raises:
         ValueError: If there is no place for it.
     """
-    return tempfile.TemporaryDirectory(prefix="keras-distill-", dir=_plain_place())
+    folder = _locked_folder()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder_locks.unlock(_held.pop(folder))
+
+
+def _locked_folder():
+    """A new folder, locked until it is in no `_held` any more, or the process ends."""
+    place = _plain_place()
+    folder_locks.remove_unlocked(filter(_is_abandoned, pathlib.Path(place).glob(f"{_PREFIX}*")))
+    folder = tempfile.mkdtemp(prefix=_PREFIX, dir=place)
+    _held[folder] = folder_locks.lock(folder)
+    return folder
+
+
+def _is_abandoned(folder):
+    """Whether a folder is this user's, and old enough to have its lock if its process lives."""
+    try:
+        found = folder.lstat()
+    except OSError:  # Its own process has just removed it.
+        return False
+    is_own = hasattr(os, "getuid") and found.st_uid == os.getuid()
+    return is_own and stat.S_ISDIR(found.st_mode) and time.time() - found.st_mtime > _SECONDS
 
 
 def _plain_place():

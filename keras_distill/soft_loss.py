@@ -8,8 +8,8 @@ from keras import ops
 
 from keras_distill import output_domain
 from keras_distill.losses.base import DistillationLoss
-from keras_distill.losses.base import check_reduced
 from keras_distill.losses.base import parts_of
+from keras_distill.losses.base import take
 from keras_distill.losses.outputs import OutputLoss
 from keras_distill.losses.outputs import TemperatureLoss
 from keras_distill.losses.soft_targets import SoftTargetKL
@@ -47,7 +47,7 @@ def check_soft_loss(soft_loss):
                 "they would neither train nor be saved. Give it in a keras_distill.Objective with "
                 'teacher="output" and student="output".'
             )
-        check_reduced("soft_loss", loss)
+        take("soft_loss", loss)
 
 
 def temperatures(soft_loss):

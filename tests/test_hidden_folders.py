@@ -7,15 +7,16 @@ import sys
 
 import pytest
 
+import keras_distill
 from keras_distill.destination import hidden_folder
 from keras_distill.destination import replaced_file
 
 # Without the package, which takes seconds to import.
 HOLD = """
-import importlib.util, pathlib, sys, time
-spec = importlib.util.spec_from_file_location("destination", sys.argv[1])
-destination = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(destination)
+import pathlib, sys, time, types
+package = sys.modules["keras_distill"] = types.ModuleType("keras_distill")
+package.__path__ = [sys.argv[1]]
+from keras_distill import destination
 with destination.hidden_folder(pathlib.Path(sys.argv[2])) as hidden:
     (hidden / "large").write_bytes(bytes(100))
     print(hidden, flush=True)
@@ -26,8 +27,7 @@ with destination.hidden_folder(pathlib.Path(sys.argv[2])) as hidden:
 @pytest.fixture
 def writing(tmp_path):
     """A process with a hidden folder, and the folder."""
-    script = str(pathlib.Path(sys.modules["keras_distill.destination"].__file__))
-    command = [sys.executable, "-c", HOLD, script, str(tmp_path)]
+    command = [sys.executable, "-c", HOLD, keras_distill.__path__[0], str(tmp_path)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     yield process, pathlib.Path(process.stdout.readline().strip())
     process.kill()

@@ -5,7 +5,6 @@ import json
 import pathlib
 import subprocess
 import sys
-import tempfile
 
 import numpy as np
 
@@ -17,6 +16,7 @@ from keras_distill.export.child_process import was_late
 from keras_distill.export.child_script import without_objects
 from keras_distill.found_at import found_at
 from keras_distill.plain_path import plain_path
+from keras_distill.plain_path import temporary_folder
 from keras_distill.printable import one_line
 from keras_distill.printable import printable
 
@@ -90,7 +90,7 @@ def benchmark(path, *, num_threads=1, xnnpack=True, inputs=None, num_runs=50, mi
             f"{printable(path)}, which {found}."
         )
     check_integers(num_threads=num_threads, num_runs=num_runs)
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder() as folder:
         arrays = None
         if inputs is not None:
             arrays = str(pathlib.Path(folder) / "inputs.npz")

@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from keras_distill import fixed_settings
 from keras_distill.masks import keras_mask
 from keras_distill.weights import fit_weights
 
@@ -29,6 +30,8 @@ class DistillationLoss(keras.losses.Loss):
     labels = None
     example_index = None
     training = False
+    # Whether a Distiller or an Objective has it.
+    _in_use = False
     # Of the message about shapes that differ.
     axes = "(batch, ..., features)"
     remedy = "Give the objective a projector that maps the student to the teacher's shape."
@@ -38,6 +41,17 @@ class DistillationLoss(keras.losses.Loss):
             defaults = keras.config.floatx(), keras.config.dtype_policy().compute_dtype
             dtype = "float64" if "float64" in defaults else "float32"
         super().__init__(name=name, reduction=reduction, dtype=dtype)
+
+    def __setattr__(self, name, value):
+        if self._in_use and name in self.get_config():
+            fixed_settings.refuse(
+                self,
+                name,
+                value,
+                "A keras.optimizers.schedules.LearningRateSchedule changes a temperature with the "
+                "steps; otherwise make a new loss, and what has it.",
+            )
+        super().__setattr__(name, value)
 
     def __call__(self, y_true, y_pred, sample_weight=None):
         if not self.takes_masks and any(
@@ -122,14 +136,24 @@ _NEEDED = {
 }
 
 
-def check_reduced(argument, loss):
-    """Raises `ValueError` for a loss that gives one value for each example, not their mean."""
+def take(argument, loss):
+    """Fixes the settings of a loss that is given to what trains with it.
+
+    Args:
+        argument: The argument's name, for the error.
+        loss: A `keras.losses.Loss`.
+
+    Raises:
+        ValueError: If it gives one value for each example, not their mean.
+    """
     if loss.reduction in (None, "none"):
         raise ValueError(
             f"{argument} must have a reduction: values of many examples, added to the other terms, "
             "would multiply the gradients of all of them. Received: "
             f"{type(loss).__name__}(reduction={loss.reduction!r}). Leave it out."
         )
+    if isinstance(loss, DistillationLoss):
+        loss._in_use = True
 
 
 def parts_of(loss):

@@ -71,6 +71,8 @@ class Ensemble(SeveralTeachers):
     needed. The paper's weights are also at most 1 / (teachers - 1); these reach 1.
     """
 
+    _fixed = (*SeveralTeachers._fixed, "mixing_weights", "temperatures", "confidence")
+
     def __init__(
         self,
         teachers,
@@ -95,7 +97,7 @@ class Ensemble(SeveralTeachers):
         if sum(weights) == 0:
             raise ValueError("weights must not all be 0.")
         check_not_negative(confidence=confidence)
-        self.mixing_weights = [weight / sum(weights) for weight in weights]
+        self.mixing_weights = tuple(weight / sum(weights) for weight in weights)
         self.temperatures = _numbers(
             "temperatures", temperatures, len(self.teachers), lambda t: t > 0, "> 0"
         )
@@ -146,4 +148,4 @@ def _numbers(name, values, count, is_valid, condition):
             f"{name} must be {count} finite numbers {condition}, one per teacher. "
             f"Received: {name}={values!r}"
         )
-    return [float(value) for value in values]
+    return tuple(float(value) for value in values)

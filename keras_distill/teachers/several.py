@@ -6,6 +6,7 @@ import tensorflow as tf
 from keras import ops
 from keras.utils import is_keras_tensor
 
+from keras_distill import fixed_settings
 from keras_distill.output_domain import OTHER
 from keras_distill.output_domain import SIGMOID
 from keras_distill.output_domain import SOFTMAX
@@ -23,6 +24,8 @@ class SeveralTeachers(keras.Model):
         name: Name of the model.
     """
 
+    _fixed = ("teachers", "preprocessors")
+
     def __init__(self, teachers, preprocessors, name):
         teachers = list(teachers)
         if not teachers or not all(callable(teacher) for teacher in teachers):
@@ -39,6 +42,12 @@ class SeveralTeachers(keras.Model):
                 f"preprocessors must have one entry per teacher, {len(teachers)}. "
                 f"Received: {len(self.preprocessors)}"
             )
+
+    def __setattr__(self, name, value):
+        if name in self._fixed and hasattr(self, name):
+            remedy = "Make a new one with it, and set it as the teacher."
+            fixed_settings.refuse(self, name, value, remedy)
+        super().__setattr__(name, value)
 
     def build(self, input_shape):
         self.built = True

@@ -41,6 +41,8 @@ class TaskTeachers(SeveralTeachers):
     Reference: Clark et al. 2019 (BAM), https://arxiv.org/abs/1907.04829.
     """
 
+    _fixed = (*SeveralTeachers._fixed, "heads")
+
     def __init__(self, teachers, preprocessors=None, name="task_teachers"):
         if not isinstance(teachers, dict):
             raise ValueError(

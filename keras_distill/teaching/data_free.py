@@ -9,6 +9,7 @@ import tensorflow as tf
 from keras import ops
 
 from keras_distill import first_batch
+from keras_distill import fixed_settings
 from keras_distill.arguments import check_integers
 from keras_distill.distiller import Distiller
 from keras_distill.fit_arguments import checked_fit
@@ -144,6 +145,12 @@ class DataFree(keras.Model):
         self._teacher_pass = TeacherPass(None, ())
         self._student_function = None
         self.built = True
+
+    def __setattr__(self, name, value):
+        if name in ("distiller", "generator", "features", "seed") and hasattr(self, name):
+            remedy = "Make a new one with it; what the models have learnt is in them."
+            fixed_settings.refuse(self, name, value, remedy)
+        super().__setattr__(name, value)
 
     def call(self, inputs, training=None):
         """Returns the student's outputs."""

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_distill import first_batch
+from keras_distill import fixed_settings
 from keras_distill.channel_axis import outputs_channels_last
 from keras_distill.fit_arguments import checked_fit
 from keras_distill.inputs import inputs_of
@@ -25,6 +26,8 @@ from keras_distill.student_hooks import check_plain
 from keras_distill.student_hooks import own_metrics
 from keras_distill.training_state import load_random_states
 from keras_distill.training_state import save_training_state
+
+_FIXED = ("gate", "lessons", "models", "soft_loss", "trunk")
 
 
 class Lesson(NamedTuple):
@@ -76,6 +79,9 @@ class OnlineDistillation(keras.Model):
         self.built = True
 
     def __setattr__(self, name, value):
+        if name in _FIXED and hasattr(self, name):
+            remedy = "Make a new one with it; what the models have learnt is in them."
+            fixed_settings.refuse(self, name, value, remedy)
         is_later = name == "weight" and getattr(self, "built", False)
         if is_later:
             check_number("weight", value, NOT_NEGATIVE)
