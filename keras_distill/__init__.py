@@ -24,6 +24,7 @@ from keras_distill import teachers
 from keras_distill import teaching
 from keras_distill import text
 from keras_distill.backup import BackupAndRestore
+from keras_distill.describing import describe
 from keras_distill.distiller import Distiller
 from keras_distill.evaluation import Comparison
 from keras_distill.evaluation import compare
@@ -32,7 +33,6 @@ from keras_distill.export import ImageMetadata
 from keras_distill.export import TextMetadata
 from keras_distill.export import TFLiteReport
 from keras_distill.export import benchmark
-from keras_distill.export import describe
 from keras_distill.export import export_saved_model
 from keras_distill.export import export_tflite
 from keras_distill.inputs import DistillationInputs

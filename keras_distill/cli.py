@@ -22,6 +22,7 @@ from keras_distill.jobs import ImageJob
 from keras_distill.jobs import TextJob
 from keras_distill.jobs.npz import has_array
 from keras_distill.jobs.npz import read_arrays
+from keras_distill.jobs.teacher_file import load_teacher
 from keras_distill.jobs.text_data import read_labelled
 from keras_distill.jobs.text_data import read_unlabelled
 from keras_distill.model_files import load_model_file
@@ -86,7 +87,7 @@ def _parser():
     _add_label(_command(commands, "label", "store a teacher's answers to texts"))
     _add_export(_command(commands, "export", "write a model for phones or servers"))
     _add_compare(_command(commands, "compare", "put models side by side on a test set"))
-    _add_describe(_command(commands, "describe", "what a .tflite file takes, gives and needs"))
+    _add_describe(_command(commands, "describe", "what a .tflite file, or a folder, is and holds"))
     _add_benchmark(_command(commands, "benchmark", "how fast a model runs on this machine"))
     for command in commands.choices.values():
         command.set_defaults(names=_options_of(command))
@@ -286,7 +287,7 @@ def _add_label(command):
 def _run_label(options):
     check_destination("output", pathlib.Path(options.output), "folder")
     examples = read_unlabelled(options.data, options.text)
-    teacher = load_model_file(options.teacher)
+    teacher = load_teacher(options.teacher, "a .keras file of a model that reads texts")
     dtypes = [tensor.dtype for tensor in getattr(teacher, "inputs", None) or []]
     if dtypes and dtypes != ["string"]:
         raise ValueError(
@@ -420,12 +421,14 @@ def _arrays(path, names):
 
 
 def _add_describe(command):
-    command.add_argument("file", help="a .tflite file")
+    command.add_argument(
+        "path", help="a .tflite file, or a folder: of a job, a store, a SavedModel or its versions"
+    )
     command.set_defaults(run=_run_describe, show=lambda result: result["text"])
 
 
 def _run_describe(options):
-    description = kd.describe(options.file)
+    description = kd.describe(options.path)
     fields = dataclasses.asdict(description)
     return {**fields, "path": str(description.path), "text": str(description)}
 

@@ -47,6 +47,14 @@ class TestSingleSteps:
         code, out, _ = run(capsys, "describe", folder / "model.tflite", "--json")
         assert json.loads(out)["inputs"][0]["shape"] == [1, 4]
 
+    def test_describe_a_folder(self, folder, tmp_path, capsys):
+        (tmp_path / "job.json").write_text("{}")
+        code, out, _ = run(capsys, "describe", tmp_path)
+        assert code == 0
+        assert out == f"{kd.describe(tmp_path)}\n"
+        code, out, _ = run(capsys, "describe", tmp_path, "--json")
+        assert json.loads(out)["facts"]["files"] == ["job.json: 2 bytes"]
+
     def test_benchmark(self, folder, capsys):
         code, out, _ = run(capsys, "benchmark", folder / "model.tflite", "--threads", 1, 2)
         assert code == 0
@@ -170,9 +178,9 @@ class TestErrors:
         for arguments, message in (
             (
                 ("describe", tmp_path),
-                f"path must be a TFLite file. Received: {tmp_path}, which is a",
+                f"path must be a TFLite file, a Sav.* Received: {tmp_path}, which is a folder with",
             ),
-            (("describe", tmp_path / "in_it"), "is a folder. Take a file in it: .*student.tflite"),
+            (("describe", tmp_path / "in_it"), "which is a.*Take a file in it: .*student.tflite"),
             (("describe", plain), "path must be a TFLite file. .*plain, which is none"),
             (("benchmark", tmp_path), "is a folder without"),
             (("benchmark", plain), "path must be a TFLite file. .*plain, which is none"),
@@ -335,6 +343,11 @@ class TestWhatErrorsSay:
             ),
             (["label", tmp_path / "none.csv", "--teacher", "x"], "none.csv cannot be read"),
             (["label", test, "--teacher", "x", "--text", "y"], "Give --text those of the file."),
+            (["label", test, "--teacher", test], "--teacher must be a .keras file of a model that"),
+            (["label", test, "--teacher", "x"], "reads texts. Received: 'x', which is not there."),
+            (["text", test, "--teacher", test], "Error: --teacher must be the name of a model: a"),
+            (["text", test, "--teacher", test], f"'ensemble'. Received: {test}, which is a file"),
+            (["image", folder, "--teacher", test], "Error: --teacher must be a .keras or .h5 file"),
         ):
             assert message in self.error(capsys, *arguments, "--output", tmp_path / "store")
         assert not (tmp_path / "store").exists()

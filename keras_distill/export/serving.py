@@ -3,6 +3,7 @@
 import csv
 import io
 import pathlib
+import re
 import shlex
 
 import numpy as np
@@ -112,6 +113,12 @@ def check_model_name(directory):
 def _replace(path, text):
     with replaced_file(path) as written:
         written.write_text(text, encoding="utf-8")
+
+
+def version_folders(directory):
+    """The folders of a model's versions, as a server finds them, the newest last."""
+    folders = [path for path in directory.iterdir() if re.fullmatch("[0-9]+", path.name)]
+    return sorted((path for path in folders if path.is_dir()), key=lambda path: int(path.name))
 
 
 def serving_command(directory):

@@ -1,6 +1,7 @@
 """The teacher of a job with images: one that is ready, or a network of keras.applications."""
 
 import inspect
+import os
 import pathlib
 
 import keras
@@ -9,9 +10,8 @@ import tensorflow as tf
 from keras_distill.found_at import found_at
 from keras_distill.jobs import interruption
 from keras_distill.jobs.one_output import with_two_outputs
-from keras_distill.model_files import load_model_file
+from keras_distill.jobs.teacher_file import load_teacher
 from keras_distill.printable import one_line
-from keras_distill.printable import printable
 from keras_distill.teachers import WarmupLinearDecay
 
 _BATCH_SIZE = 32
@@ -19,6 +19,7 @@ _CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
 _MODEL_FILES = (".keras", ".h5", ".hdf5")
+_FILE = "a .keras or .h5 file of a classifier of images"
 
 
 def is_model_file(teacher):
@@ -43,12 +44,7 @@ class ReadyTeacher:
     is_ready, num_images = True, 0
 
     def __init__(self, path):
-        if not pathlib.Path(path).is_file():
-            raise ValueError(
-                "teacher must be a file that is there. Received: "
-                f"{printable(path)}, which {found_at(path)}."
-            )
-        self.model = load_model_file(path)
+        self.model = load_teacher(path, _FILE)
         shape, outputs = (getattr(self.model, f"{n}_shape", None) for n in ("input", "output"))
         if not (_has_axes(shape, 4) and _has_axes(outputs, 2)) or outputs[1] is None:
             raise ValueError(
@@ -98,14 +94,15 @@ class FinetunedTeacher:
     is_ready, size, channels = False, (224, 224), 3
 
     def __init__(self, name, weights):
-        make = getattr(keras.applications, name, None)
+        make = getattr(keras.applications, os.fspath(name), None)
         # Modules of networks are there, too.
         is_network = inspect.isfunction(make)
         if not is_network or "include_preprocessing" not in inspect.signature(make).parameters:
+            found = found_at(name) if os.path.exists(name) else "is neither"
             raise ValueError(
                 "teacher must be a .keras or .h5 file, or a network of keras.applications that "
                 "scales its pixels itself: EfficientNetV2B0, MobileNetV3Large, ConvNeXtTiny, ... "
-                f"Received: {name!r}"
+                f"Received: {name!r}, which {found}."
             )
         if weights not in ("imagenet", None) and not pathlib.Path(weights).is_file():
             raise ValueError(

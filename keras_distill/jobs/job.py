@@ -151,6 +151,11 @@ class Job:
 
     def _check(self):
         """Raises `ValueError` unless the settings that all jobs have fit."""
+        if not isinstance(self.teacher, (str, os.PathLike)):
+            raise ValueError(
+                f"teacher must be a name or a path. Received: teacher={self.teacher!r:.200}. Of a "
+                "model give its file: model.save('teacher.keras')."
+            )
         is_list = isinstance(self.unlabelled, (list, tuple))
         if not is_list or not all(isinstance(path, (str, os.PathLike)) for path in self.unlabelled):
             # Of a str each letter would be a path.

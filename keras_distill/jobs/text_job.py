@@ -25,6 +25,7 @@ from keras_distill.jobs.splitting import split
 from keras_distill.jobs.text_student import KINDS
 from keras_distill.jobs.text_student import for_export
 from keras_distill.jobs.text_student import make_student
+from keras_distill.jobs.text_teacher import check_teacher
 from keras_distill.jobs.text_teacher import make_teacher
 from keras_distill.jobs.training import train_student
 from keras_distill.run_folder import RunFolder
@@ -163,6 +164,7 @@ class TextJob(Job):
         if self.student not in KINDS:
             raise ValueError(f"student must be one of {KINDS}. Received: {self.student!r}")
         super()._check()
+        check_teacher(self.teacher, self.preprocessor)
         check_integers(max_length=self.max_length)
         check_integers(minimum=0, num_augmented=self.num_augmented)
         check_integers(minimum=6, vocabulary_size=self.vocabulary_size)

@@ -1,20 +1,20 @@
 """The teacher of a job with texts: one that is ready, a BERT to fine-tune, or an ensemble."""
 
-import pathlib
+import os
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_distill.found_at import found_at
 from keras_distill.jobs import interruption
 from keras_distill.jobs.lengths import lengths_up_to
 from keras_distill.jobs.one_output import with_two_outputs
-from keras_distill.model_files import load_model_file
-from keras_distill.printable import printable
+from keras_distill.jobs.teacher_file import check_teacher_file
+from keras_distill.jobs.teacher_file import load_teacher
 from keras_distill.students import text_cnn
 from keras_distill.teachers import bert_classifier
 from keras_distill.teachers import finetuning_optimizer
+from keras_distill.teachers.preset_names import check_preset_name
 from keras_distill.text import WordVocabulary
 from keras_distill.text import batch_by_length
 
@@ -22,6 +22,34 @@ ENSEMBLE = "ensemble"
 _CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 _BATCH_SIZE = 64
 _LINEAR_RATE, _NETWORK_RATE = 0.05, 4e-3
+_FILE = "a .keras file of a classifier that reads texts"
+
+
+def check_teacher(name, preprocessor):
+    """Raises `ValueError` for what is no teacher by its name, before anything is read.
+
+    Args:
+        name: What the job has as `teacher`.
+        preprocessor: What it has as `preprocessor`.
+    """
+    name = os.fspath(name)
+    if name == ENSEMBLE or _is_model_file(name):
+        if preprocessor is not None:
+            raise ValueError(
+                "preprocessor must be left out for a teacher that reads texts itself. Received: "
+                f"preprocessor={preprocessor!r}, teacher={name!r}"
+            )
+        if name != ENSEMBLE:
+            check_teacher_file(name, _FILE)
+        return
+    kind = "TextClassifierPreprocessor" if preprocessor is None else "Backbone"
+    check_preset_name("teacher", name, _FILE, repr(ENSEMBLE), kind=kind)
+    if preprocessor is not None:
+        check_preset_name("preprocessor", os.fspath(preprocessor))
+
+
+def _is_model_file(name):
+    return os.path.splitext(name)[1] == ".keras"
 
 
 class ReadyTeacher:
@@ -36,7 +64,7 @@ class ReadyTeacher:
     is_ready, num_texts = True, 0
 
     def __init__(self, path, num_classes):
-        self.model = load_model_file(path)
+        self.model = load_teacher(path, _FILE)
         inputs = keras.tree.flatten(getattr(self.model, "inputs", None) or [])
         dtypes = [tensor.dtype for tensor in inputs]
         shape = getattr(self.model, "output_shape", None)
@@ -185,11 +213,6 @@ def make_teacher(name, preprocessor, vocabulary, train, num_epochs, max_length):
     if name == ENSEMBLE:
         num_steps = int(np.clip(num_epochs * len(train) / _BATCH_SIZE * 5, 400, 4000))
         return EnsembleTeacher(vocabulary, train, num_steps)
-    if pathlib.Path(name).suffix == ".keras":
-        if not pathlib.Path(name).is_file():
-            raise ValueError(
-                "teacher must be a file that is there. Received: "
-                f"{printable(name)}, which {found_at(name)}."
-            )
+    if _is_model_file(name):
         return ReadyTeacher(name, len(train.class_names))
     return FinetunedTeacher(name, preprocessor, train, num_epochs, max_length)

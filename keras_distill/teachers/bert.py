@@ -13,6 +13,7 @@ from keras_distill.model_files import check_weights
 from keras_distill.model_files import errors_that_name
 from keras_distill.printable import printable
 from keras_distill.teachers.hub import HubLayer
+from keras_distill.teachers.preset_names import check_preset_name
 from keras_distill.teachers.text_inputs import HUB_NAMES
 from keras_distill.teachers.text_inputs import KERAS_HUB_NAMES
 from keras_distill.teachers.text_inputs import TextInputs
@@ -107,6 +108,8 @@ def bert_classifier(
     if isinstance(encoder, (str, pathlib.Path)):
         preset = str(encoder)
         origin = f", from {printable(preset)}"
+        kind = "TextClassifierPreprocessor" if preprocessor is None else "Backbone"
+        check_preset_name("encoder", preset, "a model itself", kind=kind)
         encoder = _load_encoder(preset, num_classes)
         if not isinstance(encoder, HubLayer):
             preprocessor = preset if preprocessor is None else preprocessor
@@ -114,6 +117,7 @@ def bert_classifier(
     if sequence_length is None:
         sequence_length = min(128, _num_rows(encoder, "position_embedding") or 128)
     if isinstance(preprocessor, (str, pathlib.Path)):
+        check_preset_name("preprocessor", str(preprocessor))
         preprocessor = _load_preprocessor(str(preprocessor), sequence_length)
     if preprocessor is None:
         preprocessor = getattr(encoder, "preprocessor", None)

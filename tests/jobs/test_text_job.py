@@ -422,7 +422,31 @@ class TestBadInput:
     def test_no_such_file(self, folder, tmp_path):
         self.run(folder, tmp_path, "none.csv", train=str(tmp_path / "none.csv"))
         self.run(folder, tmp_path, "must end in .csv", train=str(tmp_path / "x.xlsx"))
-        self.run(folder, tmp_path, "teacher must be a file", teacher=str(tmp_path / "t.keras"))
+
+    def test_what_is_no_teacher(self, folder, tmp_path):
+        """KerasHub said that it has no config.json, and where to read of its presets."""
+        (tmp_path / "plain.txt").write_text("a text")
+        (tmp_path / "plain.keras").write_text("a text")
+        (tmp_path / "folder").mkdir()
+        may_be = "teacher must be .*a .keras file of a classifier that reads texts.*Received: .*"
+        for name, found in (
+            ("plain.txt", "plain.txt, which is a file"),
+            ("plain.keras", "a zip archive"),
+            ("none.txt", "none.txt, which is not there, and no preset of KerasHub"),
+            ("none.keras", "none.keras', which is not there"),
+            ("folder", "folder, which is a folder without saved_model.pb and config.json"),
+        ):
+            self.run(folder, tmp_path, may_be + found, teacher=str(tmp_path / name))
+            # At the start: the table of texts is not there either.
+            settings = {"train": "none.csv"} if name != "plain.keras" else {}
+            with pytest.raises(ValueError, match=may_be + found):
+                job(folder, tmp_path / "out", teacher=str(tmp_path / name), **settings).dry_run()
+        model = keras.Sequential([keras.Input((4,)), layers.Dense(2)])
+        self.run(folder, tmp_path, r"teacher must be a name or a path.*model.save", teacher=model)
+        settings = {"teacher": "ensemble", "preprocessor": "bert_base_en"}
+        self.run(folder, tmp_path, "preprocessor must be left out for a teacher", **settings)
+        settings = {"teacher": "bert_base_en", "preprocessor": str(tmp_path / "none")}
+        self.run(folder, tmp_path, "preprocessor must be the name of a model", **settings)
 
     def test_wrong_columns(self, folder, tmp_path):
         train = write(tmp_path / "t.csv", ["x", "y"], ["a", "b"], header="sentence,class")

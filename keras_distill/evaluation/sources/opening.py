@@ -10,6 +10,7 @@ from keras_distill.evaluation.sources.saved_model import SavedModel
 from keras_distill.evaluation.sources.saved_model import Signature
 from keras_distill.evaluation.sources.stored import StoredOutputs
 from keras_distill.evaluation.sources.tflite import TFLiteFile
+from keras_distill.export.serving import version_folders
 from keras_distill.found_at import found_at
 from keras_distill.model_files import load_model_file
 from keras_distill.signatures import is_signature
@@ -54,8 +55,7 @@ def _open_path(name, path):
     if path.suffix == ".keras" and path.is_file():
         return KerasModel(load_model_file(path))
     if path.is_dir():
-        versions = [folder for folder in path.iterdir() if folder.name.isdigit()]
-        folder = max(versions, key=lambda version: int(version.name), default=path)
+        folder = (version_folders(path) or [path])[-1]
         if (folder / "saved_model.pb").is_file():
             return SavedModel(folder)
         if read_manifest(path) is not None:

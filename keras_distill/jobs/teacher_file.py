@@ -1,0 +1,36 @@
+"""The file of a teacher that is ready; what is none is refused with what it may be."""
+
+import os
+
+from keras_distill.found_at import found_at
+from keras_distill.model_files import load_model_file
+from keras_distill.printable import printable
+
+
+def check_teacher_file(path, may_be):
+    """Raises `ValueError` unless there is a file.
+
+    Args:
+        path: Its path.
+        may_be: What it may be, for the error.
+    """
+    if not os.path.isfile(path):
+        raise ValueError(
+            f"teacher must be {may_be}. Received: {os.fspath(path)!r}, which {found_at(path)}."
+        )
+
+
+def load_teacher(path, may_be):
+    """`load_model_file`, whose errors name the argument.
+
+    Args:
+        path: The file.
+        may_be: What it may be, for the error.
+    """
+    check_teacher_file(path, may_be)
+    try:
+        return load_model_file(path)
+    except ValueError as error:
+        raise ValueError(
+            f"teacher must be {may_be}. Received: {printable(path)}: {error}"
+        ) from error

@@ -1,0 +1,69 @@
+"""Names of encoders and preprocessors: one that is none is refused before KerasHub looks for it."""
+
+import difflib
+import os
+
+import tensorflow as tf
+
+from keras_distill.found_at import found_at
+from keras_distill.imports import import_module
+from keras_distill.json_files import read_json_object
+from keras_distill.printable import printable
+
+# Of TF-Hub and KerasHub, which also read what TensorFlow does.
+_SCHEMES = ("http", "https", "kaggle", "hf", "modelscope")
+# What KerasHub tells the kinds of folders apart by: its own, Hugging Face's and timm's.
+_KEYS = ("registered_name", "model_type", "architecture")
+
+
+def check_preset_name(argument, name, *others, kind="TextClassifierPreprocessor"):
+    """Raises `ValueError` for a name that is no preset, no handle and no folder of a model.
+
+    Args:
+        argument: Name of the argument, for the error.
+        name: A str.
+        *others: What else it may be, for the error.
+        kind: The class of KerasHub whose presets it may be of.
+    """
+    scheme, is_handle, _ = name.partition("://")
+    if is_handle:
+        known = (*_SCHEMES, *tf.io.gfile.get_registered_schemes())
+        problem = None if scheme.lower() in known else f", a handle of none of {', '.join(known)}"
+    elif os.path.isdir(name):
+        problem = _why_no_model(name)
+    elif os.path.exists(name):
+        problem = f", which {found_at(name)}"
+    else:
+        presets = getattr(import_module("keras_hub").models, kind).presets
+        if name in presets:
+            return
+        problem = ", which is not there, and no preset of KerasHub for texts"
+        if like := difflib.get_close_matches(name, presets):
+            problem += f"; names like it are {', '.join(like)}"
+    if problem:
+        kinds = (
+            "a KerasHub preset or folder",
+            "a Hugging Face folder",
+            "a TF-Hub handle or folder",
+        )
+        *first, last = (*kinds, *others)
+        raise ValueError(
+            f"{argument} must be the name of a model: {', '.join(first)}, or {last}. Received: "
+            f"{printable(name) or repr(name)}{problem}"
+        )
+
+
+def _why_no_model(folder):
+    """What is wrong with a folder, or None."""
+    if os.path.exists(os.path.join(folder, "saved_model.pb")):
+        return None
+    path = os.path.join(folder, "config.json")
+    if not os.path.exists(path):
+        return ", which is a folder without saved_model.pb and config.json"
+    try:
+        config = read_json_object(path)
+    except ValueError as error:
+        return f": {error}"
+    if any(key in config for key in _KEYS):
+        return None
+    return f", whose config.json has none of {', '.join(_KEYS)}"
