@@ -134,7 +134,7 @@ def compare(
             print(name)
         _check_text(name, source, views[name], preprocessors[name])
         raw[name] = outputs.run(
-            source, views[name], preprocessors[name], num_words, verbose=verbose
+            name, source, views[name], preprocessors[name], num_words, verbose=verbose
         )
     labels = order.labels(held_out.labels)
     task, kept = tasks.choose_task(labels, order.names, raw, sources, task)

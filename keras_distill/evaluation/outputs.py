@@ -5,6 +5,7 @@ import numpy as np
 
 from keras_distill.evaluation.columns import batches
 from keras_distill.evaluation.columns import take
+from keras_distill.evaluation.word_axis import WordAxis
 from keras_distill.output_domain import OTHER
 from keras_distill.output_domain import SIGMOID
 from keras_distill.output_domain import SOFTMAX
@@ -14,10 +15,11 @@ _ROUNDING = 1e-3
 _STEP_OF_8_BITS = 1 / 256
 
 
-def run(source, columns, preprocessor, num_words, *, verbose):
+def run(name, source, columns, preprocessor, num_words, *, verbose):
     """Runs a model over all examples, those of like length together.
 
     Args:
+        name: The model's name, for errors.
         source: What `open_source` returns.
         columns: Nested `Column`s: the examples.
         preprocessor: Function from a batch of them to the model's inputs.
@@ -29,28 +31,17 @@ def run(source, columns, preprocessor, num_words, *, verbose):
     """
     num_examples = len(keras.tree.flatten(columns)[0])
     progress = keras.utils.Progbar(num_examples, unit_name="example", verbose=int(verbose))
-    rows = [None] * num_examples
+    rows, axis = [None] * num_examples, WordAxis(source.tells_channels)
     for places in batches(columns, source.batch_size):
         inputs = preprocessor(take(columns, places))
         answers = _check(source(inputs), len(places))
         if num_words is not None:
-            _check_tags_are_last(answers, inputs)
+            axis.look(answers, inputs)
         for place, row in zip(places, answers):
             rows[place] = row if num_words is None else _words(row, num_words[place])
         progress.add(len(places))
+    axis.check(name)
     return np.stack(rows) if num_words is None else rows
-
-
-def _check_tags_are_last(answers, inputs):
-    """Raises `ValueError` where the words are on the last axis, `(batch, tags, words)`."""
-    lengths = {leaf.shape[1] for leaf in keras.tree.flatten(inputs) if len(leaf.shape) > 1}
-    if answers.ndim == 3 and answers.shape[1] not in lengths and answers.shape[2] in lengths:
-        raise ValueError(
-            "A model that tags must have its classes on the last axis, (batch, words, tags). "
-            f"Received: {answers.shape} for inputs of {answers.shape[2]} words, as with "
-            "data_format='channels_first'. Wrap the model in a function that moves the axis, such "
-            "as lambda x: keras.ops.moveaxis(model(x), 1, -1)."
-        )
 
 
 def _words(row, num_words):
@@ -85,9 +76,7 @@ def log_probabilities(outputs, domain):
             0 to 1, with sums of about 1, they are probabilities.
     """
     outputs = np.asarray(outputs, "float64")
-    is_probability = domain in (SOFTMAX, SIGMOID)
-    if domain in (None, OTHER):
-        is_probability = _look_like_probabilities(outputs)
+    is_probability = are_probabilities(outputs, domain)
     if outputs.shape[-1] == 1:
         if is_probability:
             outputs = np.concatenate([1 - outputs, outputs], axis=-1)
@@ -104,7 +93,10 @@ def log_probabilities(outputs, domain):
     return outputs - largest - total
 
 
-def _look_like_probabilities(outputs):
+def are_probabilities(outputs, domain):
+    """Whether outputs are probabilities, by their domain or else by their values."""
+    if domain not in (None, OTHER):
+        return domain in (SOFTMAX, SIGMOID)
     is_in_range = outputs.min() >= -_ROUNDING and outputs.max() <= 1 + _ROUNDING
     # Of 8 bits, many small ones are 0: their sum is less than 1.
     sums_to_one = outputs.shape[-1] == 1 or abs(np.mean(outputs.sum(axis=-1)) - 1) < 0.1

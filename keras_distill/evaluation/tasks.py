@@ -79,6 +79,9 @@ def choose_task(labels, class_names, raw, sources, task=None):
     # Their names, or a sigmoid, say that the models classify.
     is_named = class_names is not None
     is_named = is_named or any(source.domain == outputs.SIGMOID for source in sources.values())
+    are_rows = all(np.ndim(values) == 2 for values in raw.values())
+    if task is None and labels is None and are_rows and not (has_one_output or is_named):
+        _check_are_probabilities(raw, sources)
     if task is None:
         task = _told_by(labels, has_one_output, is_named)
     if task == Regression.name:
@@ -146,6 +149,17 @@ def _told_by(labels, has_one_output, is_named):
                 "models with one output, and no task."
             )
     return Classification.name if is_class else Regression.name
+
+
+def _check_are_probabilities(raw, sources):
+    """Raises `ValueError` if several outputs of all models may be numbers as well as classes."""
+    domains = {name: source.domain for name, source in sources.items()}
+    if not any(outputs.are_probabilities(values, domains[name]) for name, values in raw.items()):
+        raise ValueError(
+            'task must be given, "classification" or "regression": without labels, several '
+            "outputs can be the logits of classes or numbers. Received: outputs of shape "
+            f"{next(iter(raw.values())).shape}, neither named nor probabilities, and no task."
+        )
 
 
 def _are_whole(labels):

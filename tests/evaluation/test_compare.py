@@ -209,9 +209,22 @@ class TestData:
             assert figures(compare({"m": model}, data), "m") == pytest.approx(expected)
 
     def test_without_labels_the_teacher_is_the_measure(self):
-        comparison = compare({"teacher": make(), "student": make()}, (X,))
+        models = {"teacher": make(), "student": make()}
+        comparison = compare(models, (X,), task="classification")
         assert set(figures(comparison, "student")) == {"agreement", "fidelity"}
         assert figures(comparison, "teacher") == {}
+
+    def test_several_outputs_without_labels_may_be_numbers(self):
+        """They were taken for the logits of classes; probabilities and names tell that they are."""
+        numbers = {"teacher": make(), "student": make()}
+        with pytest.raises(ValueError, match=r"task must be given, .*outputs of shape \(60, 3\)"):
+            compare(numbers, (X,))
+        with pytest.raises(ValueError, match="must give one number"):
+            compare(numbers, (X,), task="regression")
+        told = compare(numbers, (X,), class_names=["a", "b", "c"])
+        softmax = {n: lambda x, m=m: keras.ops.softmax(m(x)) for n, m in numbers.items()}
+        for found in (told, compare(softmax, (X,))):
+            assert set(figures(found, "student")) == {"agreement", "fidelity"}
 
     def test_examples_without_a_label_are_left_out(self):
         model, labels = make(), np.where(np.arange(60) % 2, -1, Y)
@@ -300,6 +313,36 @@ class TestData:
         # A model of layers says it itself.
         found = compare({"last": last, "first": first}, (x, y))
         assert figures(found, "first") == pytest.approx(figures(found, "last"))
+
+    def test_as_many_words_as_classes(self, tmp_path):
+        """Nothing told a function with its classes first, whose accuracy was a wrong number."""
+        inputs = keras.Input((5, 3))
+        logits = keras.Model(inputs, layers.Conv1D(5, 1)(inputs))
+        x, y = rng.normal(size=(9, 5, 3)).astype("float32"), rng.integers(0, 5, (9, 5))
+        kd.export_tflite(logits, tmp_path / "m.tflite")
+        for model in (
+            lambda x: keras.ops.moveaxis(logits(x), 1, -1),
+            lambda x: logits(x),
+            tmp_path / "m.tflite",
+        ):
+            with pytest.raises(ValueError, match=r"models\['m'\] must show .* \(.*, 5, 5\)"):
+                compare({"m": model}, (x, y))
+        # A model of layers, probabilities, and a batch of another length tell.
+        softmax = {
+            "layers": logits,
+            "last": lambda x: keras.ops.softmax(logits(x)),
+        }
+        found = compare(softmax, (x, y))
+        assert figures(found, "last") == pytest.approx(figures(found, "layers"), abs=1e-5)
+        with pytest.raises(ValueError, match="must have its classes on the last axis"):
+            compare({"m": lambda x: keras.ops.moveaxis(softmax["last"](x), 1, -1)}, (x, y))
+        inputs = keras.Input((None, 3))
+        of_any = keras.Model(inputs, layers.Conv1D(5, 1)(inputs))
+        of_any.set_weights(logits.get_weights())
+        x = np.concatenate([x, np.zeros((9, 1, 3), "float32")], axis=1)
+        y = np.concatenate([y, np.full((9, 1), -1)], axis=1)
+        padded = compare({"m": lambda x: of_any(x)}, (x, y))
+        assert figures(padded, "m") == pytest.approx(figures(found, "layers"), abs=1e-5)
 
     @pytest.mark.parametrize("order", [(1, 2, 3), (3, 1, 2)])
     def test_maps_of_classes_are_refused(self, order):

@@ -29,6 +29,8 @@ class KerasModel(Source):
         domains = output_domains(model)
         self.domain = domains[0] if domains and len(domains) == 1 else None
         self.class_names = class_names_of(model)
+        # What a subclassed model does to its outputs is not known.
+        self.tells_channels = bool(getattr(model, "outputs", None))
         self.num_parameters = sum(int(np.prod(weight.shape)) for weight in model.weights)
         self.num_bytes = sum(
             weight.value.dtype.size * int(np.prod(weight.shape)) for weight in model.weights

@@ -11,10 +11,12 @@ class Source:
         reads_text: Whether it reads strings; None: unknown.
         class_names: Names of its classes in the order of its outputs, a tuple; None: unnamed.
         num_parameters, num_bytes: Its size.
+        tells_channels: Whether it knows which axis its classes are on, and gives them last.
     """
 
     kind = None
     batch_size = 64
+    tells_channels = False
     domain = reads_text = class_names = num_parameters = num_bytes = None
 
     def num_flops(self, x):
