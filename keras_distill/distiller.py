@@ -9,6 +9,9 @@ from keras_distill import first_batch
 from keras_distill import fixed_settings
 from keras_distill.channel_axis import outputs_channels_last
 from keras_distill.fit_arguments import checked_fit
+from keras_distill.history_names import check_names
+from keras_distill.history_names import compiled_names
+from keras_distill.history_names import metric_names
 from keras_distill.input_gradients import follow
 from keras_distill.input_gradients import student_gradients
 from keras_distill.inputs import DistillationInputs
@@ -185,15 +188,7 @@ class Distiller(keras.Model):
         self.objectives = list(objectives)
         self.teacher_metrics = list(teacher_metrics)
         self.validate_with_teacher = validate_with_teacher
-        self._part_trackers = {
-            part: keras.metrics.Mean(name=part)
-            for part in (
-                "hard_loss",
-                "soft_loss",
-                *(f"{head}_soft_loss" for head in heads_with_loss(soft_loss, student)),
-                *(o.name for o in self.objectives),
-            )
-        }
+        self._part_trackers = {part: keras.metrics.Mean(name=part) for part in self._parts}
         self._student_taps = Taps(
             student, [path for objective in self.objectives for path in objective.student_paths]
         )
@@ -248,6 +243,13 @@ class Distiller(keras.Model):
     def __dir__(self):
         # Keras's saver stores every layer that it finds by dir().
         return [name for name in super().__dir__() if name != "teacher"]
+
+    @property
+    def _parts(self):
+        """Names of the parts of the loss, its entries of the history."""
+        heads = heads_with_loss(self.soft_loss, self.student)
+        objectives = [objective.name for objective in self.objectives]
+        return ["hard_loss", "soft_loss", *(f"{head}_soft_loss" for head in heads), *objectives]
 
     @property
     def _needs_teacher(self):
@@ -596,13 +598,8 @@ class Distiller(keras.Model):
         if first_batch.is_dense(batch):
             with self.distribute_strategy.scope():
                 self._symbolic_build(data_batch=batch)
-        compiled = self._compile_metrics.metrics if self._compile_metrics is not None else []
-        names = {metric.name for metric in compiled}
-        if clash := names.intersection(metric.name for metric in self.teacher_metrics):
-            raise ValueError(
-                "teacher_metrics must have other names than the metrics of compile(). Received: "
-                f"{sorted(clash)} in both. Give them a name=."
-            )
+        compiled = compiled_names(self, getattr(self, "output_names", None))
+        check_names([*self._parts, *metric_names(self.teacher_metrics), *compiled])
 
     def _check_classes(self, argument, y):
         if not self._has_own_loss:

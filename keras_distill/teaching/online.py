@@ -9,6 +9,8 @@ from keras_distill import first_batch
 from keras_distill import fixed_settings
 from keras_distill.channel_axis import outputs_channels_last
 from keras_distill.fit_arguments import checked_fit
+from keras_distill.history_names import check_names
+from keras_distill.history_names import metric_names
 from keras_distill.inputs import inputs_of
 from keras_distill.labels import check_class_weight
 from keras_distill.labels import check_classes
@@ -132,6 +134,11 @@ class OnlineDistillation(keras.Model):
                 f"{type(self).__name__} needs a loss in compile(): models that learn from one "
                 "another alone may agree on anything. Received: loss=None."
             )
+        given = keras.tree.flatten([metrics, weighted_metrics])
+        outputs = list(self._models_by_output)
+        own = metric_names(self._soft_trackers.values())
+        of_metrics = metric_names([m for m in given if hasattr(m, "update_state")], outputs)
+        check_names([*own, *(f"{output}_loss" for output in outputs), *of_metrics])
         metrics, weighted_metrics = map(self._for_each_output, (metrics, weighted_metrics))
         super().compile(optimizer, loss, loss_weights, metrics, weighted_metrics, **kwargs)
 

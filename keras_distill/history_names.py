@@ -1,0 +1,45 @@
+"""Names of the history's entries, of which Keras keeps one where two are equal."""
+
+
+def check_names(names):
+    """Raises `ValueError` if two entries of a history have one name.
+
+    Args:
+        names: List of all names but "loss".
+    """
+    names = ["loss", *names]
+    if repeated := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(
+            "The entries of the history must have names of their own: of two with one name, only "
+            f"one is there. Received: {repeated}, each of two of the losses, objectives, metrics "
+            "and outputs. Give one of the two another name."
+        )
+
+
+def metric_names(metrics, output_names=None):
+    """The entries of metrics, a set.
+
+    Args:
+        metrics: List of Keras metrics.
+        output_names: Names of the outputs that have them; None of one output, which is not named.
+    """
+    names = {metric.name for metric in metrics}
+    if output_names is None:
+        return names
+    return {f"{output}_{name}" for output in output_names for name in names}
+
+
+def compiled_names(model, output_names):
+    """The entries of what a built model was compiled with, a list.
+
+    Args:
+        model: The model.
+        output_names: Names of its outputs, or None.
+    """
+    several = output_names if output_names is not None and len(output_names) > 1 else None
+    metrics, losses = (
+        getattr(compiled, "metrics", None) or []
+        for compiled in (model._compile_metrics, model._compile_loss)
+    )
+    # Of several outputs each has a loss, whose name says whose it is.
+    return [*metric_names(metrics, several), *metric_names(losses)]
