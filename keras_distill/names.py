@@ -11,8 +11,17 @@ _INVISIBLE = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
 )
 _NUMBER = re.compile(r"([+-]?)0*(\d+)(\.0*)?")
-# How pandas and Excel spell a cell without a value.
-_MISSING = {"nan", "NaN", "<NA>", "#N/A"}
+# How pandas, SQL and Excel spell a cell without a value.
+_MISSING = {
+    *("nan", "NaN", "NaT", "<NA>", "NULL", r"\N"),
+    *("#N/A", "#VALUE!", "#REF!", "#NAME?", "#DIV/0!", "#NUM!", "#NULL!"),
+}
+# Quotation marks and dashes as word processors set them.
+_TYPED = str.maketrans(
+    dict.fromkeys("\u2018\u2019\u201a\u201b\u2032\u00b4`", "'")
+    | dict.fromkeys("\u201c\u201d\u201e\u201f\u2033", '"')
+    | dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212", "-")
+)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -58,8 +67,8 @@ def problem_of_name(name):
 def look_alike(names):
     """The first two names that a reader takes for one, or None.
 
-    They differ in capitals, blanks, invisible characters or forms of the same letter (full width,
-    ligatures), or are the same whole number.
+    They differ in capitals, blanks, invisible characters, forms of the same letter (full width,
+    ligatures), quotation marks or dashes, or are the same whole number.
 
     Args:
         names: Different str, in any order.
@@ -73,7 +82,7 @@ def look_alike(names):
 
 
 def _look(name):
-    name = unicodedata.normalize("NFKC", name).lower()
+    name = unicodedata.normalize("NFKC", name.translate(_TYPED)).lower()
     # Letters of two characters in lower case, such as the Turkish capital I with its dot.
     name = unicodedata.normalize("NFKC", name)
     letters = ("" if _is_invisible(letter) else letter for letter in name)

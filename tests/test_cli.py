@@ -105,7 +105,8 @@ class TestSingleSteps:
             assert json.loads(out)["models"]["m"]["figures"]["accuracy"]["value"] == expected
 
     def test_label_standard_input(self, folder, tmp_path, capsys, monkeypatch):
-        monkeypatch.setattr(sys, "stdin", io.StringIO("good film\n\nbad film\n"))
+        given = io.BytesIO("\ufeffgood film\n\nbäd film\n".encode())
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(given, encoding="latin-1"))
         options = "--teacher", folder / "reader.keras", "--output", tmp_path / "answers"
         code, out, err = run(capsys, "label", "-", *options, "--quiet")
         assert code == 0, err

@@ -41,7 +41,9 @@ def test_names_are_of_one_line(letter):
     assert "control character" in problem_of_name(f"a{letter}b")
 
 
-@pytest.mark.parametrize("name", ["a\ud83d", "nan", "<NA>", " a", "a\ufeff"], ids=ascii)
+@pytest.mark.parametrize(
+    "name", ["a\ud83d", "nan", "<NA>", "NULL", r"\N", "#REF!", " a", "a\ufeff"], ids=ascii
+)
 def test_no_names(name):
     assert problem_of_name(name) is not None
 
@@ -60,6 +62,10 @@ def test_no_names(name):
         ("01", "+1"),
         ("\u2764", "\u2764\ufe0f"),
         ("ÄRGER", "ärger"),
+        ("don't", "don\u2019t"),
+        ("self-help", "self\u2010help"),
+        ("1-2", "1\u22122"),
+        ('"a"', "\u201ca\u201d"),
     ],
     ids=ascii,
 )

@@ -65,6 +65,13 @@ def read_held_out(data):
             "data must hold arrays, or dicts and tuples of arrays. Received: "
             f"x with {leaves[0]!r:.80} in it. Make arrays of lists: np.array(x)."
         )
+    for leaf in leaves:
+        is_object = isinstance(leaf, np.ndarray) and leaf.dtype.hasobject and leaf.size
+        if is_object and not isinstance(leaf.flat[0], (str, bytes)):
+            raise ValueError(
+                "data must hold arrays of numbers or of texts. Received: Python objects in x, "
+                f"such as {leaf.flat[0]!r:.80}. Make an array of numbers: np.array(x, 'float32')."
+            )
     if not batches or not all(leaf.shape[0] for leaf in keras.tree.flatten(batches[0][0])):
         raise ValueError("data must hold an example. Received: an empty data set.")
     if any(weight is not None for _, _, weight in batches):
@@ -141,7 +148,12 @@ def _labels(parts):
 
 
 def _name(label):
-    return label.decode() if isinstance(label, bytes) else label
+    try:
+        return label.decode() if isinstance(label, bytes) else label
+    except UnicodeDecodeError:
+        raise ValueError(
+            f"data must have names of classes in UTF-8. Received: the label {label!r:.80}"
+        ) from None
 
 
 def _is_one_hot(labels):

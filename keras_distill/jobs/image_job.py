@@ -140,7 +140,7 @@ class ImageJob(Job):
         broken, room = train.broken, room - train.pixels.nbytes
         size, channels = train.pixels.shape[1:3], train.pixels.shape[3]
         train, *more = image_data.with_and_without_label(train)
-        check_classes(train)
+        check_classes(train, "train the folder right above those of the classes, or has y a label")
         if self.test is None:
             train, test = split(train, self.test_rate, self.seed)
         else:

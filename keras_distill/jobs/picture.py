@@ -93,5 +93,11 @@ def _upper_bits(image):
         raise ValueError(f"its values are in mode {image.mode}, in which white is not known")
     tags = getattr(image, "tag_v2", {})
     bits = tags.get(_BITS, (16,))[0]
-    values = (np.asarray(image) >> (bits - 8)).astype("uint8")
+    values = np.asarray(image)
+    if 0 < values.max() < 2 ** (bits - 8):
+        raise ValueError(
+            f"its values go to {values.max()} of {2**bits - 1}: all would be black. Save it with 8 "
+            "bits"
+        )
+    values = (values >> (bits - 8)).astype("uint8")
     return 255 - values if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO else values

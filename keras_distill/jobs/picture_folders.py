@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 
 from keras_distill.found_at import found_at
 from keras_distill.names import clean_name
@@ -9,8 +10,9 @@ from keras_distill.printable import printable
 
 _SPLITS = {
     *("train", "training", "test", "testing", "val", "valid", "validation", "dev", "eval"),
-    *("unlabelled", "unlabeled"),
+    *("pred", "prediction", "holdout", "unlabelled", "unlabeled"),
 }
+_WORD = re.compile("[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 
 
 def files_below(folder):
@@ -78,12 +80,33 @@ def files_by_class(path):
             f"{path} must be a folder with a folder of images for each class, those of the "
             f"training images. Received: no folder with images in it{_first(left_out)}"
         )
-    if len(files) > 1 and all(name.lower() in _SPLITS for name in files):
+    if _are_parts(files):
         raise ValueError(
             f"{path} must have a folder for each class. Received: {', '.join(files)}, which are "
             "parts of a data set. Give the folder of one part, and another as test."
         )
+    for name, found in files.items():
+        # Folders alone, all of which are called as classes are.
+        inside = {_below(path, file) for file in found}
+        if inside <= {*files} - {name}:
+            raise ValueError(
+                f"{path} must have each class in one folder. Received: {name}, in which there are "
+                f"{', '.join(sorted(inside))} again. Move it away, or give it as train or test."
+            )
     return files, left_out
+
+
+def _are_parts(names):
+    """Whether these are names of parts of a data set, such as training_set and test_set."""
+    parts = [{word.lower() for word in _WORD.findall(name)} & _SPLITS for name in names]
+    # One word alone may be what all classes are about, such as trains.
+    return len(parts) > 1 and all(parts) and len(set().union(*parts)) > 1
+
+
+def _below(path, file):
+    """The name of the folder in which a file lies within that of its class; None if in none."""
+    parts = file.relative_to(path).parts
+    return clean_name(parts[1]) if len(parts) > 2 else None
 
 
 def line(path, reason):

@@ -7,12 +7,17 @@ from keras_distill.names import look_alike
 from keras_distill.names import problem_of_name
 
 
-def check_classes(train):
-    """Raises `ValueError` unless there are two classes to tell apart."""
+def check_classes(train, where):
+    """Raises `ValueError` unless there are two classes to tell apart.
+
+    Args:
+        train: Labelled examples.
+        where: What the labels are read from, half a sentence.
+    """
     if len(train.class_names) < 2:
+        found = f"one, {train.class_names[0]!r}" if train.class_names else "none"
         raise ValueError(
-            "The training file must have at least two classes. Received: one, "
-            f"{train.class_names[0]!r}. Is the label column the right one?"
+            f"The training data must have at least two classes. Received: {found}. Is {where}?"
         )
     for name in train.class_names:
         if problem := problem_of_name(name):

@@ -8,7 +8,6 @@ import numpy as np
 import xxhash
 
 from keras_distill.text import Examples
-from keras_distill.text import from_lists
 from keras_distill.text import read_csv
 from keras_distill.text import read_jsonl
 from keras_distill.text import read_lines
@@ -37,10 +36,8 @@ def read_labelled(path, text, label, class_names=None):
 def read_unlabelled(path, text):
     """Reads texts: of a table its column, of another file its lines; "-" is standard input."""
     if path == _STDIN:
-        lines = [line.strip() for line in sys.stdin if line.strip()]
-        if not lines:
-            raise ValueError("Standard input must have a text on a line. Received: none.")
-        return from_lists(lines)
+        # In UTF-8 as files are, whatever the terminal's encoding is.
+        return read_lines("standard input", sys.stdin.buffer)
     read = _TABLES.get(_suffix(path))
     if _suffix(path) in _OTHER_TABLES:
         raise ValueError(

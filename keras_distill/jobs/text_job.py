@@ -33,7 +33,6 @@ from keras_distill.text import Examples
 from keras_distill.text import Vocabulary
 from keras_distill.text import augment
 from keras_distill.text import batch_by_length
-from keras_distill.text import from_lists
 
 # -1 is a text without a label.
 _CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=-1)
@@ -114,7 +113,7 @@ class TextJob(Job):
     def _prepare(self):
         self._check()
         train = text_data.read_labelled(self.train, self.text, self.label)
-        check_classes(train)
+        check_classes(train, "the label column the right one")
         if self.test is None:
             train, test = split(train, self.test_rate, self.seed)
         else:
@@ -125,8 +124,9 @@ class TextJob(Job):
         are_words = text_vocabulary.has_words(texts, self.vocabulary_size)
         if self.num_augmented:
             units = {} if are_words else {"split": list, "join": ""}
-            new_texts = augment(train.texts, self.num_augmented, seed=self.seed, **units)
-            more.append(from_lists(new_texts.tolist()))
+            with_words = [text for text in train.texts if text.split()]
+            new_texts = augment(with_words, self.num_augmented, seed=self.seed, **units)
+            more.append(Examples(new_texts))
         transfer_set = train
         for part in more:
             unseen = text_data.without(part, [transfer_set, test])

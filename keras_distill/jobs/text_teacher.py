@@ -154,15 +154,18 @@ class EnsembleTeacher:
             dropout=0.6,
         )
         logits = {
-            "words": _linear(train, num_classes, max_tokens=10_000, **units)(texts),
+            "words": _linear(texts, train, num_classes, max_tokens=10_000, **units),
             "pieces": _linear(
-                train, num_classes, max_tokens=40_000, split="character", ngrams=(2, 3, 4, 5)
-            )(texts),
+                texts, train, num_classes, max_tokens=40_000, split="character", ngrams=(2, 3, 4, 5)
+            ),
             "network": network(vocabulary(texts)),
         }
+        logits = {name: output for name, output in logits.items() if output is not None}
         self._members = {name: keras.Model(texts, output) for name, output in logits.items()}
         # The geometric mean of their probabilities; `Ensemble` has the arithmetic one.
-        average = keras.layers.Average(name="logits")(list(logits.values()))
+        average = logits["network"]
+        if len(logits) > 1:
+            average = keras.layers.Average(name="logits")(list(logits.values()))
         self.model = keras.Model(texts, average, name=ENSEMBLE)
 
     def train(self, train, seed):
@@ -182,16 +185,25 @@ class EnsembleTeacher:
             )
 
 
-def _linear(train, num_classes, **settings):
-    """Weighs the words of a text, or its pieces, by how rare they are (TF-IDF)."""
+def _linear(texts, train, num_classes, **settings):
+    """Weighs the words of a text, or its pieces, by how rare they are (TF-IDF).
+
+    None where there are none, as where all texts are single letters, or of signs alone.
+    """
     # Of the labelled texts alone: pieces that are in none of them have no weight, and would
     # shorten those that have one.
     vectorize = keras.layers.TextVectorization(
         output_mode="tf_idf", standardize=lower_on_one_line, **settings
     )
-    vectorize.adapt(tf.data.Dataset.from_tensor_slices(train.texts.tolist()).batch(512))
+    try:
+        vectorize.adapt(tf.data.Dataset.from_tensor_slices(train.texts.tolist()).batch(512))
+    except AttributeError:
+        # Keras has no weights for a vocabulary of nothing.
+        if vectorize.vocabulary_size() > 1:
+            raise
+        return None
     dense = keras.layers.Dense(num_classes, kernel_initializer="zeros")
-    return keras.Sequential([vectorize, keras.layers.UnitNormalization(), dense])
+    return keras.Sequential([vectorize, keras.layers.UnitNormalization(), dense])(texts)
 
 
 @keras.saving.register_keras_serializable(package="keras_distill")

@@ -1,6 +1,7 @@
 """Records of text files, each with the number of its line."""
 
 import collections
+import contextlib
 import csv
 import gzip
 import json
@@ -73,16 +74,21 @@ def _object(pairs):
     return record
 
 
-def numbered_lines(path):
+def numbered_lines(path, file=None):
     """Yields `(line number, line)` of the lines that are not blank.
 
     The file is UTF-8, with or without a byte order mark, and gzip if its name ends in .gz.
 
+    Args:
+        path: The file, or what it is called.
+        file: What to read instead, open in binary mode, such as standard input.
+
     Raises:
-        ValueError: If the file cannot be read, has no text or is not UTF-8.
+        ValueError: If the file cannot be read, has no text, is not UTF-8, or has line ends of
+            another kind.
     """
     is_empty = True
-    for number, line in enumerate(_raw_lines(path), start=1):
+    for number, line in enumerate(_raw_lines(path, file), start=1):
         line = line.rstrip("\r\n")
         if line.strip():
             is_empty = False
@@ -91,13 +97,25 @@ def numbered_lines(path):
         raise ValueError(f"{path} is empty. Give a file with text.")
 
 
-def _raw_lines(path):
+def _raw_lines(path, file=None):
+    for number, line in enumerate(_decoded_lines(path, file), start=1):
+        if number == 1:
+            line = line.removeprefix("\ufeff")
+            if "\r" in line.rstrip("\r\n") and not line.endswith("\n"):
+                # All of the file would be one line.
+                raise ValueError(
+                    f"{path} must have a line end, LF, behind each line. Received: line ends of CR "
+                    f"alone, {line[:80]!r}. Save the file with other line ends."
+                )
+        yield line
+
+
+def _decoded_lines(path, file):
     number = 0
     try:
-        with gzip.open(path) if pathlib.Path(path).suffix == ".gz" else open(path, "rb") as file:
-            for number, line in enumerate(file, start=1):
-                text = line.decode("utf-8")
-                yield text.removeprefix("\ufeff") if number == 1 else text
+        with contextlib.nullcontext(file) if file is not None else _open(path) as lines:
+            for number, line in enumerate(lines, start=1):  # noqa: B007
+                yield line.decode("utf-8")
     except UnicodeDecodeError as error:
         raise ValueError(
             f"{path}, line {number} is not UTF-8: byte {error.start + 1} of the line is "
@@ -116,6 +134,10 @@ def _raw_lines(path):
             f"{path} cannot be read{where}: {error}. Give the path of a readable text file, plain "
             "or .gz."
         ) from error
+
+
+def _open(path):
+    return gzip.open(path) if pathlib.Path(path).suffix.lower() == ".gz" else open(path, "rb")
 
 
 def _csv_fields(path):
@@ -167,7 +189,14 @@ def _columns_of_table(path, records, columns):
                 "Remove or rename all but one."
             )
     positions = [header.index(column) for column in columns]
+    names = sorted(header)
     for number, fields in records:
+        # Where files were put behind each other; with it, a byte order mark may be within.
+        if len(header) > 1 and sorted(f.removeprefix("\ufeff") for f in fields) == names:
+            raise ValueError(
+                f"{path}, line {number} is a header again. Received: {fields!r:.120}. Put tables "
+                "together without the headers of all but the first: it would be an example."
+            )
         if len(fields) != len(header):
             raise ValueError(
                 f"{path}, line {number} has {len(fields)} fields, the header {len(header)}. "

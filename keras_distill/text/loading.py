@@ -101,11 +101,13 @@ def read_jsonl(path, text="text", label="label", class_names=None, *, regression
     return _read(files.json_records, path, text, label, class_names, regression, tags)
 
 
-def read_lines(path):
+def read_lines(path, file=None):
     """Reads unlabelled texts, one on each line. Blank lines are skipped.
 
     Args:
         path: The file, UTF-8; gzip if its name ends in .gz.
+        file: What is read instead, open in binary mode, such as `sys.stdin.buffer`; path is
+            then what errors call it. Defaults to None.
 
     Returns:
         `Examples` without labels.
@@ -119,7 +121,8 @@ def read_lines(path):
     transfer_set = train + kd.text.read_lines("unlabelled.txt")
     ```
     """
-    rows = [Row(f"{path}, line {number}", line) for number, line in files.numbered_lines(path)]
+    lines = files.numbered_lines(path, file)
+    rows = [Row(f"{path}, line {number}", line) for number, line in lines]
     return make_examples(rows, is_labelled=False)
 
 

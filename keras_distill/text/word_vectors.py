@@ -5,6 +5,7 @@ import pathlib
 import keras
 import numpy as np
 
+from keras_distill.printable import one_line
 from keras_distill.text.base import read_tokens
 from keras_distill.text.files import numbered_lines
 
@@ -128,20 +129,47 @@ def _vectors(path, wanted):
     path = _vector_file(path)
     if path.suffix == ".npy":
         words = read_tokens(path.with_name("vocab.txt"))
-        matrix = np.load(path, mmap_mode="r")
+        matrix = _open_matrix(path)
         if matrix.ndim != 2 or len(matrix) != len(words):
             raise ValueError(
                 f"The matrix must have a row for each of the {len(words)} words of vocab.txt. "
                 f"Received: {path} of shape {matrix.shape}."
             )
-        yield from ((word, matrix[i]) for i, word in enumerate(words) if word in wanted)
+        for i, word in enumerate(words):
+            if word in wanted:
+                yield word, _finite(f"{path}, row {i}", word, matrix[i].astype("float32"))
         return
     for number, word, values in _vector_lines(path):
         if word in wanted:
             try:
-                yield word, np.array(values, "float32")
+                with np.errstate(over="ignore"):
+                    vector = np.array(values, "float32")
             except ValueError as error:
                 raise ValueError(f"{path}, line {number}: {error}.") from error
+            yield word, _finite(f"{path}, line {number}", word, vector)
+
+
+def _open_matrix(path):
+    try:
+        matrix = np.load(path, mmap_mode="r", allow_pickle=False)
+        found = f"{matrix.dtype} {matrix.shape}"
+        is_right = matrix.dtype.kind in "fiu"
+    except (OSError, ValueError) as error:
+        found, is_right = f"{type(error).__name__}: {one_line(error)}", False
+    if not is_right:
+        raise ValueError(
+            f"{path} must be a matrix of numbers as numpy.save writes it. Received: {found:.200}"
+        )
+    return matrix
+
+
+def _finite(place, word, vector):
+    if not np.isfinite(vector).all():
+        raise ValueError(
+            f"{place}: vectors must have finite numbers. Received: {vector[:3]} for {word!r}. "
+            "Remove the word, and it gets a small random vector."
+        )
+    return vector
 
 
 def _vector_file(path):

@@ -208,6 +208,26 @@ class TestData:
         ):
             assert figures(compare({"m": model}, data), "m") == pytest.approx(expected)
 
+    def test_a_sequential_model_gets_its_own_shape(self):
+        """It takes any of as many numbers: with the channels first, accuracies were noise."""
+        inputs = keras.Input((4, 5, 3))
+        model = keras.Sequential([inputs, keras.layers.Flatten(), keras.layers.Dense(3)])
+        x = rng.normal(size=(60, 4, 5, 3)).astype("float32")
+        assert compare({"m": model}, (x, Y)).num_examples == 60
+        for other in (x.transpose(0, 3, 1, 2), x[..., :1], x[..., 0], x[:, :3]):
+            with pytest.raises(
+                ValueError, match=r"reads inputs of shape \(4, 5, 3\).*Received: \("
+            ):
+                compare({"m": model}, (other, Y))
+
+    def test_numbers_in_objects_and_names_in_other_encodings(self):
+        """Foreign errors, which did not say where."""
+        with pytest.raises(ValueError, match="Received: Python objects in x, such as "):
+            compare({"m": make()}, (X.astype(object), Y))
+        names = np.array([b"caf\xe9", b"b", b"c"])[Y]
+        with pytest.raises(ValueError, match=r"names of classes in UTF-8.*the label .*caf"):
+            compare({"m": make()}, (X, names))
+
     def test_without_labels_the_teacher_is_the_measure(self):
         models = {"teacher": make(), "student": make()}
         comparison = compare(models, (X,), task="classification")

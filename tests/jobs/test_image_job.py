@@ -204,10 +204,15 @@ def test_bad_input(folder, tmp_path):
         tmp_path / "gray.npz", x=np.full((40, SIZE, SIZE, 1), 99, "uint8"), y=np.arange(40) % 2
     )
     (tmp_path / "empty").mkdir()
+    x = np.full((4, SIZE, SIZE, 3), 99, "uint8")
+    np.savez(tmp_path / "none.npz", x=x, y=np.full(4, -1))
+    np.savez(tmp_path / "one.npz", x=x, y=np.zeros(4, int))
     for settings, message in (
         ({"train": str(tmp_path / "none")}, "a folder with a folder of images"),
         ({"train": str(tmp_path / "empty")}, "no folder with images in it"),
-        ({"train": str(tmp_path / "none.npz")}, "must be there"),
+        ({"train": str(tmp_path / "absent.npz")}, "must be there"),
+        ({"train": str(tmp_path / "none.npz")}, "two classes. Received: none. Is train the folder"),
+        ({"train": str(tmp_path / "one.npz")}, "two classes. Received: one, '0'. Is train the"),
         ({"train": str(folder / "more.npz")}, "must have the arrays x, y.*without y"),
         ({"train": str(tmp_path / "floats.npz")}, "uint8.*Received: float32"),
         ({"train": str(tmp_path / "gray.npz")}, r"images of shape \(16, 16, 1\)"),

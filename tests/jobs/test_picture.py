@@ -148,6 +148,14 @@ class TestModes:
         (tmp_path / "a.tif").write_bytes(content)
         np.testing.assert_array_equal(read_picture(tmp_path / "a.tif", 1)[..., 0], values >> 4)
 
+    def test_16_bits_of_which_8_are_used(self, tmp_path):
+        """They were all black."""
+        path = saved(tmp_path / "a.png", Image.fromarray(np.full((2, 3), 255, "uint16")))
+        with pytest.raises(ValueError, match="go to 255 of 65535: all would be black"):
+            read_picture(path, 1)
+        path = saved(tmp_path / "a.png", Image.fromarray(np.zeros((2, 3), "uint16")))
+        assert not read_picture(path, 1).any()
+
     def test_fewer_bits(self, tmp_path):
         image = Image.fromarray((PIXELS[..., 0] // 16 * 17).astype("uint8"))
         palette = image.quantize(16)

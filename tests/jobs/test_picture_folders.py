@@ -92,6 +92,38 @@ def test_parts_of_a_data_set_are_no_classes(tmp_path):
         image_data.read_labelled(tmp_path, None)
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("test_set", "training_set"),
+        ("seg_pred", "seg_test", "seg_train"),
+        ("TestSet", "train-2017"),
+    ],
+)
+def test_parts_by_longer_names(tmp_path, names):
+    """They were the classes."""
+    for name in names:
+        picture(tmp_path / name / "cat" / "a.png")
+    with pytest.raises(ValueError, match="which are parts of a data set"):
+        image_data.read_labelled(tmp_path, None)
+
+
+def test_classes_may_be_called_like_parts(tmp_path):
+    for name in ("bullet train", "steam train"):
+        picture(tmp_path / name / "a.png")
+    assert len(image_data.read_labelled(tmp_path, None)) == 2
+
+
+def test_classes_again_within_a_folder(photos):
+    """Its pictures were a class of their own, called train."""
+    picture(photos / "train" / "cat" / "a.png")
+    picture(photos / "train" / "dog" / "2024" / "a.png")
+    with pytest.raises(ValueError, match="Received: train, in which there are cat, dog"):
+        image_data.read_labelled(photos, None)
+    picture(photos / "train" / "a.png")
+    assert image_data.read_labelled(photos, None).class_names == ("cat", "dog", "train")
+
+
 def test_folders_of_test_have_the_classes_of_train(photos):
     names = ("bird", "cat", "dog")
     assert image_data.read_labelled(photos, None, names).labels.tolist() == [1] * 5 + [2]

@@ -269,6 +269,24 @@ def test_an_ensemble_learns_and_is_saved(tmp_path):
     np.testing.assert_allclose(again.predict(tf.constant(texts), verbose=0), logits, atol=1e-5)
 
 
+@pytest.mark.parametrize("texts", [["x", "y"], [":)", "!"]])
+def test_an_ensemble_of_what_there_is(texts):
+    """Of texts without pieces, or without words, the members that read these are left out."""
+    train = kd.text.from_lists(texts * 2, ["a", "b"] * 2)
+    words = kd.text.learn_words(texts, size=60, max_length=8)
+    teacher = EnsembleTeacher(words, train, num_steps=2)
+    teacher.train(train, seed=0)
+    assert teacher.model.predict(tf.constant(texts), verbose=0).shape == (2, 2)
+
+
+def test_texts_without_words_are_not_augmented(folder, tmp_path):
+    """They ended the job, and the error counted texts, not lines."""
+    texts, labels = sentences(30, np.random.default_rng(0))
+    train = write(tmp_path / "t.csv", [*texts, "", " "], [*labels, *sorted(WORDS)[:2]])
+    plan = job(folder, tmp_path / "out", train=train, num_augmented=1).dry_run()
+    assert plan["num_transfer"] > plan["num_train"]
+
+
 def test_long_texts_are_read_to_their_end(folder):
     """Batches are as long as max_length says, not as batch_by_length would cut them."""
     assert lengths_up_to(300) == (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 300)

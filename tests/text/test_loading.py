@@ -81,6 +81,10 @@ class TestFormats:
         assert examples.labels is None
         assert examples.class_names is None
 
+    def test_the_suffix_of_gzip_in_capitals(self, tmp_path):
+        (tmp_path / "a.CSV.GZ").write_bytes(gzip.compress(b"text,label\na,1\n"))
+        assert read_csv(tmp_path / "a.CSV.GZ").texts.tolist() == ["a"]
+
     def test_unlabelled_column(self, write):
         """label=None does not look for a label."""
         examples = read_csv(write("a.csv", "text\na\n"), label=None)
@@ -201,6 +205,23 @@ class TestBadFiles:
         with pytest.raises(ValueError, match=f"a.tsv, line 4 has {count} fields, the header 2"):
             read_tsv(path)
 
+    @pytest.mark.parametrize("again", ["text,label", "\ufefftext,label", "label,text"], ids=ascii)
+    def test_header_again(self, write, again):
+        """Of tables that were put behind each other; it was an example of the class 'label'."""
+        table = f"text,label\na,1\n{again}\nb,2\n"
+        for read, text in ((read_csv, table), (read_tsv, table.replace(",", "\t"))):
+            path = write("a.txt", text)
+            with pytest.raises(ValueError, match=r"a\.txt, line 3 is a header again"):
+                read(path)
+        assert len(read_csv(write("a.csv", "text\ntext\n"), label=None)) == 1
+
+    @pytest.mark.parametrize("read", [read_csv, read_tsv, read_jsonl, read_lines])
+    def test_line_ends_of_old_macs(self, write, read):
+        """All lines of an unlabelled file were one text."""
+        path = write("a.txt", "text,label\ra,1\rb,2\r")
+        with pytest.raises(ValueError, match=r"a\.txt must have a line end, LF.*CR alone"):
+            read(path)
+
     def test_csv_line_numbers(self, write):
         """A record's line is its first in the file, after records of several lines."""
         path = write("a.csv", 'text,label\n"a\nb\nc",1\nd\n')
@@ -293,6 +314,9 @@ class TestBadFiles:
             (["a", '"b\nc"'], r"line 3: a class label must be a name on one line.*'\\n'"),
             (["a", "\u200b"], "line 3 has no label"),
             (["a", "nan"], "line 3: .*missing value"),
+            (["a", r"\N"], "line 3: .*missing value"),
+            (["a", "#VALUE!"], "line 3: .*missing value"),
+            (["don't", "don\u2019t"], r"line 3: the label 'don\\u2019t' differs from \"don't\""),
             (["0", "1", "-1"], "line 4: the label '-1' can be a class, or the sign of a text"),
             (["0.0", "1.0", "-1.0"], "line 4: the label '-1.0' can be a class"),
         ],

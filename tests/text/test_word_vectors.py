@@ -93,6 +93,8 @@ def test_vectors_of_shared(shared):
         (b"film 1 2\ngood 1\n", r"line 2: expected a word and 2 numbers.*Received: 'good 1'"),
         (b"film\n", r"line 1: expected a word and its numbers"),
         (b"film 1 2\ngood 1 x\n", r"line 2: could not convert"),
+        (b"film 1 2\ngood nan 2\n", r"line 2: vectors must have finite numbers.*'good'"),
+        (b"film 1 2\ngood 1e39 2\n", r"line 2: vectors must have finite numbers.*'good'"),
         (b"film 1 2\ngo\xffod 1 2\n", r"line 2 is not UTF-8"),
         (b"", r"is empty"),
         (b"Film 1 2\n", r"none of its 7 tokens, such as .*'film', 'good'"),
@@ -103,6 +105,27 @@ def test_bad_files(tmp_path, content, message):
     path.write_bytes(content)
     with pytest.raises(ValueError, match=message):
         load_vectors(path, WordVocabulary(["film", "good"]))
+
+
+@pytest.mark.parametrize(
+    ("matrix", "message"),
+    [
+        (np.array([[1.0, 2.0], [np.nan, 0.0]]), r"m.npy, row 1: vectors must have finite numbers"),
+        (np.array([[1, 2], [3, 4]], object), r"m.npy must be a matrix of numbers.*ValueError"),
+        (np.eye(2) + 1j, r"m.npy must be a matrix of numbers.*complex128 \(2, 2\)"),
+        (np.array([["a", "b"], ["c", "d"]]), r"m.npy must be a matrix of numbers"),
+        (None, r"m.npy must be a matrix of numbers.*ValueError"),
+    ],
+    ids=["nan", "objects", "complex", "texts", "damaged"],
+)
+def test_bad_matrices(tmp_path, matrix, message):
+    """Some were read as far as they went, others an error without the file's name."""
+    (tmp_path / "vocab.txt").write_text("film\ngood\n")
+    (tmp_path / "m.npy").write_bytes(b"\x93NUMPY\x01\x00")
+    if matrix is not None:
+        np.save(tmp_path / "m.npy", matrix)
+    with pytest.raises(ValueError, match=message):
+        load_vectors(tmp_path, WordVocabulary(["film", "good"]))
 
 
 def test_files_that_are_not_there(tmp_path):

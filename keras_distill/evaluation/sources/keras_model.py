@@ -37,6 +37,7 @@ class KerasModel(Source):
         )
         inputs = keras.tree.flatten(getattr(model, "inputs", None) or [])
         self.reads_text = any(tensor.dtype == "string" for tensor in inputs) if inputs else None
+        self._shape = tuple(inputs[0].shape[1:]) if len(inputs) == 1 else None
         self._run = tf.function(
             lambda x: outputs_channels_last(model, model(x, training=False)),
             reduce_retracing=True,
@@ -44,7 +45,23 @@ class KerasModel(Source):
         )
 
     def __call__(self, x):
+        self._check_shape(keras.tree.flatten(x))
         return one_output(self._run(keras.tree.map_structure(tf.convert_to_tensor, x)))
+
+    def _check_shape(self, leaves):
+        # A Sequential model takes any shape of as many numbers, such as that of other channels.
+        wanted, given = self._shape, tuple(getattr(leaves[0], "shape", ())[1:])
+        # Of ids a Keras model with a fixed length may read fewer.
+        if wanted is None or len(wanted) < 2 or len(leaves) != 1:
+            return
+        # Keras adds a last axis of one number, and takes it away.
+        if given == (*wanted, 1) or wanted == (*given, 1):
+            return
+        if len(wanted) != len(given) or any(w not in (None, g) for w, g in zip(wanted, given)):
+            raise ValueError(
+                f"The model {self._model.name!r} reads inputs of shape {wanted} for each example. "
+                f"Received: {given}. Give data of that shape, or a preprocessor."
+            )
 
     def num_flops(self, x):
         return count_flops(self._model, x)
