@@ -112,7 +112,8 @@ def worse_sentence(teacher, alone, num_examples, p_value=None):
 
 def _answers(model, data, preprocessor=None):
     held_out, source = read_held_out(data), open_source("teacher", model)
-    rows = outputs.run(source, held_out.student, preprocessor or _as_it_is, None, verbose=False)
+    read = preprocessor or _as_it_is
+    rows = outputs.run("teacher", source, held_out.student, read, None, verbose=False)
     return held_out.labels, np.exp(outputs.log_probabilities(rows, source.domain))
 
 

@@ -269,6 +269,7 @@ def test_an_ensemble_learns_and_is_saved(tmp_path):
     np.testing.assert_allclose(again.predict(tf.constant(texts), verbose=0), logits, atol=1e-5)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("texts", [["x", "y"], [":)", "!"]])
 def test_an_ensemble_of_what_there_is(texts):
     """Of texts without pieces, or without words, the members that read these are left out."""
