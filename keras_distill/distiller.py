@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from keras_distill import first_batch
 from keras_distill import fixed_settings
+from keras_distill.batch_arguments import ChecksBatches
 from keras_distill.channel_axis import outputs_channels_last
 from keras_distill.fit_arguments import checked_fit
 from keras_distill.history_names import check_names
@@ -68,7 +69,7 @@ _SETTINGS = (
 
 
 @keras.saving.register_keras_serializable(package="keras_distill")
-class Distiller(keras.Model):
+class Distiller(ChecksBatches, keras.Model):
     """Trains a small model, the student, to do what a large one, the teacher, does.
 
     ```
@@ -346,6 +347,7 @@ class Distiller(keras.Model):
     def predict_on_batch(self, x):
         """As `student.predict_on_batch`; of `DistillationInputs`, the student's."""
         if overrides(self.student, "predict_on_batch"):
+            self._check_inputs("x", x, for_teacher=False)
             return self.student.predict_on_batch(student_view(x))
         return super().predict_on_batch(x)
 

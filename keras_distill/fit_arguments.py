@@ -75,6 +75,22 @@ def check_fit(model, *args, **kwargs):
     return bound
 
 
+def check_batch(model, x, y=None, class_weight=None, for_teacher=True):
+    """Raises for one batch what `check_fit` raises for all.
+
+    Args:
+        model: As for `check_fit`.
+        x, y, class_weight: Those of its `train_on_batch`.
+        for_teacher: Whether the teacher reads it, too.
+    """
+    model._check_inputs("x", x, for_teacher)
+    if class_weight is not None:
+        if y is None:
+            _check_weights(None, class_weight)
+        check_weighs_examples(y, model._check_class_weight(class_weight))
+    _check_labels(model, "y", (x, y))
+
+
 def _check_validation_inputs(model, data):
     if isinstance(data, tuple):
         data = data[0]

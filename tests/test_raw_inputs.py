@@ -70,6 +70,8 @@ def test_texts_of_a_task(pair):
         with pytest.raises(ValueError, match=x):
             distiller.predict(raw)
         with pytest.raises(ValueError, match=x):
+            distiller.train_on_batch(raw, Y)
+        with pytest.raises(ValueError, match=x):
             fit_stages(student, teacher, [Stage("all", epochs=1, loss=CROSS_ENTROPY)], raw, Y)
     for run in (distiller.fit, distiller.evaluate, distiller.predict):
         with pytest.raises(ValueError, match=x):
@@ -108,6 +110,45 @@ def test_examples_of_a_store(pair, tmp_path):
     with pytest.raises(ValueError, match="dataset must be what the layers"):
         kd.TeacherStore.build(examples, teacher, tmp_path / "store")
     assert not (tmp_path / "store").exists()
+
+
+def dense(name):
+    inputs = keras.Input((4,))
+    return keras.Model(inputs, keras.layers.Dense(2)(inputs), name=name)
+
+
+def test_single_batches_are_checked_as_fit_checks_its_data():
+    """Keras and TensorFlow spoke of shapes and casts, or of a compiled graph."""
+    distiller = kd.Distiller(dense("student"), dense("teacher"))
+    peers = MutualLearning([dense("one"), dense("two")])
+    x, y = np.zeros((2, 4), "float32"), np.array([0, 1])
+    for model in (distiller, peers):
+        model.compile("sgd", CROSS_ENTROPY)
+        for texts in (["a", "b"], tf.constant(["a", "b"]), kd.DistillationInputs(["a", "b"])):
+            for run in (model.train_on_batch, model.test_on_batch, model.predict_on_batch):
+                with pytest.raises(ValueError, match=r"^x must be what (the layers|all models)"):
+                    run(texts)
+        for labels, message in (
+            (np.array(["a", "b"]), "^y must be numbers"),
+            (y + 7, "^y must be classes from 0 to 1"),
+        ):
+            for run in (model.train_on_batch, model.test_on_batch):
+                with pytest.raises(ValueError, match=message):
+                    run(x, labels)
+        with pytest.raises(ValueError, match="class_weight must be a dict"):
+            model.train_on_batch(x, y, class_weight={"a": 1.0})
+        with pytest.raises(ValueError, match="class_weight needs y"):
+            model.train_on_batch(x, class_weight={0: 1.0})
+        model.train_on_batch(x, y, class_weight={0: 1.0, 1: 2.0})
+        model.test_on_batch(x, y)
+    with pytest.raises(ValueError, match="layers of the teacher 'teacher' read"):
+        distiller.train_on_batch(kd.DistillationInputs(x, teacher=["a", "b"]), y)
+    distiller.test_on_batch(kd.DistillationInputs(x, teacher=["a", "b"]), y)
+    # Of models that learn together no one is the teacher.
+    both = kd.pair_inputs(tf.data.Dataset.from_tensors((x, y)))
+    for run in (peers.fit, peers.evaluate, peers.predict):
+        with pytest.raises(ValueError, match=r"x must be what all models read.*student= part"):
+            run(both)
 
 
 def test_texts_of_peers():

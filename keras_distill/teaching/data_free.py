@@ -253,6 +253,10 @@ class DataFree(keras.Model):
         """As `distiller.predict`: the student's outputs."""
         return self.distiller.predict(*args, **kwargs)
 
+    def predict_on_batch(self, x):
+        """As `distiller.predict_on_batch`: the student's outputs."""
+        return self.distiller.predict_on_batch(x)
+
     def export(self, *args, **kwargs):
         """As `distiller.export`: the student alone."""
         return self.distiller.export(*args, **kwargs)

@@ -3,14 +3,17 @@
 from typing import NamedTuple
 
 import keras
+import tensorflow as tf
 from keras import ops
 
 from keras_distill import first_batch
 from keras_distill import fixed_settings
+from keras_distill.batch_arguments import ChecksBatches
 from keras_distill.channel_axis import outputs_channels_last
 from keras_distill.fit_arguments import checked_fit
 from keras_distill.history_names import check_names
 from keras_distill.history_names import metric_names
+from keras_distill.inputs import DistillationInputs
 from keras_distill.inputs import inputs_of
 from keras_distill.labels import check_class_weight
 from keras_distill.labels import check_classes
@@ -40,7 +43,7 @@ class Lesson(NamedTuple):
     share: float = 1.0
 
 
-class OnlineDistillation(keras.Model):
+class OnlineDistillation(ChecksBatches, keras.Model):
     """One Keras model of several, each of which has an output of its name.
 
     ```
@@ -220,7 +223,14 @@ class OnlineDistillation(keras.Model):
         return super().predict(x, *args, **kwargs)
 
     def _check_inputs(self, argument, x, for_teacher=True):
-        """Raises for data that only the own `fit` of a model would preprocess."""
+        """Raises for data that only the own `fit` of a model would preprocess, or of a teacher."""
+        spec = x.element_spec if isinstance(x, tf.data.Dataset) else x
+        first = spec[0] if isinstance(spec, tuple) and spec else spec
+        if any(isinstance(part, DistillationInputs) for part in (spec, first)):
+            raise ValueError(
+                f"{argument} must be what all models read: they learn together, without a teacher. "
+                "Received: DistillationInputs. Give their student= part alone."
+            )
         readers = list(self.models.values()) if self.trunk is None else [self.trunk]
         for model in readers:
             check_preprocessed("model", model, argument, inputs_of(x).student)
