@@ -8,14 +8,16 @@ _FEW = 10
 _ALIKE = 1e-3
 
 
-def split(inputs, labels, quantization):
+def split(inputs, labels, outputs, quantization):
     """Divides examples into those that calibrate, two thirds, and those that check.
 
-    An example that comes twice could be on both sides: it counts once.
+    An example that comes twice could be on both sides: it counts once. Those with the lowest and
+    the highest value of an output calibrate: the file cuts off what is beyond.
 
     Args:
         inputs: Arrays by name.
         labels: One for each example, or None.
+        outputs: Keras's for these inputs, arrays by name.
         quantization: The mode, for the error.
 
     Returns:
@@ -33,9 +35,12 @@ def split(inputs, labels, quantization):
             f"checked on others. Received: {count} examples, all alike. Give real inputs of every "
             "class, 300 or more."
         )
-    places = np.random.default_rng(0).permutation(places)
     num_checking = max(1, len(places) // 3)
-    checking, calibrating = np.sort(places[:num_checking]), np.sort(places[num_checking:])
+    is_extreme = np.isin(places, _extremes(outputs, places))
+    drawn = np.random.default_rng(0).permutation(places[~is_extreme])
+    # Of very few examples all may be extreme.
+    drawn = np.concatenate([drawn, places[is_extreme]])
+    checking, calibrating = np.sort(drawn[:num_checking]), np.sort(drawn[num_checking:])
     return (
         {name: values[calibrating] for name, values in inputs.items()},
         {name: values[checking] for name, values in inputs.items()},
@@ -47,6 +52,13 @@ def _different(inputs):
     rows = zip(*(values.reshape(len(values), -1) for values in inputs.values()))
     places = {b"".join(part.tobytes() for part in row): place for place, row in enumerate(rows)}
     return np.array(list(places.values()))
+
+
+def _extremes(outputs, places):
+    """Those of the places that have the lowest and the highest value of an output."""
+    rows = (values[places].reshape(len(places), -1) for values in outputs.values() if values.size)
+    ends = ((row.min(axis=1).argmin(), row.max(axis=1).argmax()) for row in rows)
+    return [places[end] for pair in ends for end in pair]
 
 
 def are_alike(inputs):

@@ -11,8 +11,9 @@ from keras_distill.export.child_process import ChildProcess
 from keras_distill.export.child_process import CrashError
 from keras_distill.export.compaction import compact
 from keras_distill.export.embedding_lookups import look_up_embeddings
-from keras_distill.export.left_weights import kept_in_float
 from keras_distill.export.quantization import MODES
+from keras_distill.export.quantizer_rules import embeddings_in_8_bits
+from keras_distill.export.quantizer_rules import kept_in_float
 from keras_distill.export.saved_model import DEFAULT
 from keras_distill.export.saved_model import write_saved_model
 from keras_distill.imports import import_module
@@ -65,7 +66,12 @@ def _quantize_weights(content, recipe):
     recipes, quantizer = quantizer_modules()
     content = look_up_embeddings(content)
     quantizer = quantizer.Quantizer(content)
-    quantizer.load_quantization_recipe([*getattr(recipes, recipe)(), *kept_in_float(content)])
+    rules = [
+        *getattr(recipes, recipe)(),
+        *embeddings_in_8_bits(content, recipes.dynamic_wi8_afp32()),
+        *kept_in_float(content),
+    ]
+    quantizer.load_quantization_recipe(rules)
     # It does not hand on enable_progress_bar to all of its bars.
     with contextlib.redirect_stderr(io.StringIO()):
         result = quantizer.quantize(enable_progress_bar=False, enable_progress_report=False)

@@ -1,11 +1,15 @@
 """Which layer of a model an exported file gets wrong."""
 
 import keras
+import numpy as np
 
 from keras_distill.export import litert
 from keras_distill.export import parity
 from keras_distill.export.conversion import convert_model
 from keras_distill.export.signature import NamedModel
+
+# As outputs of one file: a network of many hundred takes many times as long to convert with all.
+_MAX_LAYERS = 50
 
 
 def describe_worst_layer(named_model, calibrating, inputs, settings):
@@ -23,6 +27,12 @@ def describe_worst_layer(named_model, calibrating, inputs, settings):
     outputs = _layer_outputs(named_model.model)
     if not outputs:
         return ""
+    num_layers = len(outputs)
+    if num_layers > _MAX_LAYERS:
+        # Spread over the model, the last one among them.
+        chosen = np.linspace(0, num_layers - 1, _MAX_LAYERS).astype(int)
+        names = list(outputs)
+        outputs = {names[place]: outputs[names[place]] for place in chosen}
     layers = NamedModel(keras.Model(named_model.structure, outputs), named_model.sequence_length)
     try:
         content = convert_model(layers, calibrating, **settings)
@@ -32,7 +42,8 @@ def describe_worst_layer(named_model, calibrating, inputs, settings):
         # With all layers as outputs it is another file, which may not convert at all.
         return ""
     worst = max(compared, key=lambda output: output.max_difference / (output.span or 1))
-    return f"Of its layers this one is furthest from Keras: {worst}."
+    which = "its" if len(outputs) == num_layers else f"{len(outputs)} of its {num_layers}"
+    return f"Of {which} layers this one is furthest from Keras: {worst}."
 
 
 def _layer_outputs(model):

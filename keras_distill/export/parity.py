@@ -165,23 +165,43 @@ def check_finite(owner, outputs):
             )
 
 
+def labels_of_rows(labels, outputs):
+    """Labels of the rows of classes of the one output, or None where there are none of that kind.
+
+    Args:
+        labels: Integers, one for each row of classes, -1 for none; or None.
+        outputs: Arrays by name.
+
+    Raises:
+        ValueError: If a label is none of the classes.
+    """
+    values = next(iter(outputs.values()))
+    if labels is None or len(outputs) > 1 or not np.issubdtype(labels.dtype, np.integer):
+        return None
+    rows = values.shape[:-1]
+    if values.ndim < 2 or values.shape[-1] < 2 or labels.shape not in (rows, (*rows, 1)):
+        return None
+    labels = labels.reshape(rows).astype("int64")
+    if np.max(labels, initial=-1) >= values.shape[-1]:
+        raise ValueError(
+            "representative_data must have labels that are classes, from 0 to "
+            f"{values.shape[-1] - 1}, or -1 for none. Received: a label of {labels.max()}. Number "
+            "the classes from 0, or leave the labels out."
+        )
+    return labels if np.any(labels >= 0) else None
+
+
 def accuracy(labels, outputs):
     """Share of the labels that are the largest class of the one output, or None.
 
     Args:
-        labels: Integers, one for each row of classes; or None.
+        labels: As `labels_of_rows` gives them.
         outputs: Arrays by name.
     """
-    values = next(iter(outputs.values()))
-    is_labelled = (
-        labels is not None
-        and len(outputs) == 1
-        and np.issubdtype(labels.dtype, np.integer)
-        and values.ndim >= 2
-        and values.shape[-1] >= 2
-        and labels.shape == values.shape[:-1]
-    )
-    return float(np.mean(values.argmax(axis=-1) == labels)) if is_labelled else None
+    if labels is None:
+        return None
+    (values,) = outputs.values()
+    return float(np.mean((values.argmax(axis=-1) == labels)[labels >= 0]))
 
 
 def keras_outputs(model, inputs):

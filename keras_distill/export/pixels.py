@@ -100,7 +100,10 @@ def _readers(layers, tensor):
                 if read is not tensor:
                     continue
                 if isinstance(layer, keras.Model) and getattr(layer, "inputs", None):
-                    found += _readers(layers, layer.inputs[place])
+                    # A task of KerasHub has its backbone's own inputs: the layers that read them
+                    # are among these.
+                    if layer.inputs[place] is not tensor:
+                        found += _readers(layers, layer.inputs[place])
                 elif isinstance(layer, _MOVING):
                     found += _readers(layers, node.output_tensors[0])
                 else:

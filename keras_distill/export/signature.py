@@ -57,7 +57,7 @@ class NamedModel:
             x: An array, or a dict or list like the model's inputs, with a batch axis.
 
         Raises:
-            ValueError: If the structure or a shape is not the model's.
+            ValueError: If the structure, a shape or a kind of value is not the model's.
         """
         if isinstance(x, dict) and set(self.inputs) <= set(x):
             leaves = [x[name] for name in self.inputs]
@@ -75,11 +75,17 @@ class NamedModel:
                 "keys, or the structure that the model takes."
             )
         specs = self.input_specs()
-        leaves = [
-            _fill_up(np.asarray(leaf), tensor.shape, self.sequence_length)
-            for leaf, tensor in zip(leaves, self.inputs.values())
-        ]
-        return {name: _fit(name, leaf, specs[name]) for name, leaf in zip(specs, leaves)}
+        arrays = {
+            name: _fill_up(_as_array(name, leaf), tensor.shape, self.sequence_length)
+            for leaf, (name, tensor) in zip(leaves, self.inputs.items())
+        }
+        arrays = {name: _fit(name, values, specs[name]) for name, values in arrays.items()}
+        counts = {name: len(values) for name, values in arrays.items()}
+        if len(set(counts.values())) > 1:
+            raise ValueError(
+                f"All inputs must have as many examples. Received, numbers of examples: {counts}."
+            )
+        return arrays
 
     def halve(self, inputs):
         """Cuts arrays by name to half the size, at least 1, where the model leaves it open."""
@@ -196,10 +202,53 @@ def _fill_up(values, open_shape, size):
     return np.pad(values, [(0, count) for count in missing])
 
 
+def _as_array(name, values):
+    try:
+        return np.asarray(values)
+    except ValueError:
+        raise ValueError(
+            f"The input {name!r} must be an array. Received: a {type(values).__name__}, which is "
+            "none: its parts have different shapes. Give inputs and labels as a batched "
+            "tf.data.Dataset of (x, y), and texts of unlike length padded to one."
+        ) from None
+
+
 def _fit(name, values, spec):
     if not spec.shape.is_compatible_with(values.shape):
         raise ValueError(
             f"The input {name!r} must have the shape {tuple(spec.shape)}, the batch axis first. "
             f"Received: an array of shape {values.shape}."
         )
-    return values.astype(spec.dtype.as_numpy_dtype)
+    if spec.dtype == tf.string:
+        return values.astype(object)
+    return cast_exactly(f"The input {name!r}", values, spec.dtype.as_numpy_dtype)
+
+
+def cast_exactly(owner, values, dtype):
+    """Numbers in the dtype of an input, where an input of integers has a place for them.
+
+    Args:
+        owner: What takes them, the beginning of the error.
+        values: An array.
+        dtype: A NumPy dtype.
+
+    Raises:
+        ValueError: If they are no numbers, or if integers would be cut out of them.
+    """
+    values, dtype = np.asarray(values), np.dtype(dtype)
+    is_number = values.dtype.kind in "biuf" or tf.as_dtype(values.dtype).is_floating
+    if not is_number:
+        raise ValueError(
+            f"{owner} must be numbers, {dtype.name}. Received: values of dtype {values.dtype}, "
+            f"such as {values.flat[0]!r:.80}. Turn them into numbers as in training."
+        )
+    with np.errstate(invalid="ignore"):
+        cast = values.astype(dtype)
+    if dtype.kind in "iub" and not np.array_equal(cast, values):
+        wrong = values[cast != values]
+        raise ValueError(
+            f"{owner} must be integers of dtype {dtype.name}. Received: {values.dtype} such as "
+            f"{wrong.flat[0]!s}, which would become {cast[cast != values].flat[0]!s}. Give the "
+            "inputs as the model was trained on them."
+        )
+    return cast

@@ -132,7 +132,7 @@ def export_tflite(
         representative_data: Real inputs to compare on, and to calibrate with: an array,
             dict or list as the model takes it, with a batch axis, or a batched
             `tf.data.Dataset` of x or `(x, y)`; with integer labels y, one for each row of
-            the one output, the report has both accuracies. 100 examples are used,
+            the one output or -1 for none, the report has both accuracies. 100 examples are used,
             drawn from an array or from the first 10,000 of a dataset; of int8 and int16x8
             300: 200 calibrate, and the other 100 check. None: 32 generated examples, pixels in
             front of a Rescaling; real ones are far better, because a trained model may do
@@ -309,22 +309,24 @@ def check_tflite(
         check_pixels(named_model, inputs, metadata)
     calibrating = inputs
     if is_calibrated:
-        calibrating, inputs, labels = calibration.split(inputs, labels, quantization)
+        outputs = parity.keras_outputs(named_model, inputs)
+        calibrating, inputs, labels = calibration.split(inputs, labels, outputs, quantization)
     given = named_model, calibrating, inputs
     if metadata is not None:
         named_model = NamedModel(with_metadata)
         calibrating, inputs = (
             metadata.prepare_inputs(*examples.values()) for examples in (calibrating, inputs)
         )
+    expected = parity.keras_outputs(named_model, inputs)
     return _Prepared(
         path=path,
         named_model=named_model,
         calibrating=calibrating,
         inputs=inputs,
-        labels=labels,
+        labels=parity.labels_of_rows(labels, expected),
         given=given,
         is_open=is_open,
-        expected=parity.keras_outputs(named_model, inputs),
+        expected=expected,
     )
 
 

@@ -71,7 +71,10 @@ def check_outputs(outputs, quantization, tolerance, is_real, shared_unit, noise)
 
 def _remedy(quantization, is_real):
     if MODES[quantization].is_calibrated:
-        return "Give more representative_data, 300 or more of every class, or use 'dynamic'."
+        return (
+            "Give 300 examples or more of all classes as representative_data, other ones if there "
+            "are so many, or use 'dynamic'."
+        )
     if quantization == "none":
         return "Compare the outputs of parts of the model to find the layer that differs."
     real = "" if is_real else "Compare on real inputs (representative_data), or "

@@ -119,6 +119,14 @@ def test_both_accuracies_of_labelled_data(tmp_path):
     data = tf.data.Dataset.from_tensor_slices((x, labels)).batch(16)
     report = export_tflite(model, tmp_path / "s.tflite", representative_data=data)
     assert (report.keras_accuracy, report.accuracy) == (0.75, 0.75)
+    # A column of them, and -1 for none.
+    some = np.where(np.arange(64) % 2, labels, -1)[:, None]
+    data = tf.data.Dataset.from_tensor_slices((x, some)).batch(16)
+    report = export_tflite(model, tmp_path / "s.tflite", representative_data=data)
+    assert (report.keras_accuracy, report.accuracy) == (0.75, 0.75)
+    data = tf.data.Dataset.from_tensor_slices((x, labels + 1)).batch(16)
+    with pytest.raises(ValueError, match=r"classes, from 0 to 9.*Received: a label of 10"):
+        export_tflite(model, tmp_path / "s.tflite", representative_data=data)
     unlabelled = export_tflite(model, tmp_path / "s.tflite", representative_data=x)
     assert unlabelled.accuracy is unlabelled.keras_accuracy is None
 
@@ -197,11 +205,22 @@ class TestWhatCalibrates:
 
     def test_rows_that_calibrate_are_not_those_that_check(self, tmp_path):
         inputs = {"x": np.repeat(np.arange(30.0), 3)[:, None]}
-        calibrating, checking, labels = calibration.split(inputs, np.arange(90), "int8")
+        calibrating, checking, labels = calibration.split(inputs, np.arange(90), {}, "int8")
         both = np.concatenate([calibrating["x"], checking["x"]])[:, 0]
         assert sorted(both) == list(range(30))
         assert len(checking["x"]) == 10
         np.testing.assert_array_equal(labels // 3, checking["x"][:, 0])
+
+    def test_the_ends_of_an_output_calibrate(self, tmp_path):
+        """A file clips what is beyond; of 300 examples, 100 check, among them the ends at times."""
+        keras.utils.set_random_seed(4)
+        x = keras.Input((4, 8))
+        hidden = layers.TimeDistributed(layers.Dense(6, activation="relu"))(x)
+        model = keras.Model(x, layers.Dense(1)(layers.Flatten()(hidden)))
+        data = np.random.default_rng(4).normal(size=(300, 4, 8)).astype("float32")
+        settings = {"quantization": "int8", "representative_data": data}
+        report = export_tflite(model, tmp_path / "s.tflite", **settings)
+        assert report.max_relative_difference < 0.05
 
     @pytest.mark.parametrize("value", ["zeros", "one image", "hardly different"])
     def test_examples_that_are_alike_are_refused(self, value, tmp_path):
@@ -256,6 +275,17 @@ class TestWhatCalibrates:
         (values,) = generate_inputs(NamedModel(model), 500).values()
         np.testing.assert_allclose(values.mean(axis=0), [100, 0], atol=0.4)
         np.testing.assert_allclose(values.std(axis=0), [2, 1], rtol=0.2)
+
+    def test_a_model_in_another_with_the_same_input(self, tmp_path):
+        """As every classifier of KerasHub is: its input is its backbone's own."""
+        x = keras.Input((8, 8, 3))
+        backbone = keras.Model(x, layers.Flatten()(layers.Rescaling(1 / 255)(x)))
+        model = keras.Model(backbone.input, layers.Dense(2)(backbone(backbone.input)))
+        (values,) = generate_inputs(NamedModel(model), 50).values()
+        assert 0 <= values.min() < 10
+        assert 245 < values.max() <= 255
+        report = export_tflite(model, tmp_path / "s.tflite", representative_data=images())
+        assert report.max_difference < 1e-5
 
     def test_few_examples_and_one_class_are_said(self, tmp_path):
         model = wide()

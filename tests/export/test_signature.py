@@ -141,6 +141,18 @@ def test_list_inputs_may_be_given_by_name_or_as_a_list():
         (np.ones((2, 3)), "2 inputs"),
         ({"ids": np.ones((2, 8))}, "2 inputs"),
         ({"ids": np.ones(8), "extra": np.ones((2, 5))}, "shape"),
+        ({"ids": np.ones((2, 8)), "extra": np.ones((3, 5))}, "as many examples"),
+        # Cut to integers they would be other inputs without a word.
+        (
+            {"ids": np.full((2, 8), 0.7), "extra": np.ones((2, 5))},
+            r"float64 such as 0.7, .* become 0",
+        ),
+        ({"ids": np.full((2, 8), 2**32), "extra": np.ones((2, 5))}, "int64 such as 4294967296"),
+        (
+            {"ids": np.ones((2, 8)), "extra": np.full((2, 5), "a")},
+            "'extra' must be numbers, float32",
+        ),
+        ({"ids": [[1, 2], [3]], "extra": np.ones((2, 5))}, "must be an array. Received: a list"),
     ],
 )
 def test_inputs_that_do_not_fit_are_refused(x, message):

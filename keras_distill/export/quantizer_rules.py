@@ -1,0 +1,68 @@
+"""What litert-quantizer must do otherwise with some operations, as no kernel of LiteRT is right."""
+
+import re
+
+from tensorflow.lite.tools import flatbuffer_utils
+from tensorflow.lite.tools.flatbuffer_utils import schema_fb as schema
+
+_PRODUCTS = (schema.BuiltinOperator.BATCH_MATMUL, schema.BuiltinOperator.FULLY_CONNECTED)
+
+
+def kept_in_float(content):
+    """Rules that leave the products with a weight on the left as they are.
+
+    It would quantize that weight, and the file would not run.
+
+    Args:
+        content: The bytes of a float TFLite file.
+
+    Returns:
+        A list of rules, for the end of a recipe.
+    """
+    left_out = {"operation": "*", "algorithm_key": "no_quantize"}
+    return [{**left_out, "regex": regex} for regex in _found(content, _has_left_weight)]
+
+
+def embeddings_in_8_bits(content, recipe):
+    """Rules that give embeddings of an odd width 8 bits.
+
+    Of 4 bits two values share a byte. The kernel begins each row in a byte of its own, and the
+    quantizer writes all values in one go: behind an odd row all others would be wrong.
+
+    Args:
+        content: The bytes of a float TFLite file.
+        recipe: Rules for 8 bits.
+
+    Returns:
+        A list of rules, for the end of a recipe.
+    """
+    found = _found(content, _has_odd_rows)
+    return [{**rule, "regex": regex} for regex in found for rule in recipe]
+
+
+def _found(content, is_one):
+    """Regular expressions that find operations."""
+    model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
+    names = [
+        graph.tensors[operator.outputs[0]].name.decode("utf-8")
+        for graph in model.subgraphs
+        for operator in graph.operators
+        if is_one(model, graph, operator)
+    ]
+    # It finds an operation by the names of its outputs, each with a semicolon behind it.
+    return [f"^{re.escape(name)};" for name in names]
+
+
+def _has_left_weight(model, graph, operator):
+    if _code(model, operator) not in _PRODUCTS:
+        return False
+    return model.buffers[graph.tensors[operator.inputs[0]].buffer].data is not None
+
+
+def _has_odd_rows(model, graph, operator):
+    is_lookup = _code(model, operator) == schema.BuiltinOperator.EMBEDDING_LOOKUP
+    return is_lookup and graph.tensors[operator.inputs[1]].shape[-1] % 2 == 1
+
+
+def _code(model, operator):
+    return model.operatorCodes[operator.opcodeIndex].builtinCode
