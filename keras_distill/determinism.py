@@ -11,13 +11,14 @@ _TOLERANCE = 2e-3
 _LARGEST_LOGIT = 12.0
 
 
-def changed_output(first, second):
+def changed_output(first, second, tolerance=_TOLERANCE):
     """Compares the outputs of two runs on the same inputs.
 
     Probabilities are compared by their logits: those of a confident model are all but equal.
 
     Args:
         first, second: Dicts from the name of an output to an array, or a list of arrays.
+        tolerance: What is taken for rounding, as a share of the largest value.
 
     Returns:
         The name of an output that differs by more than rounding, and by how much; None if
@@ -28,7 +29,7 @@ def changed_output(first, second):
         if values.shape != others.shape:
             return name, np.inf
         change = np.max(np.abs(_comparable(values) - _comparable(others)), initial=0.0)
-        if change > _TOLERANCE * np.max(np.abs(_comparable(values)), initial=0.0):
+        if change > tolerance * np.max(np.abs(_comparable(values)), initial=0.0):
             return name, float(np.max(np.abs(values - others)))
     return None
 

@@ -10,6 +10,7 @@ from keras_distill import fixed_settings
 from keras_distill.batch_arguments import ChecksBatches
 from keras_distill.channel_axis import outputs_channels_last
 from keras_distill.fit_arguments import checked_fit
+from keras_distill.hard_loss import check_takes_logits
 from keras_distill.history_names import check_names
 from keras_distill.history_names import compiled_names
 from keras_distill.history_names import metric_names
@@ -615,6 +616,8 @@ class Distiller(ChecksBatches, keras.Model):
     def _check_labels(self, y):
         if not self._has_own_loss:  # Which may read labels of any structure.
             check_labels(y, self.loss, getattr(self.student, "output", None))
+            if y is not None:
+                check_takes_logits(self.loss, self.student)
 
     def _check_ahead(self, batch):
         """Checks a batch as `fit` does before its first step, and builds the objectives."""

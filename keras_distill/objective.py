@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from keras_distill import fixed_settings
 from keras_distill import output_domain
 from keras_distill.channel_axis import check_channels_last
 from keras_distill.losses.base import DistillationLoss
@@ -109,6 +110,15 @@ class Objective(keras.layers.Layer):
         self._has_checked_values = False
         # Behind it, as an "auto" one is when it is built: the optimizer saves its state in order.
         self.projector = projector
+
+    def __setattr__(self, name, value):
+        # An "auto" projector becomes a layer when it is built.
+        is_auto = name == "projector" and getattr(self, name, "auto") == "auto"
+        is_fixed = name in ("loss", "teacher", "student", "projector") and not is_auto
+        if is_fixed and hasattr(self, name):
+            remedy = "Make a new one with it, and a new Distiller."
+            fixed_settings.refuse(self, name, value, remedy)
+        super().__setattr__(name, value)
 
     @property
     def weight(self):

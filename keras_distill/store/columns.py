@@ -43,6 +43,10 @@ class FixedColumn:
             batch[members] = decode_values(self.name, shard, places)
         return batch
 
+    def wrong_arrays(self, shard):
+        """Names of a shard's arrays that index others, and are impossible."""
+        return []
+
     def specs(self, shard, num_rows):
         """Dict from the names of a shard's arrays to their types and shapes."""
         name = _values_name(self.name, shard, self._as_logits)
@@ -93,6 +97,16 @@ class RaggedColumn:
         for filled, row in zip(batch, rows):
             filled[tuple(map(slice, row.shape))] = row
         return batch, shapes
+
+    def wrong_arrays(self, shard):
+        """Names of a shard's arrays that index others, and are impossible."""
+        shapes, ends = shard.read(self._shapes), shard.read(self._ends)
+        values = shard.read(_values_name(self._values, shard, self._as_logits))
+        fits = [n is None or np.all(sizes == n) for n, sizes in zip(self.shape, shapes.T)]
+        if not all(fits) or np.any(shapes < 0):
+            return [self._shapes]
+        is_end = np.array_equal(ends, np.cumsum(np.prod(shapes, axis=1, dtype="int64")))
+        return [] if is_end and len(values) == (ends[-1] if len(ends) else 0) else [self._ends]
 
     def specs(self, shard, num_rows):
         """Dict from the names of a shard's arrays to their types and shapes."""

@@ -15,6 +15,11 @@ from keras_distill.store.config_modules import without_modules
 from keras_distill.teachers.text_inputs import TextInputs
 from keras_distill.teachers.text_inputs import known_tokens
 
+_LOOKUPS = (
+    keras.layers.IntegerLookup,
+    keras.layers.StringLookup,
+    keras.layers.TextVectorization,
+)
 # Where something lies, and whether it has been called or compiled, says nothing of what it is.
 _INCIDENTAL = ("build_config", "compile_config", "handle", "name")
 
@@ -53,7 +58,7 @@ def identify_teacher(teacher, version, stored=None):
     return {
         "weights": _hash(_weight_bytes(weights)) if weights else None,
         "config": _config_hash(teacher, stored) if is_keras else None,
-        "vocabulary": _vocabulary(teacher) if is_keras else None,
+        "vocabulary": _vocabulary(teacher, stored) if is_keras else None,
         "version": version,
     }
 
@@ -120,12 +125,15 @@ def _number_layers(configs):
     }
 
 
-def _vocabulary(teacher):
-    preprocessors = [
-        layer.preprocessor for layer in teacher._flatten_layers() if isinstance(layer, TextInputs)
-    ]
+def _vocabulary(teacher, stored):
+    layers = list(teacher._flatten_layers())
+    preprocessors = [layer.preprocessor for layer in layers if isinstance(layer, TextInputs)]
     tokens = [known_tokens(preprocessor) for preprocessor in preprocessors]
     found = [token for some in tokens for token in some or ()]
+    # Earlier versions did not hash that of Keras's layers, which adapt() puts in no configuration.
+    if not found and (stored is None or stored.get("vocabulary") is not None):
+        lookups = [layer for layer in layers if isinstance(layer, _LOOKUPS)]
+        found = [token for layer in lookups for token in layer.get_vocabulary()]
     return _hash(f"{token}\n".encode() for token in found) if found else None
 
 

@@ -45,7 +45,7 @@ class Labeller:
 
     def __call__(self, x):
         """`label` of examples."""
-        return self.label(self.batches(x), _count(x))
+        return self.label(self.batches(x), count_examples(x))
 
     def label(self, batches, num_examples, on_batch=None):
         """Runs the teacher.
@@ -85,7 +85,7 @@ class Labeller:
         Returns:
             Iterable of what the teacher's model reads, and of the examples' places in x.
         """
-        places = np.arange(_count(x))
+        places = np.arange(count_examples(x))
         if self._preprocessor is None:
             return self._slices(x, places)
         chunks = np.split(places, range(_CHUNK, len(places), _CHUNK))
@@ -104,6 +104,13 @@ class Labeller:
                 yield {name: leaf[chosen, :width] for name, leaf in inputs.items()}, places[chosen]
 
     def _slices(self, x, places):
+        if any(isinstance(leaf, tf.RaggedTensor) for leaf in keras.tree.flatten(x)):
+            raise ValueError(
+                "teacher must read whole texts, of shape (), unless it is a "
+                "keras_distill.teachers.bert_classifier with per_word=True, which says which "
+                "outputs are of padding. Received: examples of unlike numbers of words. Join the "
+                "words of each, and have the teacher split them."
+            )
         if isinstance(x, tf.Tensor) and x.dtype == tf.string:
             # Tokenized within the teacher, texts of like length need little padding, too.
             lengths = tf.strings.length(tf.strings.reduce_join(tf.reshape(x, [len(x), -1]), 1))
@@ -120,7 +127,7 @@ class Labeller:
             traced = self._run.get_concrete_function().structured_outputs
             self.shapes = {name: leaf.shape.as_list()[1:] for name, leaf in traced.items()}
         outputs = {name: leaf.numpy() for name, leaf in self._run(inputs).items()}
-        num_examples = _count(inputs)
+        num_examples = count_examples(inputs)
         for name, values in outputs.items():
             if values.shape[:1] != (num_examples,):
                 raise ValueError(
@@ -162,7 +169,8 @@ def _split(teacher):
     return preprocessor, classifier
 
 
-def _count(x):
+def count_examples(x):
+    """The number of examples of nested tensors."""
     return int(tf.shape(keras.tree.flatten(x)[0])[0])
 
 

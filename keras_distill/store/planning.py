@@ -13,13 +13,16 @@ from keras_distill.output_domain import SOFTMAX
 from keras_distill.output_domain import could_come_from
 from keras_distill.store.class_names import are_of_output
 from keras_distill.store.fingerprints import fingerprint_rows
+from keras_distill.store.labelling import count_examples
 from keras_distill.store.manifest import Manifest
 from keras_distill.store.manifest import check_same
 from keras_distill.store.manifest import is_output
 from keras_distill.store.manifest import read_manifest
+from keras_distill.store.precision import check_float16
 from keras_distill.store.shards import Shard
 from keras_distill.store.views import example_spec
 from keras_distill.store.views import rows_of
+from keras_distill.store.views import take
 
 _MIN_EXAMPLES_PER_SHARD = 4096
 # A file of each is open while the store is read.
@@ -30,6 +33,8 @@ TYPICAL_LENGTH = 64
 _NUM_COMPARED = 64
 # A batch, of which some answers show that they are random.
 _NUM_TRIED = 32
+# Of the largest value: quantised teachers have a range for each batch.
+_MOST_BY_OTHERS = 0.05
 
 
 def plan_store(path, examples, labeller, domains, settings, shards, class_names=None):
@@ -76,7 +81,10 @@ def plan_store(path, examples, labeller, domains, settings, shards, class_names=
         settings["examples_per_shard"] = max(1, min(num_wanted, _BYTES_PER_SHARD // num_bytes))
     if class_names is not None and are_of_output(class_names, labeller.shapes.get("output")):
         settings["class_names"] = list(class_names)
-    return Manifest(**settings, columns=columns, structure=labeller.structure)
+    plan = Manifest(**settings, columns=columns, structure=labeller.structure)
+    if plan.dtype == "float16":
+        check_float16({n: r for n, r in rows.items() if plan.top_k is None or not is_output(n)})
+    return plan
 
 
 def is_finished(path, plan):
@@ -91,7 +99,10 @@ def is_finished(path, plan):
 
 
 def _label_first(examples, labeller):
-    """The rows of the first examples, which the teacher must answer in the same way twice."""
+    """The rows of the first examples, which the teacher must answer in the same way twice.
+
+    The second time with others beside them, in another order.
+    """
     first = next(iter(examples.ragged_batch(_NUM_TRIED)))
     rows, again = labeller(first), labeller(first)
     if changed := changed_output(rows, again):
@@ -101,6 +112,18 @@ def _label_first(examples, labeller):
             f"{name!r} differs by {difference:.3g} from one run to the next, so it would be stored "
             "with random numbers in it. Remove what draws them at inference, such as a dropout "
             "that is called with training=True."
+        )
+    half = np.arange(-(-count_examples(first) // 2))[::-1]
+    alone = labeller(take(first, half))
+    together = {name: [of_name[place] for place in half] for name, of_name in rows.items()}
+    if changed := changed_output(together, alone, tolerance=_MOST_BY_OTHERS):
+        name, difference = changed
+        raise ValueError(
+            "The teacher must give an example the same outputs whatever examples are beside it. "
+            f"Received: its {name!r} differs by {difference:.3g} between two batches that have the "
+            "example, so it would be stored as it is in one of them. Call the teacher with "
+            "training=False, by which a BatchNormalization takes no statistics of the batch; give "
+            "a mask to layers that read padding."
         )
     return rows
 

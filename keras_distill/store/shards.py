@@ -94,6 +94,15 @@ class Shard:
             )
         for name, (dtype, shape) in specs.items():
             self._checked_array(name, dtype, shape)
+        places = self.read(DROPPED)
+        is_sorted = np.all(np.diff(places) > 0) and np.all((places >= 0) & (places < num_examples))
+        wrong = [] if is_sorted else [DROPPED]
+        wrong += [name for column in columns for name in column.wrong_arrays(self)]
+        if wrong:
+            raise ValueError(
+                f"{self.path / _file_name(wrong[0])} must say where things are in the shard, and "
+                f"does not: its numbers fit no examples or classes of it. {_REMEDY}"
+            )
 
     def num_dropped(self):
         """Number of examples that were left out."""

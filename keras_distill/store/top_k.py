@@ -60,6 +60,11 @@ class TopKColumn:
             batch[members] = rows
         return batch
 
+    def wrong_arrays(self, shard):
+        """Names of a shard's arrays that index others, and are impossible."""
+        name = self._part("classes")
+        return [name] if np.max(shard.read(name), initial=0) >= self.shape[-1] else []
+
     def specs(self, shard, num_rows):
         """Dict from the names of a shard's arrays to their types and shapes."""
         shape = num_rows, *self.shape[:-1]

@@ -9,6 +9,7 @@ import tensorflow as tf
 from keras_distill.arguments import check_integers
 from keras_distill.destination import replaced_file
 from keras_distill.inputs import DistillationInputs
+from keras_distill.labels import known_outputs
 from keras_distill.store.identity import identify_teacher
 from keras_distill.teacher_pass import TeacherPass
 
@@ -159,6 +160,8 @@ def record_statistics(teacher, dataset, taps, *, by_class=True, max_covariance_w
     check_integers(minimum=0, max_covariance_width=max_covariance_width)
     _check_dataset(dataset)
     teacher_pass = TeacherPass(teacher, taps)
+    shape = getattr(known_outputs(teacher), "shape", ())
+    num_classes = shape[-1] if len(shape) == 2 and (shape[-1] or 0) > 1 else None
     sums = {tap: _Sums(max_covariance_width) for tap in taps}
     counts, inputs = np.zeros(0, "int64"), _Sums(0)
     for batch in dataset:
@@ -168,7 +171,7 @@ def record_statistics(teacher, dataset, taps, *, by_class=True, max_covariance_w
                 "dataset must have one tensor x, which the teacher reads. Received: x of type "
                 f"{type(x).__name__}"
             )
-        groups = _classes(y, len(x)) if by_class else np.zeros(len(x), "int64")
+        groups = _classes(y, len(x), num_classes) if by_class else np.zeros(len(x), "int64")
         counts = _added(counts, np.bincount(groups))
         activations = teacher_pass(DistillationInputs(x), with_output=False)
         for tap in taps:
@@ -270,7 +273,7 @@ def _added(sums, more):
     return total
 
 
-def _classes(y, num_examples):
+def _classes(y, num_examples, num_classes):
     y = None if y is None else np.asarray(y)
     is_class = y is not None and y.dtype.kind in "iu" and y.shape == (num_examples,)
     if not is_class or (num_examples and y.min() < 0):
@@ -278,5 +281,11 @@ def _classes(y, num_examples):
             "by_class needs the class of each example, integers (batch,) from 0, as the dataset's "
             f"y. Received: {'no y' if y is None else f'y of {y.dtype} and shape {y.shape}'}. Give "
             "(x, y), or by_class=False."
+        )
+    if num_classes is not None and num_examples and y.max() >= num_classes:
+        # Each has a covariance, as large as the largest label says.
+        raise ValueError(
+            f"y must be classes from 0 to {num_classes - 1}: the teacher has {num_classes} "
+            f"outputs. Received: class {y.max()}. Number them as it does, or give by_class=False."
         )
     return y.astype("int64")

@@ -11,6 +11,7 @@ from keras_distill import fixed_settings
 from keras_distill.batch_arguments import ChecksBatches
 from keras_distill.channel_axis import outputs_channels_last
 from keras_distill.fit_arguments import checked_fit
+from keras_distill.hard_loss import check_takes_logits
 from keras_distill.history_names import check_names
 from keras_distill.history_names import metric_names
 from keras_distill.inputs import DistillationInputs
@@ -142,6 +143,8 @@ class OnlineDistillation(ChecksBatches, keras.Model):
         own = metric_names(self._soft_trackers.values())
         of_metrics = metric_names([m for m in given if hasattr(m, "update_state")], outputs)
         check_names([*own, *(f"{output}_loss" for output in outputs), *of_metrics])
+        for name, model in self.models.items():
+            check_takes_logits(loss.get(name) if isinstance(loss, dict) else loss, model)
         metrics, weighted_metrics = map(self._for_each_output, (metrics, weighted_metrics))
         super().compile(optimizer, loss, loss_weights, metrics, weighted_metrics, **kwargs)
 

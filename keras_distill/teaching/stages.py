@@ -1,22 +1,22 @@
 """One student taught in several stages, each with losses of its own."""
 
 import contextlib
-import json
 import pathlib
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from keras_distill.arguments import check_integers
 from keras_distill.backup import BackupAndRestore
-from keras_distill.destination import replaced_file
 from keras_distill.distiller import Distiller
 from keras_distill.fit_arguments import are_arrays
 from keras_distill.passed_epochs import PassedEpochs
+from keras_distill.printable import one_line
+from keras_distill.printable import printable
 from keras_distill.run_folder import RunFolder
 from keras_distill.store.identity import describe_config
 from keras_distill.store.identity import identify_teacher
+from keras_distill.teaching.epoch_log import EpochLog
 from keras_distill.teaching.rehearsal import check_comes_again
 from keras_distill.teaching.rehearsal import rehearse
 
@@ -224,20 +224,25 @@ def check_stages(stages, student):
 def _fit_once(distiller, data, folder, name, how):
     """Trains one stage, or reads what it has left; returns the history."""
     done, backup = folder.path / f"{name}.weights.h5", folder.path / f"{name}-backup"
-    log = _EpochLog(folder.path / f"{name}.json")
+    restore = BackupAndRestore(backup, delete_checkpoint=False)
+    is_done = folder.has(done.name)
+    log = EpochLog(
+        folder.path / f"{name}.json",
+        num_epochs=None if is_done else restore.num_epochs,
+        remedy=_remedy(folder, name),
+    )
     # The order of arrays, shuffled anew by fit, depends on the seed alone.
     goes_on = not are_arrays(data[0])
-    if folder.has(done.name):
+    if is_done:
         if goes_on:
             # No epoch is left: only the data pass, which the next stage reads as well.
             passed = PassedEpochs(lambda: log.num_epochs)
             how |= {"callbacks": [passed], "initial_epoch": how["epochs"], "verbose": 0}
             distiller.fit(*data, **how)
-        distiller.load_weights(done)
+        _load(distiller, done, _remedy(folder, name))
     else:
         given = keras.tree.flatten(how.pop("callbacks", None) or [])
         # Behind those that add to the log; an epoch is in the log before it counts as done.
-        restore = BackupAndRestore(backup, delete_checkpoint=False)
         own = [log, restore, *([PassedEpochs(lambda: restore.num_epochs)] if goes_on else [])]
         distiller.fit(*data, **how, callbacks=[*given, *own])
         # All that has learnt, the projectors too: a later stage may go on with them.
@@ -247,34 +252,22 @@ def _fit_once(distiller, data, folder, name, how):
     return log.history()
 
 
-class _EpochLog(keras.callbacks.Callback):
-    """The values of every epoch in a file; one that is trained again after a kill, once."""
+def _load(distiller, path, remedy):
+    try:
+        distiller.load_weights(path)
+    except Exception as error:
+        # Keras and h5py have many for a file that is damaged.
+        raise ValueError(
+            f"{printable(path)} cannot be read as what a stage has left ({type(error).__name__}: "
+            f"{one_line(error)}). {remedy}"
+        ) from error
 
-    def __init__(self, path):
-        super().__init__()
-        self.path = path
-        self._epochs = json.loads(path.read_text()) if path.exists() else {}
 
-    def on_epoch_end(self, epoch, logs=None):
-        self._epochs[str(epoch)] = {
-            # A metric may have a value for each class.
-            name: np.asarray(value).tolist()
-            for name, value in (logs or {}).items()
-        }
-        with replaced_file(self.path) as written:
-            written.write_text(json.dumps(self._epochs))
-
-    @property
-    def num_epochs(self):
-        return len(self._epochs)
-
-    def history(self):
-        """As `fit` has it."""
-        history = {}
-        for _, logs in sorted(self._epochs.items(), key=lambda item: int(item[0])):
-            for name, value in logs.items():
-                history.setdefault(name, []).append(value)
-        return history
+def _remedy(folder, name):
+    return (
+        f"Remove {name}.weights.h5 and {name}-backup from {printable(folder.path)}, and those of "
+        "later stages: the same call trains them again."
+    )
 
 
 @contextlib.contextmanager

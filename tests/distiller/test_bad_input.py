@@ -276,7 +276,7 @@ def test_labels_that_are_no_classes(y, message):
     assert_fit_raises(Distiller(mlp(), mlp()), message, y=y)
     data = tf.data.Dataset.from_tensor_slices((FEATURES, y)).batch(12)
     distiller = Distiller(mlp(), mlp())
-    distiller.compile("adam", "sparse_categorical_crossentropy")
+    distiller.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     with pytest.raises(ValueError, match=message.replace("dtype str", "dtype string")):
         distiller.fit(data, shuffle=False, verbose=0)
     with pytest.raises(ValueError, match=message.replace("y must", "y of validation_data must")):

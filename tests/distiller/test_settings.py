@@ -111,9 +111,12 @@ def test_settings_of_teachers_and_of_models_that_learn_together():
             setattr(data_free, name, None)
 
 
-def test_the_weight_of_an_objective_cannot_be_set():
+def test_an_objective_stays_what_it_is():
     objective = Objective(FeatureMSE(), "output", "output", weight=0.5)
     with pytest.raises(AttributeError, match="weight"):
         objective.weight = 1.0
+    for name in ("loss", "teacher", "student", "projector"):
+        with pytest.raises(ValueError, match=f"{name} of Objective cannot be set later"):
+            setattr(objective, name, "auto")
     assert objective.weight == 0.5
     assert Objective.from_config(objective.get_config()).weight == 0.5

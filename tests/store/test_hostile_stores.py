@@ -10,6 +10,7 @@ import shutil
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from store_examples import dataset
 from store_examples import make_teacher
 from store_examples import numbers
@@ -231,3 +232,55 @@ class TestReadOnly:
             assert len(TeacherStore.build(dataset(), teacher, tmp_path / "s", verbose=0)) == 50
         finally:
             os.setresuid(0, 0, 0)
+
+
+def rewritten(path, name, change):
+    """Changes an array of a store, with the right checksum: somebody wrote it so."""
+    shard = path / "shard_00001"
+    arrays = {file.stem: np.load(file) for file in shard.glob("*.npy")}
+    arrays[name] = change(arrays[name])
+    shutil.rmtree(shard)
+    Shard(path, 1).write(arrays)
+
+
+class TestNumbersThatIndexOthers:
+    """They were read as rows of other examples, or ended in an IndexError while data was read."""
+
+    @pytest.mark.parametrize(
+        ("name", "change"),
+        [
+            ("ends", lambda ends: ends - 100),
+            ("ends", lambda ends: ends + 1),
+            ("ends", lambda ends: ends[::-1]),
+            ("shapes", lambda shapes: -shapes),
+            ("shapes", lambda shapes: np.add(shapes, [0, 1])),
+        ],
+    )
+    def test_of_rows_of_several_lengths(self, name, change, tmp_path):
+        path = tmp_path / "s"
+        TeacherStore.build(
+            dataset(), of_unknown_length, path, shards=2, version="1", dtype="float32", verbose=0
+        )
+        TeacherStore.open(path)
+        rewritten(path, f"output.{name}", lambda array: change(array).astype(array.dtype))
+        with pytest.raises(ValueError, match=r"shard_00001/output\.\w+.npy must say where"):
+            TeacherStore.open(path)
+
+    def test_of_classes(self, tmp_path):
+        path = tmp_path / "s"
+        TeacherStore.build(dataset(), make_teacher(), path, shards=2, top_k=2, verbose=0)
+        rewritten(path, "output.classes", lambda classes: classes + 1)
+        with pytest.raises(ValueError, match=r"shard_00001/output.classes.npy must say where"):
+            TeacherStore.open(path)
+
+    @pytest.mark.parametrize("places", [[-1], [25], [3, 3], [4, 3]])
+    def test_of_what_is_left_out(self, places, path):
+        for file in (path / "shard_00001").glob("[!d]*.npy"):
+            rewritten(path, file.stem, lambda rows: rows[len(places) :])
+        rewritten(path, "dropped", lambda _: np.array(places))
+        with pytest.raises(ValueError, match=r"shard_00001/dropped.npy must say where"):
+            TeacherStore.open(path)
+
+
+def of_unknown_length(x):
+    return tf.reshape(x, [tf.shape(x)[0], tf.size(x[:1]), 1])

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 from store_examples import make_bert
 
+import keras_distill as kd
 from keras_distill.layers.class_names import with_class_names
 from keras_distill.store import labelling
 from keras_distill.store.labelling import Labeller
@@ -51,3 +52,10 @@ def test_a_teacher_that_names_its_classes_meets_texts_of_like_length(bert, texts
     assert "token_ids" in inputs
     rows = Labeller(named, ["output"])(texts)["output"]
     np.testing.assert_allclose(rows, bert.predict(texts, verbose=0)[:, ::-1], atol=1e-5)
+
+
+def test_unlike_numbers_of_words_for_a_plain_teacher(tmp_path):
+    """TensorFlow's error spoke of a binding that failed."""
+    words = tf.data.Dataset.from_tensor_slices(tf.ragged.constant([["a"], ["a", "b"]]))
+    with pytest.raises(ValueError, match="Received: examples of unlike numbers of words"):
+        kd.TeacherStore.build(words, tf.strings.length, tmp_path / "s", version="1", verbose=0)

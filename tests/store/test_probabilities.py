@@ -136,6 +136,52 @@ class TestRandomTeachers:
         assert len(TeacherStore.build(dataset(), teacher, tmp_path / "s", verbose=0)) == 50
 
 
+def in_training_mode(x):
+    """Its batch normalisation takes the statistics of the batch."""
+    return (x - tf.reduce_mean(x, axis=0)) / tf.math.reduce_std(x, axis=0)
+
+
+def dropped_by_place(x):
+    return tf.nn.experimental.stateless_dropout(x, 0.5, seed=[1, 2])
+
+
+@pytest.mark.parametrize("teacher", [in_training_mode, dropped_by_place])
+def test_teachers_that_look_at_the_batch(teacher, tmp_path):
+    """They say the same twice of the same batch; stored was what they say in one of many."""
+    with pytest.raises(ValueError, match="the same outputs whatever examples are beside it"):
+        TeacherStore.build(dataset(), teacher, tmp_path / "s", version="1", verbose=0)
+    assert not (tmp_path / "s").exists()
+
+
+class TestFloat16IsTooCoarse:
+    @pytest.mark.parametrize(
+        "teacher",
+        [
+            lambda x: 1999.3 + x[:, :1],  # Years, to be rounded to whole ones.
+            lambda x: 1e-8 * x,  # Of which float16 has 0 and 6e-8.
+            lambda x: 3000.0 + x,  # Logits: a softmax knows nothing of the 3000.
+        ],
+    )
+    def test_is_refused(self, teacher, tmp_path):
+        with pytest.raises(ValueError, match=r"float16 is too coarse.*Give dtype='float32'"):
+            TeacherStore.build(dataset(), teacher, tmp_path / "s", version="1", verbose=0)
+        live, stored = live_and_stored(teacher, tmp_path / "s", version="1", dtype="float32")
+        np.testing.assert_array_equal(live, stored)
+
+    @pytest.mark.parametrize(
+        "teacher",
+        [
+            lambda x: 0.1 + 0 * x,
+            lambda x: 1000.0 + 0 * x,
+            lambda x: tf.concat([100.0 + 0 * x, x], axis=1),
+            lambda x: 2000.0 + 30 * x,
+        ],
+    )
+    def test_what_it_holds(self, teacher, tmp_path):
+        live, stored = live_and_stored(teacher, tmp_path / "s", version="1")
+        np.testing.assert_allclose(live, stored, rtol=1e-3, atol=1e-3)
+
+
 class TestDomain:
     @pytest.mark.parametrize(
         ("activation", "top_k", "domain"),

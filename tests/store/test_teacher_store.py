@@ -327,3 +327,25 @@ class TestTopK:
     def test_more_than_the_classes(self, teacher, tmp_path):
         with pytest.raises(ValueError, match=r"top_k must be less.*shape \(3,\).*top_k=3"):
             TeacherStore.build(dataset(), teacher, tmp_path / "s", top_k=3, **QUIET)
+
+
+@pytest.mark.parametrize("layer", ["StringLookup", "TextVectorization"])
+def test_words_that_a_layer_of_keras_has_adapted_to(layer, tmp_path):
+    """They are in no weight and in no configuration: another vocabulary was not seen."""
+
+    def teacher(seen):
+        keras.utils.set_random_seed(0)
+        lookup = getattr(keras.layers, layer)()
+        lookup.adapt(seen)
+        x = keras.Input((), dtype="string")
+        hidden = keras.layers.Embedding(5, 2)(lookup(x))
+        if len(hidden.shape) == 3:
+            hidden = keras.layers.GlobalAveragePooling1D()(hidden)
+        return keras.Model(x, keras.layers.Dense(3)(hidden))
+
+    one, same, other = teacher(["a", "b", "b"]), teacher(["a", "b", "b"]), teacher(["a", "a", "b"])
+    examples = tf.data.Dataset.from_tensor_slices(["a", "b", "b"])
+    TeacherStore.build(examples, one, tmp_path / "s", verbose=0)
+    TeacherStore.open(tmp_path / "s", teacher=same)
+    with pytest.raises(ValueError, match="another teacher's vocabulary"):
+        TeacherStore.open(tmp_path / "s", teacher=other)

@@ -125,6 +125,8 @@ def test_bad_input(teacher):
         ((teacher, batches(X), TAPS), "by_class needs the class of each example.* no y"),
         ((teacher, batches(X, Y / 2), TAPS), "by_class needs .* y of float64"),
         ((teacher, batches(X, Y - 1), TAPS), "by_class needs"),
+        # Of which it took as much memory as that many classes have.
+        ((teacher, batches(X, Y + 10**8), TAPS), "classes from 0 to 3: the teacher has 4 outputs"),
         ((teacher, batches({"x": X}, Y), TAPS), "dataset must have one tensor x"),
         ((teacher, data.take(0), TAPS), "dataset must have an example"),
         ((teacher, data.repeat(), TAPS), "dataset must be finite"),
