@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import dataclasses
+import io
 import json
 import math
 import os
@@ -54,6 +55,10 @@ def main(arguments=None):
         The exit code: 0, 1 for an error, 130 for Ctrl-C; 2, for wrong options, comes from
         argparse.
     """
+    for stream in (sys.stdout, sys.stderr):
+        # The terminal's encoding may lack letters of paths, classes and texts.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     options = _parser().parse_args(arguments)
     # For the processes that are started. What TensorFlow prints on import cannot be silenced.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")

@@ -113,6 +113,16 @@ class TestSingleSteps:
         assert out.startswith("2 answers")
         assert len(kd.TeacherStore.open(tmp_path / "answers")) == 2
 
+    def test_a_terminal_that_lacks_letters(self, folder, tmp_path, monkeypatch):
+        """A job ended in a traceback behind its last stage, in place of its figures."""
+        written = io.BytesIO()
+        monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="ascii"))
+        options = "--teacher", folder / "reader.keras", "--output", tmp_path / "日ä"
+        command = ("label", folder / "test.csv", *options)
+        assert cli.main([*map(str, command), "--quiet"]) == 0
+        sys.stdout.flush()
+        assert b"\\u65e5\\xe4" in written.getvalue()
+
     def test_no_colour_and_no_line_twice_in_a_pipe(self, folder, tmp_path, capsys):
         options = "--teacher", folder / "reader.keras", "--output", tmp_path / "answers"
         code, out, err = run(capsys, "label", folder / "test.csv", *options)

@@ -57,16 +57,22 @@ def _checked(path, examples):
 
 
 def num_duplicates(train, test):
-    """Number of test texts that are training texts, too."""
-    known = set(train.texts.tolist())
-    return sum(text in known for text in test.texts.tolist())
+    """Number of test texts that are training texts, too, whatever blanks they have."""
+    known = set(map(_with_single_blanks, train.texts.tolist()))
+    return sum(_with_single_blanks(text) in known for text in test.texts.tolist())
 
 
 def without(examples, others):
     """The unlabelled texts that are in none of the others, each once: a transfer set."""
-    known = {text for other in others for text in other.texts.tolist()}
-    texts = [text for text in dict.fromkeys(examples.texts.tolist()) if text not in known]
+    known = {_with_single_blanks(text) for other in others for text in other.texts.tolist()}
+    texts = dict.fromkeys(examples.texts.tolist())
+    texts = [text for text in texts if _with_single_blanks(text) not in known]
     return Examples(np.array(texts, object))
+
+
+def _with_single_blanks(text):
+    # Students split there, so that they read these as one text.
+    return " ".join(text.split())
 
 
 def fingerprint(examples):

@@ -7,6 +7,7 @@ import gzip
 import json
 import pathlib
 import threading
+import warnings
 import zlib
 
 # What fits into a C long on all systems.
@@ -18,9 +19,28 @@ def tsv_records(path, columns):
     """Yields `(line number, [field of each column])` of tab-separated lines.
 
     No quoting: a quotation mark is text. Blank lines are skipped.
+
+    Warns:
+        UserWarning: Once, if a field is quoted as in CSV.
     """
     lines = ((number, line.split("\t")) for number, line in numbered_lines(path))
-    return _columns_of_table(path, lines, columns)
+    is_told = False
+    for number, fields in _columns_of_table(path, lines, columns):
+        if not is_told and any(map(_is_quoted, fields)):
+            is_told = True
+            warnings.warn(
+                f"{path}, line {number} has a field in quotation marks with doubled ones in it, as "
+                "pandas and spreadsheets write them. In a TSV they are text, and students would "
+                "learn them. Write the table without quoting, or as .csv.",
+                stacklevel=2,
+            )
+        yield number, fields
+
+
+def _is_quoted(field):
+    inside = field[1:-1]
+    is_around = len(field) > 1 and field[0] == field[-1] == '"'
+    return is_around and '""' in inside and '"' not in inside.replace('""', "")
 
 
 def csv_records(path, columns):

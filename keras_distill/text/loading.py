@@ -10,7 +10,8 @@ from keras_distill.text.rows import make_examples
 def read_tsv(path, text="text", label="label", class_names=None, *, regression=False, tags=False):
     """Reads a tab-separated file with a header line.
 
-    A quotation mark is text like any other: there is no quoting. Blank lines are skipped.
+    A quotation mark is text like any other: there is no quoting, and a warning tells of a file that
+    seems to have it. Blank lines are skipped.
 
     Args:
         path: The file, UTF-8; gzip if its name ends in .gz.

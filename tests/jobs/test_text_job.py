@@ -308,6 +308,13 @@ class TestData:
         more = kd.text.from_lists(["d", "c", "a", "d", "e"])
         assert text_data.without(more, [train, test]).texts.tolist() == ["d", "e"]
 
+    def test_blanks_make_no_other_text(self):
+        """Texts of both sets were not said to be so for a blank at their end."""
+        train = kd.text.from_lists(["a  b ", "c"])
+        test = kd.text.from_lists(["a b", "\u00a0c\t", "ab"])
+        assert text_data.num_duplicates(train, test) == 2
+        assert text_data.without(test, [train]).texts.tolist() == ["ab"]
+
     def test_kinds_of_files(self, tmp_path):
         (tmp_path / "t.jsonl").write_text('{"q": "x", "l": "a"}\n')
         assert text_data.read_labelled(tmp_path / "t.jsonl", "q", "l").texts.tolist() == ["x"]

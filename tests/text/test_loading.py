@@ -49,6 +49,14 @@ class TestFormats:
         path = write("a.tsv", 'text\tlabel\n"good\t1\nthe "dull" film\t0\n')
         assert read_tsv(path).texts.tolist() == ['"good', 'the "dull" film']
 
+    def test_tsv_of_a_program_that_quotes(self, write):
+        """The student learned marks that no text of the app has."""
+        path = write("a.tsv", 'text\tlabel\n"a"\t1\n"say ""hi"""\t1\n"say ""ho"""\t1\n')
+        with pytest.warns(UserWarning, match=r"a\.tsv, line 3 has a field in quotation") as told:
+            assert read_tsv(path).texts.tolist()[1] == '"say ""hi"""'
+        assert len(told) == 1
+        read_tsv(write("a.tsv", 'text\tlabel\n"say "hi""\t1\n""\t1\n"a" or "b"\t1\n'))
+
     def test_csv_has_quoting(self, write):
         """Commas, line ends and doubled quotation marks inside of a quoted field."""
         path = write("a.csv", 'text,label\n"good, ""very""\ngood",1\ndull,0\n')
