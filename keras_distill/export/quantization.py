@@ -35,6 +35,14 @@ MODES = {
 }
 
 
+def check_mode(quantization):
+    """Raises `ValueError` for an unknown mode."""
+    if quantization not in MODES:
+        raise ValueError(
+            f"quantization must be one of {tuple(MODES)}. Received: quantization={quantization!r}"
+        )
+
+
 def check_quantizable(model, quantization, has_data):
     """Raises `ValueError` for an unknown mode, and for models that it is known to fail on.
 
@@ -43,10 +51,7 @@ def check_quantizable(model, quantization, has_data):
         quantization: Name of the mode.
         has_data: Whether there is representative data.
     """
-    if quantization not in MODES:
-        raise ValueError(
-            f"quantization must be one of {tuple(MODES)}. Received: quantization={quantization!r}"
-        )
+    check_mode(quantization)
     if MODES[quantization].is_calibrated and not has_data:
         raise ValueError(
             f"quantization={quantization!r} measures the range of every activation: give real "

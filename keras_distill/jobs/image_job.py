@@ -11,7 +11,8 @@ from keras_distill.arguments import are_sizes
 from keras_distill.arguments import check_integers
 from keras_distill.export import ImageMetadata
 from keras_distill.export import export_saved_model
-from keras_distill.export import export_tflite
+from keras_distill.export.quantization import MODES
+from keras_distill.export.quantization import check_mode
 from keras_distill.export.saved_model import check_saved_model
 from keras_distill.export.tflite import check_tflite
 from keras_distill.jobs import image_data
@@ -20,6 +21,7 @@ from keras_distill.jobs.image_teacher import FinetunedTeacher
 from keras_distill.jobs.image_teacher import ReadyTeacher
 from keras_distill.jobs.image_teacher import is_model_file
 from keras_distill.jobs.job import Job
+from keras_distill.jobs.phone_file import export_phone_file
 from keras_distill.jobs.results import exported
 from keras_distill.jobs.settings import settings_of
 from keras_distill.jobs.splitting import check_classes
@@ -34,6 +36,8 @@ _CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ig
 _BATCH_SIZE = 64
 _LARGEST_SHIFT = 1 / 8
 _MAX_SHUFFLED = 10_000
+# Images that the phone's file is calibrated and checked on; of fewer than a third it is said.
+_NUM_CHECKED = 300
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,6 +135,17 @@ class ImageJob(Job):
             num_views=max(1, self.num_views),
             num_duplicates=image_data.num_duplicates(train, test),
             broken=broken,
+            warnings=self._doubts(len(pixels)),
+        )
+
+    def _doubts(self, num_images):
+        """What is said where there are few images to calibrate the phone's file on."""
+        if not MODES[self.quantization].is_calibrated or num_images >= _NUM_CHECKED / 3:
+            return ()
+        return (
+            f"Warning: the phone's file in {self.quantization!r} is calibrated and checked on "
+            f"{num_images} images, which are few: give more, also without labels, or take "
+            "'dynamic'.",
         )
 
     def _read(self, size, channels):
@@ -164,6 +179,7 @@ class ImageJob(Job):
                 "image_size must be a pair of integers of 1 or more, height and width. "
                 f"Received: image_size={self.image_size!r}"
             )
+        check_mode(self.quantization)
         check_integers(width=self.width)
         check_integers(minimum=0, num_views=self.num_views)
 
@@ -216,9 +232,10 @@ class ImageJob(Job):
 
     def _export(self, work, student):
         # Written anew in any case: the quantization may be another one now.
-        export_tflite(student, **self._phone(work))
+        said = export_phone_file(student, **self._phone(work))
         if not work.folder.has("serving/1"):
             export_saved_model(student, **self._server(work))
+        return said
 
     def _check_export(self, work):
         check_tflite(work.student, **self._phone(work))
@@ -227,12 +244,13 @@ class ImageJob(Job):
 
     def _phone(self, work):
         """Arguments of `export_tflite`."""
-        # Of all classes.
-        places = np.linspace(0, len(work.train) - 1, 300).astype(int)
+        # Of all classes, and of what has no label.
+        pixels = work.transfer_set.pixels
+        places = np.unique(np.linspace(0, len(pixels) - 1, _NUM_CHECKED).astype(int))
         return {
             "path": exported(work.folder.path)["phone"],
             "quantization": self.quantization,
-            "representative_data": work.train.pixels[places].astype("float32"),
+            "representative_data": pixels[places].astype("float32"),
             "metadata": ImageMetadata(work.train.class_names),
         }
 
@@ -297,7 +315,7 @@ class _Work:
         if self.broken:
             lines.append(f"Warning: left out, with the reason of each: {len(self.broken):,}")
             lines += [f"  {line}" for line in self.broken]
-        return "\n".join(lines)
+        return "\n".join([*lines, *self.warnings])
 
 
 def _dataset(images):

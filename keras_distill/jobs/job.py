@@ -34,7 +34,8 @@ class Job:
     - `_labelled(part)`: labelled examples as `compare` takes them;
     - `_to_answer(work)`: the examples whose answers are stored;
     - `_train_alone(work)` and `_distil(work, store, soft_loss)`: the trained students;
-    - `_export(work, student)`, and `_test_data(work)`, arguments of `compare_models`;
+    - `_test_data(work)`: arguments of `compare_models`;
+    - `_export(work, student)`, which returns sentences to say;
     - `_check_export(work)`: raises what `_export` would raise of the student not yet trained.
     """
 
@@ -122,14 +123,15 @@ class Job:
         with stages("distil the student"):
             students["distilled"] = self._distil(work, store, soft_loss)
         with stages("export"):
-            self._export(work, students["distilled"])
+            said = self._export(work, students["distilled"])
+            _say(said)
         with stages("compare"):
             comparison = compare_models(
                 path,
                 teacher,
                 students,
                 title=f"Distilled from {self.teacher}",
-                notes=notes,
+                notes=(*notes, *said),
                 num_threads=self.num_threads,
                 seed=self.seed,
                 **self._test_data(work),

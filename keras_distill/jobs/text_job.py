@@ -10,7 +10,6 @@ import tensorflow as tf
 from keras_distill.arguments import check_integers
 from keras_distill.export import TextMetadata
 from keras_distill.export import export_saved_model
-from keras_distill.export import export_tflite
 from keras_distill.export.saved_model import check_saved_model
 from keras_distill.export.tflite import check_tflite
 from keras_distill.jobs import text_data
@@ -18,6 +17,7 @@ from keras_distill.jobs import text_vocabulary
 from keras_distill.jobs.estimates import stage_seconds
 from keras_distill.jobs.job import Job
 from keras_distill.jobs.lengths import lengths_up_to
+from keras_distill.jobs.phone_file import export_phone_file
 from keras_distill.jobs.results import exported
 from keras_distill.jobs.settings import settings_of
 from keras_distill.jobs.splitting import check_classes
@@ -215,9 +215,10 @@ class TextJob(Job):
 
     def _export(self, work, student):
         # Written anew in any case: the quantization may be another one now.
-        export_tflite(self._fixed(work, student), **self._phone(work))
+        said = export_phone_file(self._fixed(work, student), **self._phone(work))
         if not work.folder.has("serving/1"):
             export_saved_model(student, **self._server(work))
+        return said
 
     def _check_export(self, work):
         check_tflite(self._fixed(work, work.student), **self._phone(work))

@@ -100,6 +100,23 @@ def test_images_without_a_label_are_for_the_teacher(folder, tmp_path):
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("num_steps", [10, 200])
+def test_few_pictures(num_steps, folder, tmp_path):
+    """The check of int8 has few rows, too: it was refused behind the training, with all of it."""
+    pixels, labels = make_images(24, np.random.default_rng(3))
+    np.savez(tmp_path / "d.npz", x=pixels, y=labels)
+    settings = {"train": str(tmp_path / "d.npz"), "unlabelled": (), "num_views": 0}
+    few = job(folder, tmp_path / "out", num_steps=num_steps, **settings)
+    said = "Warning: the phone's file in 'int8' is calibrated and checked on 19 images"
+    assert said in few.dry_run()["summary"]
+    exact = job(folder, tmp_path / "out", quantization="dynamic", **settings)
+    assert "calibrated" not in exact.dry_run()["summary"]
+    result = few.run()
+    assert (tmp_path / "out" / "student.tflite").exists()
+    assert said in result["summary"]
+
+
+@pytest.mark.long
 def test_gray_pictures_and_a_teacher_in_h5(tmp_path):
     """Files of colours, gray for a teacher that reads one channel, to the phone's file."""
     for number, (image, label) in enumerate(zip(*make_images(60, np.random.default_rng(1)))):
