@@ -193,6 +193,28 @@ def test_text_classifier_reads_the_ids_of_training(kind, mediapipe, tmp_path):
     assert not len(differ), f"{len(differ)} of {len(texts)}: {examples}"
 
 
+# Thai, kana and Devanagari: three bytes each; two, and four.
+LETTERS = "\u0e01\u3042\u0915\u00e9\U00010330"
+
+
+@pytest.mark.long
+def test_words_of_more_than_100_bytes_are_unknown_to_both(mediapipe, tmp_path):
+    """By the bytes of their letters: in Thai, which has no blanks, 34 letters are too many."""
+    pieces = [prefix + letter * n for letter in LETTERS for n in (9, 1) for prefix in ("", "##")]
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    vocabulary = kd.text.WordPieceVocabulary([*special, *pieces], max_length=16, for_apps=True)
+    texts, is_known = [], []
+    for letter in LETTERS:
+        most = 100 // len(letter.encode())
+        texts += [letter * most, letter * (most + 1), f"{letter * 3} {letter * 60} {letter}"]
+        is_known += [True, False, False]
+    found = ids_in_app(mediapipe, "bert", vocabulary, texts, tmp_path)
+    ids = vocabulary(texts).numpy()
+    np.testing.assert_array_equal(found, np.pad(ids, [(0, 0), (0, 16 - ids.shape[1])]))
+    unknown = vocabulary.tokens.index("[UNK]")
+    assert (ids != unknown).all(axis=1).tolist() == is_known
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("ends_in_softmax", [False, True])
 @pytest.mark.parametrize(

@@ -15,7 +15,8 @@ from keras_distill.text import teacher_vocabulary
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 WORDS = WordVocabulary(["good", "film", "été", "maß", "iPhone"], for_apps=True)
 PIECES = WordPieceVocabulary(
-    [*SPECIAL, "good", "film", "##s", "é", "É", "\uff0e", ".", "[", "mask", "]"], for_apps=True
+    [*SPECIAL, "good", "film", "##s", "é", "É", "\uff0e", ".", "[", "mask", "]", "ก", "##ก"],
+    for_apps=True,
 )
 
 
@@ -78,6 +79,9 @@ class TestPieces:
             ("[MASK]", ["[", "mask", "]"]),
             ("good" + "s" * 96, ["good", *["##s"] * 96]),
             ("good" + "s" * 97, ["[UNK]"]),
+            # By bytes, of which a letter of Thai has three.
+            ("ก" * 33, ["ก", *["##ก"] * 32]),
+            ("ก" * 34 + " good", ["[UNK]", "good"]),
             ("", []),
             # A mark of Unicode 16.
             ("good\u1b4efilm", ["good", "[UNK]", "film"]),
