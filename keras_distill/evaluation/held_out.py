@@ -106,6 +106,13 @@ def _labels(parts):
     """Labels as of `HeldOut`, and the names of the classes if labels are names."""
     if parts[0] is None:
         return None, None
+    # A list of numbers or names; of arrays, they are labels of several outputs.
+    parts = [
+        np.asarray(part, object if any(isinstance(v, (str, bytes)) for v in part) else None)
+        if isinstance(part, list) and part and all(np.ndim(value) == 0 for value in part)
+        else part
+        for part in parts
+    ]
     if any(isinstance(part, (dict, list)) for part in parts):
         raise ValueError(
             "data must have one label for each example, as models with one output have. Received: "

@@ -78,7 +78,11 @@ def _import_litert(num_threads, xnnpack):
             ),
         )
         interpreter.allocate_tensors()
-        details = interpreter.get_signature_runner().get_input_details()
+        if interpreter.get_signature_list():
+            details = interpreter.get_signature_runner().get_input_details()
+        else:
+            # Of an older converter: the names of its tensors.
+            details = {detail["name"]: detail for detail in interpreter.get_input_details()}
 
         def make_run(given):
             for name, detail in details.items():

@@ -44,6 +44,7 @@ class LiteRTFile:
             shape_signature (-1 where a size is open), dtype (a name of NumPy's) and quantization
             (scale and zero point; scale 0 of values that are not quantized).
         operations: The name of each operation.
+        last_operations: By name of an output, the operation that makes it; None if unknown.
 
     Args:
         path: The file, a `pathlib.Path`.
@@ -64,6 +65,7 @@ class LiteRTFile:
         self.signatures = fields["signatures"]
         self.inputs, self.outputs = fields["inputs"], fields["outputs"]
         self.operations = fields["operations"]
+        self.last_operations = fields["last_operations"]
 
     def run(self, inputs, batch_size):
         """As `litert_process.run_file`."""

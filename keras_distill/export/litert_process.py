@@ -7,11 +7,13 @@ import faulthandler
 
 import numpy as np
 
+_LEAVE_VALUES = ("CAST", "DEQUANTIZE", "QUANTIZE", "RESHAPE")
+
 _interpreter = None
 
 
 def run_file(interpreter, inputs, batch_size=1, before_each=lambda: None):
-    """Runs the only signature of a file.
+    """Runs the only signature of a file; of one without signatures, the file itself.
 
     Args:
         interpreter: LiteRT's interpreter of the file.
@@ -23,8 +25,7 @@ def run_file(interpreter, inputs, batch_size=1, before_each=lambda: None):
     Returns:
         Arrays by name, integers turned back into floats where the file has scales.
     """
-    (signature,) = interpreter.get_signature_list()
-    runner = interpreter.get_signature_runner(signature)
+    runner = _runner(interpreter)
     input_details, output_details = runner.get_input_details(), runner.get_output_details()
     num_examples = len(next(iter(inputs.values())))
     rows = []
@@ -39,6 +40,41 @@ def run_file(interpreter, inputs, batch_size=1, before_each=lambda: None):
         name: _dequantize(np.concatenate([row[name] for row in rows])[:num_examples], detail)
         for name, detail in output_details.items()
     }
+
+
+def _runner(interpreter):
+    signatures = list(interpreter.get_signature_list())
+    if not signatures:
+        return _NamedTensors(interpreter)
+    (signature,) = signatures
+    return interpreter.get_signature_runner(signature)
+
+
+class _NamedTensors:
+    """A file of an older converter, without signatures, as if it had one of its tensors' names."""
+
+    def __init__(self, interpreter):
+        self._interpreter = interpreter
+
+    def get_input_details(self):
+        return {detail["name"]: detail for detail in self._interpreter.get_input_details()}
+
+    def get_output_details(self):
+        return {detail["name"]: detail for detail in self._interpreter.get_output_details()}
+
+    def __call__(self, **batch):
+        details = self.get_input_details()
+        for name, values in batch.items():
+            if tuple(details[name]["shape"]) != values.shape:
+                self._interpreter.resize_tensor_input(details[name]["index"], values.shape)
+        self._interpreter.allocate_tensors()
+        for name, values in batch.items():
+            self._interpreter.set_tensor(details[name]["index"], values)
+        self._interpreter.invoke()
+        return {
+            name: self._interpreter.get_tensor(detail["index"])
+            for name, detail in self.get_output_details().items()
+        }
 
 
 def quantized(values, detail):
@@ -91,13 +127,32 @@ def _open(interpreter):
     signatures = list(_interpreter.get_signature_list())
     if signatures:
         runner = _interpreter.get_signature_runner(signatures[0])
-        halves = runner.get_input_details(), runner.get_output_details()
     else:
-        found = _interpreter.get_input_details(), _interpreter.get_output_details()
-        halves = ({detail["name"]: detail for detail in half} for half in found)
+        runner = _NamedTensors(_interpreter)
+    halves = runner.get_input_details(), runner.get_output_details()
+    makers = {name: _last_operation(d["index"]) for name, d in halves[1].items()}
     inputs, outputs = ({name: _plain(d) for name, d in half.items()} for half in halves)
     fields = {"signatures": signatures, "inputs": inputs, "outputs": outputs}
-    return {**fields, "operations": operation_names(_interpreter)}, {}
+    return {**fields, "last_operations": makers, "operations": operation_names(_interpreter)}, {}
+
+
+def _last_operation(index):
+    """The name of the operation that makes a tensor, behind those that leave its values; or None.
+
+    In a subgraph the numbers of tensors are others, but outputs are the main graph's, which comes
+    first.
+    """
+    makers = {}
+    for operation in _interpreter._get_ops_details():
+        for output in operation["outputs"]:
+            makers.setdefault(int(output), operation)
+    # Each of them once: a damaged file may go round.
+    for _ in range(len(makers)):
+        operation = makers.get(int(index))
+        if operation is None or operation["op_name"] not in _LEAVE_VALUES:
+            return None if operation is None else operation["op_name"]
+        index = operation["inputs"][0]
+    return None
 
 
 def _plain(detail):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras import layers
+from tensorflow.lite.tools import flatbuffer_utils
 
 import keras_distill as kd
 from keras_distill.evaluation.flops import count_flops
@@ -95,6 +96,55 @@ class TestKindsOfModels:
         assert found[0]["agreement"] > 0.8
 
     @pytest.mark.long
+    def test_one_logit_from_0_to_1_is_no_probability(self, tmp_path):
+        """By its values it would be one, with other answers than the same model in Keras."""
+        x = np.linspace(0.05, 0.95, 40)[:, None].astype("float32")
+        y = (np.arange(40) >= 8).astype(int)
+        for activation in (None, "sigmoid"):
+            model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, activation)])
+            model.set_weights([np.ones((1, 1)), np.zeros(1)])
+            files = {
+                "file": tmp_path / f"{activation}.tflite",
+                "folder": tmp_path / f"{activation}",
+            }
+            kd.export_tflite(model, files["file"])
+            kd.export_saved_model(model, files["folder"])
+            comparison = compare({"keras": model, **files}, (x, y))
+            for name in files:
+                expected = figures(comparison, "keras")
+                assert figures(comparison, name) == pytest.approx(expected, abs=1e-4)
+
+    def test_a_file_without_signatures(self, tmp_path):
+        """As older converters write them."""
+        x = np.random.default_rng(0).normal(size=(30, 4)).astype("float32")
+        model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+        path = tmp_path / "old.tflite"
+        kd.export_tflite(model, path)
+        content = flatbuffer_utils.read_model_from_bytearray(bytearray(path.read_bytes()))
+        content.signatureDefs = []
+        path.write_bytes(flatbuffer_utils.convert_object_to_bytearray(content))
+        data = x, model(x).numpy().argmax(axis=1)
+        comparison = compare({"old": path}, data, num_threads=(1,))
+        assert figures(comparison, "old")["accuracy"] == 1
+        assert comparison["old"].cost.median_ms[1] > 0
+
+    def test_a_file_of_integers_that_would_cut_the_values_off(self, tmp_path):
+        x = np.random.default_rng(0).uniform(0, 1, (60, 4)).astype("float32")
+        model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+        path = tmp_path / "s.tflite"
+        kd.export_tflite(model, path, quantization="int8", representative_data=x, integer_io=True)
+        data = (255 * x, np.zeros(60, int))
+        with pytest.raises(ValueError, match=r"from .* to .*, as integers. Received: values from"):
+            compare({"file": path}, data)
+
+    def test_a_model_that_keeps_state_is_refused(self):
+        """Its answers would depend on the order of the batches, which is by length."""
+        x = keras.Input(batch_shape=(64, 5, 4))
+        model = keras.Model(x, keras.layers.LSTM(3, stateful=True, name="memory")(x))
+        data = np.zeros((64, 5, 4)), np.zeros(64, int)
+        with pytest.raises(ValueError, match=r"keep no state.*\['memory'\]"):
+            compare({"model": model}, data)
+
     def test_files_of_batches_and_of_any_length(self, tmp_path):
         ids = rng.integers(1, 9, (10, 5)).astype("int32")
         model = kd.students.text_cnn(9, 3, embedding_dim=4, filters=4)
@@ -203,6 +253,8 @@ class TestData:
             (X, Y.astype("float32")),
             (X, Y.astype(str)),
             (X, Y.astype(bytes)),
+            (X, Y.tolist()),
+            (X, [f"class {label}" for label in Y]),
             tf.data.Dataset.from_tensor_slices((X, Y)).batch(7),
             tf.data.Dataset.from_tensor_slices((X, Y.astype(str))).batch(7),
         ):

@@ -26,6 +26,12 @@ class KerasModel(Source):
 
     def __init__(self, model):
         self._model = model
+        if stateful := [x.name for x in model._flatten_layers() if getattr(x, "stateful", False)]:
+            raise ValueError(
+                "A model that is compared must keep no state between batches: its answers would "
+                f"depend on their order. Received: {model.name!r} with the stateful layers "
+                f"{stateful}. Build it with stateful=False and copy the weights."
+            )
         domains = output_domains(model)
         self.domain = domains[0] if domains and len(domains) == 1 else None
         self.class_names = class_names_of(model)

@@ -10,12 +10,19 @@ from keras_distill.export.benchmark import benchmark
 from keras_distill.export.saved_model import DEFAULT
 from keras_distill.model_files import errors_that_name
 from keras_distill.output_domain import LOGITS
+from keras_distill.output_domain import SIGMOID
 from keras_distill.output_domain import SOFTMAX
 from keras_distill.signatures import run_signature
 from keras_distill.teachers.module_files import load_module
 
 # What export_saved_model calls the outputs of a classifier.
 _DOMAINS = {"logits": LOGITS, "probabilities": SOFTMAX}
+_DOMAINS_OF_OPERATIONS = {
+    "LogSoftmax": LOGITS,
+    "MatMul": LOGITS,
+    "Sigmoid": SIGMOID,
+    "Softmax": SOFTMAX,
+}
 
 
 class Signature(Source):
@@ -33,7 +40,7 @@ class Signature(Source):
         self._signature = signature
         self._inputs = signature.structured_input_signature[1]
         self._output = self._choose_output()
-        self.domain = _DOMAINS.get(self._output)
+        self.domain = _DOMAINS.get(self._output) or _domain_by_graph(signature, self._output)
         self.class_names = _class_names(signature)
         self.reads_text = any(spec.dtype == tf.string for spec in self._inputs.values())
 
@@ -90,6 +97,30 @@ class SavedModel(Signature):
             count: benchmark(self._folder, num_threads=count, inputs=inputs)
             for count in num_threads
         }
+
+
+def _domain_by_graph(signature, output):
+    """The domain of an output by the operation that makes it; None if that does not tell."""
+    graph = signature.graph.as_graph_def()
+    functions = {function.signature.name: function for function in graph.library.function}
+    nodes = {node.name: node for node in graph.node}
+    name = signature.outputs[sorted(signature.structured_outputs).index(output)].name
+    while (node := nodes.get(name.split(":")[0])) is not None:
+        if node.op in ("PartitionedCall", "StatefulPartitionedCall"):
+            function = functions[node.attr["f"].func.name]
+            place = int(name.split(":")[-1]) if ":" in name else 0
+            name = function.ret[function.signature.output_arg[place].name]
+            nodes = {inner.name: inner for inner in function.node_def}
+        elif node.op in ("Cast", "Identity", "Reshape") or _adds_bias(node, nodes):
+            name = node.input[0]
+        else:
+            return _DOMAINS_OF_OPERATIONS.get(node.op)
+    return None
+
+
+def _adds_bias(node, nodes):
+    before = nodes.get(node.input[0].split(":")[0]) if node.input else None
+    return node.op in ("AddV2", "BiasAdd") and before is not None and before.op == "MatMul"
 
 
 def _class_names(signature):

@@ -8,26 +8,40 @@ from keras_distill.export.benchmark import benchmark
 from keras_distill.export.litert_file import LiteRTFile
 from keras_distill.export.litert_process import quantized
 from keras_distill.export.metadata_reading import read_labels
+from keras_distill.export.signature import cast_exactly
+from keras_distill.output_domain import LOGITS
+from keras_distill.output_domain import SIGMOID
+from keras_distill.output_domain import SOFTMAX
 
 _DTYPES_OF_IDS = ("int32", "int64")
+# What ends in others may be anything, such as a mean of probabilities.
+_DOMAINS = {
+    "CONV_2D": LOGITS,
+    "FULLY_CONNECTED": LOGITS,
+    "LOG_SOFTMAX": LOGITS,
+    "LOGISTIC": SIGMOID,
+    "SOFTMAX": SOFTMAX,
+}
 
 
 class TFLiteFile(Source):
-    """A file with one signature, as `export_tflite` writes it."""
+    """A file with one signature, as `export_tflite` writes it, or with none."""
 
     kind = "TFLite"
 
     def __init__(self, path):
         self._path = path
         self._file = LiteRTFile(path)
-        if len(self._file.signatures) != 1:
+        if len(self._file.signatures) > 1:
             raise ValueError(
-                "A file that is compared must have one signature. Received: "
+                "A file that is compared must have one signature, or none. Received: "
                 f"{path} with {self._file.signatures}"
             )
         self._inputs = self._file.inputs
         self._batch_size = next(iter(self._inputs.values()))["shape"][0]
         self.reads_text = any(detail["dtype"] == "bytes" for detail in self._inputs.values())
+        last = list(self._file.last_operations.values())
+        self.domain = _DOMAINS.get(last[0]) if len(last) == 1 else None
         self.class_names = read_labels(path)
         self.num_bytes = path.stat().st_size
 
@@ -78,4 +92,25 @@ class TFLiteFile(Source):
                 f"{self._path} takes {name!r} of shape {wanted} for each example. Received: "
                 f"{given}. {remedy}"
             )
-        return values.astype("float32" if is_quantized else detail["dtype"])
+        owner = f"{self._path}: the input {name!r}"
+        if not is_quantized:
+            return cast_exactly(owner, values, detail["dtype"])
+        values = cast_exactly(owner, values, "float32")
+        self._check_range(name, values)
+        return values
+
+    def _check_range(self, name, values):
+        """Raises `ValueError` for floats that the file's integers mostly cannot stand for."""
+        detail = self._inputs[name]
+        scale, zero_point = detail["quantization"]
+        limits = np.iinfo(detail["dtype"])
+        low, high = (scale * (end - zero_point) for end in (limits.min, limits.max))
+        # Some values are cut off on purpose.
+        margin = 0.1 * (high - low)
+        if np.mean((values < low - margin) | (values > high + margin)) > 0.5:
+            raise ValueError(
+                f"{self._path} takes {name!r} from {low:.4g} to {high:.4g}, as integers. Received: "
+                f"values from {values.min():.4g} to {values.max():.4g}, most of which it would cut "
+                "off. Give a preprocessor that scales them as in training, such as "
+                "lambda x: x / 255."
+            )
