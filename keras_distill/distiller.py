@@ -25,6 +25,7 @@ from keras_distill.inputs import unpack
 from keras_distill.labels import check_class_weight
 from keras_distill.labels import check_classes
 from keras_distill.labels import known_outputs
+from keras_distill.loss_config import serialize_losses
 from keras_distill.losses.soft_targets import SoftTargetKL
 from keras_distill.multi_worker import check_num_batches
 from keras_distill.multi_worker import reducible
@@ -702,7 +703,7 @@ class Distiller(ChecksBatches, keras.Model):
             "student": serialize(self.student),
             "alpha": serialize(self.alpha),
             "temperature": serialize(self.temperature),
-            "soft_loss": serialize(self.soft_loss),
+            "soft_loss": serialize_losses(self.soft_loss),
             "objectives": [serialize(objective) for objective in self.objectives],
             "teacher_metrics": [serialize(metric) for metric in self.teacher_metrics],
             "validate_with_teacher": self.validate_with_teacher,

@@ -6,6 +6,7 @@ import tensorflow as tf
 from keras_distill import fixed_settings
 from keras_distill import output_domain
 from keras_distill.channel_axis import check_channels_last
+from keras_distill.loss_config import serialize_losses
 from keras_distill.losses.base import DistillationLoss
 from keras_distill.losses.base import parts_of
 from keras_distill.losses.base import shapes_agree
@@ -283,7 +284,7 @@ class Objective(keras.layers.Layer):
         if isinstance(projector, keras.layers.Layer):
             projector = serialize(projector)
         return {
-            "loss": serialize(self.loss),
+            "loss": serialize_losses(self.loss),
             "teacher": self.teacher,
             "student": self.student,
             "weight": serialize(self.weight) if is_schedule(self.weight) else self.weight,

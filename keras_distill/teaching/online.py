@@ -19,6 +19,7 @@ from keras_distill.inputs import inputs_of
 from keras_distill.labels import check_class_weight
 from keras_distill.labels import check_classes
 from keras_distill.labels import known_outputs
+from keras_distill.loss_config import serialize_losses
 from keras_distill.losses.base import shapes_agree
 from keras_distill.raw_inputs import check_preprocessed
 from keras_distill.schedule_check import ScheduleCheck
@@ -299,7 +300,7 @@ class OnlineDistillation(ChecksBatches, keras.Model):
     def get_config(self):
         serialize = keras.saving.serialize_keras_object
         return {
-            "soft_loss": serialize(self.soft_loss),
+            "soft_loss": serialize_losses(self.soft_loss),
             "weight": serialize(self.weight),
             "name": self.name,
         }

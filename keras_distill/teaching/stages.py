@@ -10,6 +10,7 @@ from keras_distill.arguments import check_integers
 from keras_distill.backup import BackupAndRestore
 from keras_distill.distiller import Distiller
 from keras_distill.fit_arguments import are_arrays
+from keras_distill.loss_config import serialize_losses
 from keras_distill.passed_epochs import PassedEpochs
 from keras_distill.printable import one_line
 from keras_distill.printable import printable
@@ -70,7 +71,11 @@ class Stage:
         self.distiller = distiller
         # As it is now: a projector that is "auto" is a layer later on.
         self._description = {
-            key: describe_config(keras.saving.serialize_keras_object(value))
+            key: describe_config(
+                serialize_losses(value)
+                if key in ("loss", "soft_loss")
+                else keras.saving.serialize_keras_object(value)
+            )
             for key, value in {
                 "epochs": epochs,
                 "optimizer": self.optimizer,
