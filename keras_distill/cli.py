@@ -400,7 +400,7 @@ def _run_compare(options):
         raise ValueError(f"Models must be given as NAME=MODEL. Received: {', '.join(wrong)}")
     if options.html is not None:
         check_page("html", pathlib.Path(options.html))
-    if options.data.endswith(".npz"):
+    if options.data.lower().endswith(".npz"):
         data = _arrays(options.data, ["x", "y"] if has_array(options.data, "y") else ["x"])
     else:
         data = read_labelled(options.data, options.text, options.label)

@@ -4,6 +4,7 @@ import collections
 
 import keras
 
+from keras_distill.layers.class_names import class_names_of
 from keras_distill.names import problem_of_name
 from keras_distill.output_domain import LOGITS
 from keras_distill.output_domain import SOFTMAX
@@ -49,6 +50,13 @@ def check_classifier(model, labels):
             f"classes: the file would have a softmax over them. Received: {len(labels)} labels for "
             f"the model {model.name!r}, which was taught by a binary loss. If just one class is "
             "right, end it in a keras.layers.Softmax()."
+        )
+    names = class_names_of(model) or ()
+    if any(label != name and label in names for label, name in zip(labels, names)):
+        raise ValueError(
+            "labels must be in the order of the model's classes, whose names it knows; they may be "
+            f"other names. Received: labels={list(labels)!r:.200}; {model.name!r} has "
+            f"{list(names)!r:.200}"
         )
     num_classes = None if classifier_domain(model) is None else model.outputs[0].shape[-1]
     if num_classes != len(labels):

@@ -23,6 +23,8 @@ def build_store(path, plan, label_shards, *, drop_nan):
     shards = [Shard(path, index) for index in range(plan.num_shards)]
     if is_finished(path, plan):
         _check_none_dropped(shards, drop_nan)
+        # Nothing is left to be labelled, but the examples may be others.
+        label_shards()
         # It may be read-only; if it is not, what killed workers left goes.
         remove_hidden_folders(path)
         return

@@ -95,6 +95,18 @@ class TestResuming:
         assert not chunks
         assert contents(tmp_path / "s") == before
 
+    def test_a_finished_store_of_other_examples(self, tmp_path):
+        """Of as many; its answers were taken for those of the new examples."""
+        model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
+        x = np.arange(40.0).reshape(20, 2)
+        for place in (0, 19):
+            others = x.copy()
+            others[place] += 1
+            data, other = map(tf.data.Dataset.from_tensor_slices, (x, others))
+            TeacherStore.build(data, model, tmp_path / f"s{place}", verbose=0)
+            with pytest.raises(ValueError, match="must yield the examples of the earlier run"):
+                TeacherStore.build(other, model, tmp_path / f"s{place}", verbose=0)
+
 
 def test_many_shards_do_not_exhaust_the_open_files(tmp_path):
     load = loader()
