@@ -30,8 +30,12 @@ def classifier_domain(model):
 
 def check_labels(labels):
     """Raises `ValueError` unless labels are names of one line each."""
-    if isinstance(labels, str) or not all(isinstance(label, str) for label in labels):
-        raise ValueError(f"labels must be a list of names. Received: labels={labels!r}")
+    # A set has no order of the outputs, and a dict may have another.
+    if not isinstance(labels, (list, tuple)) or not all(isinstance(label, str) for label in labels):
+        raise ValueError(
+            "labels must be a list of names, in the order of the outputs. Received: "
+            f"labels={labels!r:.200}"
+        )
     for label in labels:
         if problem := problem_of_name(label):
             raise ValueError(

@@ -169,6 +169,10 @@ def check_saved_model(
     requests = None
     if warmup is not None:
         requests = endpoints[DEFAULT].name_inputs(warmup)
+        if not len(next(iter(requests.values()))):
+            raise ValueError(
+                "warmup must hold at least one example. Received: none. Leave it out, or give some."
+            )
         check_can_warm_up()
     batching = None if batch_sizes is None else batching_config(batch_sizes)
     data = {DEFAULT: representative_data}

@@ -60,7 +60,7 @@ def batching_config(batch_sizes):
 
     A request may be larger than the largest batch: the server splits it.
     """
-    sizes = list(batch_sizes)
+    sizes = list(batch_sizes) if np.ndim(batch_sizes) == 1 else []
     check_integers(**{f"batch_sizes[{i}]": size for i, size in enumerate(sizes)})
     if not sizes or sizes != sorted(set(sizes)):
         raise ValueError(

@@ -236,6 +236,21 @@ class TestBadInput:
         with pytest.raises(ValueError, match=r"2 labels for the model 'text_cnn'.*\(None, 3\)"):
             export_saved_model(student(), tmp_path, labels=["a", "b"])
 
+    @pytest.mark.parametrize("labels", [set(LABELS), dict.fromkeys(LABELS), np.array(LABELS)])
+    def test_labels_in_no_list(self, labels, tmp_path):
+        """A set has no order: the names would be those of other classes."""
+        with pytest.raises(ValueError, match="labels must be a list of names, in the order"):
+            export_saved_model(student(), tmp_path, labels=labels)
+
+    def test_warmup_without_examples(self, tmp_path):
+        with pytest.raises(ValueError, match="warmup must hold at least one example"):
+            export_saved_model(
+                students_to_export.cnn(),
+                tmp_path,
+                warmup=np.ones((0, 12, 12, 1)),
+                batch_sizes=[1, 2],
+            )
+
     def test_labels_of_no_classifier(self, tmp_path):
         with pytest.raises(ValueError, match="labels must name each class"):
             export_saved_model(students_to_export.two_in_two_out(), tmp_path, labels=LABELS)
@@ -249,7 +264,7 @@ class TestBadInput:
         with pytest.raises(ValueError, match="top_k needs labels"):
             export_saved_model(student(), tmp_path, top_k=2)
 
-    @pytest.mark.parametrize("batch_sizes", [[], [8, 4], [2, 2], [0, 1], [1.5]])
+    @pytest.mark.parametrize("batch_sizes", [[], [8, 4], [2, 2], [0, 1], [1.5], 4])
     def test_batch_sizes(self, batch_sizes, tmp_path):
         with pytest.raises(ValueError, match="batch_sizes"):
             export_saved_model(student(), tmp_path, batch_sizes=batch_sizes)
