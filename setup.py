@@ -60,7 +60,7 @@ setup(
         "tensorflow-text",
         "xxhash",
     ],
-    entry_points={"console_scripts": ["keras-distill = keras_distill.cli:main"]},
+    entry_points={"console_scripts": ["keras-distill = keras_distill.cli.command:main"]},
     extras_require={
         "beam": BEAM,
         "docs": DOCS,

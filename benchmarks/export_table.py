@@ -24,7 +24,7 @@ import keras_hub
 import numpy as np
 
 import keras_distill as kd
-from keras_distill.export.quantization import MODES
+from keras_distill.export.tflite.modes import MODES
 
 NUM_CLASSES, LENGTH, VOCABULARY = 10, 32, 8000
 NUM_EXAMPLES = 50

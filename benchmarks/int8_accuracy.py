@@ -24,9 +24,9 @@ import tensorflow as tf
 import text_recipe as recipe
 
 import keras_distill as kd
-from keras_distill.export import litert
-from keras_distill.export.conversion import convert_model
 from keras_distill.export.signature import NamedModel
+from keras_distill.export.tflite import litert
+from keras_distill.export.tflite.conversion import convert_model
 
 LENGTH = 64
 

@@ -30,7 +30,7 @@ import numpy as np
 import tokenizers
 
 import keras_distill as kd
-from keras_distill.teaching.sequences import generate_targets
+from keras_distill.data.sequences import generate_targets
 
 LENGTH = 32
 END = "<|endoftext|>"

@@ -22,7 +22,7 @@ import numpy as np
 import tensorflow as tf
 
 import keras_distill as kd
-from keras_distill.export import litert
+from keras_distill.export.tflite import litert
 
 SPARSITIES = (0.0, 0.5, 0.75, 0.9, 0.95)
 NUM_IMAGES, BATCH_SIZE = 20_000, 64

@@ -18,7 +18,7 @@ import numpy as np
 import text_recipe as recipe
 
 import keras_distill as kd
-from keras_distill.evaluation.tagging import spans
+from keras_distill.evaluation.tasks.tagging import spans
 
 
 def entity_f1(logits, examples):

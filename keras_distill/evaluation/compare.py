@@ -5,14 +5,12 @@ import warnings
 import keras
 import numpy as np
 
-from keras_distill.arguments import check_integers
+from keras_distill._arguments.checks import check_integers
 from keras_distill.evaluation import outputs
-from keras_distill.evaluation import tasks
 from keras_distill.evaluation.bootstrap import Bootstrap
 from keras_distill.evaluation.bootstrap import interval
 from keras_distill.evaluation.bootstrap import p_value
 from keras_distill.evaluation.class_order import match_classes
-from keras_distill.evaluation.classification import Classification
 from keras_distill.evaluation.columns import by_length
 from keras_distill.evaluation.columns import take
 from keras_distill.evaluation.comparison import Comparison
@@ -25,6 +23,8 @@ from keras_distill.evaluation.measures import Figure
 from keras_distill.evaluation.order_test import better_order
 from keras_distill.evaluation.sources import open_source
 from keras_distill.evaluation.statistics import on_all
+from keras_distill.evaluation.tasks import choice
+from keras_distill.evaluation.tasks.classification import Classification
 from keras_distill.layers.class_names import check_class_names
 
 
@@ -137,14 +137,14 @@ def compare(
             name, source, views[name], preprocessors[name], num_words, verbose=verbose
         )
     labels = order.labels(held_out.labels)
-    task, kept = tasks.choose_task(labels, order.names, raw, sources, task)
+    task, kept = choice.choose_task(labels, order.names, raw, sources, task)
     # One after the other: the outputs of all are not needed twice.
     answers = {}
     for name in sources:
         values = raw.pop(name)
         values = values if kept is None else values[kept]
         answers[name] = task.answers(values, sources[name].domain)
-    tasks.check_classes(answers, task, order.names)
+    choice.check_classes(answers, task, order.names)
     answers = {name: order.arrange(name, values) for name, values in answers.items()}
     notes = _notes(task, answers, order.presumed)
     for note in notes:
@@ -211,7 +211,7 @@ def check_comparison(
     check_integers(num_resamples=num_resamples)
     check_threads(num_threads)
     held_out = read_held_out(data)
-    tasks.check_task(task, held_out, class_names)
+    choice.check_task(task, held_out, class_names)
     if class_names is not None:
         check_class_names(class_names)
     return held_out, teacher, baseline, preprocessors

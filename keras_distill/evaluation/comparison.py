@@ -6,8 +6,8 @@ import math
 import pathlib
 from typing import Any
 
-from keras_distill.destination import check_destination
-from keras_distill.destination import replaced_file
+from keras_distill._files.destination import check_destination
+from keras_distill._files.destination import replaced_file
 from keras_distill.evaluation import tables
 from keras_distill.evaluation.costs import Cost
 from keras_distill.evaluation.report import render

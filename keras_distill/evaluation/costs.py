@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from keras_distill.arguments import check_integers
+from keras_distill._arguments.checks import check_integers
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,9 +7,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_distill.data.inputs import is_missing
+from keras_distill.data.inputs import unpack
 from keras_distill.evaluation.columns import columns_of
-from keras_distill.inputs import is_missing
-from keras_distill.inputs import unpack
 from keras_distill.text import Examples
 from keras_distill.text import from_lists
 

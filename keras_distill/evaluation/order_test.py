@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from keras_distill.imports import import_module
+from keras_distill._arguments.imports import import_module
 
 _CHANCE_LEVEL = 0.05
 _ORDER_LEVEL = 0.001

@@ -3,12 +3,12 @@
 import keras
 import numpy as np
 
+from keras_distill._keras.output_domain import OTHER
+from keras_distill._keras.output_domain import SIGMOID
+from keras_distill._keras.output_domain import SOFTMAX
 from keras_distill.evaluation.columns import batches
 from keras_distill.evaluation.columns import take
 from keras_distill.evaluation.word_axis import WordAxis
-from keras_distill.output_domain import OTHER
-from keras_distill.output_domain import SIGMOID
-from keras_distill.output_domain import SOFTMAX
 
 # Of float32, and of a mean of several models.
 _ROUNDING = 1e-3

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_distill.imports import import_module
+from keras_distill._arguments.imports import import_module
 
 
 class OfSums:

@@ -3,7 +3,7 @@
 import math
 import re
 
-from keras_distill.printable import printable
+from keras_distill._arguments.printable import printable
 
 _UNITS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 

@@ -1,15 +1,15 @@
 """Writes a trained Keras model as a SavedModel or a TFLite file, checked against Keras."""
 
-from keras_distill.export.benchmark import LatencyReport
-from keras_distill.export.benchmark import benchmark
-from keras_distill.export.description import TFLiteDescription
-from keras_distill.export.description import describe
-from keras_distill.export.metadata import ImageMetadata
-from keras_distill.export.metadata import TextMetadata
-from keras_distill.export.saved_model import export_saved_model
-from keras_distill.export.serving import serving_command
-from keras_distill.export.tflite import TFLiteReport
-from keras_distill.export.tflite import export_tflite
+from keras_distill.export.saved_model.export import export_saved_model
+from keras_distill.export.saved_model.serving import serving_command
+from keras_distill.export.tflite.description import TFLiteDescription
+from keras_distill.export.tflite.description import describe
+from keras_distill.export.tflite.export import TFLiteReport
+from keras_distill.export.tflite.export import export_tflite
+from keras_distill.export.tflite.metadata import ImageMetadata
+from keras_distill.export.tflite.metadata import TextMetadata
+from keras_distill.export.timing.benchmark import LatencyReport
+from keras_distill.export.timing.benchmark import benchmark
 
 __all__ = [
     "ImageMetadata",

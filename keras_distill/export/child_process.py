@@ -8,8 +8,8 @@ import tempfile
 import threading
 import weakref
 
+from keras_distill._arguments.printable import one_line
 from keras_distill.export import child_script
-from keras_distill.printable import one_line
 
 
 class CrashError(Exception):

@@ -4,10 +4,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_distill.export.metadata import ImageMetadata
+from keras_distill.data.inputs import unpack
 from keras_distill.export.pixels import made_up_image
 from keras_distill.export.pixels import made_up_values
-from keras_distill.inputs import unpack
+from keras_distill.export.tflite.metadata import ImageMetadata
 
 # Of a dataset, which may be endless.
 _MAX_READ = 10_000

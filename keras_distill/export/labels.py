@@ -4,12 +4,12 @@ import collections
 
 import keras
 
+from keras_distill._arguments.names import problem_of_name
+from keras_distill._keras.output_domain import LOGITS
+from keras_distill._keras.output_domain import SOFTMAX
+from keras_distill._keras.output_domain import output_domains
+from keras_distill._keras.several_labels import has_several_labels
 from keras_distill.layers.class_names import class_names_of
-from keras_distill.names import problem_of_name
-from keras_distill.output_domain import LOGITS
-from keras_distill.output_domain import SOFTMAX
-from keras_distill.output_domain import output_domains
-from keras_distill.several_labels import has_several_labels
 
 
 def classifier_domain(model):

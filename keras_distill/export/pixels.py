@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from keras_distill.export.metadata import ImageMetadata
+from keras_distill.export.tflite.metadata import ImageMetadata
 
 WHITE = 255.0
 # Layers that move pixels and leave their values.

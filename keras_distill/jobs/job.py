@@ -3,9 +3,9 @@
 import os
 from functools import partial
 
-from keras_distill.arguments import check_integers
-from keras_distill.arguments import check_positive
-from keras_distill.arguments import check_rates
+from keras_distill._arguments.checks import check_integers
+from keras_distill._arguments.checks import check_positive
+from keras_distill._arguments.checks import check_rates
 from keras_distill.evaluation.costs import check_threads
 from keras_distill.jobs import interruption
 from keras_distill.jobs.estimates import describe_plan

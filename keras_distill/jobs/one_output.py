@@ -4,11 +4,11 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_distill._keras.output_domain import LOGITS
+from keras_distill._keras.output_domain import SIGMOID
+from keras_distill._keras.output_domain import output_domains
 from keras_distill.layers.class_names import class_names_of
 from keras_distill.layers.class_names import with_class_names
-from keras_distill.output_domain import LOGITS
-from keras_distill.output_domain import SIGMOID
-from keras_distill.output_domain import output_domains
 
 # As Keras clips the probabilities of its binary cross-entropy.
 _SMALLEST = 1e-7

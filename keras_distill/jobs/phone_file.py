@@ -1,8 +1,8 @@
 """The phone's file of a job: what is trained is not thrown away because one mode loses too much."""
 
+from keras_distill._arguments.printable import one_line
+from keras_distill._arguments.printable import printable
 from keras_distill.export import export_tflite
-from keras_distill.printable import one_line
-from keras_distill.printable import printable
 
 # In place of a mode whose file differs too much from Keras: one that differs less.
 _NEXT = {

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 
-from keras_distill.destination import check_destination
+from keras_distill._files.destination import check_destination
 from keras_distill.evaluation import compare
 from keras_distill.evaluation.compare import check_comparison
 from keras_distill.evaluation.report import check_page

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from keras_distill.imports import import_module
-from keras_distill.names import look_alike
-from keras_distill.names import problem_of_name
+from keras_distill._arguments.imports import import_module
+from keras_distill._arguments.names import look_alike
+from keras_distill._arguments.names import problem_of_name
 
 
 def check_classes(train, where):

@@ -1,9 +1,9 @@
 """The classes of a ready teacher, brought into the order of the data's by their names."""
 
+from keras_distill._arguments.names import clean_name
 from keras_distill.layers.class_names import check_class_names
 from keras_distill.layers.class_names import class_names_of
 from keras_distill.layers.class_names import with_class_names
-from keras_distill.names import clean_name
 
 
 def in_order_of_data(model, path, class_names, data_names):

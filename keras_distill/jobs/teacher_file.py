@@ -2,9 +2,9 @@
 
 import os
 
-from keras_distill.found_at import found_at
-from keras_distill.model_files import load_model_file
-from keras_distill.printable import printable
+from keras_distill._arguments.printable import printable
+from keras_distill._files.found_at import found_at
+from keras_distill._keras.model_files import load_model_file
 
 
 def check_teacher_file(path, may_be):

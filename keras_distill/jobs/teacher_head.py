@@ -2,14 +2,14 @@
 
 import keras
 
+from keras_distill._keras.output_domain import LOGITS
+from keras_distill._keras.output_domain import OTHER
+from keras_distill._keras.output_domain import SIGMOID
+from keras_distill._keras.output_domain import SOFTMAX
+from keras_distill._keras.output_domain import could_come_from
+from keras_distill._keras.output_domain import output_domains
 from keras_distill.losses import BinarySoftTargets
 from keras_distill.losses import SoftTargetKL
-from keras_distill.output_domain import LOGITS
-from keras_distill.output_domain import OTHER
-from keras_distill.output_domain import SIGMOID
-from keras_distill.output_domain import SOFTMAX
-from keras_distill.output_domain import could_come_from
-from keras_distill.output_domain import output_domains
 
 
 def soft_loss_for(model, x, temperature):

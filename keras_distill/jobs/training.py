@@ -5,15 +5,15 @@ import shutil
 
 import keras
 
-from keras_distill.backup import BackupAndRestore
-from keras_distill.destination import check_destination
-from keras_distill.destination import replaced_file
-from keras_distill.distiller import Distiller
+from keras_distill._arguments.printable import one_line
+from keras_distill._arguments.printable import printable
+from keras_distill._files.destination import check_destination
+from keras_distill._files.destination import replaced_file
+from keras_distill._keras.model_files import load_model_file
+from keras_distill.callbacks.backup import BackupAndRestore
+from keras_distill.distillation.distiller import Distiller
 from keras_distill.jobs import interruption
 from keras_distill.layers.class_names import with_class_names
-from keras_distill.model_files import load_model_file
-from keras_distill.printable import one_line
-from keras_distill.printable import printable
 from keras_distill.teachers import WarmupLinearDecay
 
 # Rounds of a training: after each there is a backup.

@@ -5,12 +5,12 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from keras_distill.arguments import check_integers
+from keras_distill._arguments.checks import check_integers
+from keras_distill._keras.masks import keras_mask
 from keras_distill.losses.base import DistillationLoss
 from keras_distill.losses.base import shapes_agree
 from keras_distill.losses.base import with_shape_of
-from keras_distill.losses.soft_targets import soft_target_kl
-from keras_distill.masks import keras_mask
+from keras_distill.losses.outputs.soft_targets import soft_target_kl
 
 # The logarithm of the attention to padding, far below that to any token.
 _MASKED = -1e30

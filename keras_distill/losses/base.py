@@ -3,9 +3,9 @@
 import keras
 import tensorflow as tf
 
-from keras_distill import fixed_settings
-from keras_distill.masks import keras_mask
-from keras_distill.weights import fit_weights
+from keras_distill._arguments import fixed_settings
+from keras_distill._keras.masks import keras_mask
+from keras_distill._keras.weights import fit_weights
 
 
 class DistillationLoss(keras.losses.Loss):

@@ -3,9 +3,9 @@
 import keras
 from keras import ops
 
-from keras_distill.arguments import check_integers
+from keras_distill._arguments.checks import check_integers
 from keras_distill.losses.base import DistillationLoss
-from keras_distill.losses.hints import unit_vectors
+from keras_distill.losses.features.hints import unit_vectors
 
 
 class InputGradientLoss(DistillationLoss):

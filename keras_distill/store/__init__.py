@@ -1,6 +1,6 @@
 """The teacher's outputs on disk, found again by what the teacher read."""
 
-from keras_distill.store.random_views import RandomViews
+from keras_distill.data.random_views import RandomViews
 from keras_distill.store.teacher_store import TeacherStore
 
 __all__ = ["RandomViews", "TeacherStore"]

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_distill.store.fingerprints import fingerprint_rows
+from keras_distill.store.examples import fingerprint_rows
 from keras_distill.store.shards import DROPPED
 from keras_distill.store.shards import FINGERPRINTS
 from keras_distill.store.views import describe_example

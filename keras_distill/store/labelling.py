@@ -4,11 +4,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_distill.first_batch import named_leaves
-from keras_distill.inputs import DistillationInputs
+from keras_distill.data.inputs import DistillationInputs
+from keras_distill.distillation.first_batch import named_leaves
+from keras_distill.distillation.teacher_pass import TeacherPass
 from keras_distill.layers.class_names import ClassNames
 from keras_distill.store.views import take
-from keras_distill.teacher_pass import TeacherPass
 from keras_distill.teachers.text_inputs import TextInputs
 
 _BATCH_SIZE = 32

@@ -8,12 +8,12 @@ import reprlib
 
 import xxhash
 
-from keras_distill.arguments import are_sizes
-from keras_distill.arguments import is_integer
-from keras_distill.output_domain import LOGITS
-from keras_distill.output_domain import SOFTMAX
-from keras_distill.printable import one_line
-from keras_distill.printable import printable
+from keras_distill._arguments.checks import are_sizes
+from keras_distill._arguments.checks import is_integer
+from keras_distill._arguments.printable import one_line
+from keras_distill._arguments.printable import printable
+from keras_distill._keras.output_domain import LOGITS
+from keras_distill._keras.output_domain import SOFTMAX
 from keras_distill.store.columns import FixedColumn
 from keras_distill.store.columns import RaggedColumn
 from keras_distill.store.top_k import TopKColumn

@@ -6,13 +6,13 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from keras_distill.determinism import changed_output
-from keras_distill.output_domain import LOGITS
-from keras_distill.output_domain import SIGMOID
-from keras_distill.output_domain import SOFTMAX
-from keras_distill.output_domain import could_come_from
+from keras_distill._keras.determinism import changed_output
+from keras_distill._keras.output_domain import LOGITS
+from keras_distill._keras.output_domain import SIGMOID
+from keras_distill._keras.output_domain import SOFTMAX
+from keras_distill._keras.output_domain import could_come_from
 from keras_distill.store.class_names import are_of_output
-from keras_distill.store.fingerprints import fingerprint_rows
+from keras_distill.store.examples import fingerprint_rows
 from keras_distill.store.labelling import count_examples
 from keras_distill.store.manifest import Manifest
 from keras_distill.store.manifest import check_same

@@ -2,14 +2,13 @@
 
 import tensorflow as tf
 
-from keras_distill.arguments import check_integers
-from keras_distill.destination import check_destination
-from keras_distill.output_domain import output_domains
-from keras_distill.raw_inputs import check_preprocessed
+from keras_distill._arguments.checks import check_integers
+from keras_distill._files.destination import check_destination
+from keras_distill._keras.output_domain import output_domains
+from keras_distill._keras.raw_inputs import check_preprocessed
 from keras_distill.store.class_names import check_order
 from keras_distill.store.class_names import names_of_data
 from keras_distill.store.class_names import names_of_teacher
-from keras_distill.store.identity import identify_teacher
 from keras_distill.store.labelling import Labeller
 from keras_distill.store.manifest import read_manifest
 from keras_distill.store.planning import is_finished
@@ -17,6 +16,7 @@ from keras_distill.store.planning import plan_store
 from keras_distill.store.views import example_spec
 from keras_distill.store.views import teacher_view
 from keras_distill.store.views import unpack_element
+from keras_distill.teachers.identity import identify_teacher
 
 _DTYPES = ("float16", "float32")
 

@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_distill.inputs import is_missing
-from keras_distill.store.fingerprints import fingerprint_rows
+from keras_distill.data.inputs import is_missing
+from keras_distill.store.examples import fingerprint_rows
 from keras_distill.store.views import describe_example
 from keras_distill.store.views import rows_of
 from keras_distill.store.views import take

@@ -3,7 +3,6 @@
 import numpy as np
 import tensorflow as tf
 
-from keras_distill.store.identity import identify_teacher
 from keras_distill.store.labelled_shard import UnlabelledShard
 from keras_distill.store.labelled_shard import complete_shard
 from keras_distill.store.labelling import Labeller
@@ -12,6 +11,7 @@ from keras_distill.store.manifest import read_manifest
 from keras_distill.store.planning import fingerprint_first
 from keras_distill.store.preparation import read_examples
 from keras_distill.store.shards import Shard
+from keras_distill.teachers.identity import identify_teacher
 
 
 class ShardWorker:

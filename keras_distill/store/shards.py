@@ -12,8 +12,8 @@ import urllib.parse
 import numpy as np
 import xxhash
 
-from keras_distill.destination import hidden_folder
-from keras_distill.printable import one_line
+from keras_distill._arguments.printable import one_line
+from keras_distill._files.destination import hidden_folder
 
 FINGERPRINTS = "fingerprints"
 DROPPED = "dropped"

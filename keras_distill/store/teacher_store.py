@@ -6,12 +6,11 @@ import weakref
 import numpy as np
 import tensorflow as tf
 
-from keras_distill.found_at import found_at
-from keras_distill.inputs import is_missing
-from keras_distill.inputs import unpack
-from keras_distill.store.building import build_store
+from keras_distill._files.found_at import found_at
+from keras_distill.data.inputs import is_missing
+from keras_distill.data.inputs import unpack
+from keras_distill.store.build import build_store
 from keras_distill.store.class_names import check_order
-from keras_distill.store.identity import identify_teacher
 from keras_distill.store.labelling import Labeller
 from keras_distill.store.lookup import Lookup
 from keras_distill.store.manifest import check_same
@@ -24,6 +23,7 @@ from keras_distill.store.shards import Shard
 from keras_distill.store.shards import loader
 from keras_distill.store.views import example_spec
 from keras_distill.store.views import teacher_view
+from keras_distill.teachers.identity import identify_teacher
 
 _ON_MISSING = ("error", "teacher", "drop")
 _EXAMPLES_PER_READ = 4096

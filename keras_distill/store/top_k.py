@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from keras_distill.output_domain import SOFTMAX
-from keras_distill.output_domain import could_come_from
+from keras_distill._keras.output_domain import SOFTMAX
+from keras_distill._keras.output_domain import could_come_from
 
 # Of float16, whose smallest number is 6e-8: a tail of less counts as nothing.
 _LOWEST = -1e4

@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_distill.inputs import is_missing
-from keras_distill.inputs import unpack
+from keras_distill.data.inputs import is_missing
+from keras_distill.data.inputs import unpack
 
 
 def teacher_view(inputs):

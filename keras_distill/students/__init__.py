@@ -1,14 +1,14 @@
 """Small models to be taught: from scratch, or cut out of their teacher."""
 
-from keras_distill.students.from_teacher import from_teacher
-from keras_distill.students.image import mobile_cnn
-from keras_distill.students.moonshine import moonshine
-from keras_distill.students.net2net import net2net_deeper
-from keras_distill.students.net2net import net2net_wider
-from keras_distill.students.quantization_aware import quantization_aware
-from keras_distill.students.text import bilstm
-from keras_distill.students.text import text_cnn
-from keras_distill.students.text import transformer
+from keras_distill.quantization.training import quantization_aware
+from keras_distill.students.copies.from_teacher import from_teacher
+from keras_distill.students.copies.moonshine import moonshine
+from keras_distill.students.copies.net2net import net2net_deeper
+from keras_distill.students.copies.net2net import net2net_wider
+from keras_distill.students.images import mobile_cnn
+from keras_distill.students.texts.networks import bilstm
+from keras_distill.students.texts.networks import text_cnn
+from keras_distill.students.texts.networks import transformer
 from keras_distill.students.width_and_depth import mlp
 from keras_distill.students.width_and_depth import plain_cnn
 

@@ -5,9 +5,9 @@ import itertools
 
 import keras
 
-from keras_distill.arguments import are_sizes
-from keras_distill.arguments import check_image_shape
-from keras_distill.arguments import check_integers
+from keras_distill._arguments.checks import are_sizes
+from keras_distill._arguments.checks import check_image_shape
+from keras_distill._arguments.checks import check_integers
 
 _NORMALIZED = 4  # Weights of a channel's BatchNormalization.
 

@@ -5,21 +5,21 @@ import pathlib
 
 import keras
 
-from keras_distill.arguments import check_rates
-from keras_distill.imports import import_module
+from keras_distill._arguments.checks import check_rates
+from keras_distill._arguments.imports import import_module
+from keras_distill._arguments.printable import printable
+from keras_distill._keras.model_files import check_weights
+from keras_distill._keras.model_files import errors_that_name
 from keras_distill.layers.bert_encoder import BertEncoder
 from keras_distill.layers.first_pieces import FirstPieces
-from keras_distill.model_files import check_weights
-from keras_distill.model_files import errors_that_name
-from keras_distill.printable import printable
 from keras_distill.teachers.hub import HubLayer
 from keras_distill.teachers.preset_names import check_preset_name
 from keras_distill.teachers.text_inputs import HUB_NAMES
 from keras_distill.teachers.text_inputs import KERAS_HUB_NAMES
 from keras_distill.teachers.text_inputs import TextInputs
 from keras_distill.teachers.text_inputs import known_tokens
-from keras_distill.text.base import Vocabulary
-from keras_distill.text.vocabulary import teacher_vocabulary
+from keras_distill.text.vocabularies.base import Vocabulary
+from keras_distill.text.vocabularies.vocabulary import teacher_vocabulary
 
 _NO_PRESET = (
     "It must be a preset of KerasHub, a folder, or a handle that KerasHub reads; the files of a "

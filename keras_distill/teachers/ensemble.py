@@ -3,8 +3,8 @@
 import keras
 from keras import ops
 
-from keras_distill.arguments import check_not_negative
-from keras_distill.several_labels import has_several_labels
+from keras_distill._arguments.checks import check_not_negative
+from keras_distill._keras.several_labels import has_several_labels
 from keras_distill.teachers.several import SeveralTeachers
 
 

@@ -10,7 +10,7 @@ import keras
 import tensorflow as tf
 from keras.src.saving.serialization_lib import in_safe_mode  # Of which Keras exports none.
 
-from keras_distill.teachers import module_files
+from keras_distill.teachers import hub_files
 
 _moved_folders = contextvars.ContextVar("keras_distill_moved_folders")
 # Handles whose modules this program has loaded: once more does no more harm.
@@ -105,8 +105,8 @@ class HubLayer(keras.layers.Layer):
             )
         if isinstance(handle, (str, os.PathLike)):
             self.handle = os.fspath(handle)
-            self.folder = module_files.find_folder(self.handle)
-            self.module = module_files.load_module(self.folder)
+            self.folder = hub_files.find_folder(self.handle)
+            self.module = hub_files.load_module(self.folder)
             _loaded.add(self.handle)
         else:
             self.handle = self.folder = None

@@ -5,10 +5,10 @@ import os
 
 import tensorflow as tf
 
-from keras_distill.found_at import found_at
-from keras_distill.imports import import_module
-from keras_distill.json_files import read_json_object
-from keras_distill.printable import printable
+from keras_distill._arguments.imports import import_module
+from keras_distill._arguments.printable import printable
+from keras_distill._files.found_at import found_at
+from keras_distill._files.json_files import read_json_object
 
 # Of TF-Hub and KerasHub, which also read what TensorFlow does.
 _SCHEMES = ("http", "https", "kaggle", "hf", "modelscope")

@@ -6,12 +6,12 @@ import tensorflow as tf
 from keras import ops
 from keras.utils import is_keras_tensor
 
-from keras_distill import fixed_settings
-from keras_distill.output_domain import OTHER
-from keras_distill.output_domain import SIGMOID
-from keras_distill.output_domain import SOFTMAX
-from keras_distill.output_domain import could_come_from
-from keras_distill.output_domain import output_domains
+from keras_distill._arguments import fixed_settings
+from keras_distill._keras.output_domain import OTHER
+from keras_distill._keras.output_domain import SIGMOID
+from keras_distill._keras.output_domain import SOFTMAX
+from keras_distill._keras.output_domain import could_come_from
+from keras_distill._keras.output_domain import output_domains
 
 
 class SeveralTeachers(keras.Model):

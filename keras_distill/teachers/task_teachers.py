@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_distill.output_domain import output_domains
+from keras_distill._keras.output_domain import output_domains
 from keras_distill.teachers.several import SeveralTeachers
 
 

@@ -5,7 +5,7 @@ import pathlib
 import keras
 import tensorflow as tf
 
-from keras_distill.text.base import read_tokens
+from keras_distill.text.vocabularies.base import read_tokens
 
 HUB_NAMES = ("input_word_ids", "input_mask", "input_type_ids")
 KERAS_HUB_NAMES = ("token_ids", "padding_mask", "segment_ids")

@@ -1,18 +1,18 @@
 """Ways to teach: together, in stages, several tasks, without data, sequences."""
 
-from keras_distill.teaching.activation_statistics import ActivationStatistics
-from keras_distill.teaching.activation_statistics import record_statistics
-from keras_distill.teaching.chain import fit_chain
-from keras_distill.teaching.data_free import DataFree
-from keras_distill.teaching.mutual_learning import MutualLearning
-from keras_distill.teaching.native_ensemble import NativeEnsemble
-from keras_distill.teaching.rocket_launching import RocketLaunching
-from keras_distill.teaching.sequences import generate_targets
-from keras_distill.teaching.stages import Stage
-from keras_distill.teaching.stages import fit_stages
-from keras_distill.teaching.synthesis import synthesize
-from keras_distill.teaching.tasks import join_tasks
-from keras_distill.teaching.tasks import mix_tasks
+from keras_distill.data.sequences import generate_targets
+from keras_distill.data.tasks import join_tasks
+from keras_distill.data.tasks import mix_tasks
+from keras_distill.teaching.data_free.activation_statistics import ActivationStatistics
+from keras_distill.teaching.data_free.activation_statistics import record_statistics
+from keras_distill.teaching.data_free.learner import DataFree
+from keras_distill.teaching.data_free.synthesis import synthesize
+from keras_distill.teaching.online.mutual_learning import MutualLearning
+from keras_distill.teaching.online.native_ensemble import NativeEnsemble
+from keras_distill.teaching.online.rocket_launching import RocketLaunching
+from keras_distill.teaching.stages.chain import fit_chain
+from keras_distill.teaching.stages.stages import Stage
+from keras_distill.teaching.stages.stages import fit_stages
 
 __all__ = [
     "ActivationStatistics",

@@ -1,24 +1,24 @@
 """Texts for teacher and student: loading, augmentation, vocabularies, batches."""
 
-from keras_distill.text.augmentation import augment
-from keras_distill.text.base import Vocabulary
-from keras_distill.text.batching import batch_by_length
-from keras_distill.text.examples import Examples
-from keras_distill.text.learning import learn_word_pieces
-from keras_distill.text.learning import learn_words
-from keras_distill.text.loading import from_lists
-from keras_distill.text.loading import read_csv
-from keras_distill.text.loading import read_jsonl
-from keras_distill.text.loading import read_lines
-from keras_distill.text.loading import read_tsv
-from keras_distill.text.nearest_words import augment_with_nearest_words
-from keras_distill.text.tfds import load_tfds
-from keras_distill.text.vocabulary import WordPieceVocabulary
-from keras_distill.text.vocabulary import WordVocabulary
-from keras_distill.text.vocabulary import teacher_vocabulary
-from keras_distill.text.word_vectors import copy_embeddings
-from keras_distill.text.word_vectors import load_vectors
-from keras_distill.text.word_vectors import vector_words
+from keras_distill.text.augmentation.masking import augment
+from keras_distill.text.augmentation.nearest_words import augment_with_nearest_words
+from keras_distill.text.batches.batching import batch_by_length
+from keras_distill.text.reading.examples import Examples
+from keras_distill.text.reading.loading import from_lists
+from keras_distill.text.reading.loading import read_csv
+from keras_distill.text.reading.loading import read_jsonl
+from keras_distill.text.reading.loading import read_lines
+from keras_distill.text.reading.loading import read_tsv
+from keras_distill.text.reading.tfds import load_tfds
+from keras_distill.text.vocabularies.base import Vocabulary
+from keras_distill.text.vocabularies.learning import learn_word_pieces
+from keras_distill.text.vocabularies.learning import learn_words
+from keras_distill.text.vocabularies.vocabulary import WordPieceVocabulary
+from keras_distill.text.vocabularies.vocabulary import WordVocabulary
+from keras_distill.text.vocabularies.vocabulary import teacher_vocabulary
+from keras_distill.text.vocabularies.word_vectors import copy_embeddings
+from keras_distill.text.vocabularies.word_vectors import load_vectors
+from keras_distill.text.vocabularies.word_vectors import vector_words
 
 __all__ = [
     "Examples",

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 import keras_distill as kd
 from keras_distill.layers import ClassNames
-from keras_distill.store.identity import identify_teacher
+from keras_distill.teachers.identity import identify_teacher
 
 HERE = pathlib.Path(__file__).parent
 

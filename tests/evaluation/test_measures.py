@@ -10,12 +10,12 @@ from sklearn import metrics
 from keras_distill.evaluation.bootstrap import Bootstrap
 from keras_distill.evaluation.bootstrap import interval
 from keras_distill.evaluation.bootstrap import p_value
-from keras_distill.evaluation.classification import Classification
-from keras_distill.evaluation.regression import Regression
 from keras_distill.evaluation.statistics import OfSums
 from keras_distill.evaluation.statistics import on_all
-from keras_distill.evaluation.tagging import Tagging
-from keras_distill.evaluation.tagging import spans
+from keras_distill.evaluation.tasks.classification import Classification
+from keras_distill.evaluation.tasks.regression import Regression
+from keras_distill.evaluation.tasks.tagging import Tagging
+from keras_distill.evaluation.tasks.tagging import spans
 
 rng = np.random.default_rng(0)
 

@@ -9,11 +9,11 @@ import keras
 import numpy as np
 import pytest
 
-from keras_distill.export import conversion
 from keras_distill.export import export_tflite
 from keras_distill.export.child_process import ChildProcess
 from keras_distill.export.child_process import CrashError
 from keras_distill.export.child_process import RefusalError
+from keras_distill.export.tflite import conversion
 
 SCRIPT = """
 import os, time

@@ -91,8 +91,8 @@ class TestBadInput:
         def fail(*arguments, **settings):
             raise AssertionError("It was exported all the same.")
 
-        monkeypatch.setattr("keras_distill.export.saved_model.write_saved_model", fail)
-        monkeypatch.setattr("keras_distill.export.conversion.write_saved_model", fail)
+        monkeypatch.setattr("keras_distill.export.saved_model.export.write_saved_model", fail)
+        monkeypatch.setattr("keras_distill.export.tflite.conversion.write_saved_model", fail)
 
     def test_a_file_on_the_way(self, tmp_path):
         (tmp_path / "file").touch()

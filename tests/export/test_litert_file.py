@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 import keras_distill as kd
-from keras_distill.export import litert_file
+from keras_distill.export.tflite import litert_file
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from keras import layers
 import keras_distill as kd
 from keras_distill.export import ImageMetadata
 from keras_distill.export import TextMetadata
-from keras_distill.export import litert
+from keras_distill.export.tflite import litert
 
 CLIENT = pathlib.Path(__file__).with_name("mediapipe_client.py")
 SENTENCES = pathlib.Path(__file__).parents[2] / "examples/data/clinc150/test.tsv.gz"

@@ -12,7 +12,7 @@ from keras import layers
 from keras_distill.evaluation import compare
 from keras_distill.export import export_saved_model
 from keras_distill.export import export_tflite
-from keras_distill.export.served_model import ServedModel
+from keras_distill.export.saved_model.served_model import ServedModel
 
 MODELS = [
     students_to_export.cnn,

@@ -20,8 +20,8 @@ import keras_distill as kd
 from keras_distill.export import export_saved_model
 from keras_distill.export import serving_command
 from keras_distill.export.examples import generate_inputs
-from keras_distill.export.serving import write_configs
-from keras_distill.export.serving import write_warmup
+from keras_distill.export.saved_model.serving import write_configs
+from keras_distill.export.saved_model.serving import write_warmup
 from keras_distill.export.signature import NamedModel
 
 LABELS = ["bad", "good", "so-so"]

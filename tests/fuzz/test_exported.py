@@ -12,9 +12,9 @@ from keras import layers
 
 import keras_distill as kd
 from keras_distill.evaluation.sources import open_source
-from keras_distill.jobs.text_teacher import make_teacher
+from keras_distill.jobs.texts.text_teacher import make_teacher
 
-sys.path.append(str(pathlib.Path(__file__).parents[1] / "teachers"))
+sys.path.append(str(pathlib.Path(__file__).parents[1] / "models"))
 import small_bert
 
 pytestmark = pytest.mark.long

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_distill.jobs import image_data
+from keras_distill.jobs.images import image_data
 
 pytestmark = pytest.mark.long
 

@@ -8,7 +8,7 @@ import pytest
 from keras import layers
 
 import keras_distill as kd
-from keras_distill.model_files import load_model_file
+from keras_distill._keras.model_files import load_model_file
 
 pytestmark = pytest.mark.long
 

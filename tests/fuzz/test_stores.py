@@ -6,8 +6,8 @@ import pytest
 import tensorflow as tf
 
 import keras_distill as kd
+from keras_distill._files.run_folder import RunFolder
 from keras_distill.jobs.training import read_history
-from keras_distill.run_folder import RunFolder
 
 pytestmark = pytest.mark.long
 

@@ -9,8 +9,8 @@ import pytest
 import tensorflow as tf
 
 import keras_distill as kd
-from keras_distill.jobs import text_data
-from keras_distill.text.base import read_tokens
+from keras_distill.jobs.texts import text_data
+from keras_distill.text.vocabularies.base import read_tokens
 
 pytestmark = [pytest.mark.long, pytest.mark.rounds(200)]
 

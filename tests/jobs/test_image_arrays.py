@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from keras_distill.jobs import image_data
-from keras_distill.jobs.image_arrays import to_classes
-from keras_distill.jobs.image_arrays import to_pixels
+from keras_distill.jobs.images import image_data
+from keras_distill.jobs.images.image_arrays import to_classes
+from keras_distill.jobs.images.image_arrays import to_pixels
 
 LABELS = np.array([1, 0, 2, 1])
 NAMES = np.array(["cat", "dog", "eel"])

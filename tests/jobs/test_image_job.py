@@ -9,8 +9,8 @@ from keras import layers
 from PIL import Image
 
 import keras_distill as kd
-from keras_distill.jobs import image_data
-from keras_distill.jobs.image_teacher import FinetunedTeacher
+from keras_distill.jobs.images import image_data
+from keras_distill.jobs.images.image_teacher import FinetunedTeacher
 
 SIZE = 16
 rng = np.random.default_rng(0)

@@ -6,8 +6,8 @@ import keras
 import pytest
 from keras import layers
 
-from keras_distill.jobs.image_teacher import FinetunedTeacher
-from keras_distill.jobs.image_teacher import ReadyTeacher
+from keras_distill.jobs.images.image_teacher import FinetunedTeacher
+from keras_distill.jobs.images.image_teacher import ReadyTeacher
 
 
 def saved(path, shape=(8, 8, 3), num_outputs=2):

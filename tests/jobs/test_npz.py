@@ -6,7 +6,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from keras_distill.jobs.npz import read_arrays
+from keras_distill.jobs.images.npz import read_arrays
 
 ROOM = 2**20
 

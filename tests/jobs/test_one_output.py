@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from keras_distill.jobs.image_teacher import ReadyTeacher
+from keras_distill.jobs.images.image_teacher import ReadyTeacher
 from keras_distill.jobs.one_output import with_two_outputs
 from keras_distill.jobs.teacher_head import soft_loss_for
 from keras_distill.layers.class_names import class_names_of

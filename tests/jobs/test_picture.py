@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from keras_distill.jobs.picture import read_picture
+from keras_distill.jobs.images.picture import read_picture
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (12, 20, 3), dtype="uint8")
 GRAY_16 = (np.arange(12 * 20).reshape(12, 20) * 270).astype("uint16")

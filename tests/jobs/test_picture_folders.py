@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_distill.jobs import image_data
+from keras_distill.jobs.images import image_data
 
 
 def picture(path, value=0, size=(8, 8), **how):

@@ -4,8 +4,8 @@ import keras
 import numpy as np
 from PIL import Image
 
-from keras_distill.jobs import image_data
-from keras_distill.jobs import scaling
+from keras_distill.jobs.images import image_data
+from keras_distill.jobs.images import scaling
 
 PHOTOS = np.random.default_rng(0).integers(0, 256, (2, 90, 70, 3), dtype="uint8")
 

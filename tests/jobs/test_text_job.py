@@ -13,16 +13,16 @@ import tensorflow as tf
 from keras import layers
 
 import keras_distill as kd
-from keras_distill.jobs import text_data
-from keras_distill.jobs import text_vocabulary
-from keras_distill.jobs.lengths import lengths_up_to
+from keras_distill._files.plain_path import plain_path
 from keras_distill.jobs.splitting import split
-from keras_distill.jobs.text_teacher import EnsembleTeacher
-from keras_distill.jobs.text_teacher import lower_on_one_line
+from keras_distill.jobs.texts import text_data
+from keras_distill.jobs.texts import text_vocabulary
+from keras_distill.jobs.texts.lengths import lengths_up_to
+from keras_distill.jobs.texts.text_teacher import EnsembleTeacher
+from keras_distill.jobs.texts.text_teacher import lower_on_one_line
 from keras_distill.jobs.training import read_history
 from keras_distill.layers.class_names import class_names_of
 from keras_distill.layers.class_names import with_class_names
-from keras_distill.plain_path import plain_path
 
 WORDS = {"travel": "book flight hotel trip", "money": "pay bill bank cash", "food": "cook eat meal"}
 rng = np.random.default_rng(0)

@@ -16,7 +16,7 @@ from keras_distill import Distiller
 from keras_distill import Objective
 from keras_distill import with_example_index
 from keras_distill.losses import CRD
-from keras_distill.losses.memory import NegativeSampler
+from keras_distill.losses.relations.memory import NegativeSampler
 
 NUM_EXAMPLES = 12
 SETTINGS = {"feature_dim": 5, "num_negatives": 6, "momentum": 0.3, "temperature": 0.2, "seed": 7}

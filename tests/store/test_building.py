@@ -28,10 +28,10 @@ import keras_distill as kd
 from keras_distill import TeacherStore
 from keras_distill.store import labelling
 from keras_distill.store.columns import FixedColumn
-from keras_distill.store.identity import identify_teacher
 from keras_distill.store.manifest import read_manifest
 from keras_distill.store.shards import Shard
 from keras_distill.store.shards import loader
+from keras_distill.teachers.identity import identify_teacher
 
 KILL_BUILDS = pathlib.Path(__file__).with_name("kill_builds.py")
 

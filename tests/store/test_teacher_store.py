@@ -13,8 +13,8 @@ from store_examples import numbers
 
 import keras_distill as kd
 from keras_distill import TeacherStore
-from keras_distill import tap_paths
-from keras_distill import taps
+from keras_distill.distillation import tap_paths
+from keras_distill.distillation import taps
 
 QUIET = {"verbose": 0}
 

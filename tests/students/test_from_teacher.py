@@ -8,10 +8,10 @@ import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
 import keras_distill as kd
+from keras_distill.distillation.taps import Taps
 from keras_distill.layers.bert_encoder import has_exact_gelu
 from keras_distill.layers.bert_encoder import set_exact_gelu
 from keras_distill.students import from_teacher
-from keras_distill.taps import Taps
 from keras_distill.teachers import bert_classifier
 from keras_distill.text import WordPieceVocabulary
 

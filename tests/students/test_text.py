@@ -7,10 +7,10 @@ import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
 import keras_distill as kd
+from keras_distill.distillation.taps import Taps
 from keras_distill.students import bilstm
 from keras_distill.students import text_cnn
 from keras_distill.students import transformer
-from keras_distill.taps import Taps
 
 VOCABULARY = 50
 TASKS = {"plain": {}, "pairs": {"pairs": True}, "per_word": {"per_word": True}}

@@ -16,12 +16,12 @@ from small_bert import make_preprocessor
 from small_bert import write_hugging_face_folder
 
 import keras_distill as kd
-from keras_distill import tap_paths
-from keras_distill import taps
+from keras_distill.distillation import tap_paths
+from keras_distill.distillation import taps
 from keras_distill.layers.bert_encoder import has_exact_gelu
 from keras_distill.teachers import bert_classifier
 from keras_distill.teachers.hub import HubLayer
-from keras_distill.text.vocabulary import WordPieceVocabulary
+from keras_distill.text.vocabularies.vocabulary import WordPieceVocabulary
 
 TEXTS = tf.constant(["the film is good", "bad .", "the cafe is unwanted"])
 CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True)

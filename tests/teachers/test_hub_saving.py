@@ -9,8 +9,8 @@ import tensorflow as tf
 from hub_modules import INPUTS
 from keras import layers
 
-from keras_distill import cli
 from keras_distill import export_saved_model
+from keras_distill.cli import command as cli
 from keras_distill.teachers import hub
 from keras_distill.teachers.hub import HubLayer
 

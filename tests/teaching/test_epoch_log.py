@@ -8,7 +8,7 @@ import pytest
 
 from keras_distill.teaching import Stage
 from keras_distill.teaching import fit_stages
-from keras_distill.teaching.epoch_log import EpochLog
+from keras_distill.teaching.stages.epoch_log import EpochLog
 
 X = np.random.default_rng(0).normal(size=(8, 3)).astype("float32")
 Y = np.arange(8) % 2

@@ -6,9 +6,9 @@ import tensorflow as tf
 from scipy.special import log_softmax
 from scipy.special import logsumexp
 
-from keras_distill.teaching.generator_losses import activation_loss
-from keras_distill.teaching.generator_losses import entropy_loss
-from keras_distill.teaching.generator_losses import one_hot_loss
+from keras_distill.teaching.data_free.generator_losses import activation_loss
+from keras_distill.teaching.data_free.generator_losses import entropy_loss
+from keras_distill.teaching.data_free.generator_losses import one_hot_loss
 
 every_limit = pytest.mark.parametrize("limit", [5.0, 50.0, 1000.0])
 

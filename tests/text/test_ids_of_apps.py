@@ -9,8 +9,8 @@ from keras_distill.text import WordPieceVocabulary
 from keras_distill.text import WordVocabulary
 from keras_distill.text import learn_word_pieces
 from keras_distill.text import learn_words
-from keras_distill.text import mediapipe
 from keras_distill.text import teacher_vocabulary
+from keras_distill.text.vocabularies import mediapipe
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 WORDS = WordVocabulary(["good", "film", "été", "maß", "iPhone"], for_apps=True)

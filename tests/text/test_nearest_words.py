@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from keras_distill.text import augment_with_nearest_words
-from keras_distill.text.nearest_words import nearest_rows
+from keras_distill.text.augmentation.nearest_words import nearest_rows
 
 WORDS = ["a", "b", "c", "d"]
 # From a: b, then c; d is opposite.

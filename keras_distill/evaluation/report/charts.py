@@ -6,8 +6,8 @@ import warnings
 
 import numpy as np
 
-from keras_distill.imports import import_module
-from keras_distill.printable import printable
+from keras_distill._arguments.imports import import_module
+from keras_distill._arguments.printable import printable
 
 # Told apart by people who see few colours, on light and on dark (Wong 2011, Nature Methods).
 _COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#999933")

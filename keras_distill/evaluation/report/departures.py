@@ -6,7 +6,7 @@ import io
 import keras
 import numpy as np
 
-from keras_distill.evaluation.classification import Classification
+from keras_distill.evaluation.tasks.classification import Classification
 
 _MAX_EXAMPLES = 300
 _MAX_PAIRS = 12

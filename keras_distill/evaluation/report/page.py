@@ -3,13 +3,13 @@
 import importlib.resources
 import math
 
-from keras_distill.destination import check_destination
+from keras_distill._arguments.imports import import_module
+from keras_distill._arguments.printable import printable_lines
+from keras_distill._files.destination import check_destination
 from keras_distill.evaluation import tables
-from keras_distill.evaluation.classification import Classification
 from keras_distill.evaluation.report import charts
 from keras_distill.evaluation.report import departures
-from keras_distill.imports import import_module
-from keras_distill.printable import printable_lines
+from keras_distill.evaluation.tasks.classification import Classification
 
 
 def check_page(name, path):

@@ -7,16 +7,16 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_distill.channel_axis import outputs_channels_last
+from keras_distill._files.plain_path import temporary_folder
+from keras_distill._keras.channel_axis import outputs_channels_last
+from keras_distill._keras.output_domain import output_domains
 from keras_distill.evaluation.flops import count_flops
 from keras_distill.evaluation.sources.source import Source
-from keras_distill.export.benchmark import benchmark
-from keras_distill.export.saved_model import DEFAULT
-from keras_distill.export.saved_model import write_saved_model
+from keras_distill.export.saved_model.export import DEFAULT
+from keras_distill.export.saved_model.export import write_saved_model
 from keras_distill.export.signature import NamedModel
+from keras_distill.export.timing.benchmark import benchmark
 from keras_distill.layers.class_names import class_names_of
-from keras_distill.output_domain import output_domains
-from keras_distill.plain_path import temporary_folder
 
 
 class KerasModel(Source):

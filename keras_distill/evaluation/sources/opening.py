@@ -4,16 +4,16 @@ import pathlib
 
 import keras
 
+from keras_distill._files.found_at import found_at
+from keras_distill._keras.model_files import load_model_file
+from keras_distill._keras.signatures import is_signature
 from keras_distill.evaluation.sources.keras_model import Function
 from keras_distill.evaluation.sources.keras_model import KerasModel
 from keras_distill.evaluation.sources.saved_model import SavedModel
 from keras_distill.evaluation.sources.saved_model import Signature
 from keras_distill.evaluation.sources.stored import StoredOutputs
 from keras_distill.evaluation.sources.tflite import TFLiteFile
-from keras_distill.export.serving import version_folders
-from keras_distill.found_at import found_at
-from keras_distill.model_files import load_model_file
-from keras_distill.signatures import is_signature
+from keras_distill.export.saved_model.serving import version_folders
 from keras_distill.store import TeacherStore
 from keras_distill.store.manifest import read_manifest
 

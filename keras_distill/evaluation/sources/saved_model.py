@@ -4,16 +4,16 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_distill._keras.model_files import errors_that_name
+from keras_distill._keras.output_domain import LOGITS
+from keras_distill._keras.output_domain import SIGMOID
+from keras_distill._keras.output_domain import SOFTMAX
+from keras_distill._keras.signatures import run_signature
 from keras_distill.evaluation.sources.naming import named_inputs
 from keras_distill.evaluation.sources.source import Source
-from keras_distill.export.benchmark import benchmark
-from keras_distill.export.saved_model import DEFAULT
-from keras_distill.model_files import errors_that_name
-from keras_distill.output_domain import LOGITS
-from keras_distill.output_domain import SIGMOID
-from keras_distill.output_domain import SOFTMAX
-from keras_distill.signatures import run_signature
-from keras_distill.teachers.module_files import load_module
+from keras_distill.export.saved_model.export import DEFAULT
+from keras_distill.export.timing.benchmark import benchmark
+from keras_distill.teachers.hub_files import load_module
 
 # What export_saved_model calls the outputs of a classifier.
 _DOMAINS = {"logits": LOGITS, "probabilities": SOFTMAX}

@@ -2,16 +2,16 @@
 
 import numpy as np
 
+from keras_distill._keras.litert_process import quantized
+from keras_distill._keras.output_domain import LOGITS
+from keras_distill._keras.output_domain import SIGMOID
+from keras_distill._keras.output_domain import SOFTMAX
 from keras_distill.evaluation.sources.naming import named_inputs
 from keras_distill.evaluation.sources.source import Source
-from keras_distill.export.benchmark import benchmark
-from keras_distill.export.litert_file import LiteRTFile
-from keras_distill.export.litert_process import quantized
-from keras_distill.export.metadata_reading import read_labels
 from keras_distill.export.signature import cast_exactly
-from keras_distill.output_domain import LOGITS
-from keras_distill.output_domain import SIGMOID
-from keras_distill.output_domain import SOFTMAX
+from keras_distill.export.tflite.litert_file import LiteRTFile
+from keras_distill.export.tflite.metadata_reading import read_labels
+from keras_distill.export.timing.benchmark import benchmark
 
 _DTYPES_OF_IDS = ("int32", "int64")
 # What ends in others may be anything, such as a mean of probabilities.

@@ -31,7 +31,7 @@ def write_reviews(folder):
 
 def prepare(folder, monkeypatch):
     write_reviews(folder)
-    path = TESTS / "teachers" / "hub_modules.py"
+    path = TESTS / "models" / "hub_modules.py"
     spec = importlib.util.spec_from_file_location("hub_modules", path)
     hub_modules = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(hub_modules)

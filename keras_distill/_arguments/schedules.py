@@ -1,0 +1,79 @@
+"""Numbers that may change while training: a float, or a Keras schedule of the step."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+from keras import ops
+from keras.optimizers.schedules import LearningRateSchedule
+
+from keras_distill._arguments.checks import is_finite
+
+_CHECKED_STEPS = 200
+
+
+class Range(NamedTuple):
+    """The finite numbers that an argument may be, in words for an error, and as a condition."""
+
+    words: str
+    holds: Callable
+
+
+FRACTION = Range("a number from 0 to 1", lambda number: 0 <= number <= 1)
+NOT_NEGATIVE = Range("a finite number >= 0", lambda number: number >= 0)
+POSITIVE = Range("a positive finite number", lambda number: number > 0)
+
+
+def is_schedule(value):
+    return isinstance(value, LearningRateSchedule)
+
+
+def value_at(value, step):
+    """Returns `value` as it is at optimizer step `step`."""
+    return value(step) if is_schedule(value) else value
+
+
+def in_dtype(value, dtype):
+    """Numbers as a tensor of a dtype: of floats, Keras's cast() would make float32 on the way."""
+    return ops.cast(value, dtype) if tf.is_tensor(value) else ops.convert_to_tensor(value, dtype)
+
+
+def step_of(optimizer):
+    """The optimizer's step as an int."""
+    # The variable of several devices, and the tensor of an optimizer that accumulates gradients.
+    return int(tf.identity(ops.convert_to_tensor(optimizer.iterations)))
+
+
+def check_number(name, value, allowed):
+    """Raises `ValueError` unless `value` is a schedule, or a number of the `Range` allowed."""
+    if not (is_schedule(value) or (is_finite(value) and allowed.holds(value))):
+        raise ValueError(
+            f"{name} must be {allowed.words}, or a keras.optimizers.schedules.LearningRateSchedule."
+            f" Received: {name}={value!r}"
+        )
+
+
+def check_schedule(name, value, allowed, first, last):
+    """Raises `ValueError` if `value` is a schedule that leaves its `Range`.
+
+    Args:
+        name: The argument's name, for the error.
+        value: A number or a schedule.
+        allowed: The `Range`.
+        first: The first optimizer step that counts.
+        last: The last one. Of many steps, some between the two are looked at.
+    """
+    if not is_schedule(value):
+        return
+    steps = np.linspace(first, max(first, last), _CHECKED_STEPS).astype(int)
+    # Where a PiecewiseConstantDecay has another value.
+    changes = 1 + np.asarray(getattr(value, "boundaries", []), int)
+    for step in np.union1d(steps, changes[(first <= changes) & (changes <= last)]):
+        number = float(value_at(value, int(step)))
+        # A schedule computes in float32: 1.0000001 is 1.
+        if not (is_finite(number) and allowed.holds(round(number, 6))):
+            raise ValueError(
+                f"{name} must be {allowed.words} at every step. Received: {number:g} at step "
+                f"{step}. Give its schedule other values, or train for fewer steps."
+            )

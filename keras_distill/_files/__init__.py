@@ -1,0 +1,1 @@
+"""Where things go on disk: destinations, run folders, files of any origin."""

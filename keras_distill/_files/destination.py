@@ -1,0 +1,74 @@
+"""Where an export goes: looked at before the work, replaced in one step after it."""
+
+import contextlib
+import os
+import pathlib
+import shutil
+import tempfile
+
+from keras_distill._files import folder_locks
+
+_HIDDEN = ".writing-"
+
+
+def check_destination(name, path, kind):
+    """Raises unless a file, or a folder, can be written at a path.
+
+    Args:
+        name: The argument's name.
+        path: A `pathlib.Path`; folders on the way are made later.
+        kind: "file" or "folder".
+
+    Raises:
+        ValueError: If something of another kind is there, or no folder can be made.
+        PermissionError: If this user may not write there.
+    """
+    is_file = kind == "file"
+    if path.exists() and path.is_dir() == is_file:
+        found = "folder" if is_file else "file"
+        raise ValueError(f"{name} must be a {kind}. Received: {path}, which is a {found}.")
+    folder = next(parent for parent in (path / "x").absolute().parents if parent.exists())
+    if folder == path.absolute() and is_file:
+        folder = folder.parent
+    if not folder.is_dir():
+        raise ValueError(f"{name} must be in a folder. Received: {path}, where {folder} is a file.")
+    if not os.access(folder, os.W_OK):
+        raise PermissionError(
+            f"{name} must be where you may write. Received: {path}; {folder} is not writable."
+        )
+
+
+@contextlib.contextmanager
+def hidden_folder(folder):
+    """A temporary folder inside of another, on the same disk, so that one rename publishes.
+
+    Its name begins with a dot: no server takes it for a version. What killed processes have left
+    there is removed.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with folder_locks.locked(folder, wait=True):
+        folder_locks.remove_unlocked(folder.glob(f"{_HIDDEN}*"))
+        # While the outer lock is held nobody finds the new folder without its own lock.
+        temporary = tempfile.TemporaryDirectory(prefix=_HIDDEN, dir=folder)
+        held = folder_locks.lock(temporary.name)
+    try:
+        with temporary as hidden:
+            yield pathlib.Path(hidden)
+    finally:
+        folder_locks.unlock(held)
+
+
+def remove_hidden_folders(folder):
+    """Removes what processes left in their `hidden_folder` that were killed."""
+    for hidden in folder.glob(f"{_HIDDEN}*"):
+        shutil.rmtree(hidden, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def replaced_file(path):
+    """A hidden path to write to; at the end, what is there takes the place of `path`."""
+    path = pathlib.Path(path)
+    with hidden_folder(path.parent) as folder:
+        written = folder / path.name
+        yield written
+        os.replace(written, path)

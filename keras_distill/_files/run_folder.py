@@ -1,0 +1,95 @@
+"""The folder of a run that can go on: of which run it is, and what of it is done."""
+
+import contextlib
+import json
+
+import filelock
+
+from keras_distill._arguments.printable import printable
+from keras_distill._files.destination import check_destination
+from keras_distill._files.destination import remove_hidden_folders
+from keras_distill._files.destination import replaced_file
+from keras_distill._files.json_files import read_json_object
+
+_LOCK = ".lock"
+
+
+class RunFolder:
+    """Lets a run that was stopped go on, and keeps other runs out.
+
+    Args:
+        argument: Name of the argument that the folder is, for the errors.
+        path: The folder, a `pathlib.Path`.
+        kind: What a run is called in the errors; KIND.json holds its settings.
+        settings: Dict of what the results depend on, as JSON has it.
+
+    Raises:
+        ValueError: If the folder holds something else, or a run with other settings.
+    """
+
+    def __init__(self, argument, path, kind, settings):
+        check_destination(argument, path, "folder")
+        self.path = path
+        self._argument = argument
+        self._kind = kind
+        self._file = path / f"{kind}.json"
+        self._settings = settings
+        self._check()
+
+    @contextlib.contextmanager
+    def begun(self):
+        """A context in which this process alone works in the folder.
+
+        Writes the settings, and removes what a killed run left.
+
+        Raises:
+            ValueError: If another process works there.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            with filelock.FileLock(self.path / _LOCK, blocking=False):
+                remove_hidden_folders(self.path)
+                with replaced_file(self._file) as written:
+                    text = json.dumps(self._settings, indent=2) + "\n"
+                    written.write_text(text, encoding="utf-8")
+                yield
+        except filelock.Timeout:
+            raise ValueError(
+                f"{self._argument} must be a folder that no other {self._kind} works in just now. "
+                f"Received: {self.path}. Wait until it is done, or give another folder."
+            ) from None
+
+    def has(self, name):
+        """Whether a result is there; each appears in one step, whole."""
+        return (self.path / name).exists()
+
+    def _check(self):
+        # Killed right at its beginning, a run leaves hidden files only.
+        found = self.path.iterdir() if self.path.exists() else ()
+        if all(file.name.startswith(".") for file in found):
+            return
+        if not self._file.is_file():
+            raise ValueError(
+                f"{self._argument} must be a new folder, or that of a {self._kind} to go on with. "
+                f"Received: {self.path}, which holds other files. Give another folder."
+            )
+        found = self._read()
+        differ = [name for name in self._settings if found.get(name) != self._settings[name]]
+        if differ:
+            lines = [
+                f"{n}: {printable(repr(found.get(n)))[:200]} there, {self._settings[n]!r} now"
+                for n in differ
+            ]
+            raise ValueError(
+                f"{self._argument} is the folder of another {self._kind}. Received: {self.path}, "
+                f"with {'; '.join(lines)}. Give another folder, or remove this one."
+            )
+
+    def _read(self):
+        try:
+            return read_json_object(self._file)
+        except ValueError as error:
+            raise ValueError(
+                f"{self._argument} must be the folder of a {self._kind} whose settings can be "
+                f"read. Received: {error} Remove this folder, or give another one."
+            ) from None

@@ -1,0 +1,1 @@
+"""Callbacks of `fit`: backups, pruning, schedules, data that go on."""

@@ -1,0 +1,150 @@
+"""Backups of a run of `fit`: whole whenever it is killed, and one for all workers."""
+
+import os
+import pathlib
+import tempfile
+
+import keras
+
+from keras_distill._arguments.printable import one_line
+from keras_distill._arguments.printable import printable
+from keras_distill._files.destination import remove_hidden_folders
+from keras_distill._keras.distribution import is_first_worker
+from keras_distill._keras.distribution import mean_and_spread
+from keras_distill._keras.random_states import add_random_states
+from keras_distill._keras.random_states import restore_random_states
+
+_NAME = "epoch_{:06d}.weights.h5"
+_NAMES = "epoch_*.weights.h5"
+
+
+class BackupAndRestore(keras.callbacks.Callback):
+    """Backs up every epoch; after a crash, the same `fit` goes on behind the last one.
+
+    `keras.callbacks.BackupAndRestore` writes the weights over those of the epoch before, and
+    then the number of the epoch: killed meanwhile, it finds a file that is cut off (or, with
+    `double_checkpoint`, goes an epoch back), and between the two it trains an epoch twice.
+    Here one file has both, and takes the place of the one before when it is whole.
+
+    Under `MultiWorkerMirroredStrategy` the first worker writes, and all of them read.
+
+    Restored are the weights, the optimizer and the states of the model's random generators. The
+    data starts anew: shuffled with a seed, its order is that of the first epochs again, and the
+    run is not the one that was not stopped. With an endless data set of which what was seen is
+    skipped it is; this reads the data again, but does not train on it:
+
+    ```python
+    backup = kd.BackupAndRestore("backup")
+    dataset = dataset.shuffle(10_000, seed=0).batch(64).repeat()
+    distiller.fit(
+        dataset.skip(backup.num_epochs * steps_per_epoch),
+        steps_per_epoch=steps_per_epoch,
+        epochs=20,
+        callbacks=[backup],
+    )
+    ```
+
+    Arrays, in an order that `keras.utils.set_random_seed` fixes, have the same one in each epoch.
+    `keras_distill.teaching.fit_stages(folder=...)` reads again by itself what was seen.
+
+    Args:
+        backup_dir: Folder of this run alone, which all workers see. A later run in it goes
+            on with this one.
+        delete_checkpoint: Whether the backup goes when `fit` has ended. If a script does more
+            after `fit`, False spares it the training should it be killed there. Defaults to
+            True.
+
+    Attributes:
+        num_epochs: Number of epochs that the backup in the folder has, 0 without one.
+
+    Raises:
+        ValueError: At the start of `fit`, if the backup is damaged or of another model, or not
+            all workers see the same one.
+
+    Example:
+
+    ```python
+    distiller.fit(dataset, epochs=20, callbacks=[kd.BackupAndRestore("backup")])
+    ```
+    """
+
+    def __init__(self, backup_dir, delete_checkpoint=True):
+        super().__init__()
+        self.backup_dir = pathlib.Path(backup_dir)
+        self.delete_checkpoint = delete_checkpoint
+
+    @property
+    def num_epochs(self):
+        return max(map(_epoch_of, self._backups()), default=0)
+
+    def on_train_begin(self, logs=None):
+        epoch = self.num_epochs
+        self._check_same(epoch)
+        if is_first_worker(self.model.distribute_strategy):
+            # Of a run that was killed while it wrote.
+            remove_hidden_folders(self.backup_dir)
+        if epoch == 0:
+            return
+        optimizer = self.model.optimizer
+        if optimizer is not None and not optimizer.built:
+            optimizer.build(self.model.trainable_variables)
+        backup = self.backup_dir / _NAME.format(epoch)
+        try:
+            self.model.load_weights(backup)
+            restore_random_states(backup, self.model)
+        except Exception as error:
+            # Keras and h5py have many for a file that is damaged.
+            raise ValueError(
+                f"{printable(backup)} cannot be restored ({type(error).__name__}: "
+                f"{one_line(error)}). It is damaged, or of another model. Remove it, and training "
+                "starts anew."
+            ) from error
+        self.model._initial_epoch = epoch
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._forget_epoch()
+
+    def on_epoch_end(self, epoch, logs=None):
+        # All workers save: a variable that they add up when it is read needs each of them.
+        is_first = is_first_worker(self.model.distribute_strategy)
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = self.backup_dir if is_first else pathlib.Path(scratch)
+            folder.mkdir(parents=True, exist_ok=True)
+            hidden = folder / ".next.weights.h5"
+            self.model.save_weights(hidden)
+            add_random_states(hidden, self.model)
+            if is_first:
+                backup = folder / _NAME.format(epoch + 1)
+                os.replace(hidden, backup)
+                self._delete_all_but(backup)
+
+    def on_train_end(self, logs=None):
+        self._forget_epoch()  # No epoch may have been left.
+        if self.delete_checkpoint and is_first_worker(self.model.distribute_strategy):
+            self._delete_all_but(None)
+
+    def _forget_epoch(self):
+        # Keras has read it; a later `fit` of this model is to begin where it is told.
+        self.model._initial_epoch = None
+
+    def _backups(self):
+        return [path for path in self.backup_dir.glob(_NAMES) if _epoch_of(path) > 0]
+
+    def _delete_all_but(self, kept):
+        for backup in self._backups():
+            if backup != kept:
+                backup.unlink()
+
+    def _check_same(self, epoch):
+        mean, spread = mean_and_spread(epoch, self.model.distribute_strategy)
+        if spread > 0:
+            raise ValueError(
+                f"backup_dir must be one folder that all workers see. Received: {self.backup_dir}; "
+                f"the backup in it is of epoch {epoch} here, {mean:g} on average."
+            )
+
+
+def _epoch_of(path):
+    """The number of epochs that a backup has; 0 of a file that is none."""
+    digits = path.name.removeprefix("epoch_").removesuffix(".weights.h5")
+    return int(digits) if digits.isascii() and digits.isdigit() else 0

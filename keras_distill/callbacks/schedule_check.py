@@ -1,0 +1,67 @@
+"""Schedules that a `fit` follows, checked for all its steps."""
+
+import keras
+import tensorflow as tf
+from keras import ops
+
+from keras_distill._arguments.schedules import check_schedule
+from keras_distill._arguments.schedules import is_schedule
+from keras_distill._arguments.schedules import step_of
+
+
+class ScheduleCheck(keras.callbacks.Callback):
+    """Checks schedules for all the steps to come, as soon as it is known how many these are.
+
+    Only a callback learns it from Keras. Where the data does not say how many batches it has, the
+    last step of an epoch is checked when it is over.
+
+    Args:
+        trained: The model whose optimizer counts the steps.
+        settings: List of `(name, value, range)`, of which it keeps the schedules.
+    """
+
+    def __init__(self, trained, settings):
+        super().__init__()
+        self.settings = [setting for setting in settings if is_schedule(setting[1])]
+        self._trained = trained
+        self._is_checked = False
+
+    def on_train_begin(self, logs=None):
+        self._is_checked = False
+
+    def on_epoch_begin(self, epoch, logs=None):
+        # Not at the start of the training: a callback that restores weights may come later.
+        if not self._is_checked:
+            first = step_of(self._trained.optimizer)
+            num_batches = batches_left(self, epoch)
+            self._check(first, first + num_updates(self._trained.optimizer, num_batches) - 1)
+            self._is_checked = True
+
+    def on_epoch_end(self, epoch, logs=None):
+        if not self.params.get("steps"):
+            last = max(0, step_of(self._trained.optimizer) - 1)
+            self._check(last, last)
+
+    def _check(self, first, last):
+        for setting in self.settings:
+            check_schedule(*setting, first, last)
+
+
+def batches_left(callback, epoch):
+    """How many batches a callback will see from an epoch on; 0 where the data does not say it."""
+    return (callback.params.get("steps") or 0) * (callback.params["epochs"] - epoch)
+
+
+def num_updates(optimizer, num_batches):
+    """How often an optimizer changes the weights in so many batches."""
+    return -(-num_batches // (_unscaled(optimizer).gradient_accumulation_steps or 1))
+
+
+def batches_seen(optimizer):
+    """How many batches an optimizer has had gradients of, also those that it still adds up."""
+    # The variable of several devices has no value of its own.
+    return int(tf.identity(ops.convert_to_tensor(_unscaled(optimizer)._iterations)))
+
+
+def _unscaled(optimizer):
+    return getattr(optimizer, "inner_optimizer", optimizer)  # Of a LossScaleOptimizer.

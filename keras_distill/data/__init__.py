@@ -1,0 +1,1 @@
+"""What a batch carries: inputs, views, sequences, tasks."""

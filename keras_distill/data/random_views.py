@@ -1,0 +1,88 @@
+"""Random augmentation of which teacher and student see the same."""
+
+import keras
+import tensorflow as tf
+
+from keras_distill._arguments.checks import check_integers
+
+
+class RandomViews:
+    """A fixed number of random views of every example, which a store can hold.
+
+    A student that sees another crop than its teacher is taught wrong answers. Here each
+    view is drawn from a seed of its own, made of the example and the view's number: the
+    store is built of all views, and an epoch takes one of each example, at random.
+
+    ```python
+    def crop(image, seed):
+        return tf.image.stateless_random_crop(image, (28, 28, 3), seed)
+
+    views = kd.store.RandomViews(crop, num_views=4)
+    store = kd.TeacherStore.build(views.all(dataset), teacher, "store")
+    distiller.fit(store.attach(views.random(dataset)).batch(64), epochs=100)
+    ```
+
+    Args:
+        augment: Function from one x and a seed, int64 `(2,)`, to a view of x, in TensorFlow
+            operations whose only randomness is that seed: `tf.image.stateless_random_*`,
+            `tf.random.stateless_*`.
+        num_views: Number of views of an example.
+        seed: Of all views and of the choice among them. Defaults to 0.
+
+    Reference: Beyer et al. 2022, https://arxiv.org/abs/2106.05237, "consistent teaching".
+    Deviation: they run the teacher on views without end; here their number is fixed.
+    """
+
+    def __init__(self, augment, num_views, seed=0):
+        if not callable(augment):
+            raise ValueError(
+                f"augment must be a function of an x and a seed. Received: augment={augment!r}"
+            )
+        check_integers(num_views=num_views)
+        check_integers(minimum=0, seed=seed)
+        self._augment, self._num_views, self._seed = augment, num_views, seed
+
+    def all(self, dataset):
+        """Returns a data set of all views of each example, one after the other.
+
+        Args:
+            dataset: A `tf.data.Dataset` of single examples, `x` or `(x, ...)`.
+        """
+
+        def views_of(*example):
+            numbers = tf.data.Dataset.range(self._num_views)
+            return numbers.map(lambda number: self._view(example, number))
+
+        views = dataset.flat_map(views_of)
+        cardinality = dataset.cardinality()
+        if cardinality < 0:
+            return views
+        cardinality *= self._num_views
+        return views.apply(tf.data.experimental.assert_cardinality(cardinality))
+
+    def random(self, dataset):
+        """Returns a data set of one view of each example, another one in every epoch.
+
+        Args:
+            dataset: As for `all`, in any order.
+        """
+        choices = tf.data.Dataset.random(self._seed, rerandomize_each_iteration=True)
+        return tf.data.Dataset.zip(dataset, choices).map(
+            lambda example, choice: self._view(_as_tuple(example), choice % self._num_views),
+            num_parallel_calls=tf.data.AUTOTUNE,
+        )
+
+    @tf.autograph.experimental.do_not_convert
+    def _view(self, example, number):
+        x, *rest = example
+        contents = [tf.io.serialize_tensor(leaf) for leaf in keras.tree.flatten(x)]
+        # Of the example alone, so that its place in the data set does not count.
+        hashed = tf.strings.to_hash_bucket_fast(tf.strings.join(contents), 2**31)
+        seed = tf.stack([hashed, self._seed * self._num_views + number])
+        view = self._augment(x, seed)
+        return (view, *rest) if rest else view
+
+
+def _as_tuple(element):
+    # A named tuple is an x.
+    return element if type(element) is tuple else (element,)

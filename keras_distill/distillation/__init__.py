@@ -1,0 +1,1 @@
+"""One batch through `fit`: the model that teaches a student, and its parts."""

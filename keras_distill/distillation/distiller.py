@@ -1,0 +1,749 @@
+"""Distiller: a Keras model whose train step teaches a student."""
+
+import weakref
+
+import keras
+import tensorflow as tf
+
+from keras_distill._arguments import fixed_settings
+from keras_distill._arguments.schedules import FRACTION
+from keras_distill._arguments.schedules import NOT_NEGATIVE
+from keras_distill._arguments.schedules import check_number
+from keras_distill._arguments.schedules import is_schedule
+from keras_distill._arguments.schedules import value_at
+from keras_distill._keras.channel_axis import outputs_channels_last
+from keras_distill._keras.distribution import check_num_batches
+from keras_distill._keras.distribution import reducible
+from keras_distill._keras.loss_config import serialize_losses
+from keras_distill._keras.random_states import load_random_states
+from keras_distill._keras.raw_inputs import check_preprocessed
+from keras_distill._keras.several_labels import remember
+from keras_distill.callbacks.schedule_check import ScheduleCheck
+from keras_distill.data.inputs import DistillationInputs
+from keras_distill.data.inputs import example_index
+from keras_distill.data.inputs import inputs_of
+from keras_distill.data.inputs import is_missing
+from keras_distill.data.inputs import student_view
+from keras_distill.data.inputs import unpack
+from keras_distill.distillation import first_batch
+from keras_distill.distillation.batch_arguments import ChecksBatches
+from keras_distill.distillation.fit_arguments import checked_fit
+from keras_distill.distillation.hard_loss import check_takes_logits
+from keras_distill.distillation.history_names import check_names
+from keras_distill.distillation.history_names import compiled_names
+from keras_distill.distillation.history_names import metric_names
+from keras_distill.distillation.input_gradients import follow
+from keras_distill.distillation.input_gradients import student_gradients
+from keras_distill.distillation.labels import check_class_weight
+from keras_distill.distillation.labels import check_classes
+from keras_distill.distillation.labels import known_outputs
+from keras_distill.distillation.objective import check_objectives
+from keras_distill.distillation.outputs import check_labels
+from keras_distill.distillation.saving import build_saved_objectives
+from keras_distill.distillation.saving import replaced_model_file
+from keras_distill.distillation.saving import save_training_state
+from keras_distill.distillation.shared_weights import check_own_weights
+from keras_distill.distillation.soft_loss import check_soft_loss
+from keras_distill.distillation.soft_loss import heads_with_loss
+from keras_distill.distillation.soft_loss import output_pairs
+from keras_distill.distillation.soft_loss import temperatures
+from keras_distill.distillation.student_hooks import check_compiled
+from keras_distill.distillation.student_hooks import check_steps
+from keras_distill.distillation.student_hooks import compiled_as
+from keras_distill.distillation.student_hooks import has_own
+from keras_distill.distillation.student_hooks import overrides
+from keras_distill.distillation.student_hooks import own_loss
+from keras_distill.distillation.student_hooks import own_metrics
+from keras_distill.distillation.taps import Taps
+from keras_distill.distillation.taps import current_recording
+from keras_distill.distillation.teacher_pass import TeacherPass
+from keras_distill.losses.outputs.soft_targets import SoftTargetKL
+
+_SETTINGS = (
+    "student",
+    "alpha",
+    "temperature",
+    "soft_loss",
+    "objectives",
+    "teacher_metrics",
+    "validate_with_teacher",
+)
+
+
+@keras.saving.register_keras_serializable(package="keras_distill")
+class Distiller(ChecksBatches, keras.Model):
+    """Trains a small model, the student, to do what a large one, the teacher, does.
+
+    ```
+    total = alpha * hard + (1 - alpha) * soft + sum(weight_i * objective_i) + regularisers
+    hard  = the loss given to compile(), on the labels
+    soft  = T^2 * KL(softmax(teacher / T) || softmax(student / T))
+    ```
+
+    A Keras model like any other: compile, fit, evaluate, predict, callbacks and save
+    work as usual. The student runs once per training step. The teacher runs in
+    inference mode, is never changed, and is never saved. `evaluate` and `predict` are
+    those of the student alone. A term that is missing counts 0: without y there is no
+    hard loss.
+
+    A student whose class has a `compute_loss` of its own keeps it: that is its hard loss, its
+    regularisers included, which then count `alpha` there and `1 - alpha` beside the soft loss.
+    Its own `compute_metrics`, `get_metrics_result`, `predict_step`, `predict` and metrics work,
+    too, and its own `compile` if it was called before `fit`. One with its own `train_step`,
+    `test_step`, `fit` or `evaluate` is refused. Only a KerasHub task's own `fit` calls its
+    preprocessor: here its data come preprocessed.
+
+    Args:
+        student: A built `keras.Model`. It is trained in place and stays a plain model.
+        teacher: A `keras.Model`, or any function from inputs to a tensor or a nest of
+            tensors; None if every batch carries the teacher's outputs
+            (`DistillationInputs`). In logits or probabilities, see `soft_loss`.
+        alpha: Weight of the hard loss, from 0 (the teacher only) to 1 (the labels
+            only; the teacher then does not run unless an objective needs it): a float
+            or a `LearningRateSchedule` of the optimizer's step. Papers differ: some
+            write alpha for the weight of the soft loss. Defaults to 0.1.
+        temperature: T of the default soft loss, a positive float or a
+            `LearningRateSchedule`. None for 4, or where a `soft_loss` has its own.
+        soft_loss: Loss between the models' outputs: None for
+            `losses.SoftTargetKL(temperature)`, any `keras.losses.Loss` with y_true =
+            teacher, y_pred = student; for several outputs one loss for all, or a dict
+            or list of losses, None for outputs without one. An output that ends in
+            softmax or sigmoid is recognised by its last layer, and the loss is
+            computed from the log of the probabilities. Where no layer says so but the
+            first batch looks like probabilities, it is an error until the loss
+            declares `teacher_from_logits` or `student_from_logits`.
+        objectives: `Objective`s between hidden layers.
+        teacher_metrics: Keras metrics with y_true = teacher, y_pred = student, such as
+            `metrics.TeacherAgreement` and `metrics.Fidelity`, of a student with one output.
+            They get logits, also of a model that ends in a softmax.
+        validate_with_teacher: Whether `evaluate` and validation add the soft loss, the
+            objectives and the teacher_metrics, in inference mode. The teacher then runs there
+            too.
+        name: Name of the model.
+
+    History: loss, hard_loss, soft_loss, one entry per objective and teacher metric, and the
+    metrics of compile(); of several outputs each one's soft loss, such as topic_soft_loss.
+    Validation has what `student.evaluate` has.
+
+    Sample weights and Keras masks apply to the soft loss and to the objectives as well.
+    If each output has weights of its own, these say nothing about hidden layers, and
+    the objectives go unweighted.
+
+    Raises:
+        ValueError: If an argument is out of range, the student is not built or has a
+            `train_step`, `test_step`, `fit` or `evaluate` of its own, or `temperature` stands
+            beside a `soft_loss`, which has its own; at the start of `fit`, before any training, if
+            a schedule leaves its range within this `fit`, or the models' outputs, taps or the
+            first batch do not fit together.
+
+    Example:
+
+    ```python
+    distiller = kd.Distiller(student, teacher, alpha=0.1, temperature=4.0)
+    distiller.compile(
+        optimizer="adam",
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+    )
+    distiller.fit(x, y, epochs=5)
+    distiller.student.save("student.keras")
+    ```
+
+    Saved and reloaded, a Distiller goes on where it stopped once the teacher is set:
+
+    ```python
+    distiller = keras.models.load_model("distiller.keras")
+    distiller.teacher = teacher
+    ```
+
+    Reference: Hinton et al. 2015, https://arxiv.org/abs/1503.02531. Deviations: the
+    hard loss is weighted with alpha and the soft loss with 1 - alpha; the soft loss is
+    the divergence, which has the gradient of the paper's cross-entropy.
+    """
+
+    def __init__(
+        self,
+        student,
+        teacher=None,
+        *,
+        alpha=0.1,
+        temperature=None,
+        soft_loss=None,
+        objectives=(),
+        teacher_metrics=(),
+        validate_with_teacher=False,
+        name="distiller",
+    ):
+        _check_student(student)
+        check_number("alpha", alpha, FRACTION)
+        check_soft_loss(soft_loss)
+        if soft_loss is None and temperature is None:
+            temperature = 4.0
+        _check_temperature(temperature, soft_loss)
+        check_objectives(objectives)
+        _check_teacher_metrics(teacher_metrics, {"loss", *(o.name for o in objectives)})
+        # The student casts its own inputs; what the batch carries for others stays as it is.
+        super().__init__(name=name, dtype=student.dtype_policy, autocast=False)
+        self.student = student
+        self.alpha = alpha
+        self.temperature = temperature
+        self.soft_loss = soft_loss
+        self.objectives = list(objectives)
+        self.teacher_metrics = list(teacher_metrics)
+        self.validate_with_teacher = validate_with_teacher
+        self._part_trackers = {part: keras.metrics.Mean(name=part) for part in self._parts}
+        self._student_taps = Taps(
+            student, [path for objective in self.objectives for path in objective.student_paths]
+        )
+        self.teacher = teacher
+        self._batch_spec = self._epochs_of_data = None
+        self.built = True
+
+    # The teacher
+
+    @property
+    def teacher(self):
+        """The teacher: a Keras model, a function, or None."""
+        return self._teacher_pass.teacher
+
+    @teacher.setter
+    def teacher(self, teacher):
+        if teacher is not None and not callable(teacher):
+            raise ValueError(
+                "teacher must be a keras.Model, a function from inputs to tensors, or None. "
+                f"Received: teacher={teacher!r}"
+            )
+        paths = {path for objective in self.objectives for path in objective.teacher_paths}
+        self._teacher_pass = TeacherPass(teacher, paths, self.objectives)
+        self.supports_jit = self._teacher_pass.supports_jit
+        self.train_function = self.test_function = None
+
+    def __setattr__(self, name, value):
+        if name in ("teacher", "_batch_spec", "_epochs_of_data"):
+            # Past Keras, which would make the teacher a part of this model: of its weights,
+            # its checkpoints and its exports; and would wrap the containers of a spec.
+            object.__setattr__(self, name, value)
+        elif name in _SETTINGS and getattr(self, "built", False):
+            self._change(name, value)
+        else:
+            super().__setattr__(name, value)
+
+    def _change(self, name, value):
+        """Sets alpha, say, for the steps to come; what others are made of cannot be set."""
+        if name not in ("alpha", "temperature", "validate_with_teacher"):
+            remedy = "Make a new Distiller with it; what the student has learnt is in the student."
+            fixed_settings.refuse(self, name, value, remedy)
+        if name == "alpha":
+            check_number("alpha", value, FRACTION)
+        elif name == "temperature":
+            _check_temperature(value, self.soft_loss)
+        super().__setattr__(name, value)
+        # A step that is compiled has the value of before in it.
+        for make in (self.make_train_function, self.make_test_function):
+            if getattr(self, make.__name__.removeprefix("make_")) is not None:
+                make(force=True)
+
+    def __dir__(self):
+        # Keras's saver stores every layer that it finds by dir().
+        return [name for name in super().__dir__() if name != "teacher"]
+
+    @property
+    def _parts(self):
+        """Names of the parts of the loss, its entries of the history."""
+        heads = heads_with_loss(self.soft_loss, self.student)
+        objectives = [objective.name for objective in self.objectives]
+        return ["hard_loss", "soft_loss", *(f"{head}_soft_loss" for head in heads), *objectives]
+
+    @property
+    def _needs_teacher(self):
+        return self._needs_teacher_output or bool(self.objectives)
+
+    @property
+    def _needs_teacher_output(self):
+        return self._has_soft_loss or bool(self.teacher_metrics)
+
+    @property
+    def _has_soft_loss(self):
+        return is_schedule(self.alpha) or self.alpha < 1
+
+    @property
+    def _has_hard_loss(self):
+        return is_schedule(self.alpha) or self.alpha > 0
+
+    @property
+    def _has_own_loss(self):
+        return has_own(self.student, "compute_loss")
+
+    @property
+    def _loss_of_outputs(self):
+        return SoftTargetKL(self.temperature) if self.soft_loss is None else self.soft_loss
+
+    # What Keras calls in a step
+
+    def call(self, inputs, training=None):
+        """Returns the student's outputs."""
+        if isinstance(inputs, DistillationInputs):
+            inputs = inputs.student
+        recording = current_recording()
+        with follow(self.objectives, "student", self.student, recording, inputs) as inputs:
+            return self.student(inputs, training=training)
+
+    @property
+    def output_names(self):
+        # AttributeError for a student that names none: Keras asks with hasattr().
+        return self.student.output_names
+
+    def train_step(self, data):
+        with self._student_taps.record():
+            logs = super().train_step(self._with_teacher(data))
+        return reducible(logs, self.distribute_strategy)
+
+    def test_step(self, data):
+        if self.validate_with_teacher:
+            with self._student_taps.record():
+                logs = super().test_step(self._with_teacher(data))
+        else:
+            logs = self._test_student(data)
+        return reducible(logs, self.distribute_strategy)
+
+    def _test_student(self, data):
+        inputs, y, sample_weight = unpack(data)
+        self._check_validation(has_labels=y is not None)
+        logs = super().test_step((inputs.student, y, sample_weight))
+        absent = {metric.name for metric in self._idle_metrics(has_labels=y is not None)}
+        return {name: value for name, value in logs.items() if name not in absent}
+
+    def _check_validation(self, has_labels):
+        if not self.compiled or self.validate_with_teacher:
+            return
+        idle = self._idle_metrics(has_labels)
+        if all(metric in idle for metric in super().metrics):
+            raise ValueError(
+                "Evaluation has nothing to measure: it needs labels and compile(loss=...) or "
+                "compile(metrics=...), or validate_with_teacher=True."
+            )
+
+    def _idle_metrics(self, has_labels):
+        """The metrics that the student alone does not update in evaluation."""
+        idle = [*self._part_trackers.values(), *self.teacher_metrics]
+        idle += [] if has_labels else self._label_metrics
+        has_loss = has_labels and self._compile_loss is not None
+        if not (has_loss or self._has_own_loss):
+            # No loss is computed; a callback that monitors it must not see a 0.
+            idle.append(self._loss_tracker)
+        return idle
+
+    def predict_step(self, data):
+        data = (unpack(data)[0].student,)
+        if has_own(self.student, "predict_step"):
+            return self.student.predict_step(data)
+        return super().predict_step(data)
+
+    def predict(self, x, *args, **kwargs):
+        """As `student.predict`; of `DistillationInputs`, the student's."""
+        self._check_inputs("x", x, for_teacher=False)
+        if overrides(self.student, "predict"):
+            return self.student.predict(student_view(x), *args, **kwargs)
+        return super().predict(x, *args, **kwargs)
+
+    def predict_on_batch(self, x):
+        """As `student.predict_on_batch`; of `DistillationInputs`, the student's."""
+        if overrides(self.student, "predict_on_batch"):
+            self._check_inputs("x", x, for_teacher=False)
+            return self.student.predict_on_batch(student_view(x))
+        return super().predict_on_batch(x)
+
+    def evaluate(self, x=None, y=None, *args, **kwargs):
+        """As `keras.Model.evaluate`: the student alone, unless `validate_with_teacher`."""
+        self._check_inputs("x", x, for_teacher=self.validate_with_teacher)
+        return super().evaluate(x, y, *args, **kwargs)
+
+    def _with_teacher(self, data):
+        """The batch with the teacher's activations, outside the tape."""
+        inputs, y, sample_weight = unpack(data)
+        if not self._needs_teacher:
+            return DistillationInputs(inputs.student), y, sample_weight
+        activations = self._teacher_pass(inputs, self._needs_teacher_output)
+        # The student starts when the teacher is done: side by side they fight for the cores.
+        with tf.control_dependencies(keras.tree.flatten(activations)):
+            student_inputs = keras.tree.map_structure(
+                lambda x: None if x is None else tf.identity(x), inputs.student
+            )
+        batch = inputs._replace(student=student_inputs, teacher=(), teacher_outputs=activations)
+        return batch, y, sample_weight
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """Returns the total loss; without teacher activations in x, the student's own loss."""
+        is_taught = isinstance(x, DistillationInputs)
+        batch = x.student if is_taught else x, y, y_pred, sample_weight
+        if not is_taught and self._has_own_loss:
+            return own_loss(self.student, self, *batch, training=training)
+        if not is_taught:
+            hard = self._compiled_loss(*batch[1:])
+            return self._total([] if hard is None else [hard], self.student.losses)
+
+        step = 0 if self.optimizer is None else self.optimizer.iterations
+        alpha = value_at(self.alpha, step)
+        parts, terms, regularisers = {}, [], self.losses
+        if has_own(self.student, "losses"):
+            regularisers = [*self.student.losses, *(x for o in self.objectives for x in o.losses)]
+        # Before the student's own loss, which may run its layers again.
+        learnt = self.objectives and self._learnt(current_recording(), y_pred, x.teacher_outputs)
+        if not self._has_own_loss:
+            hard = self._compiled_loss(*batch[1:])
+        elif self._has_hard_loss or y is not None:
+            # The student's regularisers are in its own loss, or it has none.
+            regularisers = [(1 - alpha) * loss for loss in self.student.losses]
+            regularisers = regularisers if self._has_soft_loss else []
+            regularisers += [loss for o in self.objectives for loss in o.losses]
+            hard = own_loss(self.student, self, *batch, training=training)
+        else:
+            hard = None
+        if hard is not None:
+            parts["hard_loss"] = hard
+            if self._has_hard_loss:
+                terms.append(alpha * hard)
+        if self._needs_teacher_output:
+            pairs = self._output_pairs(x.teacher_outputs["output"], y_pred, y, sample_weight)
+            if self._has_soft_loss:
+                given = {"example_index": example_index(x), "training": training}
+                values = {f"{p.head}_soft_loss": p.value(step, **given) for p in pairs}
+                parts["soft_loss"] = sum(values.values())
+                parts |= {name: v for name, v in values.items() if name in self._part_trackers}
+                terms.append((1 - alpha) * parts["soft_loss"])
+            self._update_teacher_metrics(pairs)
+        if self.objectives:
+            values = self._objective_losses(
+                x.teacher_outputs, learnt, x, y, sample_weight, training=training, step=step
+            )
+            parts |= values
+            weights = [value_at(objective.weight, step) for objective in self.objectives]
+            terms += [weight * value for weight, value in zip(weights, values.values())]
+        self._track(parts, y_pred)
+        return self._total(terms, regularisers)
+
+    def _compiled_loss(self, y, y_pred, sample_weight):
+        if y is None or self._compile_loss is None:
+            return None
+        return self._compile_loss(y, y_pred, sample_weight)
+
+    def _total(self, terms, regularisers):
+        terms = terms + [self._aggregate_additional_loss(loss) for loss in regularisers]
+        return sum(terms) if terms else keras.ops.zeros(())
+
+    def _track(self, parts, y_pred):
+        batch_size = keras.ops.shape(keras.tree.flatten(y_pred)[0])[0]
+        # Keras's losses divide by the number of replicas, so that their sum is the mean.
+        num_replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        for name, value in parts.items():
+            tracker = self._part_trackers[name]
+            tracker.update_state(value * num_replicas, sample_weight=batch_size)
+
+    def _update_teacher_metrics(self, pairs):
+        if self.teacher_metrics and len(pairs) != 1:
+            raise ValueError(
+                "teacher_metrics need a student with one output. Received: "
+                f"{len(pairs)} outputs that have a soft loss"
+            )
+        for metric in self.teacher_metrics:
+            metric.update_state(*pairs[0].logits(), sample_weight=pairs[0].entry_weights())
+
+    def _output_pairs(self, teacher_outputs, y_pred, y, sample_weight=None):
+        return output_pairs(
+            self._loss_of_outputs,
+            (self.teacher, self.student),
+            (teacher_outputs, outputs_channels_last(self.student, y_pred)),
+            sample_weight,
+            getattr(self, "output_names", None),
+            labels=y,
+        )
+
+    def _objective_losses(
+        self, taught, learnt, inputs, y, sample_weight=None, training=False, step=0
+    ):
+        """Returns `{name: loss}` of the objectives between the models' activations."""
+        given = {
+            "sample_weight": sample_weight,
+            "labels": y if is_missing(inputs.labels) else inputs.labels,
+        }
+        # Those of several outputs say nothing about hidden layers.
+        given = {
+            name: None if isinstance(values, (dict, list, tuple)) else values
+            for name, values in given.items()
+        }
+        given |= {"example_index": example_index(inputs), "training": training, "step": step}
+        return {o.name: o(*o.pick(taught, learnt), **given) for o in self.objectives}
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        if has_own(self.student, "compute_metrics"):
+            x = x.student if isinstance(x, DistillationInputs) else x
+            with compiled_as(self.student, self):
+                logs = self.student.compute_metrics(x, y, y_pred, sample_weight)
+            return {**logs, **{m.name: m.result() for m in self._own_trackers}}
+        if y is None and not has_own(self.student, "get_metrics_result"):
+            return {m.name: m.result() for m in self.metrics if m not in self._label_metrics}
+        if y is None:
+            return self.get_metrics_result()
+        return super().compute_metrics(x, y, y_pred, sample_weight)
+
+    def get_metrics_result(self):
+        """As `keras.Model.get_metrics_result`, or what the student's own says."""
+        if not has_own(self.student, "get_metrics_result"):
+            return super().get_metrics_result()
+        with compiled_as(self.student, self):
+            logs = self.student.get_metrics_result()
+        return {**logs, **{m.name: m.result() for m in self._own_trackers}}
+
+    @property
+    def _label_metrics(self):
+        metrics = [self._compile_metrics, *getattr(self._compile_loss, "metrics", ())]
+        return [metric for metric in metrics if metric is not None]
+
+    @property
+    def metrics(self):
+        # Keras's container of the compile metrics has no result before it has seen labels.
+        unbuilt = [m for m in [self._compile_metrics] if m is not None and not m.built]
+        metrics = [metric for metric in super().metrics if metric not in unbuilt]
+        # Keras leaves out those of a model inside another one.
+        taken = {metric.name for metric in metrics}
+        return metrics + [m for m in own_metrics(self.student) if m.name not in taken]
+
+    @property
+    def _own_trackers(self):
+        return [self._loss_tracker, *self._part_trackers.values(), *self.teacher_metrics]
+
+    def reset_metrics(self):
+        super().reset_metrics()
+        for metric in own_metrics(self.student):
+            metric.reset_state()
+        if has_own(self.student, "reset_metrics"):
+            self.student.reset_metrics()
+
+    def _get_metrics_result_or_logs(self, logs):
+        # Keras takes the results over all replicas only if the step has logged every metric.
+        results = self.get_metrics_result()
+        return {name: results.get(name, value) for name, value in logs.items()}
+
+    # Before the first step
+
+    fit = checked_fit
+
+    def _schedule_checks(self):
+        weights = [(f"weight of {o.name!r}", o.weight, NOT_NEGATIVE) for o in self.objectives]
+        losses = [self._loss_of_outputs, *(objective.loss for objective in self.objectives)]
+        return [
+            ScheduleCheck(self, [("alpha", self.alpha, FRACTION), *weights, *temperatures(losses)])
+        ]
+
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        # Keras shows the data here, before it makes the step functions.
+        self._batch_spec = first_batch.batch_spec(iterator, data_batch)
+        if iterator is not None:
+            # Not to keep the data longer than `fit` does.
+            self._epochs_of_data = weakref.ref(iterator)
+            check_num_batches(iterator.num_batches, self.distribute_strategy)
+
+    def make_train_function(self, force=False):
+        if self.train_function is None or force:
+            self._check_hooks()
+            if self._needs_teacher:
+                check_own_weights(self.teacher, self.student)
+            # Before the callbacks run: a BackupAndRestore among them finds the projectors.
+            self._build_objectives()
+            self._build_compile_state()
+            super().make_train_function(force)
+            self.train_function = first_batch.checked(
+                self.train_function, self._check_train_batch, self.steps_per_execution
+            )
+
+    def make_test_function(self, force=False):
+        if self.test_function is None or force:
+            self._check_hooks(for_teacher=self.validate_with_teacher)
+            if self.validate_with_teacher:
+                self._build_objectives()
+            if all(objective.built for objective in self.objectives):
+                self._build_compile_state()
+            super().make_test_function(force)
+            if self.validate_with_teacher:
+                self.test_function = first_batch.checked(
+                    self.test_function, self._check_batch, self.steps_per_execution
+                )
+
+    def _check_hooks(self, for_teacher=True):
+        check_compiled(self.student)
+        # Of a generator, whose batches alone tell.
+        self._check_inputs("x", unpack(self._batch_spec)[0], for_teacher)
+
+    def _check_inputs(self, argument, x, for_teacher=True):
+        """Raises for data that only the own `fit` of a model would preprocess."""
+        inputs = inputs_of(x)
+        check_preprocessed("student", self.student, argument, inputs.student)
+        if for_teacher and self._needs_teacher and is_missing(inputs.teacher_outputs):
+            view = inputs.student if is_missing(inputs.teacher) else inputs.teacher
+            check_preprocessed("teacher", self.teacher, argument, view)
+
+    def _build_objectives(self):
+        if all(objective.built for objective in self.objectives):
+            return
+        taught, learnt, _ = first_batch.shapes_of(
+            lambda batch: self._activations(unpack(batch)[0]), self._batch_spec
+        )
+        with self.distribute_strategy.scope():
+            for objective in self.objectives:
+                if not objective.built:
+                    objective.build(*objective.pick(taught, learnt))
+
+    def _build_compile_state(self):
+        """Builds metrics, losses and optimizer: a step that creates none is traced once."""
+        remember(self.student, self.loss, self.soft_loss)
+        inputs, y, sample_weight = unpack(self._batch_spec)
+        self._check_labels(y)
+        batch = inputs.student, y, sample_weight
+        if first_batch.is_dense(batch):
+            with self.distribute_strategy.scope():
+                self._symbolic_build(data_batch=batch)
+        compiled = compiled_names(self, getattr(self, "output_names", None))
+        check_names([*self._parts, *metric_names(self.teacher_metrics), *compiled])
+
+    def _check_classes(self, argument, y):
+        if not self._has_own_loss:
+            outputs = known_outputs(self.student)
+            check_classes(argument, y, self.loss, outputs, getattr(self, "output_names", None))
+
+    def _check_class_weight(self, class_weight):
+        loss = None if self._has_own_loss else self.loss
+        return check_class_weight(class_weight, loss, known_outputs(self.student))
+
+    def _check_labels(self, y):
+        if not self._has_own_loss:  # Which may read labels of any structure.
+            check_labels(y, self.loss, getattr(self.student, "output", None))
+            if y is not None:
+                check_takes_logits(self.loss, self.student)
+
+    def _check_ahead(self, batch):
+        """Checks a batch as `fit` does before its first step, and builds the objectives."""
+        self._batch_spec = first_batch.batch_spec(None, batch)
+        self._check_labels(unpack(batch)[1])
+        self._build_objectives()
+        self._check_train_batch(batch)
+
+    def _check_train_batch(self, batch):
+        _, y, _ = unpack(first_batch.local_batch(batch, self.distribute_strategy))
+        if y is not None:
+            self._check_classes("y", y)
+        if y is None and not self._needs_teacher and not self._has_own_loss:
+            raise ValueError("There is nothing to learn from: alpha is 1 and the data has no y.")
+        has_loss = self._compile_loss is not None or self._has_own_loss
+        if y is not None and self._has_hard_loss and not has_loss:
+            raise ValueError(
+                f"The data has labels and alpha is {self.alpha}, but compile() got no loss for "
+                "them. Give compile(loss=...), or alpha=0 to learn from the teacher only."
+            )
+        self._check_batch(batch)
+
+    def _check_batch(self, batch):
+        if not self._needs_teacher:
+            return
+        inputs, y, sample_weight = unpack(first_batch.local_batch(batch, self.distribute_strategy))
+        batch_size = keras.tree.flatten(inputs.student)[0].shape[0]
+        # What the models change when they run is thrown away with the scope.
+        with self.distribute_strategy.scope(), keras.StatelessScope():
+            taught, learnt, y_pred = self._activations(inputs)
+            first_batch.check_activations(taught, batch_size)
+            if self._needs_teacher_output:
+                pairs = self._output_pairs(taught["output"], y_pred, y, sample_weight)
+                for pair in pairs:
+                    pair.check_values()
+                    pair.value(step=0, example_index=example_index(inputs))
+                self._update_teacher_metrics(pairs)
+            self._objective_losses(taught, learnt, inputs, y)
+
+    def _activations(self, inputs):
+        """Both models' activations, in inference mode, and the student's outputs."""
+        taught = self._teacher_pass(inputs, self._needs_teacher_output)
+        with self._student_taps.record() as recording:
+            y_pred = self(inputs, training=False)
+        return taught, self._learnt(recording, y_pred, taught), y_pred
+
+    def _learnt(self, recording, y_pred, taught):
+        """The student's activations in a pass, and its input gradients."""
+        learnt = self._student_taps.activations(recording, y_pred)
+        return learnt | student_gradients(self.objectives, recording, learnt, taught)
+
+    # Saving
+
+    def save(self, filepath, overwrite=True, zipped=None, **kwargs):
+        """As `keras.Model.save`; a file that is there is replaced in one step, by a whole one."""
+        with replaced_model_file(filepath, ".keras", overwrite) as path:
+            super().save(path, overwrite, zipped, **kwargs)
+
+    def save_weights(self, filepath, overwrite=True, max_shard_size=None):
+        """As `keras.Model.save_weights`, in one step like `save`."""
+        with replaced_model_file(filepath, ".weights.h5", overwrite) as path:
+            super().save_weights(path, overwrite, max_shard_size)
+
+    def export(self, filepath, *args, **kwargs):
+        """As `student.export`: the student alone, which is what `predict` runs."""
+        return self.student.export(filepath, *args, **kwargs)
+
+    def save_own_variables(self, store):
+        save_training_state(store, self.objectives, self)
+
+    def load_own_variables(self, store):
+        build_saved_objectives(store, self.objectives)
+        # Keras gives none to a model that was not compiled, or is loaded with compile=False.
+        optimizer = getattr(self, "optimizer", None)
+        if optimizer is not None and not optimizer.built:
+            optimizer.build(self.trainable_variables)
+        load_random_states(store, self)
+
+    def get_config(self):
+        serialize = keras.saving.serialize_keras_object
+        return {
+            "student": serialize(self.student),
+            "alpha": serialize(self.alpha),
+            "temperature": serialize(self.temperature),
+            "soft_loss": serialize_losses(self.soft_loss),
+            "objectives": [serialize(objective) for objective in self.objectives],
+            "teacher_metrics": [serialize(metric) for metric in self.teacher_metrics],
+            "validate_with_teacher": self.validate_with_teacher,
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        return cls(**keras.saving.deserialize_keras_object(config, custom_objects=custom_objects))
+
+
+def _check_temperature(temperature, soft_loss):
+    if soft_loss is None:
+        SoftTargetKL(temperature)  # Checks it.
+    elif temperature is not None:
+        raise ValueError(
+            "temperature is that of the default soft loss, and a soft_loss has its own. "
+            f"Received: temperature={temperature!r} and soft_loss={soft_loss!r}. Give it to "
+            "the loss, such as soft_loss=keras_distill.losses.SoftTargetKL(temperature=...)."
+        )
+
+
+def _check_student(student):
+    if not isinstance(student, keras.Model):
+        raise ValueError(f"student must be a keras.Model. Received: student={student!r}")
+    if not (student.built and student.weights):
+        raise ValueError(
+            f"student {student.name!r} is not built, so it has no weights to train. Start it with "
+            "a keras.Input, or call it once on a batch."
+        )
+    check_steps("student", student)
+
+
+def _check_teacher_metrics(metrics, taken):
+    names = [getattr(metric, "name", None) for metric in metrics]
+    is_metric = all(isinstance(metric, keras.metrics.Metric) for metric in metrics)
+    taken = taken | {"hard_loss", "soft_loss"}
+    if not is_metric or len(set(names)) < len(names) or taken.intersection(names):
+        raise ValueError(
+            "teacher_metrics must be Keras metrics with names of their own, none of "
+            f"{sorted(taken)}, such as "
+            f"[keras_distill.metrics.TeacherAgreement()]. Received: {metrics!r}"
+        )

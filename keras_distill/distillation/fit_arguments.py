@@ -1,0 +1,146 @@
+"""What `fit` is given, checked before anything is trained."""
+
+import functools
+import inspect
+import types
+
+import keras
+import tensorflow as tf
+
+from keras_distill.data.inputs import unpack
+from keras_distill.distillation.labels import check_numbers
+from keras_distill.distillation.labels import check_weighs_examples
+from keras_distill.distillation.labels import weighed
+
+
+@functools.wraps(keras.Model.fit)
+def checked_fit(model, *args, **kwargs):
+    given = check_fit(model, *args, **kwargs)
+    if class_weight := given.arguments["class_weight"]:
+        classes_rank = model._check_class_weight(class_weight)
+        if isinstance(given.arguments["x"], tf.data.Dataset):
+            given.arguments["x"] = weighed(given.arguments["x"], class_weight, classes_rank)
+            given.arguments["class_weight"] = None
+        else:
+            check_weighs_examples(given.arguments["y"], classes_rank)
+    checks = [check for check in model._schedule_checks() if check.settings]
+    given.arguments["callbacks"] = [*listed(given.arguments["callbacks"]), *checks]
+    return keras.Model.fit(*given.args, **given.kwargs)
+
+
+def listed(callbacks):
+    """The callbacks in whatever `fit` takes for some."""
+    if isinstance(callbacks, keras.callbacks.CallbackList):
+        return callbacks.callbacks
+    return keras.tree.flatten(callbacks or [])
+
+
+def check_fit(model, *args, **kwargs):
+    """Raises for arguments that Keras would drop, or refuse when an epoch is trained.
+
+    Args:
+        model: The model, of which `_check_validation` knows what it can measure, and
+            `_check_labels` and `_check_class_weight` which classes it has, `_check_inputs` which
+            data it can read.
+        *args, **kwargs: The arguments of its `fit`.
+
+    Returns:
+        The `inspect.BoundArguments` of `keras.Model.fit`.
+
+    Raises:
+        TypeError: If `fit` has no such argument.
+        ValueError: If the data is to be preprocessed, there are weights without labels, labels
+            that are no classes of the student, or validation has nothing to measure.
+    """
+    bound = inspect.signature(keras.Model.fit).bind(model, *args, **kwargs)
+    bound.apply_defaults()
+    given = types.SimpleNamespace(**bound.arguments)
+    is_dataset = isinstance(given.x, tf.data.Dataset)
+    model._check_inputs("x", given.x)
+    _check_validation_inputs(model, given.validation_data)
+    has_labels = _has_labels(given.x if is_dataset else (given.x, given.y))
+    if has_labels is False:
+        _check_weights(given.sample_weight, given.class_weight)
+    if given.class_weight is not None:
+        model._check_class_weight(given.class_weight)
+    for argument, data in (
+        ("y", given.x if is_dataset else (given.x, given.y)),
+        ("y of validation_data", given.validation_data),
+    ):
+        _check_labels(model, argument, data)
+    if given.validation_data is not None:
+        has_labels = _has_labels(given.validation_data)
+    if has_labels is not None and _validates(model, given):
+        model._check_validation(has_labels)
+    return bound
+
+
+def check_batch(model, x, y=None, class_weight=None, for_teacher=True):
+    """Raises for one batch what `check_fit` raises for all.
+
+    Args:
+        model: As for `check_fit`.
+        x, y, class_weight: Those of its `train_on_batch`.
+        for_teacher: Whether the teacher reads it, too.
+    """
+    model._check_inputs("x", x, for_teacher)
+    if class_weight is not None:
+        if y is None:
+            _check_weights(None, class_weight)
+        check_weighs_examples(y, model._check_class_weight(class_weight))
+    _check_labels(model, "y", (x, y))
+
+
+def _check_validation_inputs(model, data):
+    if isinstance(data, tuple):
+        data = data[0]
+    with_teacher = getattr(model, "validate_with_teacher", True)
+    model._check_inputs("validation_data", data, for_teacher=with_teacher)
+
+
+def _check_labels(model, argument, data):
+    if isinstance(data, tf.data.Dataset):
+        check_numbers(argument, unpack(data.element_spec)[1])
+    elif data is not None and (y := _labels_of_arrays(data)) is not None:
+        check_numbers(argument, y)
+        model._check_classes(argument, y)
+
+
+def _labels_of_arrays(data):
+    """The labels in a tuple of arrays, and lists of numbers where Keras takes them; or None."""
+    y = unpack(data)[1] if isinstance(data, tuple) else None
+    return y if are_arrays(y) else None
+
+
+def _check_weights(sample_weight, class_weight):
+    if class_weight is not None:
+        raise ValueError(
+            "class_weight needs y, whose classes it weighs. Received: class_weight and no y."
+        )
+    if sample_weight is not None:
+        raise ValueError(
+            "sample_weight needs y, without which Keras drops it. Received: sample_weight and no "
+            "y. Give x as a batched tf.data.Dataset of (x, (), sample_weight); to fit_stages, of "
+            "(x, y, sample_weight)."
+        )
+
+
+def _validates(model, given):
+    if given.validation_data is None and not given.validation_split:
+        return False
+    epochs = range(given.initial_epoch, given.epochs)
+    return any(model._should_eval(epoch, given.validation_freq) for epoch in epochs)
+
+
+def are_arrays(data):
+    """Whether data are arrays or tensors, in whatever structure."""
+    return all(hasattr(part, "shape") for part in keras.tree.flatten(data) if part is not None)
+
+
+def _has_labels(data):
+    """Whether there is a y; None of generators, whose batches alone tell."""
+    if isinstance(data, tf.data.Dataset):
+        data = data.element_spec
+    elif not are_arrays(data):
+        return None
+    return unpack(data)[1] is not None

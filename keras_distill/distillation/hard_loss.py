@@ -1,0 +1,67 @@
+"""The loss of compile(): whether it takes what the student gives."""
+
+import keras
+
+from keras_distill._keras.output_domain import LOGITS
+from keras_distill._keras.output_domain import output_domains
+
+_CLASSES = (
+    keras.losses.BinaryCrossentropy,
+    keras.losses.BinaryFocalCrossentropy,
+    keras.losses.CategoricalCrossentropy,
+    keras.losses.CategoricalFocalCrossentropy,
+    keras.losses.SparseCategoricalCrossentropy,
+)
+_FUNCTIONS = (
+    keras.losses.binary_crossentropy,
+    keras.losses.binary_focal_crossentropy,
+    keras.losses.categorical_crossentropy,
+    keras.losses.categorical_focal_crossentropy,
+    keras.losses.sparse_categorical_crossentropy,
+)
+
+
+def check_takes_logits(loss, model):
+    """Raises `ValueError` for logits that a loss of compile() would take for probabilities.
+
+    Keras clips them to [0, 1], and the model learns something else.
+
+    Args:
+        loss: That of compile(): one for all outputs, or a dict or list of them.
+        model: A Keras model. What its last layer does not tell is not checked.
+    """
+    domains = output_domains(model) or []
+    for index, (name, domain) in enumerate(zip(_names(model, domains), domains)):
+        of_output = _of_output(loss, index, name)
+        if domain == LOGITS and _takes_probabilities(of_output):
+            raise ValueError(
+                "loss of compile() would take the student's logits for probabilities. Received: "
+                f"loss={of_output!r} for {name!r} of {model.name!r}, which ends without a softmax "
+                "or sigmoid. Give the loss from_logits=True, such as "
+                "keras.losses.SparseCategoricalCrossentropy(from_logits=True)."
+            )
+
+
+def _names(model, domains):
+    outputs = model.output if len(domains) > 1 else None
+    if isinstance(outputs, dict):
+        return [".".join(map(str, path)) for path, _ in keras.tree.flatten_with_path(outputs)]
+    return list(getattr(model, "output_names", None) or map(str, range(len(domains))))
+
+
+def _of_output(loss, index, name):
+    if isinstance(loss, dict):
+        return loss.get(name)
+    if isinstance(loss, (list, tuple)):
+        return loss[index] if index < len(loss) else None
+    return loss
+
+
+def _takes_probabilities(loss):
+    try:
+        loss = keras.losses.get(loss) if isinstance(loss, str) else loss
+    except ValueError:
+        return False  # Keras says so itself.
+    if isinstance(loss, _CLASSES):
+        return not loss.get_config()["from_logits"]
+    return any(loss is function for function in _FUNCTIONS)

@@ -1,0 +1,181 @@
+"""Labels and class weights of `fit`, checked before anything is trained."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_distill._arguments.checks import is_finite
+from keras_distill._arguments.checks import is_integer
+from keras_distill.data.inputs import unpack
+from keras_distill.losses.base import shapes_agree
+
+_SPARSE = ("sparse_categorical_crossentropy", keras.losses.sparse_categorical_crossentropy)
+
+
+def check_numbers(argument, y):
+    """Raises `ValueError` for labels that are strings or other objects.
+
+    Args:
+        argument: The argument's name, for the error.
+        y: Nested arrays, tensors or specs of a data set.
+    """
+    for part in keras.tree.flatten(y):
+        dtype = getattr(part, "dtype", None)
+        if getattr(dtype, "kind", None) in ("U", "S", "O") or dtype == tf.string:
+            raise ValueError(
+                f"{argument} must be numbers, such as the number of each example's class from 0. "
+                f"Received: labels of dtype {getattr(dtype, 'name', dtype)}. "
+                "classes, y = np.unique(y, return_inverse=True) numbers names."
+            )
+
+
+def check_classes(argument, y, loss, outputs, output_names=None):
+    """Raises `ValueError` for labels of a class that the student does not have.
+
+    Args:
+        argument: The argument's name, for the error.
+        y: Labels, nested like the outputs, as arrays or tensors.
+        loss: That of compile(). Only `SparseCategoricalCrossentropy` has labels to look at.
+        outputs: The student's outputs, symbolic or not; None if they are not known.
+        output_names: Names of the outputs if they are in a list, or None.
+    """
+    for labels, sparse, output in _of_sparse_losses(y, loss, outputs, output_names):
+        labels = np.asarray(labels)
+        if labels.dtype.kind not in "biuf" or not labels.size or not _fits(labels, output):
+            continue
+        num_classes, ignored = output.shape[-1], getattr(sparse, "ignore_class", None)
+        is_ignored = np.zeros(labels.shape, bool) if ignored is None else labels == ignored
+        is_class = (labels >= 0) & (labels < num_classes) & (labels == np.floor(labels))
+        if not np.all(is_class | is_ignored):
+            bad = labels[~(is_class | is_ignored)]
+            raise ValueError(
+                f"{argument} must be classes from 0 to {num_classes - 1}: the student has "
+                f"{num_classes} outputs. Received: labels such as {bad[0]!s}, {len(bad)} of "
+                f"{labels.size}. Number the classes from 0; for examples without a label give "
+                "keras.losses.SparseCategoricalCrossentropy(ignore_class=-1)."
+            )
+
+
+def check_class_weight(class_weight, loss, outputs):
+    """Raises `ValueError` unless these are weights of the student's classes.
+
+    Args:
+        class_weight: As of `fit`: a dict from class to weight.
+        loss: That of compile().
+        outputs: The student's outputs; None if they are not known.
+
+    Returns:
+        The rank of labels of which each is a class; None where the loss does not say so.
+    """
+    is_dict = isinstance(class_weight, dict) and class_weight
+    if not is_dict or not all(
+        is_integer(label) and is_finite(weight) and weight >= 0
+        for label, weight in class_weight.items()
+    ):
+        raise ValueError(
+            "class_weight must be a dict from the number of a class to its weight, a finite number "
+            f">= 0. Received: class_weight={class_weight!r}"
+        )
+    classes_rank = None
+    # Of several outputs nothing is found: Keras has class weights for one y.
+    for _, sparse, output in _of_sparse_losses(None, loss, outputs):
+        classes_rank = len(output.shape) - 1
+        known = {*range(output.shape[-1]), -1, getattr(sparse, "ignore_class", None)}
+        if unknown := sorted(set(class_weight) - known):
+            raise ValueError(
+                f"class_weight must be of classes from 0 to {output.shape[-1] - 1}, or -1 for no "
+                f"label: the others would be left out. Received: {unknown}"
+            )
+    return classes_rank
+
+
+def check_weighs_examples(y, classes_rank):
+    """Raises `ValueError` for arrays of several labels per example, which Keras cannot weigh.
+
+    Args:
+        y: Nested arrays.
+        classes_rank: As `check_class_weight` returns it.
+    """
+    shape = tuple(getattr(y, "shape", ()))
+    if len(shape) > 2 or len(shape) == 2 == classes_rank:
+        raise ValueError(
+            "class_weight of arrays needs one label for each example: of several, as of tokens, "
+            f"Keras takes the largest for the class. Received: y of shape {shape}. Give x as a "
+            "batched tf.data.Dataset of (x, y), or the weight of each label as sample_weight."
+        )
+
+
+def weighed(dataset, class_weight, classes_rank):
+    """A data set of `(x, y)` with class weights as sample weights.
+
+    Labels that have no weight, such as -1 for none, count 1. Keras itself looks each label up in a
+    list, where -1 has no place, and takes the largest of several, as of tokens, for the class.
+
+    Args:
+        dataset: A batched `tf.data.Dataset`.
+        class_weight: Dict from class to weight.
+        classes_rank: As `check_class_weight` returns it.
+    """
+    classes = tf.constant(list(class_weight), "int64")
+    weights = tf.constant(list(class_weight.values()), keras.config.floatx())
+
+    def weigh(*batch):
+        _, y, sample_weight = unpack(batch)
+        if sample_weight is not None or keras.tree.is_nested(y):
+            raise ValueError(
+                "class_weight needs data of (x, y) with one tensor y, and no sample_weight. "
+                f"Received: batches of {len(batch)} with y={y}"
+            )
+        if y.shape.rank > 1 and y.shape.rank != classes_rank:
+            y = tf.argmax(y, axis=-1) if y.shape[-1] != 1 else tf.squeeze(y, axis=-1)
+        labels = tf.cast(tf.round(y) if y.dtype.is_floating else y, "int64")
+        is_class = labels[..., tf.newaxis] == classes
+        weight = tf.reduce_sum(tf.where(is_class, weights, tf.zeros_like(weights)), axis=-1)
+        weight = tf.where(tf.reduce_any(is_class, axis=-1), weight, tf.ones_like(weight))
+        return (*batch[:2], weight)
+
+    return dataset.map(weigh, num_parallel_calls=tf.data.AUTOTUNE)
+
+
+def known_outputs(model):
+    """A model's symbolic outputs, nested as it gives them, or None."""
+    outputs = getattr(model, "output", None)
+    # A Sequential model that was not called has these alone.
+    alone = getattr(model, "outputs", None) if outputs is None else None
+    return alone[0] if alone and len(alone) == 1 else outputs
+
+
+def _of_sparse_losses(y, loss, outputs, output_names=None):
+    """Lists `(labels, loss, output)` of the outputs with classes that have a sparse loss."""
+    if isinstance(outputs, dict):
+        keys = {key: (key, key) for key in outputs}
+    elif isinstance(outputs, (list, tuple)):
+        names = list(output_names or range(len(outputs)))
+        keys = {index: (index, names[index]) for index in range(len(outputs))}
+    else:
+        is_sparse = _is_sparse(loss) and getattr(outputs, "shape", (None,))[-1] is not None
+        return [(y, loss, outputs)] if is_sparse else []
+    found = []
+    for at, (place, name) in keys.items():
+        own = _entry(loss, place, name) if keras.tree.is_nested(loss) else loss
+        found += _of_sparse_losses(_entry(y, place, name), own, outputs[at])
+    return [entry for entry in found if entry[0] is not None]
+
+
+def _entry(nested, place, name):
+    if isinstance(nested, dict):
+        return nested.get(name)
+    is_list = isinstance(nested, (list, tuple)) and isinstance(place, int)
+    return nested[place] if is_list and place < len(nested) else None
+
+
+def _is_sparse(loss):
+    # Of a subclass nobody knows what it reads.
+    return type(loss) is keras.losses.SparseCategoricalCrossentropy or loss in _SPARSE
+
+
+def _fits(labels, output):
+    """Whether these are classes on the last axis, not on another one that the loss names."""
+    sizes = tuple(output.shape)[1:-1]
+    own = labels.shape[1:]
+    return any(shapes_agree(own, wanted) for wanted in (sizes, (*sizes, 1)))

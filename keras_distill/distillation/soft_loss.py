@@ -1,0 +1,177 @@
+"""The soft loss over all outputs of a student: which loss, which teacher output, which domain."""
+
+from typing import Any
+from typing import NamedTuple
+
+import keras
+from keras import ops
+
+from keras_distill._arguments.schedules import POSITIVE
+from keras_distill._keras import output_domain
+from keras_distill._keras.weights import fit_weights
+from keras_distill.distillation.outputs import output_heads
+from keras_distill.distillation.outputs import per_output
+from keras_distill.distillation.outputs import teacher_like_student
+from keras_distill.losses.base import DistillationLoss
+from keras_distill.losses.base import parts_of
+from keras_distill.losses.base import take
+from keras_distill.losses.outputs.base import OutputLoss
+from keras_distill.losses.outputs.base import TemperatureLoss
+from keras_distill.losses.outputs.soft_targets import SoftTargetKL
+
+
+def check_soft_loss(soft_loss):
+    """Raises `ValueError` unless this is a loss, None, or a nest of them with at least one."""
+    if soft_loss is not None and all(loss is None for loss in keras.tree.flatten(soft_loss)):
+        raise ValueError(
+            "soft_loss must have a loss for at least one output. Received: "
+            f"soft_loss={soft_loss!r}. Leave it out for the default, or give alpha=1.0 for no "
+            "soft loss at all."
+        )
+    for loss in keras.tree.flatten(soft_loss):
+        if loss is None:
+            continue
+        if not isinstance(loss, keras.losses.Loss):
+            raise ValueError(
+                "soft_loss must be a keras.losses.Loss, or a dict or list of them, such as "
+                f"keras_distill.losses.SoftTargetKL(temperature=4.0). Received: {loss!r}"
+            )
+        if getattr(loss, "on_input_gradients", False):
+            raise ValueError(
+                f"soft_loss compares outputs, and {type(loss).__name__} input gradients. Give it "
+                "in a keras_distill.Objective."
+            )
+        if parts_of(loss):
+            raise ValueError(
+                f"soft_loss has no place for the layers and variables of {type(loss).__name__}: "
+                "they would neither train nor be saved. Give it in a keras_distill.Objective with "
+                'teacher="output" and student="output".'
+            )
+        take("soft_loss", loss)
+
+
+def temperatures(soft_loss):
+    """Lists `(name, temperature, range)` of the losses that have one."""
+    losses = [loss for loss in keras.tree.flatten(soft_loss) if isinstance(loss, TemperatureLoss)]
+    return [("temperature", loss.temperature, POSITIVE) for loss in losses]
+
+
+def heads_with_loss(soft_loss, student):
+    """Names of those of several outputs that have a soft loss; none without a graph."""
+    outputs = getattr(student, "output", None)
+    if not isinstance(outputs, (dict, list, tuple)):
+        return []
+    heads = output_heads(outputs, getattr(student, "output_names", None))
+    if soft_loss is None:
+        return heads
+    losses = per_output("soft_loss", soft_loss, outputs, getattr(student, "output_names", None))
+    return [head for head, loss in zip(heads, losses) if loss is not None]
+
+
+class OutputPair(NamedTuple):
+    """One output of the student, the teacher's for it, and the loss between them."""
+
+    name: str
+    loss: Any
+    teacher: Any
+    student: Any
+    teacher_domain: str | None
+    student_domain: str | None
+    sample_weight: Any
+    labels: Any = None
+    head: str = ""
+
+    def value(self, step, **given):
+        """The reduced loss at an optimizer step; what else of the batch is given goes to it."""
+        loss = self.loss
+        if isinstance(loss, DistillationLoss):
+            loss = loss.for_batch(labels=self.labels, **given)
+        if isinstance(loss, OutputLoss):
+            settings = [f"{side}_from_logits" for side, _, _ in self._sides()]
+            loss = loss.with_settings(**dict(zip(settings, self._from_logits(loss))))
+        if isinstance(loss, TemperatureLoss):
+            loss = loss.at_step(step)
+        rank = getattr(loss, "values_rank", None) or len(self.student.shape) - 1
+        weights = fit_weights(self.sample_weight, rank)
+        # A loss may compute in another dtype than the terms that it is added to.
+        return ops.cast(loss(self.teacher, self.student, weights), keras.config.floatx())
+
+    def logits(self):
+        """Teacher's and student's output as logits, if something says that they are not."""
+        loss = self.loss if isinstance(self.loss, OutputLoss) else SoftTargetKL()
+        return [
+            values if is_logits else loss.logits_of(values)
+            for is_logits, (_, values, _) in zip(self._from_logits(loss), self._sides())
+        ]
+
+    def entry_weights(self):
+        """The weight of each entry, `(batch, ...)`, its mask included; None: all are equal."""
+        mask = getattr(self.student, "_keras_mask", None)
+        if mask is None and self.sample_weight is None:
+            return None
+        shape = ops.shape(self.student)[:-1]
+        weights = ops.ones(shape) if mask is None else ops.cast(mask, keras.config.floatx())
+        if self.sample_weight is None:
+            return weights
+        return weights * ops.cast(fit_weights(self.sample_weight, len(shape)), weights.dtype)
+
+    def check_values(self):
+        """Checks the domains by the values of a real batch."""
+        if isinstance(self.loss, OutputLoss):
+            weights = self.entry_weights()
+            for side, values, domain in self._sides():
+                # NumPy has no bfloat16.
+                values = ops.convert_to_numpy(ops.cast(values, "float32"))
+                if weights is not None:
+                    # What has weight 0 may be a stand-in, of another domain.
+                    values = values[ops.convert_to_numpy(weights) != 0]
+                output_domain.check_values(self.loss, side, self.name, domain, values)
+
+    def _from_logits(self, loss):
+        return [
+            output_domain.from_logits(loss, side, self.name, domain)
+            for side, _, domain in self._sides()
+        ]
+
+    def _sides(self):
+        return (
+            ("teacher", self.teacher, self.teacher_domain),
+            ("student", self.student, self.student_domain),
+        )
+
+
+def output_pairs(loss, models, outputs, sample_weight=None, output_names=None, labels=None):
+    """Pairs the outputs of both models that have a soft loss.
+
+    Args:
+        loss: One loss for all outputs, or a dict or list of losses.
+        models: Teacher and student.
+        outputs: The outputs of teacher and student.
+        sample_weight: One for all outputs, or a dict or list like them, or None.
+        output_names: Names of the student's outputs if they are in a list, or None.
+        labels: Those of the student's outputs, in a dict or list like them, or None.
+    """
+    teacher, student = outputs
+    paths = [path for path, _ in keras.tree.flatten_with_path(student)]
+    teacher_domains, student_domains = (output_domain.output_domains(model) for model in models)
+    leaves = keras.tree.flatten(teacher)
+    if len(teacher_domains or []) != len(leaves):
+        # Carried outputs may be some of the teacher's only: by place, they would mix up.
+        teacher_domains = [None] * len(leaves)
+    domain_by_id = {id(leaf): domain for leaf, domain in zip(leaves, teacher_domains)}
+    matched = teacher_like_student(teacher, student, output_names)
+    if not any("labels" in getattr(leaf, "needs", ()) for leaf in keras.tree.flatten(loss)):
+        labels = None  # Those of a hard loss of the user's own may have any structure.
+    pairs = map(
+        OutputPair,
+        ["output" + "".join(f"[{key}]" for key in path) for path in paths],
+        per_output("soft_loss", loss, student, output_names),
+        matched,
+        keras.tree.flatten(student),
+        [domain_by_id.get(id(tensor)) for tensor in matched],
+        student_domains or [None] * len(paths),
+        per_output("sample_weight", sample_weight, student, output_names),
+        per_output("y", labels, student, output_names),
+        output_heads(student, output_names),
+    )
+    return [pair for pair in pairs if pair.loss is not None]

@@ -1,0 +1,164 @@
+"""Measures of classifiers, against labels and against a teacher."""
+
+import numpy as np
+
+from keras_distill._arguments.imports import import_module
+from keras_distill.evaluation.measures import Measure
+from keras_distill.evaluation.outputs import log_probabilities
+from keras_distill.evaluation.statistics import OfCounts
+from keras_distill.evaluation.statistics import OfSums
+
+_NUM_BINS = 15
+
+
+class Classification:
+    """Examples with one class each.
+
+    Args:
+        labels: Class indices, int `(examples,)`, or None.
+    """
+
+    name = "classification"
+
+    def __init__(self, labels):
+        self.labels = labels
+
+    def answers(self, outputs, domain):
+        """Log probabilities `(examples, classes)` of a model's outputs."""
+        return log_probabilities(outputs, domain)
+
+    def measures(self, answers):
+        """accuracy, macro_f1, nll, brier, ece, and auc (two classes) or top_5_accuracy."""
+        labels, (num_examples, num_classes) = self.labels, answers.shape
+        rows = np.arange(num_examples)
+        predicted, probabilities = answers.argmax(axis=1), np.exp(answers)
+        squares = np.sum(probabilities**2, axis=1) - 2 * probabilities[rows, labels] + 1
+        calibration = _calibration_terms(labels, probabilities)
+        measures = [
+            Measure("accuracy", OfSums(np.equal(predicted, labels)), is_share=True),
+            Measure("macro_f1", OfSums(self._f1_terms(answers), _macro_f1), is_share=True),
+            Measure("nll", OfSums(-answers[rows, labels]), is_higher_better=False),
+            Measure("brier", OfSums(squares), is_higher_better=False),
+            Measure(
+                "ece",
+                OfSums(calibration, _calibration_error),
+                is_share=True,
+                is_higher_better=False,
+            ),
+        ]
+        if num_classes == 2:
+            scores = answers[:, 1] - answers[:, 0]
+            measures.append(Measure("auc", _auc(labels, scores), is_share=True))
+        if num_classes > 5:
+            of_label = answers[rows, labels][:, None]
+            # Of equal ones the first counts, as for the best class.
+            is_before = np.arange(num_classes) < labels[:, None]
+            rank = np.sum((answers > of_label) | ((answers == of_label) & is_before), axis=1)
+            measures.append(Measure("top_5_accuracy", OfSums(rank < 5), is_share=True))
+        return measures
+
+    def teacher_measures(self, teacher, answers):
+        """agreement: the same class; fidelity: KL(teacher || student) in nats."""
+        divergence = np.sum(np.exp(teacher) * (teacher - answers), axis=1)
+        is_same = np.equal(teacher.argmax(axis=1), answers.argmax(axis=1))
+        return [
+            Measure("agreement", OfSums(is_same), is_share=True),
+            Measure("fidelity", OfSums(divergence), is_higher_better=False),
+        ]
+
+    def class_f1(self, answers):
+        """The statistic of the F1 of each class."""
+        return OfSums(self._f1_terms(answers), _class_f1)
+
+    def mcnemar(self, baseline, answers):
+        """p of McNemar's exact test that both models are right equally often.
+
+        Reference: McNemar 1947, https://doi.org/10.1007/BF02295996, with the binomial
+        distribution in place of its approximation.
+        """
+        one, other = (np.equal(a.argmax(axis=1), self.labels) for a in (baseline, answers))
+        num_one, num_other = np.sum(one & ~other), np.sum(other & ~one)
+        if num_one + num_other == 0:
+            return 1.0
+        test = import_module("scipy.stats").binomtest(num_one, num_one + num_other)
+        return float(test.pvalue)
+
+    def reliability(self, answers):
+        """How often the model is right, by how sure it is, in 15 bins of equal width.
+
+        Returns:
+            `(confidence, accuracy, count)`, `(bins,)` each, without empty bins.
+        """
+        sums = _calibration_terms(self.labels, np.exp(answers)).sum(axis=0)
+        confidence, right, count = np.split(np.asarray(sums), 3)
+        is_used = count > 0
+        count = count[is_used]
+        return confidence[is_used] / count, right[is_used] / count, count.astype(int)
+
+    def _f1_terms(self, answers):
+        """For each example and class: is rightly predicted, is the label, is predicted; sparse."""
+        labels, predicted = self.labels, answers.argmax(axis=1)
+        is_right = predicted == labels
+        parts = [(is_right, labels), (np.ones(len(labels)), labels)]
+        parts.append((np.ones(len(labels)), predicted))
+        return _sparse_columns(parts, answers.shape[1])
+
+
+def _class_f1(sums):
+    """`(resamples, classes)`; NaN for a class that neither labels nor predictions have."""
+    right, true, predicted = np.split(sums, 3, axis=1)
+    total = true + predicted
+    return np.divide(2 * right, total, out=np.full_like(total, np.nan), where=total > 0)
+
+
+def _macro_f1(sums):
+    return np.nanmean(_class_f1(sums), axis=1)
+
+
+def _calibration_terms(labels, probabilities):
+    """For each example and bin of confidence: confidence, is right, is there; sparse."""
+    confidence = probabilities.max(axis=1)
+    bins = np.minimum((confidence * _NUM_BINS).astype(int), _NUM_BINS - 1)
+    is_right = probabilities.argmax(axis=1) == labels
+    parts = [(values, bins) for values in (confidence, is_right, np.ones(len(bins)))]
+    return _sparse_columns(parts, _NUM_BINS)
+
+
+def _calibration_error(sums):
+    """Guo et al. 2017, https://arxiv.org/abs/1706.04599."""
+    confidence, right, count = np.split(sums, 3, axis=1)
+    return np.abs(confidence - right).sum(axis=1) / count.sum(axis=1)
+
+
+def _sparse_columns(parts, width):
+    """Puts each part's value of an example into its column of `width`, the parts side by side."""
+    sparse = import_module("scipy.sparse")
+    arrays = []
+    for values, columns in parts:
+        rows = np.arange(len(columns))
+        entries = (np.asarray(values, "float64"), (rows, columns))
+        arrays.append(sparse.csr_array(entries, shape=(len(columns), width)))
+    return sparse.hstack(arrays).tocsr()
+
+
+def _auc(labels, scores):
+    """The share of pairs of both classes whose scores are in order, ties counting half.
+
+    Sorted once for all resamples: scikit-learn's sorts, and checks, for each anew.
+    """
+    order = np.argsort(scores)
+    labels, scores = labels[order], scores[order]
+    starts_of_ties = np.flatnonzero(np.diff(scores, prepend=-np.inf))
+
+    def statistic(counts):
+        by_class = [counts[:, order] * (labels == label) for label in (0, 1)]
+        negative, positive = (
+            np.add.reduceat(part.astype("float64"), starts_of_ties, axis=1) for part in by_class
+        )
+        below = np.cumsum(negative, axis=1) - negative / 2
+        num_pairs = negative.sum(axis=1) * positive.sum(axis=1)
+        in_order = np.sum(positive * below, axis=1)
+        none = np.full_like(in_order, np.nan)
+        return np.divide(in_order, num_pairs, out=none, where=num_pairs > 0)
+
+    return OfCounts(statistic)

@@ -1,0 +1,1 @@
+"""SavedModel export, and what TF Serving reads beside a model."""

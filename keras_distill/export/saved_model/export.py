@@ -1,0 +1,285 @@
+"""SavedModel export: what TF Serving loads."""
+
+import os
+import pathlib
+import re
+import warnings
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_distill._files.destination import check_destination
+from keras_distill._files.destination import hidden_folder
+from keras_distill._files.plain_path import plain_path
+from keras_distill.export import parity
+from keras_distill.export.examples import examples_for_check
+from keras_distill.export.rounding_noise import rounding_noise
+from keras_distill.export.saved_model.served_model import ServedModel
+from keras_distill.export.saved_model.serving import batching_config
+from keras_distill.export.saved_model.serving import check_can_warm_up
+from keras_distill.export.saved_model.serving import check_model_name
+from keras_distill.export.saved_model.serving import write_configs
+from keras_distill.export.saved_model.serving import write_warmup
+from keras_distill.export.vocabulary_check import check_vocabulary
+from keras_distill.text import Vocabulary
+
+DEFAULT, TOKENS = "serving_default", "tokens"
+# One example alone, and several: a batch size that the graph froze shows at the second.
+_BATCH_SIZES = (1, 3)
+
+
+def export_saved_model(
+    model,
+    directory,
+    *,
+    version=None,
+    labels=None,
+    preprocessor=None,
+    top_k=None,
+    warmup=None,
+    batch_sizes=None,
+    representative_data=None,
+):
+    """Writes a SavedModel for TF Serving, checked against Keras before it appears.
+
+    The endpoint `serving_default` has any batch size and named inputs and outputs. With a
+    preprocessor it reads texts, and a second endpoint, `tokens`, the model's own inputs.
+
+    A classifier, which has one output (batch, classes) of logits or softmax, answers with
+    `logits` (not behind a softmax) and `probabilities`; with labels also with `label`
+    (batch,), `top_labels` and `top_scores` (batch, top_k).
+
+    Names: an input has its key if the inputs are a dict, else its Input layer's name;
+    "inputs" ("inputs_0", "inputs_1", ... among several) if the layer has no name of its
+    own; texts are "text". An output of other models has its key, else its last layer's
+    name; "output" ("output_0", "output_1", ...) if Keras made up the layer's name. Nested
+    keys are joined with "_", and characters that no Python identifier has become "_".
+
+    The files are written to a hidden folder inside `directory`, loaded again and run on
+    1 and on 3 examples. Only if every output is as in Keras does the folder get its
+    number, in one step, so that a server that watches `directory` never sees half a model:
+
+    ```
+    max |SavedModel - Keras| <= tolerance * max |Keras| + noise
+    tolerance = 1e-5    (float16 layers: 1e-2, bfloat16 layers: 8e-2)
+    ```
+
+    The noise is ten times what the outputs move by when all weights and inputs do by one step
+    of float32. Probabilities are compared as their logarithms; labels of classes that tie are
+    as good as each other.
+
+    Args:
+        model: A `keras.Model`: Functional, Sequential and built, or subclassed and called
+            once with a `keras.Input`. String inputs are allowed.
+        directory: The model's folder; its versions are folders named 1, 2, ...
+        version: Number of the new version, at least 1. None: the highest number there
+            plus one.
+        labels: Names of the classes, in the model's order.
+        preprocessor: A layer or model from strings (batch,) to the model's inputs, such as
+            a vocabulary of `keras_distill.text` or KerasHub's; (batch, 2) for a student of
+            pairs with its own vocabulary. A `keras.Model` may have another shape of strings.
+        top_k: Number of best classes in the answers. Defaults to all, at most 5.
+        warmup: Examples for the server to run before it takes a new version into service,
+            as `serving_default` takes them, with a batch axis. They are stored in the
+            version's folder, in assets.extra, 1000 at most. With a preprocessor they are
+            the texts of the check, too.
+        batch_sizes: Batch sizes, rising, that the server may form of requests that come
+            together: written to batching.config in `directory`, beside models.config. The warm-up
+            has a request of each. A larger request is split, up to 64 largest batches. Only
+            requests of one shape go together: clients of `tokens`, and of models with inputs of any
+            length, pad to one length.
+        representative_data: Real inputs for the check: an array, dict or list as the
+            model takes it, with a batch axis, or a batched `tf.data.Dataset` of x or
+            `(x, y)`. None: generated inputs, which check the graph as well, unless the
+            model takes ids that the generator cannot know.
+
+    Returns:
+        The folder of the new version, a `pathlib.Path`.
+
+    Raises:
+        FileExistsError: If this version exists. Nothing is overwritten.
+        ValueError: If the model's inputs are not known, the outputs differ from Keras's
+            or from one run to the next, or one is NaN or infinite. Nothing is left behind.
+
+    Example:
+
+    ```python
+    path = export_saved_model(student, "served/sentiment")    # served/sentiment/1
+    served = tf.saved_model.load(path).signatures["serving_default"]
+    served(ids=tf.constant(ids))["probabilities"]
+    ```
+    """
+    path, endpoints, examples, requests, batching = check_saved_model(
+        model,
+        directory,
+        version=version,
+        labels=labels,
+        preprocessor=preprocessor,
+        top_k=top_k,
+        warmup=warmup,
+        batch_sizes=batch_sizes,
+        representative_data=representative_data,
+    )
+    directory = path.parent
+    if batching is not None:
+        _warn_of_open_sizes(endpoints[DEFAULT])
+    with hidden_folder(directory) as folder:
+        written = folder / "saved_model"
+        write_saved_model(endpoints, written)
+        for name, endpoint in endpoints.items():
+            _check_endpoint(endpoint, written, name, examples[name])
+        if requests is not None:
+            write_warmup(written, directory.resolve().name, requests, batch_sizes or ())
+        os.rename(written, path)
+    write_configs(directory, batching)
+    return path
+
+
+def check_saved_model(
+    model,
+    directory,
+    *,
+    version=None,
+    labels=None,
+    preprocessor=None,
+    top_k=None,
+    warmup=None,
+    batch_sizes=None,
+    representative_data=None,
+):
+    """Raises what `export_saved_model` raises before it writes, also of a model not yet trained.
+
+    Args:
+        model, directory, version, labels, preprocessor, top_k, warmup, batch_sizes,
+        representative_data: As for `export_saved_model`.
+
+    Returns:
+        What the export goes on with: the version's folder, the endpoints and the examples of
+        their check by name, the requests of the warm-up and the text of batching.config.
+    """
+    endpoints = {DEFAULT: ServedModel(model, labels, top_k)}
+    if preprocessor is not None:
+        with_text = _behind(preprocessor, model)
+        endpoints = {DEFAULT: ServedModel(with_text, labels, top_k), TOKENS: endpoints[DEFAULT]}
+    directory = pathlib.Path(directory)
+    check_destination("directory", directory, "folder")
+    check_model_name(directory)
+    path = directory / str(_free_version(directory, version))
+    requests = None
+    if warmup is not None:
+        requests = endpoints[DEFAULT].name_inputs(warmup)
+        if not len(next(iter(requests.values()))):
+            raise ValueError(
+                "warmup must hold at least one example. Received: none. Leave it out, or give some."
+            )
+        check_can_warm_up()
+    batching = None if batch_sizes is None else batching_config(batch_sizes)
+    data = {DEFAULT: representative_data}
+    if preprocessor is not None:
+        data = {DEFAULT: warmup, TOKENS: representative_data}
+    examples = {
+        name: examples_for_check(endpoint, data[name], 3, max_examples=3)[0]
+        for name, endpoint in endpoints.items()
+    }
+    return path, endpoints, examples, requests, batching
+
+
+def _warn_of_open_sizes(endpoint):
+    is_open = {
+        name: tuple(spec.shape)
+        for name, spec in endpoint.input_specs().items()
+        if None in spec.shape[1:]
+    }
+    if is_open:
+        warnings.warn(
+            "batch_sizes: a server makes one batch only of requests of one shape, and refuses "
+            "those of another that meet in it. The model has inputs of any size: "
+            f"{is_open}. Let all clients pad to one size, or serve texts with preprocessor=.",
+            stacklevel=3,
+        )
+
+
+def _behind(preprocessor, model):
+    check_vocabulary("preprocessor", preprocessor, model)
+    texts = keras.Input(_text_shape(preprocessor, model), dtype="string", name="text")
+    return keras.Model(texts, model(preprocessor(texts)), name=model.name)
+
+
+def _text_shape(preprocessor, model):
+    if isinstance(preprocessor, keras.Model):
+        return preprocessor.input_shape[1:]
+    # A student of pairs reads ids (batch, 2, length).
+    reads_pairs = [
+        tuple(tensor.shape[1:-1]) for tensor in getattr(model, "inputs", None) or ()
+    ] == [(2,)]
+    return (2,) if isinstance(preprocessor, Vocabulary) and reads_pairs else ()
+
+
+def write_saved_model(endpoints, folder, batch_size=None):
+    """Writes a SavedModel, unchecked.
+
+    Args:
+        endpoints: `NamedModel`s by the names of the endpoints.
+        folder: The folder to write, which must not exist.
+        batch_size: A fixed batch size, or None for any.
+    """
+    archive = keras.export.ExportArchive()
+    # Lookup tables, such as a TextVectorization's, are found through the model only. A
+    # model that is tracked by itself has every weight written, and served, twice.
+    holder = tf.Module()
+    holder.models = [named_model.model for named_model in endpoints.values()]
+    archive.track(holder)
+    for name, named_model in endpoints.items():
+        archive.add_endpoint(name, named_model, [named_model.input_specs(batch_size)])
+    archive.write_out(str(folder), verbose=False)
+
+
+def _free_version(directory, version):
+    is_number = isinstance(version, int) and not isinstance(version, bool)
+    if version is not None and not (is_number and version >= 1):
+        raise ValueError(f"version must be an integer >= 1, or None. Received: version={version!r}")
+    names = [path.name for path in directory.iterdir()] if directory.exists() else []
+    versions = [int(name) for name in names if re.fullmatch("[0-9]+", name)]
+    if version is None:
+        return max(versions, default=0) + 1
+    if version in versions:
+        raise FileExistsError(
+            f"Version {version} exists in {directory}, and a version is never overwritten. "
+            f"Received: version={version}. Give another number, or None for the next one."
+        )
+    return version
+
+
+def _check_endpoint(named_model, folder, name, inputs):
+    # The module owns the variables: it must outlive its signature.
+    module = tf.saved_model.load(plain_path(folder))
+    endpoint = module.signatures[name]
+    tolerance = parity.float_tolerance(named_model.model)
+    for batch_size in _BATCH_SIZES:
+        # Fewer given examples than the batch has are taken again.
+        batch = {name: np.take(v, range(batch_size), 0, mode="wrap") for name, v in inputs.items()}
+        expected = named_model.comparable(parity.keras_outputs(named_model, batch))
+        served = endpoint(**{name: tf.convert_to_tensor(v) for name, v in batch.items()})
+        served = named_model.comparable({name: tensor.numpy() for name, tensor in served.items()})
+        given = named_model, expected, served, tolerance
+        problem = _difference(*given, noise={})
+        if problem:
+            problem = _difference(*given, rounding_noise(named_model, batch, expected))
+        if problem:
+            raise ValueError(
+                f"The SavedModel must agree with Keras to {problem[1]:.3g}. "
+                f"Received, on a batch of {batch_size}: {problem[0]}. Nothing was written. "
+                "Does a layer read the batch size, or other values, in Python?"
+            )
+
+
+def _difference(named_model, expected, served, tolerance, noise):
+    """The first output that differs by more than it may, and what it may; else None."""
+    outputs = parity.compare_outputs(expected, served)
+    limits = {o.name: o.limit(tolerance) + noise.get(o.name, 0.0) for o in outputs}
+    served = named_model.with_ties(served, expected, limits.get("probabilities"))
+    for output in parity.compare_outputs(expected, served):
+        if output.max_difference > limits[output.name]:
+            return output, limits[output.name]
+    return None

@@ -1,0 +1,105 @@
+"""What a server answers with: a model's outputs, probabilities and the names of classes."""
+
+import numpy as np
+import tensorflow as tf
+
+from keras_distill._arguments.checks import check_integers
+from keras_distill._keras.output_domain import LOGITS
+from keras_distill.export.labels import check_classifier
+from keras_distill.export.labels import check_labels
+from keras_distill.export.labels import classifier_domain
+from keras_distill.export.signature import NamedModel
+
+_PROBABILITIES = ("probabilities", "top_scores")
+# float16 rounds smaller ones to 0.
+_SMALLEST = 1e-7
+
+
+class ServedModel(NamedModel):
+    """A `NamedModel` that also gives probabilities and, with labels, the best classes.
+
+    Of a model with one output (batch, classes) of logits the outputs are "logits" and
+    "probabilities"; of one that ends in softmax, "probabilities"; with labels there are
+    also "label" (batch,), "top_labels" and "top_scores" (batch, top_k). Other models
+    keep their outputs and names.
+
+    Args:
+        model: A `keras.Model`, as for `NamedModel`.
+        labels: Names of the classes, or None.
+        top_k: Number of best classes. Defaults to all, at most 5.
+
+    Raises:
+        ValueError: If there are labels and the model is no classifier of so many classes.
+    """
+
+    def __init__(self, model, labels=None, top_k=None):
+        super().__init__(model)
+        self._domain = classifier_domain(model)
+        if labels is not None:
+            check_labels(labels)
+            check_classifier(model, labels)
+        _check_top_k(top_k, labels)
+        self._labels = labels
+        self._top_k = min(5, len(labels or ())) if top_k is None else top_k
+
+    def __call__(self, inputs):
+        outputs = super().__call__(inputs)
+        if self._domain is None:
+            return outputs
+        (values,) = outputs.values()
+        if self._domain == LOGITS:
+            outputs = {"logits": values, "probabilities": tf.nn.softmax(values)}
+        else:
+            outputs = {"probabilities": values}
+        if self._labels is not None:
+            outputs.update(self._best(outputs["probabilities"]))
+        return outputs
+
+    def comparable(self, outputs):
+        """Probabilities as their logarithms: small ones would differ by nothing.
+
+        Of a thousand classes each has about a thousandth, and any two models agree to that.
+        """
+        if self._domain is None:
+            return outputs
+        return {
+            name: np.log(np.maximum(values, _SMALLEST)) if name in _PROBABILITIES else values
+            for name, values in outputs.items()
+        }
+
+    def with_ties(self, outputs, expected, limit):
+        """Outputs with the expected labels where the classes tie, in Keras's probabilities.
+
+        Args:
+            outputs, expected: As `comparable` gives them.
+            limit: How far apart the logarithms of probabilities may be that tie.
+        """
+        if self._labels is None:
+            return outputs
+        classes = {label.encode("utf-8"): place for place, label in enumerate(self._labels)}
+        outputs = dict(outputs)
+        for name in ("label", "top_labels"):
+            labels = outputs[name] = np.array(outputs[name], object)
+            for place in map(tuple, np.argwhere(labels != expected[name])):
+                row, rank = place[0], place[1] if len(place) > 1 else 0
+                score = expected["probabilities"][row, classes[labels[place]]]
+                if abs(score - expected["top_scores"][row, rank]) <= limit:
+                    labels[place] = expected[name][place]
+        return outputs
+
+    def _best(self, probabilities):
+        scores, places = tf.math.top_k(probabilities, self._top_k)
+        labels = tf.gather(tf.constant(list(self._labels)), places)
+        return {"label": labels[:, 0], "top_labels": labels, "top_scores": scores}
+
+
+def _check_top_k(top_k, labels):
+    if top_k is None:
+        return
+    if labels is None:
+        raise ValueError(f"top_k needs labels. Received: top_k={top_k!r}, labels=None")
+    check_integers(top_k=top_k)
+    if top_k > len(labels):
+        raise ValueError(
+            f"top_k must be at most {len(labels)}, the number of classes. Received: {top_k=}"
+        )

@@ -1,0 +1,1 @@
+"""TFLite export: conversion, quantization, metadata, checks."""

@@ -1,0 +1,287 @@
+"""What an app needs to know of a TFLite file, written into the file itself."""
+
+import dataclasses
+import io
+import zipfile
+
+import keras
+import numpy as np
+from keras import ops
+from tensorflow.lite.tools import flatbuffer_utils
+
+from keras_distill._keras.output_domain import SOFTMAX
+from keras_distill.export.labels import check_classifier
+from keras_distill.export.labels import check_labels
+from keras_distill.export.labels import classifier_domain
+from keras_distill.export.tflite import metadata_schema as schema
+from keras_distill.export.vocabulary_check import check_vocabulary
+from keras_distill.text import WordPieceVocabulary
+from keras_distill.text import WordVocabulary
+from keras_distill.text.vocabularies import mediapipe
+from keras_distill.text.vocabularies.base import UNKNOWN
+
+# The first that knows all of our tables.
+_MIN_PARSER_VERSION = "1.2.1"
+_BERT_INPUTS = ("input_word_ids", "input_mask", "input_type_ids")
+# What MediaPipe calls the inputs of a BERT.
+_BERT_NAMES = {
+    "input_word_ids": "ids",
+    "input_mask": "mask",
+    "input_type_ids": "segment_ids",
+}
+_TOKENIZERS = {"bert": WordPieceVocabulary, "regex": WordVocabulary}
+_LABELS_FILE, _VOCABULARY_FILE = "labels.txt", "vocab.txt"
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageMetadata:
+    """An image classifier: MediaPipe's ImageClassifier takes the file as it is.
+
+    MediaPipe reads colour images alone; a file with one channel is for LiteRT, with its labels.
+    The model has one input (height, width, 1 or 3) of floats, which were
+    `(pixel - mean) / std` in training, of pixels from 0 to 255. The app computes that; one
+    number for each channel it cannot do, so the file does.
+
+    Args:
+        labels: Names of the classes, in the model's order.
+        mean: One number, or one for each channel. Defaults to 0.
+        std: One number, or one for each channel. Defaults to 1.
+    """
+
+    labels: tuple
+    mean: float | tuple = 0.0
+    std: float | tuple = 1.0
+
+    def __post_init__(self):
+        check_labels(self.labels)
+        for name in ("mean", "std"):
+            values = np.atleast_1d(getattr(self, name)).astype("float64")
+            if not np.isfinite(values).all() or (name == "std" and not (values > 0).all()):
+                raise ValueError(
+                    f"{name} must be a finite number, or one for each channel, and std above 0. "
+                    f"Received: {name}={getattr(self, name)!r}"
+                )
+
+    def prepare(self, model):
+        """The model with probabilities as its output."""
+        shape = model.input_shape
+        if not isinstance(shape, tuple) or len(shape) != 4 or shape[-1] not in (1, 3):
+            raise ValueError(
+                "ImageMetadata needs a model with one input (batch, height, width, channels), of 1 "
+                f"or 3 channels. Received: a model with the input shape {shape}"
+            )
+        for name in ("mean", "std"):
+            if np.size(getattr(self, name)) not in (1, shape[-1]):
+                raise ValueError(
+                    f"{name} must be one number or one for each of the {shape[-1]} channels. "
+                    f"Received: {name}={getattr(self, name)!r}"
+                )
+        check_classifier(model, self.labels)
+        image = keras.Input(shape[1:], name="image")
+        x = image if self._in_app else (image - np.float32(self.mean)) / np.float32(self.std)
+        outputs = _probabilities(model, model(x))
+        return keras.Model(image, outputs, name=model.name)
+
+    @property
+    def _in_app(self):
+        return np.size(self.mean) == np.size(self.std) == 1
+
+    def prepare_inputs(self, image):
+        """The inputs of the prepared model, from the model's own."""
+        if not self._in_app:
+            image = (image * np.array(self.std) + np.array(self.mean)).astype("float32")
+        return {"image": image}
+
+    def input_tables(self, names, shapes):
+        mean, std = 0.0, 1.0
+        if self._in_app:
+            mean, std = (float(np.squeeze(value)) for value in (self.mean, self.std))
+        color_space = schema.RGB if shapes["image"][-1] == 3 else schema.GRAYSCALE
+        return [
+            schema.Table(
+                "TensorMetadata",
+                name="image",
+                content=schema.content("ImageProperties", color_space=color_space),
+                process_units=[schema.process_unit("NormalizationOptions", mean=[mean], std=[std])],
+                stats=schema.Table("Stats", max=[(255.0 - mean) / std], min=[-mean / std]),
+            )
+        ]
+
+    process_units = ()
+
+    def files(self):
+        return {_LABELS_FILE: "\n".join(self.labels)}
+
+
+@dataclasses.dataclass(frozen=True)
+class TextMetadata:
+    """A text classifier: MediaPipe's TextClassifier takes the file as it is.
+
+    The app tokenizes, and knows two ways. "bert": word pieces between "[CLS]" and "[SEP]",
+    for students of a `WordPieceVocabulary`. "regex": words between blanks, for students of
+    a `WordVocabulary`. Of a vocabulary with for_apps=True, which alone is taken here, the
+    app gives every text the ids that the student was taught with.
+
+    Args:
+        labels: Names of the classes, in the model's order.
+        vocabulary: The student's `WordPieceVocabulary` or `WordVocabulary`, of for_apps=True.
+        tokenizer: "bert" or "regex".
+        max_length: Number of ids of a text; the app cuts off what is longer. None: that of
+            the vocabulary, and no other is taken.
+    """
+
+    labels: tuple
+    vocabulary: object
+    tokenizer: str
+    max_length: int | None = None
+
+    def __post_init__(self):
+        check_labels(self.labels)
+        if self.tokenizer not in _TOKENIZERS:
+            raise ValueError(
+                f"tokenizer must be one of {tuple(_TOKENIZERS)}. Received: "
+                f"tokenizer={self.tokenizer!r}"
+            )
+        wanted, vocabulary = _TOKENIZERS[self.tokenizer], self.vocabulary
+        for_apps = getattr(vocabulary, "for_apps", None)
+        if not isinstance(vocabulary, wanted) or not for_apps:
+            raise ValueError(
+                f"An app's {self.tokenizer!r} tokenizer reads texts as a {wanted.__name__} with "
+                f"for_apps=True does. Received: a {type(vocabulary).__name__} with "
+                f"{for_apps=}. Teach the student with such a vocabulary: it would see other ids "
+                "in the app than in training."
+            )
+        max_length = vocabulary.max_length
+        if self.max_length not in (None, max_length):
+            raise ValueError(
+                "max_length must be None or that of the vocabulary: the app would cut texts where "
+                f"the student was not taught to. Received: max_length={self.max_length!r}, and "
+                f"max_length={max_length} of the vocabulary"
+            )
+        object.__setattr__(self, "max_length", max_length)
+
+    def prepare(self, model):
+        """The model with the inputs that the app gives, and probabilities as its output."""
+        if len(model.inputs) != 1 or len(model.inputs[0].shape) != 2:
+            raise ValueError(
+                "TextMetadata needs a model with one input, ids (batch, length). Received: a model "
+                f"with the inputs {[tuple(tensor.shape) for tensor in model.inputs]}"
+            )
+        check_classifier(model, self.labels)
+        check_vocabulary("vocabulary", self.vocabulary, model)
+        inputs = {
+            name: keras.Input((self.max_length,), dtype="int32", name=name)
+            for name in (_BERT_INPUTS if self.tokenizer == "bert" else ("token_ids",))
+        }
+        if self.tokenizer == "bert":
+            # Of one text all segments are 0; unused, the input would not be in the file.
+            is_token = ops.greater(inputs["input_mask"], inputs["input_type_ids"])
+            ids = ops.where(is_token, inputs["input_word_ids"], 0)
+        else:
+            # Of a text without words the app gives padding alone, the vocabulary "[UNK]".
+            ids, unknown = inputs["token_ids"], self.vocabulary.tokens.index(UNKNOWN)
+            is_first = np.arange(self.max_length) == 0
+            ids = ops.where(ops.logical_and(ops.equal(ids, 0), is_first), unknown, ids)
+        outputs = _probabilities(model, model(ids))
+        return keras.Model(inputs, outputs, name=model.name)
+
+    def prepare_inputs(self, ids):
+        """The inputs of the prepared model, from the model's own."""
+        if self.tokenizer == "regex":
+            return {"token_ids": ids}
+        values = (ids, (ids != 0).astype("int32"), np.zeros_like(ids))
+        return dict(zip(_BERT_INPUTS, values))
+
+    def input_tables(self, names, shapes):
+        return [
+            schema.Table(
+                "TensorMetadata",
+                name=_BERT_NAMES.get(name, name),
+                content=schema.content("FeatureProperties"),
+                **(
+                    {"process_units": [self._tokenizer_table()]}
+                    if self.tokenizer == "regex"
+                    else {}
+                ),
+            )
+            for name in names
+        ]
+
+    @property
+    def process_units(self):
+        return [self._tokenizer_table()] if self.tokenizer == "bert" else []
+
+    def _tokenizer_table(self):
+        file = schema.Table("AssociatedFile", name=_VOCABULARY_FILE, type=schema.VOCABULARY)
+        if self.tokenizer == "bert":
+            return schema.process_unit("BertTokenizerOptions", vocab_file=[file])
+        return schema.process_unit(
+            "RegexTokenizerOptions", delim_regex_pattern=mediapipe.BLANKS, vocab_file=[file]
+        )
+
+    def files(self):
+        tokens = self.vocabulary.tokens
+        if self.tokenizer == "regex":
+            ids = self.vocabulary.spellings().items()
+            tokens = [f"{word} {number}" for word, number in ids]
+        return {_LABELS_FILE: "\n".join(self.labels), _VOCABULARY_FILE: "\n".join(tokens)}
+
+
+def add_metadata(content, metadata):
+    """Returns the bytes of a TFLite file with metadata in it.
+
+    Args:
+        content: The file's bytes.
+        metadata: `ImageMetadata` or `TextMetadata`.
+    """
+    model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
+    (signature,), graph = model.signatureDefs, model.subgraphs[0]
+    names = {tensor.tensorIndex: tensor.name.decode() for tensor in signature.inputs}
+    shapes = {names[index]: tuple(graph.tensors[index].shape) for index in graph.inputs}
+    labels = schema.Table("AssociatedFile", name=_LABELS_FILE, type=schema.LABELS)
+    subgraph = schema.Table(
+        "SubGraphMetadata",
+        input_tensor_metadata=metadata.input_tables([names[i] for i in graph.inputs], shapes),
+        output_tensor_metadata=[
+            schema.Table(
+                "TensorMetadata",
+                name="probabilities",
+                description="One for each label.",
+                content=schema.content("FeatureProperties"),
+                stats=schema.Table("Stats", max=[1.0], min=[0.0]),
+                associated_files=[labels],
+            )
+        ],
+        input_process_units=list(metadata.process_units),
+    )
+    root = schema.Table(
+        "ModelMetadata", subgraph_metadata=[subgraph], min_parser_version=_MIN_PARSER_VERSION
+    )
+    _store(model, root.to_bytes())
+    content = flatbuffer_utils.convert_object_to_bytearray(model)
+    return content + _zip(metadata.files())
+
+
+def _store(model, buffer):
+    entry = flatbuffer_utils.schema_fb.MetadataT()
+    entry.name, entry.buffer = schema.ENTRY, len(model.buffers)
+    stored = flatbuffer_utils.schema_fb.BufferT()
+    stored.data = np.frombuffer(buffer, "uint8")
+    model.buffers.append(stored)
+    model.metadata = [*(model.metadata or ()), entry]
+
+
+def _zip(files):
+    """The files as a zip archive, uncompressed: readers map them into memory."""
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as file:
+        for name, text in files.items():
+            # With a fixed date, the same model gives the same bytes.
+            file.writestr(zipfile.ZipInfo(name), text)
+    return archive.getvalue()
+
+
+def _probabilities(model, outputs):
+    if classifier_domain(model) == SOFTMAX:
+        return {"probabilities": outputs}
+    return {"probabilities": keras.layers.Softmax(name="probabilities", dtype="float32")(outputs)}

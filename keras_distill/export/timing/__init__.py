@@ -1,0 +1,1 @@
+"""How fast an exported model runs here, and with how much memory."""

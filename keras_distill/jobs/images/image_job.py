@@ -1,0 +1,335 @@
+"""From folders of images to a student that is shipped: teacher, store, students, files, report."""
+
+import dataclasses
+import pathlib
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_distill._arguments.checks import are_sizes
+from keras_distill._arguments.checks import check_integers
+from keras_distill._files.run_folder import RunFolder
+from keras_distill.export import ImageMetadata
+from keras_distill.export import export_saved_model
+from keras_distill.export.saved_model.export import check_saved_model
+from keras_distill.export.tflite.export import check_tflite
+from keras_distill.export.tflite.modes import MODES
+from keras_distill.export.tflite.modes import check_mode
+from keras_distill.jobs.estimates import stage_seconds
+from keras_distill.jobs.images import image_data
+from keras_distill.jobs.images.image_teacher import FinetunedTeacher
+from keras_distill.jobs.images.image_teacher import ReadyTeacher
+from keras_distill.jobs.images.image_teacher import is_model_file
+from keras_distill.jobs.job import Job
+from keras_distill.jobs.phone_file import export_phone_file
+from keras_distill.jobs.results import exported
+from keras_distill.jobs.settings import settings_of
+from keras_distill.jobs.splitting import check_classes
+from keras_distill.jobs.splitting import split
+from keras_distill.jobs.training import train_student
+from keras_distill.store import RandomViews
+from keras_distill.students import mobile_cnn
+
+# -1 is an image without a label.
+_CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=-1)
+_BATCH_SIZE = 64
+_LARGEST_SHIFT = 1 / 8
+_MAX_SHUFFLED = 10_000
+# Images that the phone's file is calibrated and checked on; of fewer than a third it is said.
+_NUM_CHECKED = 300
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageJob(Job):
+    """A whole distillation of an image classifier, as `TextJob` is one of texts.
+
+    Teacher and students read images of one size. The student is `students.mobile_cnn`.
+
+    Args:
+        train: A folder with a folder of images for each class, or an .npz file with x, uint8
+            `(images, height, width, channels)` or, gray, `(images, height, width)`, and y, one
+            class for each image: its index, its name, or a one-hot row; -1 is an image without
+            a label, which only the teacher answers. Of folders, subfolders are read as well, and
+            names that begin with a dot are not. Pictures are known by their contents; what is
+            left out is counted and listed, with the reason.
+        output: The folder for all that is written.
+        teacher: A .keras or .h5 file of a classifier that reads pixels from 0 to 255, gray
+            or RGB, with an output for each class; or the name of a network of
+            `keras.applications`, which is fine-tuned.
+        teacher_weights: Of that network: "imagenet", which downloads them, or a file.
+        test: Like train. None: a part of train, each class by its share.
+        test_rate: How much of it, in (0, 1).
+        unlabelled: Folders of images, or .npz files with x, for the teacher to answer.
+        image_size: `(height, width)`, to which images are scaled as
+            `keras.utils.image_dataset_from_directory` does it. None: the teacher's, or, if it
+            reads any, that of the images, which must be one.
+        width: Channels of the student's stem.
+        num_views: Views of each image, mirrored and shifted, that teacher and student both
+            see; 0: the images as they are.
+        quantization: A mode of `export_tflite`.
+        num_steps: Training steps of each student, of 64 images. None: 20 rounds over all
+            images, at least 1,000 and at most 20,000.
+        teacher_epochs: Rounds of the teacher over the labelled images.
+        alpha, temperature: Of the `Distiller`.
+        num_threads: Numbers of threads to time the models on; none: they are not timed.
+        seed: Of all that is drawn.
+        class_names: Of a ready teacher that does not name its classes: their names, in the
+            order of its outputs. None: taken to be the order of the data's.
+
+    Example:
+
+    ```python
+    result = kd.jobs.ImageJob("photos", "out", teacher="EfficientNetV2B0").run()
+    ```
+    """
+
+    train: str
+    output: str
+    teacher: str
+    teacher_weights: str = "imagenet"
+    test: str | None = None
+    test_rate: float = 0.2
+    unlabelled: tuple = ()
+    image_size: tuple | None = None
+    width: int = 32
+    num_views: int = 0
+    quantization: str = "int8"
+    num_steps: int | None = None
+    teacher_epochs: int = 5
+    alpha: float = 0.1
+    temperature: float = 4.0
+    num_threads: tuple = (1, 2)
+    seed: int = 0
+    class_names: tuple | None = None
+
+    def _prepare(self):
+        self._check()
+        if is_model_file(self.teacher):
+            teacher = ReadyTeacher(self.teacher)
+        else:
+            teacher = FinetunedTeacher(self.teacher, self.teacher_weights)
+        teacher.check_size(self.image_size)
+        train, test, more, broken = self._read(self.image_size or teacher.size, teacher.channels)
+        data = [image_data.fingerprint(part) for part in (train, test, *more)]
+        folder = RunFolder("output", pathlib.Path(self.output), "job", settings_of(self, data))
+        num_classes, shape = len(train.class_names), train.pixels.shape[1:]
+        keras.utils.set_random_seed(self.seed)
+        teacher.prepare(num_classes, shape, self.teacher_epochs * len(train))
+        student = mobile_cnn(shape, num_classes, width=self.width)
+        unseen = [image_data.without(part, test) for part in more]
+        parts = [(train.pixels, train.labels)]
+        parts += [(part, np.full(len(part), -1, "int32")) for part in unseen]
+        pixels, labels = (np.concatenate(arrays) for arrays in zip(*parts))
+        num_steps = self.num_steps
+        if num_steps is None:
+            num_steps = int(np.clip(20 * len(pixels) / _BATCH_SIZE, 1000, 20_000))
+        return _Work(
+            folder=folder,
+            train=train,
+            test=test,
+            transfer_set=image_data.Images(pixels, labels),
+            teacher=teacher,
+            student=student,
+            num_steps=num_steps,
+            num_views=max(1, self.num_views),
+            num_duplicates=image_data.num_duplicates(train, test),
+            broken=broken,
+            warnings=self._doubts(len(pixels)),
+        )
+
+    def _doubts(self, num_images):
+        """What is said where there are few images to calibrate the phone's file on."""
+        if not MODES[self.quantization].is_calibrated or num_images >= _NUM_CHECKED / 3:
+            return ()
+        return (
+            f"Warning: the phone's file in {self.quantization!r} is calibrated and checked on "
+            f"{num_images} images, which are few: give more, also without labels, or take "
+            "'dynamic'.",
+        )
+
+    def _read(self, size, channels):
+        """The images to train on, to test on, those without labels, and what is left out."""
+        room = image_data.MAX_BYTES
+        train = image_data.read_labelled(self.train, size, None, channels, room)
+        broken, room = train.broken, room - train.pixels.nbytes
+        size, channels = train.pixels.shape[1:3], train.pixels.shape[3]
+        train, *more = image_data.with_and_without_label(train)
+        check_classes(train, "train the folder right above those of the classes, or has y a label")
+        if self.test is None:
+            train, test = split(train, self.test_rate, self.seed)
+        else:
+            test = image_data.read_labelled(self.test, size, train.class_names, channels, room)
+            broken, room = broken + test.broken, room - test.pixels.nbytes
+            if image_data.with_and_without_label(test)[1:]:
+                raise ValueError(
+                    f"test must have a label for each image. Received: {self.test}, with "
+                    f"{np.sum(test.labels == -1)} labels of -1"
+                )
+        for path in self.unlabelled:
+            part = image_data.read_unlabelled(path, size, channels, room)
+            broken, room = broken + part.broken, room - part.pixels.nbytes
+            more.append(part)
+        return train, test, more, broken
+
+    def _check(self):
+        super()._check()
+        if self.image_size is not None and not are_sizes(self.image_size, 2):
+            raise ValueError(
+                "image_size must be a pair of integers of 1 or more, height and width. "
+                f"Received: image_size={self.image_size!r}"
+            )
+        check_mode(self.quantization)
+        check_integers(width=self.width)
+        check_integers(minimum=0, num_views=self.num_views)
+
+    def _to_answer(self, work):
+        return self._views().all(_dataset(work.transfer_set))
+
+    def _train_alone(self, work):
+        def images():
+            return self._views().random(self._shuffled(work.train))
+
+        return self._train(work, "alone", images)
+
+    def _distil(self, work, store, soft_loss):
+        def images():
+            return store.attach(self._views().random(self._shuffled(work.transfer_set)))
+
+        return self._train(work, "distilled", images, alpha=self.alpha, soft_loss=soft_loss)
+
+    def _test_data(self, work):
+        return {"test": self._labelled(work.test), "class_names": work.train.class_names}
+
+    def _labelled(self, part):
+        return part.pixels, part.labels
+
+    def _shuffled(self, images):
+        # The files of a class lie together: a buffer alone would not mix them.
+        order = np.random.default_rng(self.seed).permutation(len(images))
+        mixed = image_data.Images(images.pixels[order], images.labels[order])
+        return _dataset(mixed).shuffle(min(len(images), _MAX_SHUFFLED), seed=self.seed)
+
+    def _views(self):
+        augment = _mirror_and_shift if self.num_views else _leave
+        return RandomViews(augment, max(1, self.num_views), self.seed)
+
+    def _train(self, work, name, make_examples, **settings):
+        names, shape = work.train.class_names, work.train.pixels.shape[1:]
+        return train_student(
+            work.folder.path,
+            name,
+            lambda: mobile_cnn(shape, len(names), width=self.width, dropout=0.2),
+            # Made behind the seed: TensorFlow's orders depend on that of the program, too.
+            lambda: make_examples().repeat().batch(_BATCH_SIZE).prefetch(tf.data.AUTOTUNE),
+            class_names=names,
+            num_steps=work.num_steps,
+            learning_rate=2e-3,
+            hard_loss=_CROSS_ENTROPY,
+            seed=self.seed,
+            **settings,
+        )
+
+    def _export(self, work, student):
+        # Written anew in any case: the quantization may be another one now.
+        said = export_phone_file(student, **self._phone(work))
+        if not work.folder.has("serving/1"):
+            export_saved_model(student, **self._server(work))
+        return said
+
+    def _check_export(self, work):
+        check_tflite(work.student, **self._phone(work))
+        if not work.folder.has("serving/1"):
+            check_saved_model(work.student, **self._server(work))
+
+    def _phone(self, work):
+        """Arguments of `export_tflite`."""
+        # Of all classes, and of what has no label.
+        pixels = work.transfer_set.pixels
+        places = np.unique(np.linspace(0, len(pixels) - 1, _NUM_CHECKED).astype(int))
+        return {
+            "path": exported(work.folder.path)["phone"],
+            "quantization": self.quantization,
+            "representative_data": pixels[places].astype("float32"),
+            "metadata": ImageMetadata(work.train.class_names),
+        }
+
+    def _server(self, work):
+        """Arguments of `export_saved_model`."""
+        return {
+            "directory": exported(work.folder.path)["server"],
+            "version": 1,
+            "labels": work.train.class_names,
+            "representative_data": work.test.pixels[:10].astype("float32"),
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class _Work:
+    """What a job works with, once its files are read; as a str, what it will do."""
+
+    folder: RunFolder
+    train: image_data.Images
+    test: image_data.Images
+    transfer_set: image_data.Images
+    teacher: object
+    student: keras.Model
+    num_steps: int
+    num_views: int
+    num_duplicates: int
+    broken: tuple
+    warnings: tuple = ()
+
+    def batch(self):
+        """Images as the teacher reads them."""
+        shape = _BATCH_SIZE, *self.train.pixels.shape[1:]
+        return tf.constant(np.resize(self.train.pixels, shape).astype("float32"))
+
+    def seconds(self):
+        """Estimated seconds of each stage."""
+        images = self.batch()
+        return stage_seconds(
+            (self.teacher.model, images),
+            (self.student, images),
+            teacher_batches=self.teacher.num_images / _BATCH_SIZE,
+            answers=self.num_views * len(self.transfer_set) / _BATCH_SIZE,
+            steps=self.num_steps,
+            test_batches=len(self.test) / _BATCH_SIZE,
+        )
+
+    def __str__(self):
+        height, width, channels = self.train.pixels.shape[1:]
+        lines = [
+            f"{len(self.train):,} images of {height} x {width} x {channels} to train on, "
+            f"{len(self.train.class_names)} classes; {len(self.transfer_set):,} for the teacher to "
+            f"answer, {self.num_views} view{'s' if self.num_views > 1 else ''} of each; "
+            f"{len(self.test):,} to test on",
+            f"teacher: {self.teacher.model.count_params():,} parameters; student: "
+            f"{self.student.count_params():,}, {self.num_steps:,} steps",
+        ]
+        if self.num_duplicates:
+            lines.append(
+                f"Warning: {self.num_duplicates:,} of the test images are training images, too: "
+                "the accuracy will look better than it is."
+            )
+        if self.broken:
+            lines.append(f"Warning: left out, with the reason of each: {len(self.broken):,}")
+            lines += [f"  {line}" for line in self.broken]
+        return "\n".join([*lines, *self.warnings])
+
+
+def _dataset(images):
+    return tf.data.Dataset.from_tensor_slices((images.pixels, images.labels))
+
+
+def _leave(image, seed):
+    return image
+
+
+def _mirror_and_shift(image, seed):
+    """A view of an image: mirrored or not, moved by an eighth at most."""
+    height, width, channels = image.shape
+    image = tf.image.stateless_random_flip_left_right(image, seed)
+    margins = [round(size * _LARGEST_SHIFT) for size in (height, width)]
+    padded = tf.pad(image, [(margin, margin) for margin in margins] + [(0, 0)], "SYMMETRIC")
+    return tf.image.stateless_random_crop(padded, (height, width, channels), seed + 1)

@@ -1,0 +1,312 @@
+"""From a table of texts to a student that is shipped: teacher, store, students, files, report."""
+
+import dataclasses
+import pathlib
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_distill._arguments.checks import check_integers
+from keras_distill._files.run_folder import RunFolder
+from keras_distill.export import TextMetadata
+from keras_distill.export import export_saved_model
+from keras_distill.export.saved_model.export import check_saved_model
+from keras_distill.export.tflite.export import check_tflite
+from keras_distill.jobs.estimates import stage_seconds
+from keras_distill.jobs.job import Job
+from keras_distill.jobs.phone_file import export_phone_file
+from keras_distill.jobs.results import exported
+from keras_distill.jobs.settings import settings_of
+from keras_distill.jobs.splitting import check_classes
+from keras_distill.jobs.splitting import split
+from keras_distill.jobs.texts import text_data
+from keras_distill.jobs.texts import text_vocabulary
+from keras_distill.jobs.texts.lengths import lengths_up_to
+from keras_distill.jobs.texts.text_student import KINDS
+from keras_distill.jobs.texts.text_student import for_export
+from keras_distill.jobs.texts.text_student import make_student
+from keras_distill.jobs.texts.text_teacher import check_teacher
+from keras_distill.jobs.texts.text_teacher import make_teacher
+from keras_distill.jobs.training import train_student
+from keras_distill.text import Examples
+from keras_distill.text import Vocabulary
+from keras_distill.text import augment
+from keras_distill.text import batch_by_length
+
+# -1 is a text without a label.
+_CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=-1)
+# With hard labels only, smoothing helps.
+_SMOOTHED = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.1)
+_BATCH_SIZE = 64
+_PIECES_PER_WORD = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class TextJob(Job):
+    """A whole distillation of a text classifier.
+
+    Trains or takes a teacher, stores its answers to the labelled and unlabelled texts, trains
+    a student alone and one by the teacher in as many steps, writes the distilled one as a
+    TFLite file and a SavedModel, and compares all on the test set. Settings of the training
+    are defaults and not tuned for the data; both students get the same number of steps.
+
+    Args:
+        train: A .csv, .tsv or .jsonl file with texts and labels, also .gz.
+        output: The folder for all that is written. Stopped at any point, the same job goes
+            on there.
+        teacher: A KerasHub preset or folder, a Hugging Face folder, a TF-Hub handle or folder,
+            which is fine-tuned; a .keras file of a classifier that reads texts; or
+            "ensemble", three small models from scratch.
+        preprocessor: A TF-Hub teacher's preprocessor, a handle or folder.
+        student: "bilstm", "text_cnn" or "transformer".
+        test: A file like train. None: a part of train, each class by its share.
+        test_rate: How much of it, in (0, 1).
+        unlabelled: Files with more texts for the teacher to answer: of a table the text's
+            column, of other files each line; "-" is standard input.
+        text, label: Names of the columns.
+        num_augmented: Rounds of `text.augment`, whose texts the teacher answers as well.
+        quantization: A mode of `export_tflite`.
+        max_length: Words of a text for the student, of pieces twice as many; tokens for
+            the teacher.
+        vocabulary_size: Number of words that the student knows. Where words are not apart,
+            as in Chinese, Japanese and Thai, they are pieces: less than half of the words
+            of held-out texts would be known.
+        num_steps: Training steps of each student, of 64 texts. None: 10 rounds over all
+            texts, at least 1,000 and at most 10,000.
+        teacher_epochs: Rounds of the teacher over the labelled texts.
+        alpha, temperature: Of the `Distiller`.
+        num_threads: Numbers of threads to time the models on; none: they are not timed.
+        seed: Of all that is drawn.
+        class_names: Of a ready teacher that does not name its classes: their names, in the
+            order of its outputs. None: taken to be the order of the data's.
+
+    Example:
+
+    ```python
+    result = kd.jobs.TextJob("reviews.csv", "out", teacher="bert_base_en_uncased").run()
+    ```
+    """
+
+    train: str
+    output: str
+    teacher: str
+    preprocessor: str | None = None
+    student: str = "text_cnn"
+    test: str | None = None
+    test_rate: float = 0.2
+    unlabelled: tuple = ()
+    text: str = "text"
+    label: str = "label"
+    num_augmented: int = 0
+    quantization: str = "dynamic"
+    max_length: int = 64
+    vocabulary_size: int = 10_000
+    num_steps: int | None = None
+    teacher_epochs: int = 5
+    alpha: float = 0.1
+    temperature: float = 2.0
+    num_threads: tuple = (1, 2)
+    seed: int = 0
+    class_names: tuple | None = None
+
+    def _prepare(self):
+        self._check()
+        train = text_data.read_labelled(self.train, self.text, self.label)
+        check_classes(train, "the label column the right one")
+        if self.test is None:
+            train, test = split(train, self.test_rate, self.seed)
+        else:
+            test = text_data.read_labelled(self.test, self.text, self.label, train.class_names)
+        more = [text_data.read_unlabelled(path, self.text) for path in self.unlabelled]
+        data = [text_data.fingerprint(part) for part in (train, test, *more)]
+        texts = np.concatenate([part.texts for part in (train, *more)])
+        are_words = text_vocabulary.has_words(texts, self.vocabulary_size)
+        if self.num_augmented:
+            units = {} if are_words else {"split": list, "join": ""}
+            with_words = [text for text in train.texts if text.split()]
+            new_texts = augment(with_words, self.num_augmented, seed=self.seed, **units)
+            more.append(Examples(new_texts))
+        transfer_set = train
+        for part in more:
+            unseen = text_data.without(part, [transfer_set, test])
+            transfer_set = transfer_set + unseen if len(unseen) else transfer_set
+        length = self.max_length if are_words else _PIECES_PER_WORD * self.max_length
+        vocabulary = text_vocabulary.learn_vocabulary(
+            transfer_set.texts, self.vocabulary_size, length, are_words
+        )
+        settings = settings_of(self, data)
+        settings["vocabulary"] = text_data.fingerprint_vocabulary(vocabulary)
+        folder = RunFolder("output", pathlib.Path(self.output), "job", settings)
+        num_classes = len(train.class_names)
+        student = make_student(self.student, vocabulary, num_classes, 0.0)
+        keras.utils.set_random_seed(self.seed)
+        teacher = make_teacher(
+            self.teacher, self.preprocessor, vocabulary, train, self.teacher_epochs, length
+        )
+        num_steps = self.num_steps
+        if num_steps is None:
+            num_steps = int(np.clip(10 * len(transfer_set) / _BATCH_SIZE, 1000, 10_000))
+        return _Work(
+            folder=folder,
+            train=train,
+            test=test,
+            transfer_set=transfer_set,
+            vocabulary=vocabulary,
+            teacher=teacher,
+            student=student,
+            num_steps=num_steps,
+            num_duplicates=text_data.num_duplicates(train, test),
+            warnings=text_vocabulary.warnings_of(vocabulary, test.texts),
+        )
+
+    def _check(self):
+        if self.student not in KINDS:
+            raise ValueError(f"student must be one of {KINDS}. Received: {self.student!r}")
+        super()._check()
+        check_teacher(self.teacher, self.preprocessor)
+        check_integers(max_length=self.max_length)
+        check_integers(minimum=0, num_augmented=self.num_augmented)
+        check_integers(minimum=6, vocabulary_size=self.vocabulary_size)
+
+    def _labelled(self, part):
+        return part
+
+    def _to_answer(self, work):
+        return work.transfer_set
+
+    def _train_alone(self, work):
+        settings = {"learning_rate": 2e-3, "hard_loss": _SMOOTHED}
+        return self._train(work, "alone", _one_hot(work.train), 0.3, **settings)
+
+    def _distil(self, work, store, soft_loss):
+        settings = {"alpha": self.alpha, "learning_rate": 4e-3, "hard_loss": _CROSS_ENTROPY}
+        taught = store.attach(work.transfer_set)
+        return self._train(work, "distilled", taught, 0.1, soft_loss=soft_loss, **settings)
+
+    def _test_data(self, work):
+        metadata = self._metadata(work)
+        return {
+            "test": work.test,
+            "preprocessor": work.vocabulary,
+            "phone_preprocessor": lambda texts: metadata.prepare_inputs(
+                np.asarray(work.vocabulary(texts))
+            ),
+        }
+
+    def _train(self, work, name, dataset, dropout, **settings):
+        names = work.train.class_names
+        return train_student(
+            work.folder.path,
+            name,
+            lambda: make_student(self.student, work.vocabulary, len(names), dropout),
+            lambda: batch_by_length(
+                dataset,
+                work.vocabulary,
+                bucket_lengths=lengths_up_to(work.vocabulary.max_length),
+                batch_size=_BATCH_SIZE,
+                seed=self.seed,
+            ).repeat(),
+            class_names=names,
+            num_steps=work.num_steps,
+            seed=self.seed,
+            **settings,
+        )
+
+    def _export(self, work, student):
+        # Written anew in any case: the quantization may be another one now.
+        said = export_phone_file(self._fixed(work, student), **self._phone(work))
+        if not work.folder.has("serving/1"):
+            export_saved_model(student, **self._server(work))
+        return said
+
+    def _check_export(self, work):
+        check_tflite(self._fixed(work, work.student), **self._phone(work))
+        if not work.folder.has("serving/1"):
+            check_saved_model(work.student, **self._server(work))
+
+    def _fixed(self, work, student):
+        return for_export(self.student, student, work.vocabulary, len(work.train.class_names))
+
+    def _phone(self, work):
+        """Arguments of `export_tflite`."""
+        ids = np.asarray(work.vocabulary(_texts_to_check(work)))
+        missing = work.vocabulary.max_length - ids.shape[1]
+        return {
+            "path": exported(work.folder.path)["phone"],
+            "quantization": self.quantization,
+            "representative_data": np.pad(ids, [(0, 0), (0, missing)]),
+            "metadata": self._metadata(work),
+        }
+
+    def _metadata(self, work):
+        tokenizer = text_vocabulary.tokenizer_of(work.vocabulary)
+        return TextMetadata(work.train.class_names, work.vocabulary, tokenizer)
+
+    def _server(self, work):
+        """Arguments of `export_saved_model`."""
+        return {
+            "directory": exported(work.folder.path)["server"],
+            "version": 1,
+            "labels": work.train.class_names,
+            "preprocessor": work.vocabulary,
+            "warmup": _texts_to_check(work)[:10],
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class _Work:
+    """What a job works with, once its files are read; as a str, what it will do."""
+
+    folder: RunFolder
+    train: Examples
+    test: Examples
+    transfer_set: Examples
+    vocabulary: Vocabulary
+    teacher: object
+    student: keras.Model
+    num_steps: int
+    num_duplicates: int
+    warnings: tuple
+    broken: tuple = ()
+
+    def batch(self):
+        """Texts as the teacher reads them."""
+        return tf.constant(np.resize(self.train.texts, _BATCH_SIZE).tolist())
+
+    def seconds(self):
+        """Estimated seconds of each stage."""
+        texts = self.batch()
+        return stage_seconds(
+            (self.teacher.model, texts),
+            (self.student, self.vocabulary(texts)),
+            teacher_batches=self.teacher.num_texts / _BATCH_SIZE,
+            answers=len(self.transfer_set) / _BATCH_SIZE,
+            steps=self.num_steps,
+            test_batches=len(self.test) / _BATCH_SIZE,
+        )
+
+    def __str__(self):
+        lines = [
+            f"{len(self.train):,} texts to train on, {len(self.train.class_names)} classes; "
+            f"{len(self.transfer_set):,} for the teacher to answer; {len(self.test):,} to test on",
+            f"teacher: {self.teacher.model.count_params():,} parameters; student: "
+            f"{self.student.count_params():,}, {self.num_steps:,} steps",
+        ]
+        if self.num_duplicates:
+            lines.append(
+                f"Warning: {self.num_duplicates:,} of the test texts are in the training file, "
+                "too: the accuracy will look better than it is."
+            )
+        return "\n".join([*lines, *self.warnings])
+
+
+def _texts_to_check(work):
+    # Not of the test set, whose accuracy is to be measured; from all of a table that is sorted.
+    places = np.linspace(0, len(work.train) - 1, 300).astype(int)
+    return work.train.texts[np.unique(places)].tolist()
+
+
+def _one_hot(examples):
+    labels = keras.utils.to_categorical(examples.labels, len(examples.class_names))
+    return dataclasses.replace(examples, labels=labels)

@@ -1,0 +1,230 @@
+"""The teacher of a job with texts: one that is ready, a BERT to fine-tune, or an ensemble."""
+
+import os
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_distill.jobs import interruption
+from keras_distill.jobs.one_output import with_two_outputs
+from keras_distill.jobs.teacher_file import check_teacher_file
+from keras_distill.jobs.teacher_file import load_teacher
+from keras_distill.jobs.texts.lengths import lengths_up_to
+from keras_distill.students import text_cnn
+from keras_distill.teachers import bert_classifier
+from keras_distill.teachers import finetuning_optimizer
+from keras_distill.teachers.preset_names import check_preset_name
+from keras_distill.text import WordVocabulary
+from keras_distill.text import batch_by_length
+
+ENSEMBLE = "ensemble"
+_CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+_BATCH_SIZE = 64
+_LINEAR_RATE, _NETWORK_RATE = 0.05, 4e-3
+_FILE = "a .keras file of a classifier that reads texts"
+
+
+def check_teacher(name, preprocessor):
+    """Raises `ValueError` for what is no teacher by its name, before anything is read.
+
+    Args:
+        name: What the job has as `teacher`.
+        preprocessor: What it has as `preprocessor`.
+    """
+    name = os.fspath(name)
+    if name == ENSEMBLE or _is_model_file(name):
+        if preprocessor is not None:
+            raise ValueError(
+                "preprocessor must be left out for a teacher that reads texts itself. Received: "
+                f"preprocessor={preprocessor!r}, teacher={name!r}"
+            )
+        if name != ENSEMBLE:
+            check_teacher_file(name, _FILE)
+        return
+    kind = "TextClassifierPreprocessor" if preprocessor is None else "Backbone"
+    check_preset_name("teacher", name, _FILE, repr(ENSEMBLE), kind=kind)
+    if preprocessor is not None:
+        check_preset_name("preprocessor", os.fspath(preprocessor))
+
+
+def _is_model_file(name):
+    return os.path.splitext(name)[1] == ".keras"
+
+
+class ReadyTeacher:
+    """A .keras file of a classifier that reads texts. It is loaded in Keras's safe mode.
+
+    One output for two classes, a logit or a sigmoid, is that of the second class.
+
+    Raises:
+        ValueError: If it reads something else, or has other classes.
+    """
+
+    is_ready, num_texts = True, 0
+
+    def __init__(self, path, num_classes):
+        self.model = load_teacher(path, _FILE)
+        inputs = keras.tree.flatten(getattr(self.model, "inputs", None) or [])
+        dtypes = [tensor.dtype for tensor in inputs]
+        shape = getattr(self.model, "output_shape", None)
+        if dtypes == ["string"] and shape == (None, 1) and num_classes == 2:
+            self.model = with_two_outputs(self.model, path)
+        elif dtypes != ["string"] or shape != (None, num_classes):
+            received = ", ".join(dtypes) or "unknown inputs"
+            raise ValueError(
+                f"teacher must be a classifier from texts to {num_classes} classes. Received: "
+                f"{path}, from {received} to outputs of shape {shape}. Put its preprocessor in "
+                "front of it, as kd.teachers.bert_classifier does."
+            )
+
+
+class FinetunedTeacher:
+    """A BERT of TF-Hub or KerasHub with a new head.
+
+    Args:
+        encoder, preprocessor: As for `bert_classifier`.
+        train: The labelled `text.Examples`.
+        num_epochs: Rounds over them.
+        max_length: Tokens of a text.
+    """
+
+    is_ready = False
+
+    def __init__(self, encoder, preprocessor, train, num_epochs, max_length):
+        self.model = bert_classifier(
+            encoder, preprocessor, len(train.class_names), sequence_length=max_length
+        )
+        self._num_epochs, self._max_length = num_epochs, max_length
+        self.num_texts = num_epochs * len(train)
+
+    def train(self, train, seed):
+        """Fine-tunes it."""
+        classifier = self.model.get_layer("classifier")
+        batches = batch_by_length(
+            train,
+            self.model.get_layer("preprocessor"),
+            bucket_lengths=lengths_up_to(self._max_length),
+            batch_size=32,
+            seed=seed,
+        )
+        # A head that starts from nothing needs steps; the layers below change less and less.
+        rate = 5e-5 if len(train) > 5000 else 2e-4
+        optimizer = finetuning_optimizer(
+            classifier, rate, num_steps=self._num_epochs * len(batches), layer_decay=0.9
+        )
+        classifier.compile(optimizer, _CROSS_ENTROPY)
+        classifier.fit(
+            batches,
+            epochs=self._num_epochs,
+            callbacks=[interruption.callback()],
+            shuffle=False,
+        )
+
+
+class EnsembleTeacher:
+    """Three small models from scratch, averaged: a teacher where no BERT can be had.
+
+    Two are linear, on words and on pieces of words; one is convolutional. Where words are
+    not apart, single characters and pairs of them take the place of words.
+
+    Args:
+        vocabulary: What the convolutional network reads.
+        train: The labelled `text.Examples`.
+        num_steps: Steps of each model.
+    """
+
+    is_ready = False
+
+    def __init__(self, vocabulary, train, num_steps):
+        self._steps = num_steps
+        # All of them run at once when it answers.
+        self.num_texts = _BATCH_SIZE * num_steps
+        num_classes = len(train.class_names)
+        are_words = isinstance(vocabulary, WordVocabulary)
+        units = {} if are_words else {"split": "character", "ngrams": (1, 2)}
+        texts = keras.Input((), dtype="string", name="text")
+        network = text_cnn(
+            vocabulary,
+            num_classes,
+            embedding_dim=512,
+            filters=256,
+            kernel_sizes=(1, 2),
+            embedding_dropout=0.4,
+            dropout=0.6,
+        )
+        logits = {
+            "words": _linear(texts, train, num_classes, max_tokens=10_000, **units),
+            "pieces": _linear(
+                texts, train, num_classes, max_tokens=40_000, split="character", ngrams=(2, 3, 4, 5)
+            ),
+            "network": network(vocabulary(texts)),
+        }
+        logits = {name: output for name, output in logits.items() if output is not None}
+        self._members = {name: keras.Model(texts, output) for name, output in logits.items()}
+        # The geometric mean of their probabilities; `Ensemble` has the arithmetic one.
+        average = logits["network"]
+        if len(logits) > 1:
+            average = keras.layers.Average(name="logits")(list(logits.values()))
+        self.model = keras.Model(texts, average, name=ENSEMBLE)
+
+    def train(self, train, seed):
+        """Trains one model after the other."""
+        for name, member in self._members.items():
+            print(f"{name} of the ensemble")
+            batches = tf.data.Dataset.from_tensor_slices((train.texts.tolist(), train.labels))
+            batches = batches.shuffle(len(train), seed=seed).repeat().batch(_BATCH_SIZE)
+            rate = _NETWORK_RATE if name == "network" else _LINEAR_RATE
+            schedule = keras.optimizers.schedules.CosineDecay(rate, self._steps)
+            member.compile(keras.optimizers.Adam(schedule), _CROSS_ENTROPY)
+            member.fit(
+                batches,
+                steps_per_epoch=self._steps,
+                callbacks=[interruption.callback()],
+                shuffle=False,
+            )
+
+
+def _linear(texts, train, num_classes, **settings):
+    """Weighs the words of a text, or its pieces, by how rare they are (TF-IDF).
+
+    None where there are none, as where all texts are single letters, or of signs alone.
+    """
+    # Of the labelled texts alone: pieces that are in none of them have no weight, and would
+    # shorten those that have one.
+    vectorize = keras.layers.TextVectorization(
+        output_mode="tf_idf", standardize=lower_on_one_line, **settings
+    )
+    try:
+        vectorize.adapt(tf.data.Dataset.from_tensor_slices(train.texts.tolist()).batch(512))
+    except AttributeError:
+        # Keras has no weights for a vocabulary of nothing.
+        if vectorize.vocabulary_size() > 1:
+            raise
+        return None
+    dense = keras.layers.Dense(num_classes, kernel_initializer="zeros")
+    return keras.Sequential([vectorize, keras.layers.UnitNormalization(), dense])(texts)
+
+
+@keras.saving.register_keras_serializable(package="keras_distill")
+def lower_on_one_line(texts):
+    """Lowers letters, takes punctuation marks out, and makes a blank of what parts words.
+
+    Keras saves what a layer learned line by line. A piece with a line end in it, or one of the
+    signs that `str.splitlines` takes for one, would be two after loading, and a piece that is NUL
+    would be none.
+    """
+    # First of all: lowered, a text ends at a NUL.
+    texts = tf.strings.regex_replace(texts, r"[\p{Z}\p{Cc}]", " ")
+    texts = tf.strings.lower(texts, encoding="utf-8")
+    return tf.strings.regex_replace(texts, r"[!-/:-@\[-`{-~]", "")
+
+
+def make_teacher(name, preprocessor, vocabulary, train, num_epochs, max_length):
+    """Makes a teacher by its name: "ensemble", a .keras file, a preset, handle or folder."""
+    if name == ENSEMBLE:
+        num_steps = int(np.clip(num_epochs * len(train) / _BATCH_SIZE * 5, 400, 4000))
+        return EnsembleTeacher(vocabulary, train, num_steps)
+    if _is_model_file(name):
+        return ReadyTeacher(name, len(train.class_names))
+    return FinetunedTeacher(name, preprocessor, train, num_epochs, max_length)

@@ -1,0 +1,79 @@
+"""What the students of a text job read: words, or pieces where the words are not apart."""
+
+import numpy as np
+
+from keras_distill.text import WordPieceVocabulary
+from keras_distill.text import learn_word_pieces
+from keras_distill.text import learn_words
+from keras_distill.text.vocabularies.base import UNKNOWN
+
+# Below it a text is mostly holes.
+ENOUGH = 0.5
+_MAX_TEXTS, _EVERY, _CHUNK = 50_000, 10, 4096
+# Of rarer ones, whole sentences would be pieces.
+_MIN_PIECE_COUNT = 5
+
+
+def has_words(texts, size):
+    """Whether words between blanks are of use: half of those of held-out texts are known.
+
+    Chinese, Japanese and Thai have no blanks between words, so that nearly every sentence is
+    a word of its own, which is in no other text.
+
+    Args:
+        texts: Object array of str.
+        size: Number of words that a student knows.
+    """
+    texts = texts[:: -(-len(texts) // _MAX_TEXTS)]
+    is_held_out = np.arange(len(texts)) % _EVERY == 0
+    if is_held_out.all():
+        return True
+    vocabulary = learn_words(texts[~is_held_out], size, for_apps=True)
+    return known_share(vocabulary, texts[is_held_out]) >= ENOUGH
+
+
+def learn_vocabulary(texts, size, max_length, are_words):
+    """Learns a vocabulary that reads texts as MediaPipe's tokenizers do: words, or pieces."""
+    settings = {"max_length": max_length, "for_apps": True}
+    if are_words:
+        return learn_words(texts, size, **settings)
+    return learn_word_pieces(texts, size, min_count=_MIN_PIECE_COUNT, **settings)
+
+
+def tokenizer_of(vocabulary):
+    """The name of MediaPipe's tokenizer that reads as a vocabulary does."""
+    return "bert" if isinstance(vocabulary, WordPieceVocabulary) else "regex"
+
+
+def known_share(vocabulary, texts):
+    """The share of the words of texts that a vocabulary knows, in [0, 1].
+
+    Of pieces, a word is what its pieces make up; one that has none is unknown.
+    """
+    tokens = vocabulary.tokens
+    is_word = np.ones(len(tokens), bool)
+    if isinstance(vocabulary, WordPieceVocabulary):
+        is_word = np.array([not token.startswith("##") for token in tokens])
+    num_words = num_unknown = 0
+    for start in range(0, len(texts), _CHUNK):
+        chunk = list(texts[start : start + _CHUNK])
+        ids = vocabulary.pieces(chunk).flat_values.numpy()
+        num_words += np.count_nonzero(is_word[ids])
+        num_unknown += np.count_nonzero(ids == tokens.index(UNKNOWN))
+    return 1 - num_unknown / max(1, num_words)
+
+
+def warnings_of(vocabulary, texts):
+    """A tuple, of a sentence where a vocabulary knows under half of the words of the test set."""
+    share = known_share(vocabulary, texts)
+    if share >= ENOUGH:
+        return ()
+    reason = ""
+    if isinstance(vocabulary, WordPieceVocabulary):
+        reason = " MediaPipe's tokenizer takes a word of more than 100 bytes for unknown."
+    warning = (
+        f"Warning: the students know {share:.0%} of the words of the test texts, too few to read "
+        f"them.{reason} Give more texts like those of the test set (unlabelled), or put blanks "
+        "between the words of all texts."
+    )
+    return (warning,)

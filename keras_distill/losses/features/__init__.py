@@ -1,0 +1,1 @@
+"""Losses between hidden features of teacher and student."""

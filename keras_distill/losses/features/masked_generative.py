@@ -1,0 +1,151 @@
+"""Masked generative distillation (MGD)."""
+
+import keras
+from keras import layers
+from keras import ops
+
+from keras_distill._arguments.checks import check_integers
+from keras_distill._arguments.checks import check_rates
+from keras_distill.losses.base import DistillationLoss
+from keras_distill.losses.channels import check_channels
+
+
+@keras.saving.register_keras_serializable(package="keras_distill")
+class MaskedGenerative(DistillationLoss):
+    """Difference of the teacher's features to those generated from a part of the student's (MGD).
+
+    ```
+    generated = conv3x3(relu(conv3x3(mask * student)))
+    loss = mean_channels (teacher - generated)^2
+    ```
+
+    The mask is drawn anew for every example and training step. The two convolutions train with
+    the student. Outside of training, and where the loss is called by itself, nothing is masked:
+    the value is then that of the whole student, and does not vary.
+
+    Args:
+        rate: Share of the student's features that the mask sets to 0, from 0 to below 1. Defaults
+            to 0.5. The authors' code has 0.15 for classification, 0.65 for detection and 0.75 for
+            segmentation.
+        masked: "positions" for a mask over the image, the same for all channels, or "channels"
+            for one over the channels, the same for all positions. Defaults to "positions".
+        seed: Integer seed of the masks, or None for one that Keras draws.
+        reduction: Keras's reduction of the values over the batch. Defaults to
+            `"sum_over_batch_size"`.
+        name: Name of the loss, and of its entry in the history.
+        dtype: Dtype of the computation and of the convolutions. Defaults to float32.
+
+    Call arguments:
+        y_true: Teacher features, `(batch, height, width, channels)`.
+        y_pred: Student features of the same shape.
+        sample_weight: Optional weights, `(batch, height, width)`.
+
+    Raises:
+        ValueError: If an argument is out of range, or the shapes differ, have not four axes or an
+            unknown number of channels.
+
+    Example: the projector is the paper's alignment of the channels.
+
+    ```python
+    kd.Objective(
+        kd.losses.MaskedGenerative(),
+        teacher="block_4",
+        student="block_4",
+        projector="auto",
+    )
+    ```
+
+    >>> import numpy as np
+    >>> loss = MaskedGenerative(rate=0.5, reduction=None)
+    >>> loss(np.ones((2, 4, 4, 3)), np.zeros((2, 4, 4, 3))).shape
+    TensorShape([2, 4, 4])
+
+    Reference: Yang et al. 2022, https://arxiv.org/abs/2205.01529, eq. 2 to 4. Deviations: the
+    paper sums over channels and positions; the mean keeps a weight independent of the layer's
+    size, so the paper's weights, such as 7e-5 for classification, are to be multiplied by height
+    * width * channels. Of outside of training the paper says nothing.
+    """
+
+    needs = ("training",)
+    axes = "(batch, height, width, channels)"
+    remedy = (
+        "Give the objective a projector that maps the student to the teacher's shape: "
+        'projector="auto" for the channels, a keras.layers.Resizing for the size.'
+    )
+
+    def __init__(
+        self,
+        rate=0.5,
+        masked="positions",
+        seed=None,
+        reduction="sum_over_batch_size",
+        name="masked_generative",
+        dtype=None,
+    ):
+        check_rates(rate=rate, with_one=False)
+        if masked not in ("positions", "channels"):
+            raise ValueError(
+                f'masked must be "positions" or "channels". Received: masked={masked!r}'
+            )
+        if seed is not None:
+            check_integers(minimum=0, seed=seed)
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+        self.rate = float(rate)
+        self.masked = masked
+        self.seed = seed
+        self.generation = _Generation(self.rate, masked, seed, dtype=self.dtype)
+
+    def check_shapes(self, teacher_shape, student_shape):
+        super().check_shapes(teacher_shape, student_shape)
+        if len(student_shape) != 4:
+            raise ValueError(
+                "MaskedGenerative compares images of features, (batch, height, width, channels). "
+                f"Received: {student_shape}. Tap a layer before the pooling."
+            )
+        check_channels(self, student_shape)
+
+    def call(self, y_true, y_pred):
+        generated = self.generation(y_pred, training=self.training)
+        return ops.mean(ops.square(y_true - generated), axis=-1)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "rate": self.rate,
+            "masked": self.masked,
+            "seed": self.seed,
+        }
+
+
+class _Generation(layers.Layer):
+    """A random mask, then two convolutions."""
+
+    def __init__(self, rate, masked, seed, dtype):
+        super().__init__(dtype=dtype, name="generation")
+        self.rate = rate
+        self.noise_shape = (None, None, None, 1) if masked == "positions" else (None, 1, 1, None)
+        self.seed = seed
+
+    def build(self, features_shape):
+        channels, dtype = features_shape[-1], self.dtype_policy
+        # Made here, where the variables of the objective are: within the strategy's scope.
+        self.mask = layers.Dropout(self.rate, self.noise_shape, self.seed, dtype=dtype)
+        self.first, self.second = (
+            layers.Conv2D(
+                channels,
+                3,
+                padding="same",
+                data_format="channels_last",
+                activation=activation,
+                dtype=dtype,
+            )
+            for activation in ("relu", None)
+        )
+        for layer in (self.mask, self.first, self.second):
+            layer.build(features_shape)
+
+    def call(self, features, training=False):
+        if training:
+            # Dropout divides what it keeps by the rate of that.
+            features = self.mask(features * (1 - self.rate), training=True)
+        return self.second(self.first(features))

@@ -1,0 +1,94 @@
+"""Patient knowledge distillation: the direction of the hidden state of the first token."""
+
+import keras
+from keras import ops
+
+from keras_distill._keras.masks import keras_mask
+from keras_distill._keras.weights import fit_weights
+from keras_distill.losses.features.hints import FeatureCosine
+
+
+@keras.saving.register_keras_serializable(package="keras_distill")
+class PKD(FeatureCosine):
+    """Squared distance of hidden states of length 1, of the first token or of each.
+
+    ```
+    loss = sum_features (teacher / |teacher| - student / |student|)^2
+         = 2 - 2 * cosine of the angle between them
+    ```
+
+    Twice the `FeatureCosine`, from 0 to 4, and as there a vector of zeros counts as one at
+    right angles (2) and gets no gradient.
+
+    Args:
+        first_token: True for the hidden state of the first token only, BERT's [CLS]; False for
+            each token's. Defaults to True.
+        reduction: Keras's reduction of the values over the batch. Defaults to
+            `"sum_over_batch_size"`.
+        name: Name of the loss, and of its entry in the history.
+        dtype: Dtype of the computation. Defaults to float32.
+
+    Call arguments:
+        y_true: Teacher hidden states, `(batch, length, features)`.
+        y_pred: Student hidden states of the same shape. Their Keras mask is applied.
+        sample_weight: Optional weights, `(batch,)` or `(batch, length)`. With first_token the
+            first token's count.
+
+    Raises:
+        ValueError: If first_token is no bool, or the shapes differ. Nothing is broadcast.
+
+    Example:
+
+    >>> import numpy as np
+    >>> teacher = np.array([[[3.0, 4.0], [0.0, 1.0]]])  # 2 tokens, 2 features
+    >>> student = np.array([[[4.0, -3.0], [0.0, 7.0]]])
+    >>> round(float(PKD()(teacher, student)), 6)
+    2.0
+    >>> round(float(PKD(first_token=False)(teacher, student)), 6)
+    1.0
+
+    With `kd.layer_objectives` over the teacher's and the student's layers but their last,
+    `mapping="uniform"` is the paper's PKD-Skip; with only the teacher's last layer left out on
+    its side and the student's on its own, `mapping="top"` is PKD-Last.
+
+    Reference: Sun et al. 2019, https://arxiv.org/abs/1908.09355, eq. 7. Deviations: the mean
+    over the examples instead of the sum; each layer is an objective of its own, whose values
+    add up, as in the paper. The authors' code takes the mean over the features: its weight,
+    divided by the width, is the weight here.
+    """
+
+    def __init__(self, first_token=True, reduction="sum_over_batch_size", name="pkd", dtype=None):
+        if not isinstance(first_token, bool):
+            raise ValueError(
+                f"first_token must be True or False. Received: first_token={first_token!r}"
+            )
+        super().__init__(reduction=reduction, name=name, dtype=dtype)
+        self.first_token = first_token
+
+    def __call__(self, y_true, y_pred, sample_weight=None):
+        if self.first_token:
+            mask = keras_mask(y_pred)
+            y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
+            self.check_shapes(tuple(y_true.shape), tuple(y_pred.shape))
+            y_true, y_pred = y_true[:, :1], y_pred[:, :1]
+            if mask is not None:
+                y_pred._keras_mask = mask[:, :1]
+            if sample_weight is not None:
+                # Of rank 1 and 2: those of examples hold for their first token.
+                sample_weight = fit_weights(sample_weight, 2)[:, :1]
+        return super().__call__(y_true, y_pred, sample_weight)
+
+    def check_shapes(self, teacher_shape, student_shape):
+        if len(student_shape) != 3:
+            raise ValueError(
+                f"{type(self).__name__} compares hidden states, (batch, length, features). "
+                f"Received: teacher {teacher_shape}, student {student_shape}. Tap a layer that "
+                "gives one for each token; for other features use FeatureCosine."
+            )
+        super().check_shapes(teacher_shape, student_shape)
+
+    def call(self, y_true, y_pred):
+        return 2 * super().call(y_true, y_pred)
+
+    def get_config(self):
+        return {**super().get_config(), "first_token": self.first_token}

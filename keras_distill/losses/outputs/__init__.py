@@ -1,0 +1,1 @@
+"""Losses between the outputs of teacher and student."""

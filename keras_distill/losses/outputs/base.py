@@ -1,0 +1,110 @@
+"""What the losses between two models' outputs have in common: domain and temperature."""
+
+import keras
+from keras import ops
+
+from keras_distill._arguments.schedules import POSITIVE
+from keras_distill._arguments.schedules import check_number
+from keras_distill._arguments.schedules import is_schedule
+from keras_distill.losses.base import DistillationLoss
+
+
+class OutputLoss(DistillationLoss):
+    """A loss between two models' outputs, given as logits or as probabilities.
+
+    `activation` is the function that turns the logits into probabilities in this
+    loss, and that it can undo where a model ends in it.
+    """
+
+    activation = None
+    axes = "(batch, ..., classes)"
+    remedy = (
+        "Both models must have the same classes in the same order; slice or reorder the "
+        "teacher's outputs if they differ."
+    )
+
+    default_name = None
+
+    def __init__(
+        self,
+        teacher_from_logits=None,
+        student_from_logits=None,
+        reduction="sum_over_batch_size",
+        name=None,
+        dtype=None,
+    ):
+        super().__init__(name=name or self.default_name, reduction=reduction, dtype=dtype)
+        self.teacher_from_logits = teacher_from_logits
+        self.student_from_logits = student_from_logits
+
+    def call(self, y_true, y_pred):
+        teacher = self.prepare(y_true, self.teacher_from_logits)
+        student = self.prepare(y_pred, self.student_from_logits)
+        return ops.cast(self.compare(teacher, student), self.dtype)
+
+    def prepare(self, outputs, from_logits):
+        """What `compare` gets of a model's outputs: logits."""
+        # None: nobody declared anything, and a Distiller found no reason to doubt logits.
+        return self.logits_of(outputs) if from_logits is False else outputs
+
+    def logits_of(self, probabilities):
+        """Logits that give these probabilities."""
+        raise ValueError(
+            f"{type(self).__name__} needs logits: a softmax or sigmoid output has lost them. "
+            "Remove the last activation, or use SoftTargetKL or BinarySoftTargets."
+        )
+
+    def compare(self, teacher, student):
+        """Unreduced values, `(batch, ...)`, of two tensors of logits."""
+        raise NotImplementedError
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "teacher_from_logits": self.teacher_from_logits,
+            "student_from_logits": self.student_from_logits,
+        }
+
+
+class TemperatureLoss(OutputLoss):
+    """An `OutputLoss` that divides both models' logits by a temperature."""
+
+    def __init__(
+        self,
+        temperature=4.0,
+        teacher_from_logits=None,
+        student_from_logits=None,
+        reduction="sum_over_batch_size",
+        name=None,
+        dtype=None,
+    ):
+        check_number("temperature", temperature, POSITIVE)
+        super().__init__(teacher_from_logits, student_from_logits, reduction, name, dtype)
+        self.temperature = temperature
+
+    def at_step(self, step):
+        """This loss with the temperature that its schedule has at `step`."""
+        if not is_schedule(self.temperature):
+            return self
+        return self.with_settings(temperature=self.temperature(step))
+
+    def call(self, y_true, y_pred):
+        if is_schedule(self.temperature):
+            raise ValueError(
+                "temperature is a schedule, and only a Distiller knows the step. "
+                "Outside one, call loss.at_step(step)(teacher, student)."
+            )
+        return super().call(y_true, y_pred)
+
+    def get_config(self):
+        temperature = self.temperature
+        if is_schedule(temperature):
+            temperature = keras.saving.serialize_keras_object(temperature)
+        return {**super().get_config(), "temperature": temperature}
+
+    @classmethod
+    def from_config(cls, config):
+        config = dict(config)
+        if isinstance(config["temperature"], dict):
+            config["temperature"] = keras.saving.deserialize_keras_object(config["temperature"])
+        return cls(**config)

@@ -1,0 +1,341 @@
+"""Losses between the outputs of a teacher and of a student (soft targets)."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import ops
+
+from keras_distill._arguments.schedules import in_dtype
+from keras_distill.losses.outputs.base import OutputLoss
+from keras_distill.losses.outputs.base import TemperatureLoss
+
+
+class SoftmaxLoss(TemperatureLoss):
+    """A `TemperatureLoss` over classes that exclude each other.
+
+    `standardized` replaces the logits by their standard scores, in float64: each model's
+    mean over the classes becomes 0, its standard deviation 1, before the temperature.
+    """
+
+    activation = "softmax"
+
+    def __init__(
+        self,
+        temperature=4.0,
+        teacher_from_logits=None,
+        student_from_logits=None,
+        reduction="sum_over_batch_size",
+        name=None,
+        dtype=None,
+        *,
+        standardized=False,
+    ):
+        super().__init__(
+            temperature, teacher_from_logits, student_from_logits, reduction, name, dtype
+        )
+        if not isinstance(standardized, bool):
+            raise ValueError(
+                f"standardized must be True or False. Received: standardized={standardized!r}"
+            )
+        self.standardized = standardized
+
+    def prepare(self, outputs, from_logits):
+        logits = super().prepare(outputs, from_logits)
+        return _standard_scores(logits) if self.standardized else logits
+
+    def check_shapes(self, teacher_shape, student_shape):
+        super().check_shapes(teacher_shape, student_shape)
+        if student_shape[-1] == 1:
+            raise ValueError(
+                f"{type(self).__name__} compares distributions over at least two classes. "
+                f"Received: a student output of shape {student_shape}. Use BinarySoftTargets "
+                "for a single logit; a regression output has no soft targets: use an "
+                "Objective or soft_loss=keras.losses.MeanSquaredError()."
+            )
+
+    def logits_of(self, probabilities):
+        return ops.log(_positive(probabilities))
+
+    def get_config(self):
+        return {**super().get_config(), "standardized": self.standardized}
+
+
+@keras.saving.register_keras_serializable(package="keras_distill")
+class SoftTargetKL(SoftmaxLoss):
+    """Divergence of the student's softened distribution from the teacher's.
+
+    ```
+    p = softmax(teacher / T),  q = softmax(student / T)
+    loss = T^2 * sum_classes p * (log p - log q)
+    ```
+
+    Zero exactly where both distributions are equal, else positive. T^2 keeps the size
+    of the gradient, `T * (q - p)`, comparable when T changes, and with that the
+    balance with the hard loss. Values and gradients are exact to float32 rounding for
+    finite logits of any size, and for a student that almost equals its teacher.
+
+    Args:
+        temperature: T, a positive float, or a `LearningRateSchedule` of the
+            optimizer's step inside a Distiller. Defaults to 4.
+        teacher_from_logits: False says that the teacher gives probabilities (its last
+            layer is a softmax), True that it gives logits. None, the default: a
+            Distiller finds out; outside of one, logits.
+        student_from_logits: The same for the student.
+        reduction: Keras's reduction of the values over the batch. Defaults to
+            `"sum_over_batch_size"`.
+        name: Name of the loss.
+        dtype: Dtype of inputs and value; what is between is float64. Defaults to float32.
+        standardized: Whether the temperature divides the standard scores of the logits
+            instead of the logits: `(z - mean) / standard deviation` over the classes, of
+            each model. The student then need not reach the size of the teacher's logits.
+            Defaults to False.
+
+    Call arguments:
+        y_true: Teacher logits, `(batch, ..., classes)`.
+        y_pred: Student logits of the same shape. Their Keras mask is applied.
+        sample_weight: Optional weights, `(batch, ...)`.
+
+    Raises:
+        ValueError: If the temperature is not positive and finite, `standardized` is not a
+            bool, the shapes differ, or there are fewer than two classes.
+
+    Example:
+
+    >>> import numpy as np
+    >>> loss = SoftTargetKL(temperature=2.0)
+    >>> round(float(loss(np.array([[2.0, 0.0]]), np.array([[0.0, 0.0]]))), 4)
+    0.4438
+
+    Reference: Hinton et al. 2015, https://arxiv.org/abs/1503.02531, section 2.
+    Deviation: the paper has the cross-entropy with the soft targets; the divergence
+    differs by the teacher's entropy, a constant, and has the same gradient.
+
+    Reference of `standardized`: Sun et al. 2024, https://arxiv.org/abs/2403.01427,
+    algorithm 1. T is their base temperature (mostly 2) and T^2 stays, as in the
+    authors' code, which weighs the loss with 9 on top. Deviations: that code takes the
+    sample standard deviation plus 1e-7, here it is the paper's, over all classes; logits
+    that are all equal, which have none, are only centred, and keep a gradient.
+    """
+
+    default_name = "soft_target_kl"
+
+    def compare(self, teacher, student):
+        return soft_target_kl(teacher, student, self.temperature)
+
+
+@keras.saving.register_keras_serializable(package="keras_distill")
+class SoftTargetCrossEntropy(SoftmaxLoss):
+    """Cross-entropy of the student's softened distribution under the teacher's.
+
+    ```
+    p = softmax(teacher / T),  q = softmax(student / T)
+    loss = -T^2 * sum_classes p * log q
+         = SoftTargetKL + T^2 * entropy(p)
+    ```
+
+    The gradient is that of `SoftTargetKL`; the value does not reach zero, but the
+    teacher's entropy times T^2.
+
+    Args:
+        temperature: T, a positive float, or a `LearningRateSchedule` of the
+            optimizer's step inside a Distiller. Defaults to 4.
+        teacher_from_logits: False for a teacher that gives probabilities, True for
+            logits, None to let a Distiller find out (outside of one, logits).
+        student_from_logits: The same for the student.
+        reduction: Keras's reduction of the values over the batch. Defaults to
+            `"sum_over_batch_size"`.
+        name: Name of the loss.
+        dtype: Dtype of inputs and value; what is between is float64. Defaults to float32.
+        standardized: Whether the temperature divides the standard scores of the logits
+            instead of the logits: `(z - mean) / standard deviation` over the classes, of
+            each model. The student then need not reach the size of the teacher's logits.
+            Defaults to False.
+
+    Call arguments:
+        y_true: Teacher logits, `(batch, ..., classes)`.
+        y_pred: Student logits of the same shape. Their Keras mask is applied.
+        sample_weight: Optional weights, `(batch, ...)`.
+
+    Raises:
+        ValueError: If the temperature is not positive and finite, `standardized` is not a
+            bool, the shapes differ, or there are fewer than two classes.
+
+    Example:
+
+    >>> import numpy as np
+    >>> loss = SoftTargetCrossEntropy(temperature=1.0)
+    >>> round(float(loss(np.array([[0.0, 0.0]]), np.array([[0.0, 0.0]]))), 4)
+    0.6931
+
+    Reference: Hinton et al. 2015, https://arxiv.org/abs/1503.02531, section 2.
+    """
+
+    default_name = "soft_target_cross_entropy"
+
+    def compare(self, teacher, student):
+        log_p = log_softmax(teacher, self.temperature)
+        entropy = -ops.sum(ops.exp(log_p) * log_p, axis=-1)
+        squared_temperature = in_dtype(self.temperature, student.dtype) ** 2
+        entropy = squared_temperature * ops.cast(entropy, student.dtype)
+        return soft_target_kl(teacher, student, self.temperature) + entropy
+
+
+@keras.saving.register_keras_serializable(package="keras_distill")
+class BinarySoftTargets(TemperatureLoss):
+    """Divergence of yes/no outputs: several labels at once, or one logit for two classes.
+
+    ```
+    p = sigmoid(teacher / T),  q = sigmoid(student / T)       for each class
+    loss = T^2 * mean_classes [ p * log(p / q) + (1 - p) * log((1 - p) / (1 - q)) ]
+    ```
+
+    The mean over the classes is that of `keras.losses.BinaryCrossentropy`, so that
+    alpha weighs two terms of one scale.
+
+    Args:
+        temperature: T, a positive float, or a `LearningRateSchedule` of the
+            optimizer's step inside a Distiller. Defaults to 4.
+        teacher_from_logits: False for a teacher that gives probabilities (its last
+            layer is a sigmoid), True for logits, None to let a Distiller find out
+            (outside of one, logits).
+        student_from_logits: The same for the student.
+        reduction: Keras's reduction of the values over the batch. Defaults to
+            `"sum_over_batch_size"`.
+        name: Name of the loss.
+        dtype: Dtype of inputs and value; what is between is float64. Defaults to float32.
+
+    Call arguments:
+        y_true: Teacher logits, `(batch, ..., classes)`; one class for a single logit.
+        y_pred: Student logits of the same shape. Their Keras mask is applied.
+        sample_weight: Optional weights, `(batch, ...)`.
+
+    Raises:
+        ValueError: If the temperature is not positive and finite, or the shapes differ.
+
+    Example:
+
+    >>> import numpy as np
+    >>> loss = BinarySoftTargets(temperature=1.0)
+    >>> round(float(loss(np.array([[2.0]]), np.array([[0.0]]))), 4)
+    0.3278
+
+    Reference: Hinton et al. 2015, https://arxiv.org/abs/1503.02531, for each class on
+    its own: a logit z is the pair of logits (z, 0), which the temperature divides.
+    Deviation: the divergence, as in `SoftTargetKL`.
+    """
+
+    activation = "sigmoid"
+
+    default_name = "binary_soft_targets"
+
+    def compare(self, teacher, student):
+        divergences = soft_target_kl(_with_zero(teacher), _with_zero(student), self.temperature)
+        return ops.mean(divergences, axis=-1)
+
+    def logits_of(self, probabilities):
+        # Next to 1 the floats are a step of epsilon apart: what rounds to 1 may be half of
+        # that away.
+        complement = ops.maximum(1 - probabilities, np.finfo(self.dtype).eps / 2)
+        return ops.log(_positive(probabilities)) - ops.log(complement)
+
+
+@keras.saving.register_keras_serializable(package="keras_distill")
+class LogitsMSE(OutputLoss):
+    """Mean squared difference of the logits.
+
+    ```
+    loss = mean_classes (teacher - student)^2
+    ```
+
+    Stricter than the soft targets: it also fixes the sum of the logits, which no
+    softmax can see. Probabilities have lost that sum, so both models must give logits.
+
+    Args:
+        teacher_from_logits: True says that the teacher gives logits. None, the
+            default: a Distiller finds out; outside of one, logits.
+        student_from_logits: The same for the student.
+        reduction: Keras's reduction of the values over the batch. Defaults to
+            `"sum_over_batch_size"`.
+        name: Name of the loss.
+        dtype: Dtype of the computation. Defaults to float32.
+
+    Call arguments:
+        y_true: Teacher logits, `(batch, ..., classes)`.
+        y_pred: Student logits of the same shape. Their Keras mask is applied.
+        sample_weight: Optional weights, `(batch, ...)`.
+
+    Raises:
+        ValueError: If the shapes differ, or a model gives probabilities.
+
+    Example:
+
+    >>> import numpy as np
+    >>> float(LogitsMSE()(np.array([[1.0, 3.0]]), np.array([[1.0, 1.0]])))
+    2.0
+
+    Reference: Tang et al. 2019, https://arxiv.org/abs/1903.12136, eq. 4.
+    Deviation: the paper writes the squared norm, the sum over the classes; the mean
+    keeps alpha independent of their number.
+    """
+
+    default_name = "logits_mse"
+
+    def compare(self, teacher, student):
+        return ops.mean(ops.square(teacher - student), axis=-1)
+
+
+def soft_target_kl(teacher, student, temperature):
+    """`T^2 * KL(softmax(teacher / T) || softmax(student / T))` over the last axis.
+
+    With d = log p - log q the divergence is the sum of `p * d + (q - p)`: no term is
+    negative, so none cancels another, as the terms of `p * d` do when the student is
+    close to its teacher. It is computed in float64: what that rounds off is far below
+    the last digit of float32, however large or close the logits are.
+    """
+    dtype = student.dtype
+    temperature = in_dtype(temperature, dtype)
+    teacher = ops.stop_gradient(teacher)
+
+    @tf.custom_gradient
+    def divergence(student):
+        log_p, log_q = log_softmax(teacher, temperature), log_softmax(student, temperature)
+        p, q = ops.exp(log_p), ops.exp(log_q)
+        d = log_p - log_q
+        # q - p, to a relative precision also where they are almost equal.
+        difference = ops.sign(d) * ops.maximum(p, q) * ops.expm1(-ops.abs(d))
+        value = temperature**2 * ops.cast(ops.sum(p * d + difference, axis=-1), dtype)
+        difference = ops.cast(difference, dtype)
+
+        def gradient(upstream):
+            return ops.expand_dims(upstream, -1) * temperature * difference
+
+        return value, gradient
+
+    return divergence(student)
+
+
+def log_softmax(logits, temperature):
+    """In float64, where logits of float32 do not overflow."""
+    return ops.log_softmax(ops.cast(logits, "float64") / in_dtype(temperature, "float64"), axis=-1)
+
+
+def _standard_scores(logits):
+    """Logits of mean 0 and standard deviation 1 over the last axis, in float64."""
+    logits = ops.cast(logits, "float64")
+    centred = logits - ops.mean(logits, axis=-1, keepdims=True)
+    # Not by the variance: rounding gives equal logits one. Not ops.max, which refuses an
+    # empty batch.
+    highest, lowest = (
+        extreme(logits, axis=-1, keepdims=True) for extreme in (tf.reduce_max, tf.reduce_min)
+    )
+    variance = ops.mean(ops.square(centred), axis=-1, keepdims=True)
+    return centred / ops.sqrt(ops.where(highest == lowest, 1.0, variance))
+
+
+def _with_zero(logits):
+    return ops.stack([logits, ops.zeros_like(logits)], axis=-1)
+
+
+def _positive(probabilities):
+    # A probability that underflowed to 0 keeps a finite log.
+    return ops.maximum(probabilities, np.finfo(probabilities.dtype.name).tiny)

@@ -1,0 +1,19 @@
+"""A model that computes as an int8 file can."""
+
+import contextlib
+
+from keras_distill.quantization.attention import close_masks
+from keras_distill.quantization.normalization import exact_variances
+
+
+@contextlib.contextmanager
+def int8_calls(model, rounded=None):
+    """Computes attention and normalization as an int8 file can, within a with block.
+
+    Args:
+        model: A `keras.Model`.
+        rounded: Function of a tensor, for the values that the file rounds within a
+            layer. None rounds nothing.
+    """
+    with close_masks(model), exact_variances(model, rounded or (lambda values: values)):
+        yield

@@ -1,0 +1,67 @@
+"""Begins a store and finishes it, whoever labels what is between."""
+
+import filelock
+
+from keras_distill._files.destination import remove_hidden_folders
+from keras_distill.store.planning import is_finished
+from keras_distill.store.shards import Shard
+
+
+def build_store(path, plan, label_shards, *, drop_nan):
+    """Has the shards of a plan labelled, and writes the manifest before and after.
+
+    Args:
+        path: The store's folder, a `pathlib.Path`.
+        plan: The `Manifest`.
+        label_shards: Function without arguments that labels the shards that are not there,
+            in this process or in others, and compares those that are with the examples.
+        drop_nan: As for `TeacherStore.build`.
+
+    Raises:
+        ValueError: If another process builds in the folder, or a shard is missing afterwards.
+    """
+    shards = [Shard(path, index) for index in range(plan.num_shards)]
+    if is_finished(path, plan):
+        _check_none_dropped(shards, drop_nan)
+        # Nothing is left to be labelled, but the examples may be others.
+        label_shards()
+        # It may be read-only; if it is not, what killed workers left goes.
+        remove_hidden_folders(path)
+        return
+    path.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(path / ".lock", blocking=False)
+    try:
+        with lock:
+            _build(path, plan, shards, label_shards, drop_nan)
+    except filelock.Timeout:
+        raise ValueError(
+            "path must be the folder of a store that no other process builds just now. Received: "
+            f"{path}. Wait until it is done, or give another folder."
+        ) from None
+
+
+def _build(path, plan, shards, label_shards, drop_nan):
+    _check_none_dropped([shard for shard in shards if shard.exists()], drop_nan)
+    remove_hidden_folders(path)
+    plan.write(path)
+    label_shards()
+    missing = [shard.path.name for shard in shards if not shard.exists()]
+    if missing:
+        raise ValueError(
+            "path must be a folder that all see who label. Received: "
+            f"{path}, where {len(missing)} of {len(shards)} shards are missing after all were "
+            f"labelled, the first is {missing[0]}. Give a folder of a shared file system."
+        )
+    # Of workers that were killed.
+    remove_hidden_folders(path)
+    plan.is_complete = True
+    plan.write(path)
+
+
+def _check_none_dropped(shards, drop_nan):
+    num_dropped = 0 if drop_nan else sum(shard.num_dropped() for shard in shards)
+    if num_dropped:
+        raise ValueError(
+            f"The store was begun with drop_nan=True, and {num_dropped} examples were left out. "
+            "Received: drop_nan=False. Give drop_nan=True, or build in another folder."
+        )

@@ -1,0 +1,1 @@
+"""Students that are made of their teacher."""

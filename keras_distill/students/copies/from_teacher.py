@@ -1,0 +1,227 @@
+"""A student cut out of its teacher: a BERT with fewer layers, and narrower if wished."""
+
+import keras
+from keras import ops
+
+from keras_distill._arguments.checks import check_integers
+from keras_distill._arguments.checks import check_rates
+from keras_distill._arguments.checks import is_integer
+from keras_distill._arguments.imports import import_module
+from keras_distill.layers.bert_encoder import BertEncoder
+from keras_distill.layers.bert_encoder import has_exact_gelu
+from keras_distill.students.copies.narrowing import Narrowing
+from keras_distill.students.copies.narrowing import num_neurons
+from keras_distill.students.copies.plain_weights import has_plain_weights
+from keras_distill.students.texts.length import check_length
+from keras_distill.students.texts.task import TextTask
+
+_INPUTS = ("token_ids", "padding_mask", "segment_ids")
+_SHARED = (
+    "token_embedding",
+    "position_embedding",
+    "segment_embedding",
+    "embeddings_layer_norm",
+    "pooled_dense",
+)
+
+
+def from_teacher(
+    teacher,
+    layers=None,
+    num_classes=None,
+    *,
+    width=None,
+    dropout=None,
+    per_word=False,
+    ids_only=True,
+    length=None,
+    name="student",
+):
+    """Cuts a smaller BERT out of a KerasHub BERT: some of its layers, at its width or less.
+
+    Embeddings, the chosen layers, the pooling layer and the head start with the teacher's
+    weights, and the student keeps the teacher's activation. Then it is an ordinary student
+    that has yet to be taught. With all layers and the whole width it is the teacher.
+
+    With `width`, everything that reads or writes the hidden states is projected onto the
+    `width` first principal directions P of the token embeddings (teacher width x width,
+    from their singular value decomposition, not centred):
+
+    ```
+    embeddings P        reading weights P' W        writing weights W P
+    heads = width / (teacher width / teacher heads)
+    feed-forward width = teacher's * width / teacher width, rounded
+    ```
+
+    The heads that are kept have the largest norm of `P' value_kernel output_kernel P`, the
+    neurons that are kept the largest product of the norms of their projected weights. The
+    embeddings are the best of their rank (Eckart and Young); the layers are only a start.
+
+    Args:
+        teacher: A `keras_hub.models.BertBackbone`, a KerasHub classifier or a
+            `kd.teachers.bert_classifier` over one, or any `keras.Model` with one inside.
+            It is not changed.
+        layers: Indices of the teacher's layers, from 0, in the student's order. Defaults
+            to every second one, from the first.
+        num_classes: Number of classes; 1 for regression. Defaults to the teacher's. The
+            head is copied if the teacher has just one Dense layer behind its backbone,
+            of this size.
+        width: Width of the hidden states, a multiple of the width of a teacher's head, at
+            most the teacher's. Defaults to the teacher's.
+        dropout: Dropout rate, in [0, 1). Defaults to the teacher's.
+        per_word: True for an answer per word, as in `bilstm`; the head then reads the
+            last hidden state at the word instead of the pooled output.
+        ids_only: Whether the student reads only token ids, (batch, length) with 0 for
+            padding, as other students do. False: the teacher's inputs, a dict of
+            token_ids, padding_mask and segment_ids, for pairs of texts in one sequence.
+        length: A fixed number of ids, and of words. Defaults to None, any number.
+        name: Name of the model.
+
+    Returns:
+        A Functional `keras.Model` that gives logits, (batch, num_classes).
+
+    Raises:
+        ValueError: If the teacher has no `BertBackbone`, or one with LoRA or quantized weights, or
+            an argument does not fit it.
+
+    Example:
+
+    ```python
+    teacher = keras_hub.models.BertTextClassifier(backbone, num_classes=2)
+    student = kd.students.from_teacher(teacher, layers=(0, 2, 4), width=192)
+    ```
+
+    Reference: Sanh et al. 2019, DistilBERT, https://arxiv.org/abs/1910.01108. Deviations:
+    the segment embeddings and the pooling layer are kept; the width may change.
+    """
+    source = _find_backbone(teacher)
+    layers = _check_layers(layers, source.num_layers)
+    width = source.hidden_dim if width is None else width
+    num_heads = _check_width(width, source)
+    check_length(length, source.max_sequence_length)
+    head = _find_head(teacher, source)
+    _check_weights(source, head)
+    if num_classes is None and head is None:
+        raise ValueError(
+            "num_classes must be given: the teacher has no single Dense layer behind its backbone "
+            "to copy. Received: num_classes=None"
+        )
+    num_classes = head.units if num_classes is None else num_classes
+    dropout = source.dropout if dropout is None else dropout
+    check_integers(num_classes=num_classes)
+    check_rates(with_one=False, dropout=dropout)
+    narrowing = None if width == source.hidden_dim else Narrowing(source, width, num_heads)
+    backbone = _copy_backbone(source, layers, width, num_heads, dropout, narrowing)
+    encoder = BertEncoder(backbone, has_exact_gelu(source), pooled=not per_word)
+    student = _student(encoder, num_classes, dropout, per_word, ids_only, length, name)
+    if head is not None and head.units == num_classes:
+        logits = student.get_layer("logits")
+        logits.kernel.assign(head.kernel if narrowing is None else narrowing.head(head.kernel))
+        if head.use_bias:
+            logits.bias.assign(head.bias)
+    return student
+
+
+def _student(encoder, num_classes, dropout, per_word, ids_only, length, name):
+    task = TextTask(length, per_word=per_word, names=_INPUTS[:1] if ids_only else _INPUTS)
+    if ids_only:
+        inputs = {
+            "token_ids": task.token_ids,
+            "padding_mask": ops.cast(task.token_mask, "int32"),
+            "segment_ids": ops.zeros_like(task.token_ids),
+        }
+    else:
+        inputs = {name: task.inputs[name] for name in _INPUTS}
+    outputs = encoder(inputs)
+    encoded = outputs["sequence_output" if per_word else "pooled_output"]
+    return task.model(task.features(encoded), num_classes, dropout, name)
+
+
+def _copy_backbone(source, layers, width, num_heads, dropout, narrowing):
+    keras_hub = import_module("keras_hub")
+    backbone = keras_hub.models.BertBackbone(
+        vocabulary_size=source.vocabulary_size,
+        num_layers=len(layers),
+        num_heads=num_heads,
+        hidden_dim=width,
+        intermediate_dim=num_neurons(source, width),
+        dropout=dropout,
+        max_sequence_length=source.max_sequence_length,
+        num_segments=source.num_segments,
+        name="backbone",
+    )
+    pairs = [(getattr(source, name), getattr(backbone, name)) for name in _SHARED]
+    pairs += zip((source.transformer_layers[i] for i in layers), backbone.transformer_layers)
+    for from_layer, to_layer in pairs:
+        if narrowing is None:
+            to_layer.set_weights(from_layer.get_weights())
+        else:
+            narrowing.copy(from_layer, to_layer)
+    return backbone
+
+
+def _find_backbone(teacher):
+    keras_hub = import_module("keras_hub")
+    is_layer = isinstance(teacher, keras.layers.Layer)
+    found = [
+        layer
+        for layer in (teacher._flatten_layers() if is_layer else ())
+        if isinstance(layer, keras_hub.models.BertBackbone)
+    ]
+    if len(found) != 1:
+        raise ValueError(
+            "teacher must be or contain one keras_hub.models.BertBackbone, whose layers are "
+            f"copied. Received: a {type(teacher).__name__} with {len(found)} of them. "
+            "Layers of a TF-Hub file cannot be copied: load the checkpoint by KerasHub; of an "
+            "ensemble, give one member."
+        )
+    return found[0]
+
+
+def _find_head(teacher, source):
+    inside = {id(layer) for layer in source._flatten_layers()}
+    behind = [
+        layer
+        for layer in teacher._flatten_layers()
+        if isinstance(layer, keras.layers.Dense) and id(layer) not in inside and layer.built
+    ]
+    fits = len(behind) == 1 and behind[0].kernel.shape[0] == source.hidden_dim
+    return behind[0] if fits else None
+
+
+def _check_weights(source, head):
+    copied = [*source._flatten_layers(), *([] if head is None else [head])]
+    if others := [layer.path for layer in copied if not has_plain_weights(layer)]:
+        raise ValueError(
+            "teacher must be one without LoRA or quantization: its weights are copied as they are. "
+            f"Received: {len(others)} such layers, the first {others[0]!r}. Save the weights of a "
+            "LoRA teacher by save_weights, which merges them, and load them into a new model."
+        )
+
+
+def _check_layers(layers, num_layers):
+    if layers is None:
+        return range(0, num_layers, 2)
+    is_sequence = isinstance(layers, (list, tuple, range)) and len(layers) > 0
+    if not is_sequence or not all(_is_index(i, num_layers) for i in layers):
+        raise ValueError(
+            f"layers must be indices of the teacher's layers, from 0 to {num_layers - 1}, at least "
+            f"one. Received: layers={layers!r}"
+        )
+    return layers
+
+
+def _is_index(value, count):
+    return is_integer(value) and 0 <= value < count
+
+
+def _check_width(width, source):
+    """Returns the number of heads of a student of this width."""
+    check_integers(width=width)
+    head_dim = source.hidden_dim // source.num_heads
+    if width > source.hidden_dim or width % head_dim:
+        raise ValueError(
+            f"width must be at most the teacher's, {source.hidden_dim}, and a multiple of the "
+            f"width of its heads, {head_dim}. Received: width={width}"
+        )
+    return width // head_dim

@@ -1,0 +1,303 @@
+"""Small text models: a BiLSTM, a convolutional network and a transformer."""
+
+import keras
+
+from keras_distill._arguments.checks import check_integers
+from keras_distill._arguments.checks import check_rates
+from keras_distill._arguments.imports import import_module
+from keras_distill.layers.padding import MeanOfTokens
+from keras_distill.layers.padding import ZeroPadding
+from keras_distill.layers.positions import PositionEmbedding
+from keras_distill.students.texts.embedding import token_embedding
+from keras_distill.students.texts.length import check_length
+from keras_distill.students.texts.task import TextTask
+
+_POOLINGS = ("mean", "first")
+_NORM_EPSILON = 1e-6
+
+
+def bilstm(
+    vocabulary,
+    num_classes,
+    *,
+    embedding_dim=None,
+    embeddings=None,
+    trainable_embeddings=True,
+    units=150,
+    dense_units=200,
+    embedding_dropout=0.0,
+    dropout=0.0,
+    pairs=False,
+    per_word=False,
+    length=None,
+    unroll=False,
+    name="bilstm",
+):
+    """A bidirectional LSTM of one layer over word or piece embeddings.
+
+    ```
+    h = [last state forward, last state backward]       (per_word: the states at the word)
+    logits = dense(dropout(relu(dense(h))))
+    ```
+
+    Padding never changes the output. The layers "embeddings", "bilstm" and "features" are
+    there to be tapped.
+
+    Args:
+        vocabulary: A vocabulary with a length, or the number of its tokens; id 0 is padding.
+        num_classes: Number of classes; 1 for regression.
+        embedding_dim: Width of the embeddings. Defaults to that of `embeddings`; one of
+            the two must be given.
+        embeddings: A matrix to start from, (len(vocabulary), embedding_dim).
+        trainable_embeddings: Whether the embeddings train. Defaults to True.
+        units: Width of the LSTM in each direction.
+        dense_units: Width of the hidden layer behind it.
+        embedding_dropout: Dropout rate of the embeddings, in [0, 1).
+        dropout: Dropout rate before the logits, in [0, 1).
+        pairs: True for pairs of texts: ids (batch, 2, length), both read by the same
+            LSTM, and h = [h1, h2, |h1 - h2|, h1 * h2].
+        per_word: True for an answer per word: inputs `{"token_ids": (batch, length),
+            "word_starts": (batch, words)}`, where word_starts holds the position of each
+            word's first token and 0 for padding; logits (batch, words, num_classes) with
+            the Keras mask `word_starts > 0`. A label of -1 for padding needs a loss with
+            `ignore_class=-1`.
+        length: A fixed number of ids, and of words. Defaults to None, any number.
+        unroll: Whether the loop over the text is unrolled, which needs a `length`:
+            MediaPipe's tasks take no TFLite file with a loop. Defaults to False.
+        name: Name of the model.
+
+    Returns:
+        A Functional `keras.Model` from int32 ids (batch, length) to logits
+        (batch, num_classes).
+
+    Raises:
+        ValueError: If an argument does not fit.
+
+    Example:
+
+    >>> student = bilstm(1000, 2, embedding_dim=16, units=8, dense_units=8)
+    >>> student.output_shape
+    (None, 2)
+
+    Reference: Tang et al. 2019, https://arxiv.org/abs/1903.12136. Deviations: the paper
+    reads its embeddings in a frozen and a trained copy (two channels), here there is one,
+    and dropout is an option here.
+    """
+    check_integers(num_classes=num_classes, units=units, dense_units=dense_units)
+    check_rates(with_one=False, embedding_dropout=embedding_dropout, dropout=dropout)
+    if unroll and length is None:
+        raise ValueError("unroll=True needs a fixed length. Received: length=None")
+    task = TextTask(length, pairs=pairs, per_word=per_word)
+    x = token_embedding(vocabulary, embedding_dim, embeddings, trainable_embeddings)(task.token_ids)
+    x = keras.layers.Dropout(embedding_dropout, name="embeddings")(x)
+    lstm = keras.layers.LSTM(units, return_sequences=per_word, unroll=unroll)
+    x = keras.layers.Bidirectional(lstm, name="bilstm")(x, mask=task.token_mask)
+    x = task.features(x)
+    x = keras.layers.Dense(dense_units, activation="relu", name="hidden")(x)
+    return task.model(x, num_classes, dropout, name)
+
+
+def text_cnn(
+    vocabulary,
+    num_classes,
+    *,
+    embedding_dim=None,
+    embeddings=None,
+    trainable_embeddings=True,
+    filters=100,
+    kernel_sizes=(3, 4, 5),
+    embedding_dropout=0.0,
+    dropout=0.5,
+    pairs=False,
+    per_word=False,
+    length=None,
+    name="text_cnn",
+):
+    """Convolutions of several widths over the embeddings, each followed by a maximum.
+
+    ```
+    h = [max over the text of relu(conv_k(x)) for k in kernel_sizes]
+    logits = dense(dropout(h))
+    ```
+
+    Padding never changes the output: it counts as zeros, as does what lies beyond the
+    ends. The layers "embeddings", "conv_3", ... and "features" are there to be tapped.
+
+    Args:
+        vocabulary: A vocabulary with a length, or the number of its tokens; id 0 is padding.
+        num_classes: Number of classes; 1 for regression.
+        embedding_dim: Width of the embeddings. Defaults to that of `embeddings`; one of
+            the two must be given.
+        embeddings: A matrix to start from, (len(vocabulary), embedding_dim).
+        trainable_embeddings: Whether the embeddings train. Defaults to True.
+        filters: Number of filters of each width.
+        kernel_sizes: Widths of the convolutions, in tokens, each once.
+        embedding_dropout: Dropout rate of the embeddings, in [0, 1).
+        dropout: Dropout rate before the logits, in [0, 1).
+        pairs: As in `bilstm`.
+        per_word: As in `bilstm`; h is then what the convolutions give at the word, with
+            no maximum.
+        length: A fixed number of ids, and of words. Defaults to None, any number.
+        name: Name of the model.
+
+    Returns:
+        A Functional `keras.Model` from int32 ids (batch, length) to logits
+        (batch, num_classes).
+
+    Raises:
+        ValueError: If an argument does not fit.
+
+    Example:
+
+    >>> student = text_cnn(1000, 2, embedding_dim=16, filters=8)
+    >>> student.output_shape
+    (None, 2)
+
+    Reference: Kim 2014, https://arxiv.org/abs/1408.5882. Deviations: convolutions reach
+    over the ends of the text, so that no text is too short; one channel; no constraint on
+    the norm of the last layer's weights.
+    """
+    kernel_sizes = _check_kernel_sizes(kernel_sizes)
+    check_integers(num_classes=num_classes, filters=filters)
+    check_rates(with_one=False, embedding_dropout=embedding_dropout, dropout=dropout)
+    task = TextTask(length, pairs=pairs, per_word=per_word)
+    x = token_embedding(vocabulary, embedding_dim, embeddings, trainable_embeddings)(task.token_ids)
+    x = keras.layers.Dropout(embedding_dropout, name="embeddings")(x)
+    x = ZeroPadding(name="zero_padding")(x, task.token_mask)
+    x = keras.layers.Concatenate(name="convolutions")(
+        [
+            keras.layers.Conv1D(
+                filters, size, padding="same", activation="relu", name=f"conv_{size}"
+            )(x)
+            for size in kernel_sizes
+        ]
+    )
+    if not per_word:
+        # Behind a ReLU, 0 is the smallest value: padding never is the maximum.
+        x = ZeroPadding(name="zero_windows")(x, task.token_mask)
+        x = keras.layers.GlobalMaxPooling1D(name="max_over_text")(x)
+    return task.model(task.features(x), num_classes, dropout, name)
+
+
+def transformer(
+    vocabulary,
+    num_classes,
+    *,
+    width=128,
+    depth=2,
+    heads=2,
+    intermediate_dim=None,
+    embedding_dim=None,
+    embeddings=None,
+    trainable_embeddings=True,
+    max_length=512,
+    pooling="mean",
+    dropout=0.1,
+    pairs=False,
+    per_word=False,
+    length=None,
+    name="transformer",
+):
+    """A small transformer encoder, as BERT's, with learned positions.
+
+    ```
+    x = norm(token embedding + position embedding)
+    x = transformer_layer_i(x)                          i = 0 ... depth - 1
+    logits = dense(dropout(mean over the tokens of x))
+    ```
+
+    Padding never changes the output. To be tapped: the layers "embeddings",
+    "transformer_layer_0", ..., whose outputs are the hidden states and carry a Keras mask,
+    so that losses between hidden states leave padding out; and
+    "transformer_layer_0/self_attention_layer/attention_scores".
+
+    Args:
+        vocabulary: A vocabulary with a length, or the number of its tokens; id 0 is padding.
+        num_classes: Number of classes; 1 for regression.
+        width: Width of the hidden states.
+        depth: Number of layers.
+        heads: Number of attention heads, a divisor of `width`.
+        intermediate_dim: Width of the hidden layer of the feed-forward networks. Defaults
+            to 4 * width.
+        embedding_dim: Width of the token embeddings. Defaults to that of `embeddings`, or
+            to `width`; where it is not `width`, a linear layer follows.
+        embeddings: A matrix to start from, (len(vocabulary), embedding_dim).
+        trainable_embeddings: Whether the token embeddings train. Defaults to True.
+        max_length: Number of positions. Longer texts are an error.
+        pooling: "mean" of the tokens, or "first" token. Defaults to "mean".
+        dropout: Dropout rate of embeddings, attention, layers and head, in [0, 1).
+        pairs: As in `bilstm`.
+        per_word: As in `bilstm`; the head then reads the hidden state at the word.
+        length: A fixed number of ids, and of words. Defaults to None, any number.
+        name: Name of the model.
+
+    Returns:
+        A Functional `keras.Model` from int32 ids (batch, length) to logits
+        (batch, num_classes).
+
+    Raises:
+        ValueError: If an argument does not fit.
+
+    Example:
+
+    >>> student = transformer(1000, 2, width=16, depth=1, heads=2)
+    >>> student.output_shape
+    (None, 2)
+
+    Reference: Devlin et al. 2019, https://arxiv.org/abs/1810.04805. Deviations: no segment
+    embeddings and no dense layer behind the first token.
+    """
+    if embeddings is None and embedding_dim is None:
+        embedding_dim = width
+    if intermediate_dim is None:
+        intermediate_dim = 4 * width
+    check_integers(
+        num_classes=num_classes,
+        width=width,
+        depth=depth,
+        heads=heads,
+        intermediate_dim=intermediate_dim,
+        max_length=max_length,
+    )
+    check_rates(with_one=False, dropout=dropout)
+    check_length(length, max_length)
+    _check_transformer(width, heads, pooling)
+    keras_hub = import_module("keras_hub")
+    task = TextTask(length, pairs=pairs, per_word=per_word)
+    x = token_embedding(vocabulary, embedding_dim, embeddings, trainable_embeddings)(task.token_ids)
+    if x.shape[-1] != width:
+        x = keras.layers.Dense(width, name="embedding_projection")(x)
+    x = PositionEmbedding(max_length, name="position_embedding")([x, task.token_mask])
+    x = keras.layers.LayerNormalization(epsilon=_NORM_EPSILON, name="embeddings_norm")(x)
+    x = keras.layers.Dropout(dropout, name="embeddings")(x)
+    for i in range(depth):
+        x = keras_hub.layers.TransformerEncoder(
+            intermediate_dim,
+            heads,
+            dropout=dropout,
+            activation="gelu",
+            layer_norm_epsilon=_NORM_EPSILON,
+            name=f"transformer_layer_{i}",
+        )(x)
+    if not per_word:
+        x = MeanOfTokens(name="mean")(x, task.token_mask) if pooling == "mean" else x[:, 0]
+    return task.model(task.features(x), num_classes, dropout, name)
+
+
+def _check_kernel_sizes(kernel_sizes):
+    sizes = tuple(kernel_sizes) if isinstance(kernel_sizes, (list, tuple)) else ()
+    if not sizes or len(set(sizes)) < len(sizes):
+        raise ValueError(
+            "kernel_sizes must be a list of different widths, such as (3, 4, 5). "
+            f"Received: kernel_sizes={kernel_sizes!r}"
+        )
+    for size in sizes:
+        check_integers(kernel_sizes=size)
+    return sizes
+
+
+def _check_transformer(width, heads, pooling):
+    if width % heads:
+        raise ValueError(f"heads must divide the width. Received: width={width}, heads={heads}")
+    if pooling not in _POOLINGS:
+        raise ValueError(f"pooling must be one of {_POOLINGS}. Received: pooling={pooling!r}")

@@ -1,0 +1,93 @@
+"""What text students read and how they answer: one text, a pair of texts, or each word."""
+
+import keras
+from keras import ops
+
+from keras_distill.layers.first_pieces import FirstPieces
+from keras_distill.layers.padding import TokenMask
+from keras_distill.students.texts.length import check_length
+
+
+class TextTask:
+    """The inputs of a text student, and its head; the encoder stands between them.
+
+    Args:
+        length: Number of ids per text, None for any.
+        pairs: Whether an example is a pair of texts, (batch, 2, length). One encoder
+            reads both, stacked along the batch: (2 * batch, length).
+        per_word: Whether each word gets an answer. There is then an input word_starts,
+            (batch, words).
+        names: Names of the inputs that the encoder reads, the ids first.
+
+    Attributes:
+        inputs: The model's inputs: the ids alone, or a dict if there are several inputs.
+        token_ids: The ids that the encoder reads, (texts, length).
+        token_mask: Which of them are tokens and not padding, (texts, length).
+    """
+
+    def __init__(self, length, *, pairs=False, per_word=False, names=("token_ids",)):
+        if pairs and per_word:
+            raise ValueError(
+                "pairs and per_word exclude each other: words are tagged in single texts. "
+                "Received: pairs=True, per_word=True"
+            )
+        check_length(length)
+        shape = (2, length) if pairs else (length,)
+        inputs = {name: keras.Input(shape, dtype="int32", name=name) for name in names}
+        token_ids = inputs[names[0]]
+        if per_word:
+            inputs["word_starts"] = keras.Input((length,), dtype="int32", name="word_starts")
+        self._pairs = pairs
+        self._word_starts = inputs.get("word_starts")
+        self.inputs = inputs if len(inputs) > 1 else token_ids
+        self.token_ids = StackPairs(name="stack_pairs")(token_ids) if pairs else token_ids
+        self.token_mask = TokenMask(name="token_mask")(self.token_ids)
+
+    def features(self, encoded):
+        """Turns the encoder's output into one row of features per answer.
+
+        Args:
+            encoded: (texts, width), or for answers per word (texts, length, width).
+
+        Returns:
+            (batch, width); (batch, 4 * width) of pairs; (batch, words, width).
+        """
+        if self._pairs:
+            return ComparePairs(name="compare_pairs")(encoded)
+        if self._word_starts is not None:
+            return FirstPieces(name="first_pieces")(self._word_starts, encoded)
+        return encoded
+
+    def model(self, features, num_classes, dropout, name):
+        """Puts dropout and the layer of the logits on the features."""
+        features = keras.layers.Dropout(dropout, name="features")(features)
+        # In float32 under mixed precision too: a loss on float16 logits is coarse.
+        logits = keras.layers.Dense(num_classes, dtype="float32", name="logits")(features)
+        return keras.Model(self.inputs, logits, name=name)
+
+
+@keras.saving.register_keras_serializable(package="keras_distill")
+class StackPairs(keras.layers.Layer):
+    """Stacks pairs of texts along the batch: (batch, 2, length) to (2 * batch, length)."""
+
+    def call(self, ids):
+        return ops.reshape(ids, (-1, ops.shape(ids)[2]))
+
+
+@keras.saving.register_keras_serializable(package="keras_distill")
+class ComparePairs(keras.layers.Layer):
+    """Features of a pair of encoded texts: `[h1, h2, |h1 - h2|, h1 * h2]`.
+
+    Call arguments:
+        encoded: (2 * batch, width), the two texts of a pair behind each other.
+
+    Returns:
+        (batch, 4 * width).
+
+    Reference: Tang et al. 2019, https://arxiv.org/abs/1903.12136, after Mou et al. 2016.
+    """
+
+    def call(self, encoded):
+        pairs = ops.reshape(encoded, (-1, 2, encoded.shape[-1]))
+        first, second = pairs[:, 0], pairs[:, 1]
+        return ops.concatenate([first, second, ops.abs(first - second), first * second], axis=-1)

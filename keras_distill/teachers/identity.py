@@ -1,0 +1,144 @@
+"""What tells one teacher from another: weights, configuration, vocabulary."""
+
+import json
+import re
+
+import keras
+import numpy as np
+import xxhash
+
+from keras_distill._keras.signatures import captured_arrays
+from keras_distill._keras.signatures import describe_graph
+from keras_distill._keras.signatures import is_signature
+from keras_distill.teachers.config_modules import with_former_modules
+from keras_distill.teachers.config_modules import without_modules
+from keras_distill.teachers.text_inputs import TextInputs
+from keras_distill.teachers.text_inputs import known_tokens
+
+_LOOKUPS = (
+    keras.layers.IntegerLookup,
+    keras.layers.StringLookup,
+    keras.layers.TextVectorization,
+)
+# Where something lies, and whether it has been called or compiled, says nothing of what it is.
+_INCIDENTAL = ("build_config", "compile_config", "handle", "name")
+
+
+def identify_teacher(teacher, version, stored=None):
+    """Describes a teacher by hashes that another run, process or machine finds again.
+
+    Args:
+        teacher: A `keras.Model`, a signature of a SavedModel, or another callable.
+        version: What a callable without weights is told by, or None.
+        stored: The description that was kept of a teacher, with which this one is compared.
+            Where it is of this configuration, as earlier versions hashed it, that hash is given.
+
+    Returns:
+        Dict from "weights", "config", "vocabulary" and "version" to str or None.
+
+    Raises:
+        ValueError: If there is nothing to tell the teacher by.
+    """
+    if is_signature(teacher):
+        return {
+            "weights": _hash(_weight_bytes(captured_arrays(teacher))),
+            "config": _hash([describe_graph(teacher).encode()]),
+            "vocabulary": None,
+            "version": version,
+        }
+    weights = getattr(teacher, "weights", None)
+    if weights is None:
+        weights = getattr(teacher, "variables", ())
+    if not weights and version is None:
+        raise ValueError(
+            "teacher has no weights, so a store cannot see when it changes. Received: "
+            f"{teacher!r}. Give version, any string that you change when the teacher changes."
+        )
+    is_keras = isinstance(teacher, keras.layers.Layer)
+    return {
+        "weights": _hash(_weight_bytes(weights)) if weights else None,
+        "config": _config_hash(teacher, stored) if is_keras else None,
+        "vocabulary": _vocabulary(teacher, stored) if is_keras else None,
+        "version": version,
+    }
+
+
+def _weight_bytes(weights):
+    for weight in weights:
+        values = weight
+        if not isinstance(weight, np.ndarray):
+            values = np.ascontiguousarray(keras.ops.convert_to_numpy(weight))
+        yield f"{values.dtype}{values.shape}".encode()
+        if values.dtype == object:
+            yield from (b"%d:%b" % (len(text), text) for text in values.reshape(-1).tolist())
+        else:
+            yield values.reshape(-1).view("uint8").data
+
+
+def _config_hash(teacher, stored):
+    config = _config(teacher)
+    now, earlier = (
+        _hash([_as_text(form).encode()])
+        for form in (without_modules(config), with_former_modules(config))
+    )
+    return earlier if stored and stored.get("config") == earlier else now
+
+
+def _config(teacher):
+    try:
+        return keras.saving.serialize_keras_object(teacher)
+    except (NotImplementedError, ValueError):
+        # A subclassed model without get_config, or a layer that cannot be saved.
+        return [type(layer).__qualname__ for layer in teacher._flatten_layers()]
+
+
+def describe_config(config):
+    """A text of a Keras configuration, equal for two objects made in the same way."""
+    return _as_text(without_modules(config))
+
+
+def _as_text(config):
+    text = json.dumps(_essential(config, {}), sort_keys=True, default=str)
+    return re.sub(r" at 0x[0-9a-f]+", "", text)
+
+
+def _essential(value, numbers):
+    if isinstance(value, dict):
+        numbers = _number_layers(value.get("layers")) or numbers
+        kept = {key: item for key, item in value.items() if key not in _INCIDENTAL}
+        return {str(key): _essential(item, numbers) for key, item in kept.items()}
+    if isinstance(value, (list, tuple)):
+        return [_essential(item, numbers) for item in value]
+    return numbers.get(value, value) if isinstance(value, str) else value
+
+
+def _number_layers(configs):
+    """Numbers by name: automatic names, such as dense_7, count the layers made before.
+
+    Of each model for itself, because models within one another have layers of equal names.
+    """
+    configs = enumerate(configs if isinstance(configs, list) else ())
+    return {
+        config["name"]: f"layer {number}"
+        for number, config in configs
+        if isinstance(config, dict) and "name" in config
+    }
+
+
+def _vocabulary(teacher, stored):
+    layers = list(teacher._flatten_layers())
+    preprocessors = [layer.preprocessor for layer in layers if isinstance(layer, TextInputs)]
+    tokens = [known_tokens(preprocessor) for preprocessor in preprocessors]
+    found = [token for some in tokens for token in some or ()]
+    # Earlier versions did not hash that of Keras's layers, which adapt() puts in no configuration.
+    if not found and (stored is None or stored.get("vocabulary") is not None):
+        lookups = [layer for layer in layers if isinstance(layer, _LOOKUPS)]
+        found = [token for layer in lookups for token in layer.get_vocabulary()]
+    return _hash(f"{token}\n".encode() for token in found) if found else None
+
+
+def _hash(parts):
+    digest = xxhash.xxh3_128()
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()

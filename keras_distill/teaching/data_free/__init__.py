@@ -1,0 +1,1 @@
+"""Teaching without data: generators, statistics, synthesis."""

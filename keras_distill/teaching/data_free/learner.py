@@ -1,0 +1,405 @@
+"""Distillation without data: a generator makes the transfer set while the student learns."""
+
+import random
+import types
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import ops
+
+from keras_distill._arguments import fixed_settings
+from keras_distill._arguments.checks import check_integers
+from keras_distill._arguments.schedules import NOT_NEGATIVE
+from keras_distill._arguments.schedules import check_number
+from keras_distill._arguments.schedules import value_at
+from keras_distill._keras.distribution import reducible
+from keras_distill._keras.random_states import load_random_states
+from keras_distill.callbacks.schedule_check import ScheduleCheck
+from keras_distill.callbacks.schedule_check import batches_seen
+from keras_distill.data.inputs import DistillationInputs
+from keras_distill.distillation import first_batch
+from keras_distill.distillation.distiller import Distiller
+from keras_distill.distillation.fit_arguments import checked_fit
+from keras_distill.distillation.fit_arguments import listed
+from keras_distill.distillation.saving import save_training_state
+from keras_distill.distillation.teacher_pass import TeacherPass
+from keras_distill.teaching.data_free.generator_checks import check_generator
+from keras_distill.teaching.data_free.generator_checks import check_logits
+from keras_distill.teaching.data_free.generator_checks import check_reads
+from keras_distill.teaching.data_free.generator_checks import check_teacher
+from keras_distill.teaching.data_free.generator_losses import activation_loss
+from keras_distill.teaching.data_free.generator_losses import entropy_loss
+from keras_distill.teaching.data_free.generator_losses import one_hot_loss
+
+
+@keras.saving.register_keras_serializable(package="keras_distill")
+class DataFree(keras.Model):
+    """Data-free learning (DAFL): a generator learns to make what the teacher knows.
+
+    ```
+    x         = generator(noise),  noise ~ N(0, 1)
+    generator = one_hot_weight * mean_i one_hot_i + activation_weight * mean_i activation_i
+                + entropy_weight * entropy
+    one_hot   = -log max_c p_ic                        the teacher shall be sure,
+    activation = -mean |features_i|                    its features excited,
+    entropy   = sum_c p_c log p_c / log(classes)       all classes as frequent
+    p_i       = softmax(teacher(x_i)),  p = mean_i p_i
+    ```
+
+    In each step the generator makes a batch and takes a step down its loss, through the teacher,
+    which runs once and is never changed; then the Distiller takes its step on the batch. `fit`
+    needs no data: `fit(steps_per_epoch=..., epochs=...)`. `evaluate` and `predict` are those of the
+    student.
+
+    Args:
+        distiller: A `Distiller`, compiled with the student's optimizer and metrics. Its teacher
+            has one output, logits `(batch, classes)`, and gradients to its inputs: a
+            `keras.Model`, or a function of TensorFlow. Generated batches have no labels: alpha
+            should be 0. The soft loss, the objectives and what the history says are its.
+        generator: A built `keras.Model` from noise `(batch, ...)` to the inputs of teacher and
+            student, in their range: let it end in a sigmoid for pixels from 0 to 1. It is
+            trained in place.
+        features: Path of the teacher's layer for the activation loss, the last before the
+            classes in the paper. None leaves this loss out.
+        one_hot_weight: Weight from 0, a float or a `LearningRateSchedule` of the generator's
+            steps. Defaults to 1.
+        activation_weight: As one_hot_weight, of the features. None for 0.1, or without features.
+        entropy_weight: As one_hot_weight. Defaults to 5.
+        seed: Integer, of the noise. None draws one, which `keras.utils.set_random_seed` fixes.
+        name: Name of the model.
+
+    compile() takes the generator's optimizer, whose averages alone a `SwapEMAWeights` swaps. At the
+    end of `fit` each optimizer with use_ema sets its own model to its averages.
+
+    History: that of the Distiller, generator_loss, and the generator's losses without their
+    weights, one_hot_loss, activation_loss and entropy_loss.
+
+    Raises:
+        ValueError: If an argument is out of range, the teacher does not give logits of classes,
+            or the generator's output is not what teacher and student read.
+
+    Example:
+
+    >>> def dense(inputs, outputs):
+    ...     return keras.Sequential([keras.Input((inputs,)), keras.layers.Dense(outputs)])
+    >>> distiller = Distiller(dense(5, 3), teacher=dense(5, 3), alpha=0.0)
+    >>> distiller.compile("adam")
+    >>> data_free = DataFree(distiller, generator=dense(8, 5))
+    >>> data_free.compile(keras.optimizers.Adam(1e-3))
+    >>> sorted(data_free.fit(batch_size=16, steps_per_epoch=2, verbose=0).history)
+    ['entropy_loss', 'generator_loss', 'hard_loss', 'loss', 'one_hot_loss', 'soft_loss']
+
+    Saved and reloaded, it goes on where it stopped once `data_free.distiller.teacher` is set.
+
+    Reference: Chen et al. 2019, https://arxiv.org/abs/1904.01186. Deviations: the entropy is
+    relative to its largest value, where the paper divides it by the number of classes; for ten
+    classes this is what the authors' code computes, which has logarithms to the base 10 and these
+    weights. The activation loss is the mean of the features instead of their sum, as in that code.
+    The soft loss is the Distiller's, with its temperature; the paper's is that of temperature 1.
+    Of several devices, each has the entropy of its own part of the batch.
+    """
+
+    def __init__(
+        self,
+        distiller,
+        generator,
+        *,
+        features=None,
+        one_hot_weight=1.0,
+        activation_weight=None,
+        entropy_weight=5.0,
+        seed=None,
+        name="data_free",
+    ):
+        if not isinstance(distiller, Distiller):
+            raise ValueError(
+                "distiller must be a keras_distill.Distiller, such as Distiller(student, teacher, "
+                f"alpha=0.0). Received: distiller={distiller!r}"
+            )
+        check_generator(generator, distiller)
+        if features is None and activation_weight is not None:
+            raise ValueError(
+                "activation_weight is that of the features, without which there is no activation "
+                f"loss. Received: activation_weight={activation_weight!r} and features=None. Give "
+                "features, the path of a teacher's layer, or leave activation_weight out."
+            )
+        weights = {"one_hot_loss": one_hot_weight}
+        if features is not None:
+            weights["activation_loss"] = 0.1 if activation_weight is None else activation_weight
+        weights["entropy_loss"] = entropy_weight
+        for loss, weight in weights.items():
+            check_number(_argument(loss), weight, NOT_NEGATIVE)
+        if seed is not None:
+            check_integers(minimum=0, seed=seed)
+        # Keras scales the loss if this policy is mixed_float16.
+        super().__init__(name=name, dtype=generator.dtype_policy, autocast=False)
+        self.distiller = distiller
+        self.generator = generator
+        self.features = features
+        self._loss_weights = weights
+        self.seed = random.randrange(2**31) if seed is None else seed
+        self._trackers = {
+            loss: keras.metrics.Mean(name=loss) for loss in ("generator_loss", *weights)
+        }
+        self._teacher_pass = TeacherPass(None, ())
+        self._student_function = None
+        self.built = True
+
+    def __setattr__(self, name, value):
+        if name in ("distiller", "generator", "features", "seed") and hasattr(self, name):
+            remedy = "Make a new one with it; what the models have learnt is in them."
+            fixed_settings.refuse(self, name, value, remedy)
+        super().__setattr__(name, value)
+
+    def call(self, inputs, training=None):
+        """Returns the student's outputs."""
+        return self.distiller(inputs, training=training)
+
+    def compile(self, optimizer="adam", **kwargs):
+        """As `keras.Model.compile`, with the generator's optimizer.
+
+        Args:
+            optimizer: Keras optimizer of the generator. That of the student, and the metrics, are
+                the Distiller's.
+            **kwargs: run_eagerly, jit_compile, steps_per_execution and auto_scale_loss.
+        """
+        if taken := {"loss", "loss_weights", "metrics", "weighted_metrics"}.intersection(kwargs):
+            raise ValueError(
+                "compile() of DataFree has the generator's optimizer, and the losses are fixed; "
+                f"the student's settings go to distiller.compile(). Received: {sorted(taken)}"
+            )
+        super().compile(optimizer, **kwargs)
+        self.optimizer.build(self.generator.trainable_variables)
+
+    def get_compile_config(self):
+        taken = ("optimizer", "run_eagerly", "jit_compile", "steps_per_execution")
+        config = super().get_compile_config()
+        return {name: config[name] for name in taken if name in config}
+
+    def compile_from_config(self, config):
+        # Keras leaves it to a model that has a compile() of its own.
+        self.compile(**keras.saving.deserialize_keras_object(config))
+
+    def fit(self, x=None, *, batch_size=None, steps_per_epoch=None, **kwargs):
+        """As `keras.Model.fit`, without data.
+
+        Args:
+            x: None for noise drawn anew in each step, or a `tf.data.Dataset` of batches of noise.
+            batch_size: Examples to generate in a step; 512, the paper's, where x is None.
+            steps_per_epoch: Steps of an epoch, needed where x is None.
+            **kwargs: What else `keras.Model.fit` takes. validation_data are the student's.
+        """
+        if x is None:
+            if steps_per_epoch is None:
+                raise ValueError(
+                    "fit() without data needs steps_per_epoch, as noise has no end. Received: "
+                    "x=None, steps_per_epoch=None."
+                )
+            x = self._noise(512 if batch_size is None else batch_size)
+            batch_size = None
+        # An optimizer that averages weights sets them when all is trained, before the callbacks, as
+        # Keras does with that of this model.
+        averages = keras.callbacks.LambdaCallback(on_train_end=self._set_averages)
+        kwargs["callbacks"] = [averages, *listed(kwargs.get("callbacks"))]
+        # Noise has no order; of a data set, Keras would warn that it cannot change it.
+        kwargs = {"shuffle": False, **kwargs}
+        return checked_fit(
+            self, x, batch_size=batch_size, steps_per_epoch=steps_per_epoch, **kwargs
+        )
+
+    def _set_averages(self, logs=None):
+        self.distiller.optimizer.finalize_variable_values(self.distiller.trainable_weights)
+
+    @property
+    def trainable_weights(self):
+        """The generator's: Keras has the optimizer set them to their averages as `fit` ends."""
+        return self.generator.trainable_weights
+
+    def _check_validation(self, has_labels):
+        self.distiller._check_validation(has_labels)
+
+    def _check_inputs(self, argument, x, for_teacher=True):
+        if argument != "x":  # Which is noise.
+            self.distiller._check_inputs(
+                argument, x, for_teacher=self.distiller.validate_with_teacher
+            )
+
+    def _check_classes(self, argument, y):
+        self.distiller._check_classes(argument, y)
+
+    @property
+    def loss_weights(self):
+        """Weights by loss, to be read: a compiled step would keep those of before."""
+        return types.MappingProxyType(self._loss_weights)
+
+    def _check_class_weight(self, class_weight):
+        return self.distiller._check_class_weight(class_weight)
+
+    def _schedule_checks(self):
+        settings = [(_argument(loss), w, NOT_NEGATIVE) for loss, w in self.loss_weights.items()]
+        return [ScheduleCheck(self, settings), *self.distiller._schedule_checks()]
+
+    def evaluate(self, *args, **kwargs):
+        """As `distiller.evaluate`: the student's loss and metrics."""
+        kwargs.pop("_use_cached_eval_dataset", None)
+        return self.distiller.evaluate(*args, **kwargs)
+
+    def test_on_batch(self, *args, **kwargs):
+        """As `distiller.test_on_batch`: the student's loss and metrics."""
+        return self.distiller.test_on_batch(*args, **kwargs)
+
+    def predict(self, *args, **kwargs):
+        """As `distiller.predict`: the student's outputs."""
+        return self.distiller.predict(*args, **kwargs)
+
+    def predict_on_batch(self, x):
+        """As `distiller.predict_on_batch`: the student's outputs."""
+        return self.distiller.predict_on_batch(x)
+
+    def export(self, *args, **kwargs):
+        """As `distiller.export`: the student alone."""
+        return self.distiller.export(*args, **kwargs)
+
+    def _noise(self, batch_size):
+        """Endless batches of noise, which go on where the generator's training stopped."""
+        check_integers(batch_size=batch_size)
+        shape = (batch_size, *self.generator.input_shape[1:])
+        if None in shape:
+            raise ValueError(
+                "generator must read noise of a known shape for fit() without data. Received: "
+                f"generator.input_shape={self.generator.input_shape}. Give x, a tf.data.Dataset."
+            )
+        steps = tf.data.Dataset.from_tensors(0).flat_map(
+            # Read when the training begins: until then a callback may bring back another step.
+            lambda _: tf.data.Dataset.counter(
+                tf.numpy_function(lambda: np.int64(batches_seen(self.optimizer)), [], tf.int64)
+            )
+        )
+        return steps.map(
+            lambda index: tf.random.stateless_normal(shape, (self.seed, index)),
+            num_parallel_calls=tf.data.AUTOTUNE,
+        )
+
+    # What Keras calls in a step
+
+    def train_step(self, data):
+        noise, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        with tf.GradientTape() as tape:
+            inputs = self.generator(noise, training=True)
+            outputs, activations = self._teacher_pass.differentiable(inputs)
+            losses = self._generator_losses(outputs, activations)
+            # Keras's losses divide by the number of replicas, so that their sum is the mean.
+            loss = self._aggregate_additional_loss(losses["generator_loss"])
+            loss = self.optimizer.scale_loss(loss)
+        variables = self.generator.trainable_variables
+        self.optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables))
+        for name, value in losses.items():
+            self._trackers[name].update_state(value)
+        # The student learns from the same pass of the teacher.
+        batch = DistillationInputs(inputs, (), {"output": outputs, **activations})
+        logs = self.distiller.train_step(batch)
+        own = {name: tracker.result() for name, tracker in self._trackers.items()}
+        return {**logs, **reducible(own, self.distribute_strategy)}
+
+    def _generator_losses(self, logits, activations):
+        losses = {"one_hot_loss": ops.mean(one_hot_loss(logits))}
+        if self.features is not None:
+            losses["activation_loss"] = ops.mean(activation_loss(activations[self.features]))
+        losses["entropy_loss"] = entropy_loss(logits)
+        step = self.optimizer.iterations
+        total = sum(value_at(self.loss_weights[name], step) * losses[name] for name in losses)
+        return {"generator_loss": total + sum(self.generator.losses), **losses}
+
+    @property
+    def metrics(self):
+        return [*self._trackers.values(), *self.distiller.metrics]
+
+    _get_metrics_result_or_logs = Distiller._get_metrics_result_or_logs
+
+    # Before the first step
+
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        # The batches are noise, which the student does not read: see make_train_function.
+        pass
+
+    def make_train_function(self, force=False):
+        # A new teacher, or a new compile(), gives the Distiller another function.
+        is_new = self.distiller.train_function is not self._student_function
+        if self.train_function is not None and not (is_new or force):
+            return
+        if not self.distiller.compiled:
+            raise ValueError(
+                "The distiller must be compiled with the student's optimizer: call "
+                'distiller.compile("adam") before data_free.fit().'
+            )
+        if self.distiller.optimizer is self.optimizer:
+            raise ValueError(
+                "Student and generator must have an optimizer each: give distiller.compile() and "
+                f"data_free.compile() one of their own. Received: {self.optimizer.name!r} in both."
+            )
+        if not self.distiller._needs_teacher:
+            raise ValueError(
+                "There is nothing to learn from: noise has no labels, and the distiller's alpha is "
+                "1, without objectives. Give it alpha=0.0."
+            )
+        teacher = self.distiller.teacher
+        check_teacher(teacher)
+        check_reads("teacher", teacher, self.generator)
+        paths = {path for o in self.distiller.objectives for path in o.teacher_paths}
+        paths |= set() if self.features is None else {self.features}
+        self._teacher_pass = TeacherPass(teacher, paths)
+        example = np.zeros((1, *self.generator.output_shape[1:]), "float32")
+        self.distiller._maybe_symbolic_build(data_batch=(example,))
+        self.distiller.make_train_function()
+        self._student_function = self.distiller.train_function
+        self.supports_jit = self._teacher_pass.supports_jit
+        super().make_train_function(force=True)
+        self.train_function = first_batch.checked(
+            self.train_function, self._check_batch, self.steps_per_execution
+        )
+
+    def _check_batch(self, batch):
+        noise, y, _ = keras.utils.unpack_x_y_sample_weight(
+            first_batch.local_batch(batch, self.distribute_strategy)
+        )
+        if y is not None:
+            raise ValueError("DataFree learns from noise, without labels: x must have no y.")
+        # What the models change when they run is thrown away with the scope.
+        with self.distribute_strategy.scope(), keras.StatelessScope():
+            inputs = self.generator(noise, training=False)
+            logits, activations = self._teacher_pass.differentiable(inputs)
+            check_logits(logits, self.distiller.teacher)
+            self._generator_losses(logits, activations)
+        self.distiller._check_batch((DistillationInputs(inputs),))
+
+    # Saving
+
+    def save_own_variables(self, store):
+        save_training_state(store, [], self.generator)
+
+    def load_own_variables(self, store):
+        load_random_states(store, self.generator)
+
+    def get_config(self):
+        serialize = keras.saving.serialize_keras_object
+        weights = {
+            loss.replace("_loss", "_weight"): serialize(weight)
+            for loss, weight in self.loss_weights.items()
+        }
+        return {
+            "distiller": serialize(self.distiller),
+            "generator": serialize(self.generator),
+            "features": self.features,
+            **weights,
+            "seed": self.seed,
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        return cls(**keras.saving.deserialize_keras_object(config, custom_objects=custom_objects))
+
+
+def _argument(loss):
+    return loss.replace("_loss", "_weight")

@@ -1,0 +1,1 @@
+"""Models that learn together, each from the others."""

@@ -1,0 +1,380 @@
+"""Models that learn from labels and, in the same step, from one another."""
+
+from typing import NamedTuple
+
+import keras
+import tensorflow as tf
+from keras import ops
+
+from keras_distill._arguments import fixed_settings
+from keras_distill._arguments.schedules import NOT_NEGATIVE
+from keras_distill._arguments.schedules import check_number
+from keras_distill._arguments.schedules import value_at
+from keras_distill._keras.channel_axis import outputs_channels_last
+from keras_distill._keras.loss_config import serialize_losses
+from keras_distill._keras.random_states import load_random_states
+from keras_distill._keras.raw_inputs import check_preprocessed
+from keras_distill.callbacks.schedule_check import ScheduleCheck
+from keras_distill.data.inputs import DistillationInputs
+from keras_distill.data.inputs import inputs_of
+from keras_distill.distillation import first_batch
+from keras_distill.distillation.batch_arguments import ChecksBatches
+from keras_distill.distillation.fit_arguments import checked_fit
+from keras_distill.distillation.hard_loss import check_takes_logits
+from keras_distill.distillation.history_names import check_names
+from keras_distill.distillation.history_names import metric_names
+from keras_distill.distillation.labels import check_class_weight
+from keras_distill.distillation.labels import check_classes
+from keras_distill.distillation.labels import known_outputs
+from keras_distill.distillation.saving import save_training_state
+from keras_distill.distillation.soft_loss import check_soft_loss
+from keras_distill.distillation.soft_loss import output_pairs
+from keras_distill.distillation.soft_loss import temperatures
+from keras_distill.distillation.student_hooks import check_plain
+from keras_distill.distillation.student_hooks import own_metrics
+from keras_distill.losses.base import shapes_agree
+
+_FIXED = ("gate", "lessons", "models", "soft_loss", "trunk")
+
+
+class Lesson(NamedTuple):
+    """Which output teaches which, and the share of this in the student's soft loss."""
+
+    teacher: str
+    student: str
+    share: float = 1.0
+
+
+class OnlineDistillation(ChecksBatches, keras.Model):
+    """One Keras model of several, each of which has an output of its name.
+
+    ```
+    total = sum_outputs hard + weight * sum_lessons share * soft + regularisers
+    ```
+
+    Every output learns from the labels by the loss of compile(); in a lesson, one output
+    learns from another as it is in the same forward pass, which gets no gradient from it.
+
+    Args:
+        models: Dict from the names of the outputs to built Keras models with one output each.
+            They read the trunk's output; without a trunk, the inputs.
+        lessons: List of `Lesson`s.
+        trunk: A Keras model that all models share, or None.
+        soft_loss: The loss of a lesson.
+        weight: Weight of the lessons, a float or a schedule of the optimizer's step.
+        name: Name of the model.
+    """
+
+    def __init__(self, models, lessons, trunk, soft_loss, weight, name):
+        _check_models(models, trunk)
+        check_soft_loss(soft_loss)
+        check_number("weight", weight, NOT_NEGATIVE)
+        # Keras scales the loss if this policy is mixed_float16.
+        policies = [model.dtype_policy for model in _parts(models, trunk)]
+        policy = max(policies, key=lambda policy: policy.compute_dtype == "float16")
+        # Each model casts its own inputs.
+        super().__init__(name=name, dtype=policy, autocast=False)
+        self.trunk = trunk
+        self.models = dict(models)
+        self.lessons = list(lessons)
+        self.soft_loss = soft_loss
+        self.weight = weight
+        names = {lesson.student for lesson in lessons}
+        self._soft_trackers = {
+            name: keras.metrics.Mean(name=f"{name}_soft_loss") for name in sorted(names)
+        }
+        self.built = True
+
+    def __setattr__(self, name, value):
+        if name in _FIXED and hasattr(self, name):
+            remedy = "Make a new one with it; what the models have learnt is in them."
+            fixed_settings.refuse(self, name, value, remedy)
+        is_later = name == "weight" and getattr(self, "built", False)
+        if is_later:
+            check_number("weight", value, NOT_NEGATIVE)
+        super().__setattr__(name, value)
+        # A step that is compiled has the value of before in it.
+        if is_later and self.train_function is not None:
+            self.make_train_function(force=True)
+        if is_later and self.test_function is not None:
+            self.make_test_function(force=True)
+
+    @property
+    def _models_by_output(self):
+        """Dict from the name of each output to the model that it is of; None: of several."""
+        return dict(self.models)
+
+    def student(self, name=None):
+        """A model to export: a plain Keras model that shares its weights with this one.
+
+        Args:
+            name: Name of its output. Defaults to the first.
+
+        Returns:
+            The model of this output; with a trunk, a new model of the trunk and it.
+        """
+        name = next(iter(self.models)) if name is None else name
+        if name not in self.models:
+            raise ValueError(f"name must be one of {list(self.models)}. Received: name={name!r}")
+        model = self.models[name]
+        if self.trunk is None:
+            return model
+        inputs, features = ends(self.trunk)
+        return keras.Model(inputs, model(features), name=model.name)
+
+    # What Keras calls
+
+    def compile(
+        self,
+        optimizer="rmsprop",
+        loss=None,
+        loss_weights=None,
+        metrics=None,
+        weighted_metrics=None,
+        **kwargs,
+    ):
+        """As `keras.Model.compile`; one loss, and a list of metrics, are for every output."""
+        if loss is None:
+            raise ValueError(
+                f"{type(self).__name__} needs a loss in compile(): models that learn from one "
+                "another alone may agree on anything. Received: loss=None."
+            )
+        given = keras.tree.flatten([metrics, weighted_metrics])
+        outputs = list(self._models_by_output)
+        own = metric_names(self._soft_trackers.values())
+        of_metrics = metric_names([m for m in given if hasattr(m, "update_state")], outputs)
+        check_names([*own, *(f"{output}_loss" for output in outputs), *of_metrics])
+        for name, model in self.models.items():
+            check_takes_logits(loss.get(name) if isinstance(loss, dict) else loss, model)
+        metrics, weighted_metrics = map(self._for_each_output, (metrics, weighted_metrics))
+        super().compile(optimizer, loss, loss_weights, metrics, weighted_metrics, **kwargs)
+
+    def compile_from_config(self, config):
+        # Keras leaves it to a model that has a compile() of its own.
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        self.optimizer.build(self.trainable_variables)
+
+    def _for_each_output(self, metrics):
+        if not isinstance(metrics, (list, tuple)):
+            return metrics
+        return {name: list(map(_copy, metrics)) for name in self._models_by_output}
+
+    def call(self, inputs, training=None):
+        """Returns the dict of outputs."""
+        features = inputs if self.trunk is None else self.trunk(inputs, training=training)
+        return self._outputs_of(features, training)
+
+    def _outputs_of(self, features, training):
+        """The dict of outputs for the trunk's."""
+        return {name: model(features, training=training) for name, model in self.models.items()}
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """Returns the total loss, the lessons included in evaluation, too."""
+        self._check_labels(y)
+        labels = dict.fromkeys(y_pred, y)
+        weights = None if sample_weight is None else dict.fromkeys(y_pred, sample_weight)
+        hard = super().compute_loss(x, labels, y_pred, weights, training)
+        step = 0 if self.optimizer is None else self.optimizer.iterations
+        soft = dict.fromkeys(self._soft_trackers, 0.0)
+        for lesson in self.lessons:
+            pair = self._pair(lesson, y_pred, sample_weight, y)
+            soft[lesson.student] += lesson.share * pair.value(step, training=training)
+        self._track(soft, ops.shape(y)[0])
+        return hard + value_at(self.weight, step) * sum(soft.values())
+
+    def _check_labels(self, y):
+        if y is None or keras.tree.is_nested(y):
+            raise ValueError(
+                f"{type(self).__name__} needs labels y, one tensor, which is that of every output. "
+                f"Received: y of type {type(y).__name__}"
+            )
+
+    def _pair(self, lesson, outputs, sample_weight=None, labels=None):
+        names = lesson.teacher, lesson.student
+        models = [self._models_by_output[name] for name in names]
+        outputs = [outputs_channels_last(m, outputs[name]) for m, name in zip(models, names)]
+        # Keras's losses give y_true a gradient.
+        outputs[0] = ops.stop_gradient(outputs[0])
+        (pair,) = output_pairs(self.soft_loss, models, outputs, sample_weight, labels=labels)
+        return pair._replace(name=lesson.student)
+
+    def _track(self, soft, batch_size):
+        # Keras's losses divide by the number of replicas, so that their sum is the mean.
+        num_replicas = self.distribute_strategy.num_replicas_in_sync
+        for name, value in soft.items():
+            self._soft_trackers[name].update_state(value * num_replicas, sample_weight=batch_size)
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        weights = None if sample_weight is None else dict.fromkeys(y_pred, sample_weight)
+        return super().compute_metrics(x, dict.fromkeys(y_pred, y), y_pred, weights)
+
+    @property
+    def metrics(self):
+        # Keras leaves out those of a model inside another one.
+        own = [metric for model in _parts(self.models, self.trunk) for metric in own_metrics(model)]
+        return super().metrics + own
+
+    fit = checked_fit
+
+    def evaluate(self, x=None, y=None, *args, **kwargs):
+        """As `keras.Model.evaluate`."""
+        self._check_inputs("x", x)
+        return super().evaluate(x, y, *args, **kwargs)
+
+    def predict(self, x, *args, **kwargs):
+        """As `keras.Model.predict`: the dict of outputs."""
+        self._check_inputs("x", x)
+        return super().predict(x, *args, **kwargs)
+
+    def _check_inputs(self, argument, x, for_teacher=True):
+        """Raises for data that only the own `fit` of a model would preprocess, or of a teacher."""
+        spec = x.element_spec if isinstance(x, tf.data.Dataset) else x
+        first = spec[0] if isinstance(spec, tuple) and spec else spec
+        if any(isinstance(part, DistillationInputs) for part in (spec, first)):
+            raise ValueError(
+                f"{argument} must be what all models read: they learn together, without a teacher. "
+                "Received: DistillationInputs. Give their student= part alone."
+            )
+        readers = list(self.models.values()) if self.trunk is None else [self.trunk]
+        for model in readers:
+            check_preprocessed("model", model, argument, inputs_of(x).student)
+
+    def _check_validation(self, has_labels):
+        if not has_labels:
+            self._check_labels(None)
+
+    def _check_classes(self, argument, y):
+        for model in self.models.values():
+            check_classes(argument, y, self.loss, known_outputs(model))
+
+    def _check_class_weight(self, class_weight):
+        ranks = [
+            check_class_weight(class_weight, self.loss, known_outputs(model))
+            for model in self.models.values()
+        ]
+        return ranks[0]
+
+    def _schedule_checks(self):
+        settings = [("weight", self.weight, NOT_NEGATIVE), *temperatures(self.soft_loss)]
+        return [ScheduleCheck(self, settings)]
+
+    def make_train_function(self, force=False):
+        if self.train_function is None or force:
+            super().make_train_function(force)
+            # Batches of several devices have no size in the graph, but one that is put back has:
+            # Keras weighs the losses in its history by it.
+            if self.distribute_strategy.num_replicas_in_sync == 1:
+                self.train_function = first_batch.checked(
+                    self.train_function, self._check_batch, self.steps_per_execution
+                )
+
+    def _check_batch(self, batch):
+        x, y, _ = keras.utils.unpack_x_y_sample_weight(
+            first_batch.local_batch(batch, self.distribute_strategy)
+        )
+        if y is not None:
+            self._check_classes("y", y)
+        # What the models change when they run is thrown away with the scope.
+        with self.distribute_strategy.scope(), keras.StatelessScope():
+            outputs = self(x, training=False)
+            for lesson in self.lessons:
+                self._pair(lesson, outputs).check_values()
+
+    # Saving
+
+    def export(self, filepath, *args, **kwargs):
+        """Raises `ValueError`: of several students, one is exported."""
+        names = list(self.models)
+        raise ValueError(
+            f"{type(self).__name__} has several students, of which an app runs one. Received: "
+            f"export({str(filepath)!r}) of {names}. Export one, such as "
+            f"model.student({names[0]!r}).export(...); evaluate() says which is best."
+        )
+
+    def save_own_variables(self, store):
+        save_training_state(store, [], self)
+
+    def load_own_variables(self, store):
+        load_random_states(store, self)
+
+    def get_config(self):
+        serialize = keras.saving.serialize_keras_object
+        return {
+            "soft_loss": serialize_losses(self.soft_loss),
+            "weight": serialize(self.weight),
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        return cls(**keras.saving.deserialize_keras_object(config, custom_objects=custom_objects))
+
+
+def named(argument, models):
+    """Dict of a list of at least two models by their names."""
+    names = [getattr(model, "name", None) for model in models]
+    if len(names) < 2:
+        raise ValueError(f"{argument} must be at least two Keras models. Received: {names}")
+    if len(set(names)) < len(names):
+        raise ValueError(
+            f"{argument} must have names of their own, which name their outputs: give each model "
+            f"a name=. Received: {names}"
+        )
+    return dict(zip(names, models))
+
+
+def ends(trunk):
+    """A trunk's symbolic inputs and outputs, as they are nested."""
+    inputs = trunk.inputs[0] if isinstance(trunk, keras.Sequential) else trunk.input
+    return inputs, trunk(inputs)
+
+
+def _check_models(models, trunk):
+    for name, model in models.items():
+        if not (isinstance(model, keras.Model) and model.built and model.weights):
+            raise ValueError(
+                "Models that learn together must be keras.Models that are built: start each with a "
+                f"keras.Input, or call it once on a batch. Received: {name}={model!r}"
+            )
+        check_plain(name, model)
+    if trunk is not None:
+        if not (isinstance(trunk, keras.Model) and getattr(trunk, "inputs", None)):
+            raise ValueError(
+                f"trunk must be a keras.Model that starts with a keras.Input. Received: {trunk!r}"
+            )
+        check_plain("trunk", trunk)
+        if trunk.name in [model.name for model in models.values()]:
+            raise ValueError(
+                f"trunk must have another name than the models behind it. Received: {trunk.name!r}"
+            )
+    shapes = [getattr(model, "output_shape", None) for model in models.values()]
+    # Of a subclassed model, the loss checks it.
+    known = [shape for shape in shapes if shape is not None]
+    if any(not (isinstance(s, tuple) and shapes_agree(known[0], s)) for s in known):
+        raise ValueError(
+            "Models that learn together must have one output each, all of the same shape. "
+            f"Received: {dict(zip(models, shapes))}"
+        )
+    metrics = [metric.name for model in _parts(models, trunk) for metric in own_metrics(model)]
+    if len(set(metrics)) < len(metrics):
+        raise ValueError(
+            "Models that learn together must have metrics with names of their own, which are those "
+            f"of the history. Received: {metrics} of their layers."
+        )
+    weights = [id(weight) for model in _parts(models, trunk) for weight in model.weights]
+    if len(set(weights)) < len(weights):
+        raise ValueError(
+            "Models that learn together must not hold the same layers, which would run twice and "
+            "be two after loading: give those that they share as a trunk, where there is one."
+        )
+
+
+def _parts(models, trunk):
+    return [*([] if trunk is None else [trunk]), *models.values()]
+
+
+def _copy(metric):
+    """A metric of its own for each output; a name makes one anyway."""
+    if isinstance(metric, keras.metrics.Metric):
+        return type(metric).from_config(metric.get_config())
+    return metric

@@ -1,0 +1,1 @@
+"""One student in stages, and students that become teachers."""

@@ -1,0 +1,82 @@
+"""The values of every epoch of a training in a file, whole whenever the run is killed."""
+
+import json
+
+import keras
+import numpy as np
+
+from keras_distill._arguments.printable import printable
+from keras_distill._files.destination import replaced_file
+from keras_distill._files.json_files import read_json_object
+
+
+class EpochLog(keras.callbacks.Callback):
+    """Writes the values of every epoch; one that is trained again after a kill is there once.
+
+    Args:
+        path: The .json file.
+        num_epochs: How many epochs of it count: what it has of later ones is forgotten. None: all
+            that are there, at least one.
+        remedy: What to do about a damaged file, a sentence.
+
+    Raises:
+        ValueError: If the file is damaged, or lacks an epoch.
+    """
+
+    def __init__(self, path, num_epochs, remedy):
+        super().__init__()
+        self.path = path
+        epochs = [] if num_epochs == 0 else self._read(remedy)
+        fewest = 1 if num_epochs is None else num_epochs
+        if len(epochs) < fewest:
+            raise ValueError(
+                f"{printable(path)} must have the values of every epoch that was trained, of "
+                f"{fewest} at least. Received: {len(epochs)} epochs. {remedy}"
+            )
+        self._epochs = epochs[:num_epochs]
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._epochs = self._epochs[:epoch]
+        self._epochs.append(
+            {
+                # A metric may have a value for each class.
+                name: np.asarray(value).tolist()
+                for name, value in (logs or {}).items()
+            }
+        )
+        with replaced_file(self.path) as written:
+            written.write_text(json.dumps(dict(enumerate(self._epochs))))
+
+    @property
+    def num_epochs(self):
+        return len(self._epochs)
+
+    def history(self):
+        """As `fit` has it."""
+        history = {}
+        for logs in self._epochs:
+            for name, value in logs.items():
+                history.setdefault(name, []).append(value)
+        return history
+
+    def _read(self, remedy):
+        """Lists the values of the epochs in the file, dicts."""
+        if not self.path.exists():
+            return []
+        try:
+            epochs = read_json_object(self.path)
+        except ValueError as error:
+            raise ValueError(f"{error} {remedy}") from None
+        numbers = list(map(str, range(len(epochs))))
+        if sorted(epochs) != sorted(numbers) or not all(map(_are_values, epochs.values())):
+            raise ValueError(
+                f"{printable(self.path)} must have the numbers of each epoch, by its number from "
+                f"0. Received: something else. {remedy}"
+            )
+        return [epochs[number] for number in numbers]
+
+
+def _are_values(logs):
+    return isinstance(logs, dict) and all(
+        isinstance(number, (int, float)) for number in keras.tree.flatten(list(logs.values()))
+    )

@@ -1,0 +1,322 @@
+"""One student taught in several stages, each with losses of its own."""
+
+import contextlib
+import pathlib
+
+import keras
+import tensorflow as tf
+
+from keras_distill._arguments.checks import check_integers
+from keras_distill._arguments.printable import one_line
+from keras_distill._arguments.printable import printable
+from keras_distill._files.run_folder import RunFolder
+from keras_distill._keras.loss_config import serialize_losses
+from keras_distill.callbacks.backup import BackupAndRestore
+from keras_distill.callbacks.passed_epochs import PassedEpochs
+from keras_distill.distillation.distiller import Distiller
+from keras_distill.distillation.fit_arguments import are_arrays
+from keras_distill.teachers.identity import describe_config
+from keras_distill.teachers.identity import identify_teacher
+from keras_distill.teaching.stages.epoch_log import EpochLog
+from keras_distill.teaching.stages.rehearsal import check_comes_again
+from keras_distill.teaching.stages.rehearsal import rehearse
+
+
+class Stage:
+    """What one stage of `fit_stages` teaches: arguments of `Distiller`, `compile` and `fit`.
+
+    Args:
+        name: Name of the stage, its key in the histories.
+        epochs: Number of epochs, at least 1.
+        optimizer: An optimizer or its name. Each stage trains with a new copy of it: its
+            step counts from 0. Defaults to "adam".
+        loss: Loss on the labels, as of `compile`. None: this stage does not use labels, so
+            that `alpha=1.0` leaves the objectives alone.
+        metrics: Metrics, as of `compile`.
+        frozen: Layers of the student that keep their weights in this stage, such as
+            `student.layers[4:]`: those behind the hint, which no loss reads. Otherwise their
+            regularisers would train them, and their batch normalisation take statistics.
+        **distiller: Arguments of `Distiller`: alpha, temperature, soft_loss, objectives,
+            teacher_metrics, validate_with_teacher. Objectives hold what they have learnt:
+            make new stages for another student.
+
+    Raises:
+        ValueError: If an argument is out of range.
+
+    Example:
+
+    ```python
+    kd.teaching.Stage("hint", epochs=5, alpha=1.0, objectives=[hint], frozen=student.layers[4:])
+    ```
+    """
+
+    def __init__(
+        self, name, *, epochs, optimizer="adam", loss=None, metrics=None, frozen=(), **distiller
+    ):
+        if not (isinstance(name, str) and name):
+            raise ValueError(f"A stage's name must be a string. Received: name={name!r}")
+        check_integers(epochs=epochs)
+        is_list = isinstance(frozen, (list, tuple))
+        if not (is_list and all(isinstance(layer, keras.layers.Layer) for layer in frozen)):
+            raise ValueError(
+                "frozen must be a list of layers of the student, such as student.layers[4:]. "
+                f"Received: frozen={frozen!r}"
+            )
+        self.name = name
+        self.epochs = epochs
+        self.optimizer = keras.optimizers.get(optimizer)
+        self.loss = loss
+        self.metrics = metrics
+        self.frozen = list(frozen)
+        self.distiller = distiller
+        # As it is now: a projector that is "auto" is a layer later on.
+        self._description = {
+            key: describe_config(
+                serialize_losses(value)
+                if key in ("loss", "soft_loss")
+                else keras.saving.serialize_keras_object(value)
+            )
+            for key, value in {
+                "epochs": epochs,
+                "optimizer": self.optimizer,
+                "loss": loss,
+                **distiller,
+            }.items()
+        }
+
+    @property
+    def validates(self):
+        """Whether there is anything that validation could measure."""
+        with_teacher = self.distiller.get("validate_with_teacher", False)
+        return self.loss is not None or bool(self.metrics) or with_teacher
+
+    def fit_arguments(self, fit):
+        """Dict of this stage's arguments of `fit`, given those of all stages."""
+        fit = {"epochs": self.epochs, **fit}
+        if not self.validates:
+            # Never; without a validation_split, its examples would be trained on.
+            fit["validation_freq"] = self.epochs + 1
+        if self.loss is None:
+            # It has no labels, whose classes these are.
+            fit.pop("class_weight", None)
+        return fit
+
+    def describe(self, student):
+        """Dict of what the stage's result depends on, as JSON has it."""
+        layers = _layers_of(student)
+        frozen = [place for place, layer in enumerate(layers) if layer in self.frozen]
+        return {f"{self.name}: {key}": value for key, value in self._description.items()} | {
+            f"{self.name}: frozen": frozen
+        }
+
+    def compile(self, distiller):
+        """Compiles a Distiller for this stage."""
+        optimizer = type(self.optimizer).from_config(self.optimizer.get_config())
+        distiller.compile(optimizer, self.loss, metrics=self.metrics)
+
+
+def fit_stages(student, teacher, stages, x, y=None, *, folder=None, seed=None, **fit):
+    """Trains one student in stages, each a `Distiller` with losses of its own.
+
+    FitNets trains the student up to a hint layer, then the whole student on the outputs;
+    TinyBERT its hidden layers and attention, then the outputs. Each stage begins with the
+    weights that the one before left, and with a new optimizer.
+
+    With a `folder`, a run that was killed goes on: the same call skips the stages that are done,
+    and goes on behind the last whole epoch of the one that was not. The batches of passed epochs
+    are read again, without training, so that data that are shuffled with a seed go on as in a run
+    that was not killed; arrays need none of it. Data without an end, such as a generator or
+    `repeat()`, do so within their stage: Keras reads ahead of them, so that the stage behind it
+    begins a few batches earlier or later in each run. A callback starts anew. Whether student,
+    teacher and stages are those of the folder is checked; the data and the weights that the student
+    began with are not.
+
+    Args:
+        student: A built `keras.Model`, trained in place.
+        teacher: The teacher of every stage, as of `Distiller`.
+        stages: List of `Stage`s with names of their own.
+        x, y: The data, as of `fit`. A stage without a loss leaves y out, also that of a
+            `tf.data.Dataset`; of other generators of data it cannot.
+        folder: Folder of this run alone, or None. What is trained is written there, by one
+            process: not for several workers.
+        seed: Integer from 0, the seed of the random numbers in the first stage (those of new
+            projectors, for instance), plus 1 in each later one, so that a run that goes on
+            in a later stage gets the same ones. None: none is set.
+        **fit: More arguments of every `fit`, but not epochs. A stage with neither a loss nor
+            metrics validates with `validate_with_teacher=True` alone, one without a loss has no
+            class_weight.
+
+    Returns:
+        Dict from the stages' names to their histories: dicts from a name to a list with a
+        value per epoch, also those of earlier calls in the folder.
+
+    Raises:
+        ValueError: If an argument does not fit, or the folder is that of another run, or the
+            first batch does not fit each stage, before anything is trained. Where the data is a
+            generator, whose batches come once, a stage's first batch is checked when it begins.
+
+    Example:
+
+    ```python
+    hint = kd.Objective(kd.losses.FeatureMSE(), "block_3", "block_2", projector="auto")
+    cross_entropy = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    stages = [
+        kd.teaching.Stage("hint", epochs=5, alpha=1.0, objectives=[hint], frozen=behind_the_hint),
+        kd.teaching.Stage("outputs", epochs=20, loss=cross_entropy, alpha=0.1),
+    ]
+    histories = kd.teaching.fit_stages(student, teacher, stages, images, labels, folder="run")
+    ```
+
+    Reference: Romero et al. 2015, https://arxiv.org/abs/1412.6550, and Jiao et al. 2020,
+    https://arxiv.org/abs/1909.10351. Deviations: FitNets lowers the weight of the teacher's
+    outputs during its second stage (`alpha=` a schedule does); TinyBERT's first stages have a
+    teacher that was not fine-tuned, and data of their own: call this once for each teacher.
+    """
+    check_stages(stages, student)
+    if reserved := {"epochs", "initial_epoch"}.intersection(fit):
+        raise ValueError(f"Each stage has its own epochs. Received: {sorted(reserved)} for all.")
+    check_comes_again(x, len(stages), fit)
+    if seed is not None:
+        check_integers(minimum=0, seed=seed)
+    histories = {}
+    strategy = getattr(student, "distribute_strategy", tf.distribute.get_strategy())
+    with strategy.scope(), contextlib.ExitStack() as run:
+        distillers = [Distiller(student, teacher, **stage.distiller) for stage in stages]
+        # All of them, so that a wrong one shows before the first is trained.
+        for number, (stage, distiller) in enumerate(zip(stages, distillers)):
+            if seed is not None:
+                keras.utils.set_random_seed(seed + number)
+            stage.compile(distiller)
+            rehearse(distiller, *_data_of(stage, x, y), stage.fit_arguments(fit))
+        if folder is not None:
+            settings = _settings(student, teacher, stages)
+            folder = RunFolder("folder", pathlib.Path(folder), "training", settings)
+            run.enter_context(folder.begun())
+        for number, (stage, distiller) in enumerate(zip(stages, distillers)):
+            if seed is not None:
+                keras.utils.set_random_seed(seed + number)
+            data = _data_of(stage, x, y)
+            with _frozen(stage.frozen):
+                how = stage.fit_arguments(fit)
+                if folder is None:
+                    history = distiller.fit(*data, **how).history
+                else:
+                    history = _fit_once(distiller, data, folder, f"stage_{number + 1}", how)
+            histories[stage.name] = history
+    return histories
+
+
+def check_stages(stages, student):
+    """Raises `ValueError` unless this is a list of stages for this student."""
+    is_list = isinstance(stages, (list, tuple))
+    if not (is_list and stages and all(isinstance(stage, Stage) for stage in stages)):
+        raise ValueError(
+            "stages must be a list of keras_distill.teaching.Stage, at least one. "
+            f"Received: stages={stages!r}"
+        )
+    names = [stage.name for stage in stages]
+    if len(set(names)) < len(names):
+        raise ValueError(f"Each stage needs a name of its own. Received: {names}")
+    layers = _layers_of(student)
+    for stage in stages:
+        if missing := [layer.name for layer in stage.frozen if layer not in layers]:
+            raise ValueError(
+                f"Stage {stage.name!r}: frozen must be layers of the student. Received: {missing}, "
+                "which it does not have."
+            )
+
+
+def _fit_once(distiller, data, folder, name, how):
+    """Trains one stage, or reads what it has left; returns the history."""
+    done, backup = folder.path / f"{name}.weights.h5", folder.path / f"{name}-backup"
+    restore = BackupAndRestore(backup, delete_checkpoint=False)
+    is_done = folder.has(done.name)
+    log = EpochLog(
+        folder.path / f"{name}.json",
+        num_epochs=None if is_done else restore.num_epochs,
+        remedy=_remedy(folder, name),
+    )
+    # The order of arrays, shuffled anew by fit, depends on the seed alone.
+    goes_on = not are_arrays(data[0])
+    if is_done:
+        if goes_on:
+            # No epoch is left: only the data pass, which the next stage reads as well.
+            passed = PassedEpochs(lambda: log.num_epochs)
+            how |= {"callbacks": [passed], "initial_epoch": how["epochs"], "verbose": 0}
+            distiller.fit(*data, **how)
+        _load(distiller, done, _remedy(folder, name))
+    else:
+        given = keras.tree.flatten(how.pop("callbacks", None) or [])
+        # Behind those that add to the log; an epoch is in the log before it counts as done.
+        own = [log, restore, *([PassedEpochs(lambda: restore.num_epochs)] if goes_on else [])]
+        distiller.fit(*data, **how, callbacks=[*given, *own])
+        # All that has learnt, the projectors too: a later stage may go on with them.
+        distiller.save_weights(done)
+    for left in backup.glob("*.weights.h5"):
+        left.unlink()
+    return log.history()
+
+
+def _load(distiller, path, remedy):
+    try:
+        distiller.load_weights(path)
+    except Exception as error:
+        # Keras and h5py have many for a file that is damaged.
+        raise ValueError(
+            f"{printable(path)} cannot be read as what a stage has left ({type(error).__name__}: "
+            f"{one_line(error)}). {remedy}"
+        ) from error
+
+
+def _remedy(folder, name):
+    return (
+        f"Remove {name}.weights.h5 and {name}-backup from {printable(folder.path)}, and those of "
+        "later stages: the same call trains them again."
+    )
+
+
+@contextlib.contextmanager
+def _frozen(layers):
+    """A context in which layers are not trainable; they are afterwards what they were."""
+    parts = [part for layer in layers for part in layer._flatten_layers()]
+    before = [(part, part.trainable) for part in parts]
+    try:
+        for layer in layers:
+            layer.trainable = False
+        yield
+    finally:
+        # A layer sets those inside it, which come after it.
+        for part, trainable in before:
+            part.trainable = trainable
+
+
+def _data_of(stage, x, y):
+    return (x, y) if stage.loss is not None else _without_labels(x, y)
+
+
+def _without_labels(x, y):
+    if isinstance(x, tf.data.Dataset) and type(x.element_spec) is tuple:
+        return x.map(_leave_out_labels, num_parallel_calls=tf.data.AUTOTUNE), None
+    return x, None
+
+
+def _leave_out_labels(x, y=None, *sample_weight):
+    # Not None, which tf.distribute cannot carry.
+    return (x, (), *sample_weight) if sample_weight else (x,)
+
+
+def _settings(student, teacher, stages):
+    settings = {
+        "student": identify_teacher(student, version="")["config"],
+        "teacher": identify_teacher(teacher, version="")["weights"],
+        "stages": [stage.name for stage in stages],
+    }
+    for stage in stages:
+        settings |= stage.describe(student)
+    return settings
+
+
+def _layers_of(student):
+    # What is no model at all, the Distiller says.
+    is_model = isinstance(student, keras.Model)
+    return list(student._flatten_layers(include_self=False)) if is_model else []

@@ -1,0 +1,1 @@
+"""Tokenized batches of texts of like length."""

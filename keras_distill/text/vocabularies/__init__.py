@@ -1,0 +1,1 @@
+"""Vocabularies: learned, of words, of pieces, and their vectors."""

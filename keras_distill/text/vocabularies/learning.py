@@ -1,0 +1,224 @@
+"""Vocabularies learned from the texts of the transfer set."""
+
+import collections
+import re
+
+import numpy as np
+import tensorflow as tf
+
+from keras_distill._arguments.imports import import_module
+from keras_distill.text.vocabularies import mediapipe
+from keras_distill.text.vocabularies.base import SPECIAL_TOKENS
+from keras_distill.text.vocabularies.vocabulary import WordPieceVocabulary
+from keras_distill.text.vocabularies.vocabulary import WordVocabulary
+from keras_distill.text.vocabularies.vocabulary import split_words
+
+_CHUNK = 4096
+_LARGEST_CHARACTER_RATE = 0.8
+
+
+def learn_words(
+    texts,
+    size,
+    *,
+    lowercase=True,
+    split_punctuation=False,
+    among=None,
+    min_count=1,
+    for_apps=False,
+    **options,
+):
+    """Makes a vocabulary of the most frequent words of texts.
+
+    Args:
+        texts: Iterable of str, or of pairs of str.
+        size: The largest number of tokens, the five special ones included.
+        lowercase: Whether texts are lowercased. Defaults to True.
+        split_punctuation: Whether punctuation marks and Chinese characters are words of
+            their own. Defaults to False: texts are split at whitespace only.
+        among: Iterable of str: only these words are taken, such as those of
+            `vector_words`. None, the default: any word.
+        min_count: How often a word must come to be taken. Defaults to 1.
+        for_apps: Whether texts are read as an app reads them, for `TextMetadata` with
+            tokenizer="regex". Defaults to False.
+        **options: Further arguments of `WordVocabulary`.
+
+    Returns:
+        A `WordVocabulary`, the most frequent word first, words of equal frequency in
+        alphabetical order.
+
+    Raises:
+        ValueError: If texts are no strings or none, or if size leaves no room for a word.
+
+    Example:
+
+    >>> vocabulary = learn_words(["a good film", "a bad film", "a film"], size=7)
+    >>> vocabulary.tokens
+    ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', 'a', 'film']
+    """
+    _check_size(size)
+
+    def split(chunk):
+        if for_apps:
+            return mediapipe.split_at_blanks(chunk)
+        chunk = tf.strings.lower(chunk, encoding="utf-8") if lowercase else chunk
+        return split_words(chunk, split_punctuation)
+
+    counts = _count_words(texts, split)
+    if for_apps:
+        counts = _count_unspelled(counts, lowercase)
+    allowed = counts if among is None else set(among)
+    words = [
+        word
+        for word, count in _by_frequency(counts)
+        if count >= min_count and word in allowed and word not in SPECIAL_TOKENS
+    ]
+    return WordVocabulary(
+        words[: size - len(SPECIAL_TOKENS)],
+        lowercase=lowercase,
+        split_punctuation=split_punctuation,
+        for_apps=for_apps,
+        **options,
+    )
+
+
+def learn_word_pieces(
+    texts,
+    size,
+    *,
+    lowercase=True,
+    strip_accents=None,
+    min_count=1,
+    for_apps=False,
+    **options,
+):
+    """Learns word pieces from texts.
+
+    Chinese characters are pieces of their own: the most frequent ones, on at most four
+    fifths of the places, are taken. The other places are for the pieces of all other
+    words, learned by TensorFlow Text's WordPiece learner.
+
+    Args:
+        texts: Iterable of str, or of pairs of str.
+        size: The largest number of tokens, the five special ones included. The learner
+            stops within 5 % of it.
+        lowercase: Whether texts are lowercased. Defaults to True.
+        strip_accents: Whether accents are removed. Casing and accents like the teacher's
+            let the student share the teacher's embeddings (`copy_embeddings`). Defaults to
+            True, and to False with for_apps.
+        min_count: How often a string of several letters must come to become a piece.
+            Defaults to 1. Where words are not apart, a sentence is one word, and of few
+            texts whole sentences would become pieces, which are in no other text.
+        for_apps: Whether texts are read as an app reads them, for `TextMetadata` with
+            tokenizer="bert". Defaults to False.
+        **options: Further arguments of `WordPieceVocabulary`.
+
+    Returns:
+        A `WordPieceVocabulary` that begins with "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]".
+
+    Raises:
+        ValueError: If texts are no strings or none, or if size leaves no room for a piece.
+
+    Example:
+
+    ```python
+    vocabulary = kd.text.learn_word_pieces(transfer_set.texts, size=8000)
+    ```
+
+    Reference: https://www.tensorflow.org/text/guide/subwords_tokenizer, bottom-up WordPiece.
+    Deviation: Chinese characters are kept apart, as the learner keeps a thousand
+    characters at most.
+    """
+    _check_size(size)
+    tf_text = import_module("tensorflow_text")
+    learner = import_module("tensorflow_text.tools.wordpiece_vocab.wordpiece_tokenizer_learner_lib")
+
+    if strip_accents is None:
+        strip_accents = not for_apps
+
+    def split(chunk):
+        if for_apps:
+            return mediapipe.split_at_marks(chunk)
+        # As KerasHub's tokenizer does it.
+        if strip_accents:
+            chunk = tf_text.normalize_utf8(chunk, "NFD")
+            chunk = tf.strings.regex_replace(chunk, r"\p{Mn}", "")
+        words = split_words(chunk, split_punctuation=True)
+        return tf_text.case_fold_utf8(words) if lowercase else words
+
+    counts = _count_words(texts, split)
+    num_places = size - len(SPECIAL_TOKENS)
+    is_cjk = re.compile("[" + re.sub(r"\\x{(\w+)}", _character, mediapipe.CJK) + "]").fullmatch
+    characters = [word for word, _ in _by_frequency(counts) if is_cjk(word)]
+    characters = characters[: int(_LARGEST_CHARACTER_RATE * num_places)]
+    words = {
+        word: count
+        for word, count in counts.items()
+        if not is_cjk(word) and word not in SPECIAL_TOKENS and mediapipe.NO_TOKEN not in word
+    }
+    pieces = []
+    if words:
+        pieces = _learn_pieces(learner, words, num_places - len(characters), min_count)
+    tokens = [*SPECIAL_TOKENS, *characters, *pieces]
+    casing = {"lowercase": lowercase, "strip_accents": strip_accents, "for_apps": for_apps}
+    return WordPieceVocabulary(tokens, **casing, **options)
+
+
+def _learn_pieces(learner, counts, num_pieces, min_count):
+    # The learner bisects for the count from which on a string becomes a piece. Words have
+    # two pieces at most on average, and sentences without blanks one for every four letters,
+    # so that no higher one can fill the places.
+    letters = set("".join(counts))
+    num_letters = sum(len(word) * count for word, count in counts.items())
+    num_strings = max(2 * sum(counts.values()), num_letters // 4)
+    highest = max(num_strings // max(1, num_pieces - 2 * len(letters)) + 1, min_count)
+    # It goes no higher than the most frequent word comes, which is once where sentences are
+    # words. A letter is a piece at any count, and has no parts that would be counted along.
+    letter = min(letters)
+    counts = {**counts, letter: counts.get(letter, 0) + highest}
+    pieces = learner.learn(
+        counts, num_pieces, reserved_tokens=[], upper_thresh=highest, lower_thresh=min_count
+    )
+    # The letters first: with them every word can be spelled, should there be too many pieces.
+    return sorted(pieces, key=lambda piece: len(piece.removeprefix("##")) > 1)[:num_pieces]
+
+
+def _check_size(size):
+    if not isinstance(size, int) or size <= len(SPECIAL_TOKENS):
+        raise ValueError(
+            f"size must be an integer above {len(SPECIAL_TOKENS)}, the number of special tokens. "
+            f"Received: size={size!r}"
+        )
+
+
+def _count_words(texts, split):
+    """Returns a Counter of words, split by a function from strings to ragged strings."""
+    texts = np.asarray(list(texts), dtype=object).reshape(-1)
+    split = tf.function(split, input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
+    counts = collections.Counter()
+    for start in range(0, len(texts), _CHUNK):
+        chunk = texts[start : start + _CHUNK]
+        strange = [text for text in chunk if not isinstance(text, (str, bytes))]
+        if strange:
+            raise ValueError(f"texts must be strings, or pairs of them. Received: {strange[0]!r}")
+        counts.update(split(tf.constant(chunk)).flat_values.numpy().tolist())
+    if not counts:
+        raise ValueError(f"texts must have words to learn from. Received: {len(texts)} texts.")
+    return collections.Counter({word.decode("utf-8"): n for word, n in counts.items()})
+
+
+def _count_unspelled(counts, lowercase):
+    """A Counter of the words that are found, of one of the words as texts spell them."""
+    found = collections.Counter()
+    for spelling, count in counts.items():
+        if spelling not in mediapipe.RESERVED:
+            found[mediapipe.unspelled(spelling) if lowercase else spelling] += count
+    return found
+
+
+def _by_frequency(counts):
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+
+
+def _character(match):
+    return chr(int(match[1], 16))

@@ -1,0 +1,203 @@
+"""Embedding matrices to start a student from: word vectors, or the teacher's rows."""
+
+import pathlib
+
+import keras
+import numpy as np
+
+from keras_distill._arguments.printable import one_line
+from keras_distill.text.reading.files import numbered_lines
+from keras_distill.text.vocabularies.base import read_tokens
+
+_MISSING_SCALE = 0.05
+
+
+def load_vectors(path, vocabulary, *, seed=0):
+    """Reads word vectors for the tokens of a vocabulary.
+
+    A token of the vocabulary that the file does not have gets a small random vector,
+    uniform in [-0.05, 0.05) as in `keras.layers.Embedding`; "[PAD]" gets zeros.
+
+    Args:
+        path: A text file of lines `word v1 v2 ...`, as GloVe's, gzipped if it ends in
+            .gz (a first line of fastText's, `words dimensions`, is skipped); or a .npy
+            matrix, `(words, dim)`, with the file vocab.txt beside it, one word a line;
+            or a folder with one such matrix.
+        vocabulary: A `Vocabulary`. Words must be spelled as in the file, case included.
+        seed: Of the random vectors. Defaults to 0.
+
+    Returns:
+        float32 array, `(len(vocabulary), dim)`.
+
+    Raises:
+        ValueError: If the file cannot be read (with the number of the line), or if it
+            has no vector for any token.
+
+    Example:
+
+    ```python
+    vocabulary = kd.text.learn_words(texts, size=20000)
+    vectors = kd.text.load_vectors("glove.6B.50d.txt", vocabulary)
+    student = kd.students.bilstm(vocabulary, num_classes=2, embeddings=vectors)
+    ```
+
+    Reference: Pennington et al. 2014, https://nlp.stanford.edu/projects/glove.
+    """
+    places = {token: place for place, token in enumerate(vocabulary.tokens)}
+    found = {}
+    for word, vector in _vectors(path, places):
+        found.setdefault(places[word], vector)
+    if not found:
+        raise ValueError(
+            f"The vectors must be those of words of the vocabulary. Received: {path}, which has "
+            f"none of its {len(places)} tokens, such as {vocabulary.tokens[-3:]}. Does the case "
+            "differ?"
+        )
+    dim = len(next(iter(found.values())))
+    shape = (len(vocabulary), dim)
+    matrix = np.random.default_rng(seed).uniform(-_MISSING_SCALE, _MISSING_SCALE, shape)
+    matrix[0] = 0
+    matrix[list(found)] = list(found.values())
+    return matrix.astype("float32")
+
+
+def vector_words(path):
+    """Returns the words of a file of vectors, a list of str, for `learn_words(among=...)`.
+
+    Args:
+        path: As in `load_vectors`.
+    """
+    path = _vector_file(path)
+    if path.suffix == ".npy":
+        return read_tokens(path.with_name("vocab.txt"))
+    return [word for _, word, _ in _vector_lines(path)]
+
+
+def copy_embeddings(embeddings, teacher_vocabulary, vocabulary):
+    """Makes a student's embeddings of the teacher's.
+
+    A token that both vocabularies have gets the teacher's vector. Any other gets the
+    mean of the vectors of the pieces that the teacher splits it into ("##" left out), the
+    vector of "[UNK]" if the teacher does not know it; "[PAD]" gets zeros.
+
+    Args:
+        embeddings: The teacher's, `(len(teacher_vocabulary), dim)`: an array, a variable
+            or an Embedding layer's `embeddings`.
+        teacher_vocabulary: The teacher's `Vocabulary`, of `teacher_vocabulary`.
+        vocabulary: The student's `Vocabulary`, with the teacher's casing and accents.
+
+    Returns:
+        float32 array, `(len(vocabulary), dim)`.
+
+    Raises:
+        ValueError: If there are not as many vectors as tokens of the teacher.
+
+    Example:
+
+    ```python
+    teacher_vocabulary = kd.text.teacher_vocabulary(preprocessor)
+    vocabulary = kd.text.learn_word_pieces(texts, size=8000)
+    rows = kd.text.copy_embeddings(
+        backbone.token_embedding.embeddings, teacher_vocabulary, vocabulary
+    )
+    student = kd.students.bilstm(vocabulary, num_classes=2, embeddings=rows)
+    ```
+    """
+    embeddings = keras.ops.convert_to_numpy(embeddings).astype("float32")
+    if embeddings.ndim != 2 or len(embeddings) != len(teacher_vocabulary):
+        raise ValueError(
+            "embeddings must have a row for each token of the teacher's vocabulary, "
+            f"{len(teacher_vocabulary)}. Received: embeddings of shape {embeddings.shape}. Is the "
+            "vocabulary that of another teacher?"
+        )
+    places = {token: place for place, token in enumerate(teacher_vocabulary.tokens)}
+    rows = np.zeros((len(vocabulary), embeddings.shape[1]), "float32")
+    tokens = vocabulary.tokens
+    kept = [i for i in range(1, len(tokens)) if tokens[i] in places]
+    rows[kept] = embeddings[[places[tokens[i]] for i in kept]]
+    others = [i for i in range(1, len(tokens)) if tokens[i] not in places]
+    if others:
+        pieces = teacher_vocabulary.pieces([tokens[i].removeprefix("##") for i in others])
+        starts = pieces.row_splits.numpy()[:-1]
+        sums = np.add.reduceat(embeddings[pieces.flat_values.numpy()], starts, axis=0)
+        rows[others] = sums / pieces.row_lengths().numpy()[:, None]
+    return rows
+
+
+def _vectors(path, wanted):
+    """Yields `(word, vector)` of the wanted words."""
+    path = _vector_file(path)
+    if path.suffix == ".npy":
+        words = read_tokens(path.with_name("vocab.txt"))
+        matrix = _open_matrix(path)
+        if matrix.ndim != 2 or len(matrix) != len(words):
+            raise ValueError(
+                f"The matrix must have a row for each of the {len(words)} words of vocab.txt. "
+                f"Received: {path} of shape {matrix.shape}."
+            )
+        for i, word in enumerate(words):
+            if word in wanted:
+                yield word, _finite(f"{path}, row {i}", word, matrix[i].astype("float32"))
+        return
+    for number, word, values in _vector_lines(path):
+        if word in wanted:
+            try:
+                with np.errstate(over="ignore"):
+                    vector = np.array(values, "float32")
+            except ValueError as error:
+                raise ValueError(f"{path}, line {number}: {error}.") from error
+            yield word, _finite(f"{path}, line {number}", word, vector)
+
+
+def _open_matrix(path):
+    try:
+        matrix = np.load(path, mmap_mode="r", allow_pickle=False)
+        found = f"{matrix.dtype} {matrix.shape}"
+        is_right = matrix.dtype.kind in "fiu"
+    except (OSError, ValueError) as error:
+        found, is_right = f"{type(error).__name__}: {one_line(error)}", False
+    if not is_right:
+        raise ValueError(
+            f"{path} must be a matrix of numbers as numpy.save writes it. Received: {found:.200}"
+        )
+    return matrix
+
+
+def _finite(place, word, vector):
+    if not np.isfinite(vector).all():
+        raise ValueError(
+            f"{place}: vectors must have finite numbers. Received: {vector[:3]} for {word!r}. "
+            "Remove the word, and it gets a small random vector."
+        )
+    return vector
+
+
+def _vector_file(path):
+    path = pathlib.Path(path)
+    if path.is_dir():
+        files = sorted(path.glob("*.npy"))
+        if len(files) != 1:
+            raise ValueError(
+                "path must be a file of vectors, or a folder with one .npy matrix. "
+                f"Received: {path}, with the matrices {[file.name for file in files]}"
+            )
+        return files[0]
+    if not path.is_file():
+        raise ValueError(f"path must be a file of vectors. Received: {path}, which is not there.")
+    return path
+
+
+def _vector_lines(path):
+    """Yields `(line number, word, values)` of a text file; a word may have blanks in it."""
+    dim = None
+    for number, line in numbered_lines(path):
+        fields = line.rstrip().split(" ")
+        if number == 1 and len(fields) == 2 and all(field.isdigit() for field in fields):
+            continue
+        dim = dim or len(fields) - 1
+        if dim < 1 or len(fields) <= dim:
+            raise ValueError(
+                f"{path}, line {number}: expected a word and {dim or 'its'} numbers, apart by "
+                f"single blanks. Received: {line[:80]!r}"
+            )
+        yield number, " ".join(fields[:-dim]), fields[-dim:]
