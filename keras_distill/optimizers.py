@@ -5,6 +5,8 @@ import re
 import keras
 from keras import ops
 
+from keras_distill._keras.optimizers import place_of
+
 _LAYER = re.compile(r"layer_(\d+)|layer/(\d+)|encoder_layer_(\d+)")
 _EMBEDDINGS = re.compile(r"embedding")
 
@@ -93,7 +95,7 @@ class LayerwiseAdamW(keras.optimizers.AdamW):
         self._scales = layer_scales([v.path for v in variables], self.layer_decay)
 
     def update_step(self, gradient, variable, learning_rate):
-        scale = self._scales[self._get_variable_index(variable)]
+        scale = self._scales[place_of(self, variable)]
         super().update_step(gradient, variable, learning_rate * scale)
 
     def get_config(self):

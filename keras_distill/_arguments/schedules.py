@@ -39,12 +39,6 @@ def in_dtype(value, dtype):
     return ops.cast(value, dtype) if tf.is_tensor(value) else ops.convert_to_tensor(value, dtype)
 
 
-def step_of(optimizer):
-    """The optimizer's step as an int."""
-    # The variable of several devices, and the tensor of an optimizer that accumulates gradients.
-    return int(tf.identity(ops.convert_to_tensor(optimizer.iterations)))
-
-
 def check_number(name, value, allowed):
     """Raises `ValueError` unless `value` is a schedule, or a number of the `Range` allowed."""
     if not (is_schedule(value) or (is_finite(value) and allowed.holds(value))):

@@ -4,6 +4,10 @@ import keras
 from keras import layers
 from keras import ops
 
+from keras_distill._keras.graph import calls_of
+from keras_distill._keras.graph import origin
+from keras_distill._keras.layers import flatten_layers
+
 _LAST = "last"
 # Whose features are on the last axis, whatever they read.
 _FEATURES_LAST = (
@@ -72,12 +76,12 @@ def has_channels_first(model):
 
 def symbolic_outputs(layer):
     """What a layer gives in the graphs that it is in; none in a subclassed model."""
-    return [tensor for node in layer._inbound_nodes for tensor in node.output_tensors]
+    return [tensor for node in calls_of(layer) for tensor in node.output_tensors]
 
 
 def check_channels_last(argument, layer):
     """Raises `ValueError` for a layer that reads feature maps with the channels first."""
-    found = [part for part in layer._flatten_layers() if _format(part) == "channels_first"]
+    found = [part for part in flatten_layers(layer) if _format(part) == "channels_first"]
     if found:
         raise ValueError(
             f"{argument} gets feature maps with their channels last, also of models with "
@@ -89,13 +93,13 @@ def check_channels_last(argument, layer):
 
 def _axis(tensor):
     """The axis of a symbolic tensor's channels, _LAST, or None if nothing says."""
-    operation, node_index, tensor_index = tensor._keras_history
+    operation, node_index, tensor_index = origin(tensor)
     axis = _own_axis(operation)
     if axis is not None:
         return axis
     if getattr(operation, "outputs", None):  # A model in this one.
         axis = _axis(keras.tree.flatten(operation.outputs)[tensor_index])
-    node = operation._inbound_nodes[node_index]
+    node = calls_of(operation)[node_index]
     if axis is not None or not node.input_tensors:
         return axis
     before = node.input_tensors[0]
@@ -197,4 +201,4 @@ def _format(layer):
 
 
 def _has_channels_first(model):
-    return any(_format(layer) == "channels_first" for layer in model._flatten_layers())
+    return any(_format(layer) == "channels_first" for layer in flatten_layers(model))

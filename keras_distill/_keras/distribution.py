@@ -15,7 +15,11 @@ def reducible(logs, strategy):
 
 
 def spans_workers(strategy):
-    """Whether a strategy trains in several processes."""
+    """Whether a strategy trains in several processes.
+
+    Of one worker alone the strategy is the same class. Should `_in_multi_worker_mode` go, the
+    cluster resolver's `cluster_spec()` has the number of workers.
+    """
     is_multi_worker = isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
     return is_multi_worker and strategy.extended._in_multi_worker_mode()
 
@@ -49,3 +53,21 @@ def check_num_batches(num_batches, strategy):
             f"{mean:g} on average. Give the whole data set to each, which is then sharded, or let "
             "shards be alike: examples.take(n - n % num_workers).shard(num_workers, index)."
         )
+
+
+def element_spec(iterator):
+    """Specs of the batches of Keras's epoch iterator, without reading one.
+
+    Should `_distributed_dataset` go, the first batch of the data must be read for it.
+    """
+    return iterator._distributed_dataset.element_spec
+
+
+def of_one_replica(spec):
+    """A batch's spec as one replica sees it; with a single replica it is the spec itself.
+
+    TensorFlow's PerReplicaSpec has no public name for the specs in it. Should `_value_specs` go,
+    its components are in the `element_spec` of the data set before it was distributed.
+    """
+    specs = getattr(spec, "_value_specs", None)
+    return specs[0] if specs else spec

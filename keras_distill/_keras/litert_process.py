@@ -95,7 +95,10 @@ def _dequantize(values, detail):
 
 
 def operation_names(interpreter):
-    """The name of each operation of a file, in their order."""
+    """The name of each operation of a file, in their order.
+
+    Should `_get_ops_details` go, the file's own tables have them as numbers.
+    """
     return [operation["op_name"] for operation in interpreter._get_ops_details()]
 
 

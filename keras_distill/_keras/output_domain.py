@@ -3,6 +3,9 @@
 import keras
 import numpy as np
 
+from keras_distill._keras.graph import calls_of
+from keras_distill._keras.graph import origin
+
 LOGITS, SOFTMAX, SIGMOID, OTHER = "logits", "softmax", "sigmoid", "other"
 
 # Layers that hand on what they get, as far as logits or probabilities go.
@@ -34,19 +37,19 @@ def output_domains(model):
 
 
 def _domain_of_tensor(tensor):
-    operation, node_index, tensor_index = tensor._keras_history
+    operation, node_index, tensor_index = origin(tensor)
     is_linear = getattr(operation, "activation", None) is keras.activations.linear
     if isinstance(operation, _TRANSPARENT) or (
         isinstance(operation, keras.layers.Activation) and is_linear
     ):
         # Of this use: `operation.input` is that of a shared layer's first.
-        return _domain_of_tensor(operation._inbound_nodes[node_index].input_tensors[0])
+        return _domain_of_tensor(calls_of(operation)[node_index].input_tensors[0])
     if isinstance(operation, keras.Model):
         domains = output_domains(operation)
         return domains[tensor_index] if domains else None
     if isinstance(operation, keras.layers.Average):
         # The mean of logits is one, and so is that of probabilities.
-        found = {_domain_of_tensor(t) for t in operation._inbound_nodes[node_index].input_tensors}
+        found = {_domain_of_tensor(t) for t in calls_of(operation)[node_index].input_tensors}
         return found.pop() if len(found) == 1 else None
     return _domain_of_operation(operation)
 

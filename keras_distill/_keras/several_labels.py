@@ -9,6 +9,7 @@ import weakref
 
 import keras
 
+from keras_distill._keras.graph import origin
 from keras_distill._keras.output_domain import LOGITS
 from keras_distill._keras.output_domain import output_domains
 
@@ -36,7 +37,7 @@ def has_several_labels(model):
     if model in _taught or _is_yes_or_no(getattr(model, "loss", None)):
         return True
     # A model of a preprocessor and another model.
-    operation = outputs[0]._keras_history.operation
+    operation = origin(outputs[0]).operation
     return isinstance(operation, keras.Model) and has_several_labels(operation)
 
 

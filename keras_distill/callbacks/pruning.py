@@ -14,10 +14,11 @@ from keras_distill._arguments.checks import check_integers
 from keras_distill._arguments.schedules import Range
 from keras_distill._arguments.schedules import check_number
 from keras_distill._arguments.schedules import check_schedule
-from keras_distill._arguments.schedules import step_of
 from keras_distill._arguments.schedules import value_at
+from keras_distill._keras.layers import flatten_layers
+from keras_distill._keras.optimizers import num_updates
+from keras_distill._keras.optimizers import step_of
 from keras_distill.callbacks.schedule_check import batches_left
-from keras_distill.callbacks.schedule_check import num_updates
 
 _KERNELS = ("kernel", "recurrent_kernel", "pointwise_kernel")
 # Few weights, each of them needed: Zhu & Gupta 2017 leave them whole.
@@ -208,7 +209,7 @@ def _mask(kernel, sparsity):
 
 
 def _kernels_to_prune(student, exclude):
-    layers = student._flatten_layers(include_self=False)
+    layers = flatten_layers(student, include_self=False)
     names = {layer.name for layer in layers}
     if unknown := sorted(set(exclude) - names):
         raise ValueError(

@@ -1,12 +1,11 @@
 """Schedules that a `fit` follows, checked for all its steps."""
 
 import keras
-import tensorflow as tf
-from keras import ops
 
 from keras_distill._arguments.schedules import check_schedule
 from keras_distill._arguments.schedules import is_schedule
-from keras_distill._arguments.schedules import step_of
+from keras_distill._keras.optimizers import num_updates
+from keras_distill._keras.optimizers import step_of
 
 
 class ScheduleCheck(keras.callbacks.Callback):
@@ -50,18 +49,3 @@ class ScheduleCheck(keras.callbacks.Callback):
 def batches_left(callback, epoch):
     """How many batches a callback will see from an epoch on; 0 where the data does not say it."""
     return (callback.params.get("steps") or 0) * (callback.params["epochs"] - epoch)
-
-
-def num_updates(optimizer, num_batches):
-    """How often an optimizer changes the weights in so many batches."""
-    return -(-num_batches // (_unscaled(optimizer).gradient_accumulation_steps or 1))
-
-
-def batches_seen(optimizer):
-    """How many batches an optimizer has had gradients of, also those that it still adds up."""
-    # The variable of several devices has no value of its own.
-    return int(tf.identity(ops.convert_to_tensor(_unscaled(optimizer)._iterations)))
-
-
-def _unscaled(optimizer):
-    return getattr(optimizer, "inner_optimizer", optimizer)  # Of a LossScaleOptimizer.

@@ -12,6 +12,9 @@ from keras_distill._arguments.schedules import check_number
 from keras_distill._arguments.schedules import is_schedule
 from keras_distill._arguments.schedules import value_at
 from keras_distill._keras.channel_axis import outputs_channels_last
+from keras_distill._keras.compiled import compiled_as
+from keras_distill._keras.compiled import own_loss
+from keras_distill._keras.compiled import own_metrics
 from keras_distill._keras.distribution import check_num_batches
 from keras_distill._keras.distribution import reducible
 from keras_distill._keras.loss_config import serialize_losses
@@ -49,11 +52,8 @@ from keras_distill.distillation.soft_loss import output_pairs
 from keras_distill.distillation.soft_loss import temperatures
 from keras_distill.distillation.student_hooks import check_compiled
 from keras_distill.distillation.student_hooks import check_steps
-from keras_distill.distillation.student_hooks import compiled_as
 from keras_distill.distillation.student_hooks import has_own
 from keras_distill.distillation.student_hooks import overrides
-from keras_distill.distillation.student_hooks import own_loss
-from keras_distill.distillation.student_hooks import own_metrics
 from keras_distill.distillation.taps import Taps
 from keras_distill.distillation.taps import current_recording
 from keras_distill.distillation.teacher_pass import TeacherPass

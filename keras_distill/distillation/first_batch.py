@@ -6,6 +6,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_distill._keras.distribution import element_spec
+from keras_distill._keras.distribution import of_one_replica
+
 
 def checked(function, check, steps_per_execution):
     """Wraps a Keras train or test function: `check(batch)` comes before the first step.
@@ -97,7 +100,7 @@ def batch_spec(iterator, data_batch):
     """
     if iterator is None:
         return keras.tree.map_structure(_spec_of, data_batch)
-    return keras.tree.map_structure(_tensor_spec, iterator._distributed_dataset.element_spec)
+    return keras.tree.map_structure(_tensor_spec, element_spec(iterator))
 
 
 def shapes_of(function, spec):
@@ -144,6 +147,4 @@ def _spec_of(array):
 def _tensor_spec(spec):
     if isinstance(spec, (tf.OptionalSpec, tf.NoneTensorSpec)):
         return None
-    # A PerReplicaSpec holds the spec of each replica.
-    replicas = getattr(spec, "_value_specs", None)
-    return replicas[0] if replicas else spec
+    return of_one_replica(spec)

@@ -7,6 +7,7 @@ import types
 import keras
 import tensorflow as tf
 
+from keras_distill._keras.training import validates_behind
 from keras_distill.data.inputs import unpack
 from keras_distill.distillation.labels import check_numbers
 from keras_distill.distillation.labels import check_weighs_examples
@@ -129,7 +130,7 @@ def _validates(model, given):
     if given.validation_data is None and not given.validation_split:
         return False
     epochs = range(given.initial_epoch, given.epochs)
-    return any(model._should_eval(epoch, given.validation_freq) for epoch in epochs)
+    return any(validates_behind(model, epoch, given.validation_freq) for epoch in epochs)
 
 
 def are_arrays(data):

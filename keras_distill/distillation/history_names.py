@@ -1,5 +1,8 @@
 """Names of the history's entries, of which Keras keeps one where two are equal."""
 
+from keras_distill._keras.compiled import compile_metrics
+from keras_distill._keras.compiled import loss_metrics
+
 
 def check_names(names):
     """Raises `ValueError` if two entries of a history have one name.
@@ -37,9 +40,5 @@ def compiled_names(model, output_names):
         output_names: Names of its outputs, or None.
     """
     several = output_names if output_names is not None and len(output_names) > 1 else None
-    metrics, losses = (
-        getattr(compiled, "metrics", None) or []
-        for compiled in (model._compile_metrics, model._compile_loss)
-    )
     # Of several outputs each has a loss, whose name says whose it is.
-    return [*metric_names(metrics, several), *metric_names(losses)]
+    return [*metric_names(compile_metrics(model), several), *metric_names(loss_metrics(model))]

@@ -9,6 +9,7 @@ from keras_distill._arguments.schedules import check_number
 from keras_distill._arguments.schedules import is_schedule
 from keras_distill._keras import output_domain
 from keras_distill._keras.channel_axis import check_channels_last
+from keras_distill._keras.layers import flatten_layers
 from keras_distill._keras.loss_config import serialize_losses
 from keras_distill._keras.masks import keras_mask
 from keras_distill._keras.weights import fit_weights
@@ -335,7 +336,7 @@ def check_objectives(objectives):
         )
     owners = {}
     for objective in objectives:
-        for part in [*objective._flatten_layers(include_self=False), *objective.variables]:
+        for part in [*flatten_layers(objective, include_self=False), *objective.variables]:
             owner = owners.setdefault(id(part), objective)
             if owner is not objective:
                 # Keras would save it once, and find it missing in the other when it loads.

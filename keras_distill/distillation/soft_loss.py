@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_distill._arguments.schedules import POSITIVE
 from keras_distill._keras import output_domain
+from keras_distill._keras.masks import keras_mask
 from keras_distill._keras.weights import fit_weights
 from keras_distill.distillation.outputs import output_heads
 from keras_distill.distillation.outputs import per_output
@@ -106,7 +107,7 @@ class OutputPair(NamedTuple):
 
     def entry_weights(self):
         """The weight of each entry, `(batch, ...)`, its mask included; None: all are equal."""
-        mask = getattr(self.student, "_keras_mask", None)
+        mask = keras_mask(self.student)
         if mask is None and self.sample_weight is None:
             return None
         shape = ops.shape(self.student)[:-1]

@@ -1,9 +1,5 @@
 """What a student's class says of its own training: its loss, its metrics, its steps, its fit."""
 
-import contextlib
-import threading
-import weakref
-
 import keras
 
 _STEPS = (
@@ -28,11 +24,6 @@ _OWN_RESULTS = (
     "predict_on_batch",
     "predict_step",
 )
-# What compile() sets, and compute_loss() and compute_metrics() of a subclass read.
-_COMPILED = ("compiled", "loss", "optimizer", "_compile_loss", "_compile_metrics", "_loss_tracker")
-
-_lock = threading.Lock()
-_lent = weakref.WeakKeyDictionary()
 
 
 def has_own(model, name):
@@ -113,55 +104,3 @@ def _received(argument, model, own):
         f"Received: {argument} {model.name!r} of {type(model).__name__}, which has its own "
         f"{', '.join(own)}."
     )
-
-
-@contextlib.contextmanager
-def compiled_as(model, other):
-    """A context in which a model is compiled as another one, whose batch it is shown.
-
-    Args:
-        model: The model, whose `compute_loss` or `compute_metrics` is to be called.
-        other: A compiled model.
-    """
-    with _lock:
-        # MirroredStrategy traces each replica in a thread of its own.
-        count, before = _lent.get(model, (0, None))
-        if count == 0:
-            before = {name: vars(model)[name] for name in _COMPILED if name in vars(model)}
-            for name in _COMPILED:
-                # Past Keras, which would track it.
-                object.__setattr__(model, name, getattr(other, name, None))
-        _lent[model] = count + 1, before
-    try:
-        yield
-    finally:
-        with _lock:
-            count, before = _lent.pop(model)
-            if count > 1:
-                _lent[model] = count - 1, before
-            else:
-                for name in _COMPILED:
-                    object.__delattr__(model, name)
-                for name, value in before.items():
-                    object.__setattr__(model, name, value)
-
-
-def own_loss(model, compiled, *batch, training):
-    """The loss of a model's own `compute_loss`, regularisers included, or None.
-
-    Args:
-        model: The model.
-        compiled: The compiled model whose loss, optimizer and metrics it sees.
-        *batch: x, y, y_pred and sample_weight.
-        training: Whether this is a training step.
-    """
-    with compiled_as(model, compiled):
-        # As Keras calls it: older ones do not take `training`.
-        return model._compute_loss(*batch, training=training)
-
-
-def own_metrics(model):
-    """The metrics that a model has without compile(): those of its class and its layers."""
-    of_loss = getattr(model._compile_loss, "metrics", ())
-    compiled = {id(m) for m in (model._loss_tracker, model._compile_metrics, *of_loss)}
-    return [metric for metric in model.metrics if id(metric) not in compiled]

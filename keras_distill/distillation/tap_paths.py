@@ -5,6 +5,7 @@ import re
 
 import keras
 
+from keras_distill._keras.layers import flatten_layers
 from keras_distill._keras.masks import is_attention
 
 ATTENTION_SCORES = "attention_scores"
@@ -55,7 +56,7 @@ def layer_paths(model):
     paths, seen, queue = [], {id(model)}, [("", model)]
     while queue:
         prefix, parent = queue.pop(0)
-        for layer in parent._flatten_layers(include_self=False, recursive=False):
+        for layer in flatten_layers(parent, include_self=False, recursive=False):
             if isinstance(layer, keras.layers.InputLayer):
                 continue  # Never called.
             path = f"{prefix}{layer.name}"

@@ -4,6 +4,8 @@ import keras
 import tensorflow as tf
 
 from keras_distill._keras.channel_axis import outputs_channels_last
+from keras_distill._keras.layers import flatten_layers
+from keras_distill._keras.layers import takes_training
 from keras_distill._keras.signatures import call_signature
 from keras_distill._keras.signatures import is_signature
 from keras_distill.data.inputs import is_missing
@@ -35,7 +37,7 @@ class TeacherPass:
         """Whether XLA can compile the teacher, as far as its layers know."""
         if not isinstance(self.teacher, keras.layers.Layer):
             return getattr(self.teacher, "supports_jit", True)
-        return all(layer.supports_jit for layer in self.teacher._flatten_layers())
+        return all(layer.supports_jit for layer in flatten_layers(self.teacher))
 
     def __call__(self, inputs, with_output):
         """Returns `{path: activation}` for `DistillationInputs`.
@@ -82,7 +84,7 @@ class TeacherPass:
         return outputs, self._taps.activations(recording, outputs)
 
     def _outputs(self, x):
-        if getattr(self.teacher, "_call_has_training_arg", False):
+        if takes_training(self.teacher):
             return self.teacher(x, training=False)
         if is_signature(self.teacher):
             return call_signature(self.teacher, x)

@@ -1,14 +1,13 @@
 """Counts the floating-point operations of a model for one example."""
 
-import contextlib
 import math
 
 import keras
 import tensorflow as tf
-from tensorflow.python.framework.convert_to_constants import (
-    convert_variables_to_constants_v2_as_graph,
-)
-from tensorflow.python.util import deprecation
+
+from keras_distill._keras.graph_defs import frozen_graph
+from keras_distill._keras.graph_defs import quiet
+from keras_distill._keras.layers import flatten_layers
 
 _PRODUCTS = ("BatchMatMulV2", "Conv2D", "Conv3D", "DepthwiseConv2dNative", "Einsum", "MatMul")
 
@@ -40,11 +39,11 @@ def _count(model, x):
     x = keras.tree.map_structure(tf.convert_to_tensor, x)
     specs = keras.tree.map_structure(lambda v: tf.TensorSpec(v.shape, v.dtype), x)
     run = tf.function(lambda x: model(x, training=False), autograph=False)
-    with _quiet():
-        _, graph = convert_variables_to_constants_v2_as_graph(run.get_concrete_function(specs))
+    with quiet():
+        graph = frozen_graph(run.get_concrete_function(specs))
     if any("While" in node.op for node in graph.node):
         return None
-    with tf.Graph().as_default() as inlined, _quiet():
+    with tf.Graph().as_default() as inlined, quiet():
         tf.graph_util.import_graph_def(graph, name="")
         products = [op for op in inlined.get_operations() if op.type in _PRODUCTS]
         # The profiler leaves these out with a remark, and the rest is no figure of the model.
@@ -67,19 +66,6 @@ def _einsum_flops(operation):
     return 2 * math.prod(sizes.values())
 
 
-@contextlib.contextmanager
-def _quiet():
-    """Without TensorFlow's remarks on its own collections and on its profiler's age."""
-    logger = tf.get_logger()
-    level = logger.level
-    logger.setLevel("ERROR")
-    try:
-        with deprecation.silence():
-            yield
-    finally:
-        logger.setLevel(level)
-
-
 def _behind_text(model, x):
     """The part of a model behind its tokenizer, and what that part reads."""
     layers = getattr(model, "layers", [])
@@ -91,4 +77,4 @@ def _behind_text(model, x):
 
 
 def _recurrent_layers(model):
-    return [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.RNN)]
+    return [layer for layer in flatten_layers(model) if isinstance(layer, keras.layers.RNN)]

@@ -4,6 +4,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_distill._keras.graph import calls_of
+from keras_distill._keras.layers import flatten_layers
 from keras_distill.data.inputs import unpack
 from keras_distill.export.pixels import made_up_image
 from keras_distill.export.pixels import made_up_values
@@ -138,9 +140,9 @@ def _vocabulary_size(model, name):
     # Keras's default dtype makes floats of many models' ids: the dtype does not tell.
     sizes = [
         layer.input_dim
-        for layer in model.model._flatten_layers()
+        for layer in flatten_layers(model.model)
         if isinstance(layer, keras.layers.Embedding)
-        for node in layer._inbound_nodes
+        for node in calls_of(layer)
         if any(tensor is model.inputs[name] for tensor in node.input_tensors)
     ]
     return min(sizes, default=None)

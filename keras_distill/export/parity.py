@@ -7,6 +7,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_distill._keras.layers import flatten_layers
+
 # Times the largest value. Half precision: ten roundings.
 _TOLERANCES = {None: 1e-5, "float16": 1e-2, "bfloat16": 8e-2}
 # Of float32, a few times.
@@ -250,7 +252,7 @@ def run(model, inputs):
 
 def half_precision(model):
     """The half precision that a Keras model computes in: its dtype's name, or None."""
-    dtypes = {layer.compute_dtype for layer in model._flatten_layers()}
+    dtypes = {layer.compute_dtype for layer in flatten_layers(model)}
     return next((dtype for dtype in ("bfloat16", "float16") if dtype in dtypes), None)
 
 

@@ -3,6 +3,8 @@
 import keras
 import numpy as np
 
+from keras_distill._keras.graph import calls_of
+from keras_distill._keras.layers import flatten_layers
 from keras_distill.export.tflite.metadata import ImageMetadata
 
 WHITE = 255.0
@@ -88,14 +90,14 @@ def _takes_pixels(layer):
 
 def _first_layers(named_model, name):
     """The layers that are the first to change the values of an input."""
-    layers = list(named_model.model._flatten_layers())
+    layers = flatten_layers(named_model.model)
     return _readers(layers, named_model.inputs[name])
 
 
 def _readers(layers, tensor):
     found = []
     for layer in layers:
-        for node in layer._inbound_nodes:
+        for node in calls_of(layer):
             for place, read in enumerate(node.input_tensors):
                 if read is not tensor:
                     continue

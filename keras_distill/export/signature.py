@@ -7,6 +7,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_distill._keras.graph import calls_of
+from keras_distill._keras.graph import origin
+
 
 class NamedModel:
     """A Keras model as a function from named inputs to named outputs.
@@ -132,7 +135,7 @@ def _input_structure(model):
     if getattr(model, "inputs", None):
         return model.input
     # The first symbolic call of a subclassed model: the only record of its input dtypes.
-    calls = [node.arguments.args for node in model._inbound_nodes]
+    calls = [node.arguments.args for node in calls_of(model)]
     if calls and len(calls[0]) == 1:
         return calls[0][0]
     raise ValueError(
@@ -162,7 +165,7 @@ def _last_layers(model, num_outputs):
     tensors = getattr(model, "outputs", None) or ()
     if len(tensors) != num_outputs:
         return [None] * num_outputs
-    return [tensor._keras_history.operation for tensor in tensors]
+    return [origin(tensor).operation for tensor in tensors]
 
 
 def _is_automatic(layer):

@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_distill._keras.layers import flatten_layers
 from keras_distill.text import Vocabulary
 
 
@@ -13,11 +14,11 @@ def check_vocabulary(name, preprocessor, model):
         preprocessor: A layer or model that has a `Vocabulary` or a tokenizer of KerasHub in it.
         model: The model that reads its ids.
     """
-    layers = model._flatten_layers()
+    layers = flatten_layers(model)
     sizes = {layer.input_dim for layer in layers if isinstance(layer, keras.layers.Embedding)}
     if not sizes or not isinstance(preprocessor, keras.layers.Layer):
         return
-    parts = preprocessor._flatten_layers()
+    parts = flatten_layers(preprocessor)
     wrong = [len(layer) for layer in parts if isinstance(layer, Vocabulary)]
     if wrong:
         wrong = [num_tokens for num_tokens in wrong if num_tokens not in sizes]

@@ -2,6 +2,9 @@
 
 import keras
 
+from keras_distill._keras.keras_hub import intermediate_layer
+from keras_distill._keras.layers import flatten_layers
+
 
 @keras.saving.register_keras_serializable(package="keras_distill")
 class BertEncoder(keras.layers.Layer):
@@ -75,6 +78,5 @@ def has_exact_gelu(model):
 
 
 def _intermediate_layers(model):
-    # KerasHub gives its transformer layers' activation no public name.
-    name = "_feedforward_intermediate_dense"
-    return [getattr(layer, name) for layer in model._flatten_layers() if hasattr(layer, name)]
+    found = map(intermediate_layer, flatten_layers(model))
+    return [layer for layer in found if layer is not None]

@@ -3,6 +3,9 @@
 import keras
 from keras import ops
 
+from keras_distill._keras.graph import calls_of
+from keras_distill._keras.graph import origin
+
 # What keeps each class in its place; operations of keras.ops have these names as well.
 _KEEPS_PLACES = (
     "Activation",
@@ -95,10 +98,10 @@ def with_class_names(model, class_names, order=None):
     """
     # `Sequential` has no output but in this list, and other models may have lists of one.
     (output,) = model.outputs
-    operation, node_index, _ = output._keras_history
+    operation, node_index, _ = origin(output)
     if isinstance(operation, ClassNames):
         # One layer of names in place of two.
-        output = operation._inbound_nodes[node_index].input_tensors[0]
+        output = calls_of(operation)[node_index].input_tensors[0]
         before = operation.order or list(range(len(operation.class_names)))
         order = before if order is None else [before[place] for place in order]
     if order == list(range(len(class_names))):
@@ -115,12 +118,12 @@ def class_names_of(model):
 
 
 def _names_of_tensor(tensor):
-    operation, node_index, tensor_index = tensor._keras_history
+    operation, node_index, tensor_index = origin(tensor)
     if isinstance(operation, ClassNames):
         return operation.class_names
     if isinstance(operation, keras.Model):
         outputs = getattr(operation, "outputs", None)
         return _names_of_tensor(outputs[tensor_index]) if outputs else None
     if type(operation).__name__ in _KEEPS_PLACES:
-        return _names_of_tensor(operation._inbound_nodes[node_index].input_tensors[0])
+        return _names_of_tensor(calls_of(operation)[node_index].input_tensors[0])
     return None

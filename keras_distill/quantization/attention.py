@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_distill._keras.layer_calls import replaced_calls
+from keras_distill._keras.layers import flatten_layers
 
 # How far below the lowest score the masked ones are put: a weight of e^-8 beside it.
 _DISTANCE = 8.0
@@ -22,10 +23,10 @@ def close_masks(model):
     Args:
         model: A `keras.Model`.
     """
-    layers = list(model._flatten_layers())
+    layers = flatten_layers(model)
     attentions = [layer for layer in layers if _is_attention(layer)]
     softmaxes = [layer for layer in layers if type(layer).call is keras.layers.Softmax.call]
-    fused = {id(x) for layer in attentions if not layer.dropout for x in layer._flatten_layers()}
+    fused = {id(x) for layer in attentions if not layer.dropout for x in flatten_layers(layer)}
 
     def make_call(layer, call):
         if layer in attentions:

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_distill._keras.layer_calls import replaced_calls
+from keras_distill._keras.layers import flatten_layers
 
 
 def exact_variances(model, rounded):
@@ -20,7 +21,7 @@ def exact_variances(model, rounded):
     """
     layers = [
         layer
-        for layer in model._flatten_layers()
+        for layer in flatten_layers(model)
         if type(layer).call is keras.layers.LayerNormalization.call and not layer.rms_scaling
     ]
 

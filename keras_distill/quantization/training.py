@@ -6,7 +6,9 @@ import functools
 import keras
 from keras import ops
 
+from keras_distill._keras.graph import operations_behind
 from keras_distill._keras.layer_calls import replaced_calls
+from keras_distill._keras.layers import flatten_layers
 from keras_distill.quantization.calls import int8_calls
 from keras_distill.quantization.rounding import round_activation
 from keras_distill.quantization.rounding import round_kernel
@@ -65,7 +67,7 @@ def quantization_aware(model):
     the kernel, whose rounding for each output is the same before and after it.
     """
     student = getattr(model, "student", model)
-    layers = [layer for layer in student._flatten_layers() if _is_rounded(layer)]
+    layers = [layer for layer in flatten_layers(student) if _is_rounded(layer)]
     if not any(_kernels(layer) for layer in layers):
         raise ValueError(
             "model must have a layer with a kernel or embeddings to round. Received: "
@@ -81,7 +83,7 @@ def quantization_aware(model):
 
 
 def _is_rounded(layer):
-    is_leaf = len(list(layer._flatten_layers())) == 1
+    is_leaf = len(flatten_layers(layer)) == 1
     return is_leaf and not isinstance(layer, _GONE) and not _is_fused(layer)
 
 
@@ -100,7 +102,7 @@ def _forget_functions(models):
 
 def _rounding_call(layer, call):
     kernels = _kernels(layer)
-    next_layers = [node.operation for node in layer._outbound_nodes]
+    next_layers = operations_behind(layer)
     is_fused_with_next = bool(next_layers) and all(map(_is_fused, next_layers))
     is_exact = is_fused_with_next or isinstance(layer, keras.layers.Embedding)
 

@@ -8,6 +8,7 @@ import keras
 from keras_distill._arguments.checks import check_rates
 from keras_distill._arguments.imports import import_module
 from keras_distill._arguments.printable import printable
+from keras_distill._keras.keras_hub import read_preset_file
 from keras_distill._keras.model_files import check_weights
 from keras_distill._keras.model_files import errors_that_name
 from keras_distill.layers.bert_encoder import BertEncoder
@@ -199,10 +200,8 @@ def _is_saved_model(name):
 
 
 def _says_exact_gelu(preset):
-    from keras_hub.src.utils.preset_utils import load_json
-
     with errors_that_name(preset, _NO_PRESET):
-        return load_json(preset, "config.json").get("hidden_act") == "gelu"
+        return read_preset_file(preset, "config.json").get("hidden_act") == "gelu"
 
 
 def _classifier(encoder, num_classes, per_word, dropout, exact_gelu):

@@ -8,8 +8,8 @@ import pathlib
 
 import keras
 import tensorflow as tf
-from keras.src.saving.serialization_lib import in_safe_mode  # Of which Keras exports none.
 
+from keras_distill._keras.saving import in_safe_mode
 from keras_distill.teachers import hub_files
 
 _moved_folders = contextvars.ContextVar("keras_distill_moved_folders")

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import xxhash
 
+from keras_distill._keras.layers import flatten_layers
 from keras_distill._keras.signatures import captured_arrays
 from keras_distill._keras.signatures import describe_graph
 from keras_distill._keras.signatures import is_signature
@@ -89,7 +90,7 @@ def _config(teacher):
         return keras.saving.serialize_keras_object(teacher)
     except (NotImplementedError, ValueError):
         # A subclassed model without get_config, or a layer that cannot be saved.
-        return [type(layer).__qualname__ for layer in teacher._flatten_layers()]
+        return [type(layer).__qualname__ for layer in flatten_layers(teacher)]
 
 
 def describe_config(config):
@@ -126,7 +127,7 @@ def _number_layers(configs):
 
 
 def _vocabulary(teacher, stored):
-    layers = list(teacher._flatten_layers())
+    layers = flatten_layers(teacher)
     preprocessors = [layer.preprocessor for layer in layers if isinstance(layer, TextInputs)]
     tokens = [known_tokens(preprocessor) for preprocessor in preprocessors]
     found = [token for some in tokens for token in some or ()]

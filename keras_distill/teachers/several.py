@@ -7,6 +7,7 @@ from keras import ops
 from keras.utils import is_keras_tensor
 
 from keras_distill._arguments import fixed_settings
+from keras_distill._keras.layers import takes_training
 from keras_distill._keras.output_domain import OTHER
 from keras_distill._keras.output_domain import SIGMOID
 from keras_distill._keras.output_domain import SOFTMAX
@@ -58,8 +59,8 @@ class SeveralTeachers(keras.Model):
         for teacher, preprocess in zip(self.teachers, self.preprocessors):
             x = inputs if preprocess is None else preprocess(inputs)
             # A teacher teaches in inference mode, whatever the step around it does.
-            is_model = isinstance(teacher, keras.layers.Layer) and teacher._call_has_training_arg
-            outputs.append(teacher(x, training=False) if is_model else teacher(x))
+            takes = takes_training(teacher)
+            outputs.append(teacher(x, training=False) if takes else teacher(x))
         return outputs
 
     def logits_of_each(self, inputs):

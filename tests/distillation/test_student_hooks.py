@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from keras_distill import DistillationInputs
 from keras_distill import Distiller
-from keras_distill.distillation.student_hooks import compiled_as
+from keras_distill._keras.compiled import compiled_as
 from keras_distill.teaching import DataFree
 from keras_distill.teaching import MutualLearning
 from keras_distill.teaching import RocketLaunching

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from keras_distill._files.plain_path import temporary_folder
 from keras_distill._keras.channel_axis import outputs_channels_last
+from keras_distill._keras.layers import flatten_layers
 from keras_distill._keras.output_domain import output_domains
 from keras_distill.evaluation.flops import count_flops
 from keras_distill.evaluation.sources.source import Source
@@ -26,7 +27,7 @@ class KerasModel(Source):
 
     def __init__(self, model):
         self._model = model
-        if stateful := [x.name for x in model._flatten_layers() if getattr(x, "stateful", False)]:
+        if stateful := [x.name for x in flatten_layers(model) if getattr(x, "stateful", False)]:
             raise ValueError(
                 "A model that is compared must keep no state between batches: its answers would "
                 f"depend on their order. Received: {model.name!r} with the stateful layers "

@@ -2,7 +2,7 @@
 
 import itertools
 
-from tensorflow.lite.tools import flatbuffer_utils
+from keras_distill._keras import tflite_files
 
 
 def compact(content):
@@ -14,7 +14,7 @@ def compact(content):
     Returns:
         Those of the smaller one.
     """
-    model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
+    model = tflite_files.read(content)
     _share_constants(model)
     # Tools such as litert-quantizer tell tensors apart by their names.
     numbers = itertools.count()
@@ -23,7 +23,7 @@ def compact(content):
         for index, tensor in enumerate(graph.tensors):
             if index not in named:
                 tensor.name = str(next(numbers))
-    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+    return tflite_files.write(model)
 
 
 def _share_constants(model):

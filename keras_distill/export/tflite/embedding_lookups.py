@@ -1,10 +1,10 @@
 """Embeddings as TFLite's own operation, whose table may have a step size for each row."""
 
 import numpy as np
-from tensorflow.lite.tools import flatbuffer_utils
-from tensorflow.lite.tools.flatbuffer_utils import schema_fb as schema
 
-_OPS = schema.BuiltinOperator
+from keras_distill._keras.tflite_files import read
+from keras_distill._keras.tflite_files import schema
+from keras_distill._keras.tflite_files import write
 
 
 def look_up_embeddings(content):
@@ -19,11 +19,11 @@ def look_up_embeddings(content):
     Returns:
         The bytes of the other file.
     """
-    model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
+    model = read(content)
     for graph in model.subgraphs:
         lookups = _Lookups(model, graph)
         graph.operators = [new for old in graph.operators for new in lookups.in_place_of(old)]
-    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+    return write(model)
 
 
 class _Lookups:
@@ -31,6 +31,8 @@ class _Lookups:
 
     def __init__(self, model, graph):
         self._model, self._graph = model, graph
+        self._schema = schema()
+        self._kinds = self._schema.BuiltinOperator
 
     def in_place_of(self, operator):
         """Three operations, if this one gathers rows of a table; else itself."""
@@ -38,24 +40,24 @@ class _Lookups:
             return [operator]
         table, ids = operator.inputs[:2]
         (rows,) = operator.outputs
-        flat_ids = self._tensor([-1], "ids", schema.TensorType.INT32)
+        flat_ids = self._tensor([-1], "ids", self._schema.TensorType.INT32)
         width = self._shape(table)[-1]
-        flat_rows = self._tensor([-1, width], "rows", schema.TensorType.FLOAT32)
+        flat_rows = self._tensor([-1, width], "rows", self._schema.TensorType.FLOAT32)
         return [
             self._reshape(ids, flat_ids, [-1]),
-            self._operator(_OPS.EMBEDDING_LOOKUP, [flat_ids, table], flat_rows),
+            self._operator(self._kinds.EMBEDDING_LOOKUP, [flat_ids, table], flat_rows),
             self._reshape(flat_rows, rows, self._shape(rows)),
         ]
 
     def _gathers_rows(self, operator):
-        if self._model.operatorCodes[operator.opcodeIndex].builtinCode != _OPS.GATHER:
+        if self._model.operatorCodes[operator.opcodeIndex].builtinCode != self._kinds.GATHER:
             return False
         table, ids = (self._graph.tensors[index] for index in operator.inputs[:2])
         return (
             operator.builtinOptions.axis == operator.builtinOptions.batchDims == 0
             and self._model.buffers[table.buffer].data is not None
-            and table.type == schema.TensorType.FLOAT32
-            and ids.type == schema.TensorType.INT32
+            and table.type == self._schema.TensorType.FLOAT32
+            and ids.type == self._schema.TensorType.INT32
             and len(table.shape) == 2
             # A reshape finds one open size by itself.
             and self._shape(operator.outputs[0]).count(-1) <= 1
@@ -67,12 +69,12 @@ class _Lookups:
         return list(tensor.shape if signature is None else signature)
 
     def _tensor(self, shape, name, dtype, values=None):
-        tensor = schema.TensorT()
+        tensor = self._schema.TensorT()
         tensor.name, tensor.type = f"{name}_{len(self._graph.tensors)}", dtype
         tensor.shape = [abs(size) for size in shape]
         if -1 in shape:
             tensor.shapeSignature = shape
-        buffer = schema.BufferT()
+        buffer = self._schema.BufferT()
         if values is not None:
             buffer.data = np.frombuffer(values.tobytes(), "uint8")
         tensor.buffer = len(self._model.buffers)
@@ -82,11 +84,11 @@ class _Lookups:
 
     def _reshape(self, index, output, shape):
         values = np.array(shape, "int32")
-        shape = self._tensor([len(shape)], "shape", schema.TensorType.INT32, values)
-        return self._operator(_OPS.RESHAPE, [index, shape], output)
+        shape = self._tensor([len(shape)], "shape", self._schema.TensorType.INT32, values)
+        return self._operator(self._kinds.RESHAPE, [index, shape], output)
 
     def _operator(self, code, inputs, output):
-        operator = schema.OperatorT()
+        operator = self._schema.OperatorT()
         operator.opcodeIndex = self._opcode(code)
         operator.inputs, operator.outputs = np.array(inputs, "int32"), np.array([output], "int32")
         return operator
@@ -96,7 +98,7 @@ class _Lookups:
         for index, known in enumerate(codes):
             if known.builtinCode == code:
                 return index
-        known = schema.OperatorCodeT()
+        known = self._schema.OperatorCodeT()
         known.builtinCode = known.deprecatedBuiltinCode = code
         known.version = 1
         codes.append(known)

@@ -12,6 +12,7 @@ from keras_distill._arguments.checks import check_integers
 from keras_distill._arguments.checks import check_rates
 from keras_distill._files.destination import check_destination
 from keras_distill._files.destination import replaced_file
+from keras_distill._keras.layers import flatten_layers
 from keras_distill.export import parity
 from keras_distill.export.examples import examples_for_check
 from keras_distill.export.pixels import check_pixels
@@ -376,7 +377,7 @@ def _check_convertible(named_model, is_open):
             "Build the same student under keras.config.set_dtype_policy('float32'), copy the "
             "weights with set_weights(model.get_weights()), and export that one."
         )
-    layers = named_model.model._flatten_layers()
+    layers = flatten_layers(named_model.model)
     if stateful := [layer.name for layer in layers if getattr(layer, "stateful", False)]:
         raise ValueError(
             "A TFLite file keeps no state between its calls. Received: the stateful layers "

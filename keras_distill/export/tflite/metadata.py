@@ -7,8 +7,8 @@ import zipfile
 import keras
 import numpy as np
 from keras import ops
-from tensorflow.lite.tools import flatbuffer_utils
 
+from keras_distill._keras import tflite_files
 from keras_distill._keras.output_domain import SOFTMAX
 from keras_distill.export.labels import check_classifier
 from keras_distill.export.labels import check_labels
@@ -234,7 +234,7 @@ def add_metadata(content, metadata):
         content: The file's bytes.
         metadata: `ImageMetadata` or `TextMetadata`.
     """
-    model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
+    model = tflite_files.read(content)
     (signature,), graph = model.signatureDefs, model.subgraphs[0]
     names = {tensor.tensorIndex: tensor.name.decode() for tensor in signature.inputs}
     shapes = {names[index]: tuple(graph.tensors[index].shape) for index in graph.inputs}
@@ -258,14 +258,14 @@ def add_metadata(content, metadata):
         "ModelMetadata", subgraph_metadata=[subgraph], min_parser_version=_MIN_PARSER_VERSION
     )
     _store(model, root.to_bytes())
-    content = flatbuffer_utils.convert_object_to_bytearray(model)
+    content = tflite_files.write(model)
     return content + _zip(metadata.files())
 
 
 def _store(model, buffer):
-    entry = flatbuffer_utils.schema_fb.MetadataT()
+    entry = tflite_files.schema().MetadataT()
     entry.name, entry.buffer = schema.ENTRY, len(model.buffers)
-    stored = flatbuffer_utils.schema_fb.BufferT()
+    stored = tflite_files.schema().BufferT()
     stored.data = np.frombuffer(buffer, "uint8")
     model.buffers.append(stored)
     model.metadata = [*(model.metadata or ()), entry]

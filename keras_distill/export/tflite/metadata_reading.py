@@ -6,8 +6,8 @@ import zipfile
 
 from flatbuffers import number_types
 from flatbuffers.table import Table
-from tensorflow.lite.tools import flatbuffer_utils
 
+from keras_distill._keras import tflite_files
 from keras_distill.export.tflite import metadata_schema as schema
 
 _MAX_BYTES = 2**24
@@ -48,7 +48,7 @@ def read_labels(path):
 
 def _labels_file(content):
     """The name of the packed file with the labels, or None."""
-    model = flatbuffer_utils.schema_fb.Model.GetRootAs(content, 0)
+    model = tflite_files.schema().Model.GetRootAs(content, 0)
     _check_count(model.MetadataLength(), len(content))
     for place in range(model.MetadataLength()):
         entry = model.Metadata(place)

@@ -4,6 +4,8 @@ import dataclasses
 
 import keras
 
+from keras_distill._keras.layers import flatten_layers
+
 
 @dataclasses.dataclass(frozen=True)
 class Mode:
@@ -57,7 +59,7 @@ def check_quantizable(model, quantization, has_data):
             f"quantization={quantization!r} measures the range of every activation: give real "
             "inputs as representative_data, 300 or more. Received: representative_data=None"
         )
-    layers = model._flatten_layers()
+    layers = flatten_layers(model)
     if MODES[quantization].is_calibrated and (looped := _names(layers, _is_looped)):
         raise ValueError(
             f"quantization={quantization!r} cannot calibrate a loop. Received: the layers "

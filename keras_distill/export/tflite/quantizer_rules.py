@@ -2,10 +2,8 @@
 
 import re
 
-from tensorflow.lite.tools import flatbuffer_utils
-from tensorflow.lite.tools.flatbuffer_utils import schema_fb as schema
-
-_PRODUCTS = (schema.BuiltinOperator.BATCH_MATMUL, schema.BuiltinOperator.FULLY_CONNECTED)
+from keras_distill._keras.tflite_files import read
+from keras_distill._keras.tflite_files import schema
 
 
 def kept_in_float(content):
@@ -42,7 +40,7 @@ def embeddings_in_8_bits(content, recipe):
 
 def _found(content, is_one):
     """Regular expressions that find operations."""
-    model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
+    model = read(content)
     names = [
         graph.tensors[operator.outputs[0]].name.decode("utf-8")
         for graph in model.subgraphs
@@ -54,13 +52,14 @@ def _found(content, is_one):
 
 
 def _has_left_weight(model, graph, operator):
-    if _code(model, operator) not in _PRODUCTS:
+    kinds = schema().BuiltinOperator
+    if _code(model, operator) not in (kinds.BATCH_MATMUL, kinds.FULLY_CONNECTED):
         return False
     return model.buffers[graph.tensors[operator.inputs[0]].buffer].data is not None
 
 
 def _has_odd_rows(model, graph, operator):
-    is_lookup = _code(model, operator) == schema.BuiltinOperator.EMBEDDING_LOOKUP
+    is_lookup = _code(model, operator) == schema().BuiltinOperator.EMBEDDING_LOOKUP
     return is_lookup and graph.tensors[operator.inputs[1]].shape[-1] % 2 == 1
 
 

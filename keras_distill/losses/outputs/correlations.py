@@ -9,6 +9,7 @@ from keras import ops
 
 from keras_distill._arguments.checks import check_not_negative
 from keras_distill._arguments.schedules import in_dtype
+from keras_distill._keras.masks import keras_mask
 from keras_distill.losses.outputs.soft_targets import SoftmaxLoss
 from keras_distill.losses.outputs.soft_targets import log_softmax
 from keras_distill.losses.relations.per_example import check_batch_size
@@ -108,7 +109,7 @@ class DIST(SoftmaxLoss):
         self.intra_weight = intra_weight
 
     def __call__(self, y_true, y_pred, sample_weight=None):
-        with_mask = self.with_settings(mask=getattr(y_pred, "_keras_mask", None))
+        with_mask = self.with_settings(mask=keras_mask(y_pred))
         return super(DIST, with_mask).__call__(y_true, y_pred, sample_weight)
 
     def check_shapes(self, teacher_shape, student_shape):

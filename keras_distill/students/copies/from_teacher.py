@@ -7,6 +7,7 @@ from keras_distill._arguments.checks import check_integers
 from keras_distill._arguments.checks import check_rates
 from keras_distill._arguments.checks import is_integer
 from keras_distill._arguments.imports import import_module
+from keras_distill._keras.layers import flatten_layers
 from keras_distill.layers.bert_encoder import BertEncoder
 from keras_distill.layers.bert_encoder import has_exact_gelu
 from keras_distill.students.copies.narrowing import Narrowing
@@ -165,7 +166,7 @@ def _find_backbone(teacher):
     is_layer = isinstance(teacher, keras.layers.Layer)
     found = [
         layer
-        for layer in (teacher._flatten_layers() if is_layer else ())
+        for layer in (flatten_layers(teacher) if is_layer else ())
         if isinstance(layer, keras_hub.models.BertBackbone)
     ]
     if len(found) != 1:
@@ -179,10 +180,10 @@ def _find_backbone(teacher):
 
 
 def _find_head(teacher, source):
-    inside = {id(layer) for layer in source._flatten_layers()}
+    inside = {id(layer) for layer in flatten_layers(source)}
     behind = [
         layer
-        for layer in teacher._flatten_layers()
+        for layer in flatten_layers(teacher)
         if isinstance(layer, keras.layers.Dense) and id(layer) not in inside and layer.built
     ]
     fits = len(behind) == 1 and behind[0].kernel.shape[0] == source.hidden_dim
@@ -190,7 +191,7 @@ def _find_head(teacher, source):
 
 
 def _check_weights(source, head):
-    copied = [*source._flatten_layers(), *([] if head is None else [head])]
+    copied = [*flatten_layers(source), *([] if head is None else [head])]
     if others := [layer.path for layer in copied if not has_plain_weights(layer)]:
         raise ValueError(
             "teacher must be one without LoRA or quantization: its weights are copied as they are. "

@@ -3,6 +3,7 @@
 import keras
 
 from keras_distill._arguments.checks import check_integers
+from keras_distill._keras.layers import flatten_layers
 from keras_distill.students.copies.rebuilding import copied
 from keras_distill.students.copies.rebuilding import is_graph
 from keras_distill.students.copies.rebuilding import made_again
@@ -199,4 +200,4 @@ def _is_replaced(layer):
 def _has(layer, kinds):
     """Whether a layer is of these kinds, or has one of them inside."""
     is_layer = isinstance(layer, keras.layers.Layer)
-    return is_layer and any(isinstance(inside, kinds) for inside in layer._flatten_layers())
+    return is_layer and any(isinstance(inside, kinds) for inside in flatten_layers(layer))

@@ -7,6 +7,7 @@ from keras_distill._arguments.checks import are_sizes
 from keras_distill._arguments.checks import check_integers
 from keras_distill._arguments.checks import check_not_negative
 from keras_distill._arguments.checks import is_integer
+from keras_distill._keras.layers import flatten_layers
 from keras_distill.students.copies.plain_weights import has_plain_weights
 from keras_distill.students.copies.rebuilding import as_functional
 from keras_distill.students.copies.rebuilding import copied
@@ -216,7 +217,7 @@ def _is_idempotent(layer):
 
 def _is_causal(layer, model):
     """Whether a convolution behind the layer must not see what comes later."""
-    among = [layer] if is_product(layer) else model._flatten_layers()
+    among = [layer] if is_product(layer) else flatten_layers(model)
     return any(getattr(one, "padding", None) == "causal" for one in among)
 
 

@@ -6,6 +6,9 @@ import warnings
 
 import keras
 
+from keras_distill._keras.layers import flatten_layers
+from keras_distill._keras.layers import is_functional
+
 
 def rebuild(model, clone_layer, call_layer):
     """Calls a copy of each layer, in the order of the model's graph.
@@ -40,9 +43,8 @@ def as_functional(model):
 
 def is_graph(layer):
     """Whether it is a model that knows how its layers are connected."""
-    # Keras makes a Functional of a keras.Model; no public name tells.
     is_built = isinstance(layer, keras.Sequential) and layer.built
-    return is_built or hasattr(layer, "_run_through_graph")
+    return is_built or is_functional(layer)
 
 
 def copied(layer):
@@ -53,7 +55,7 @@ def copied(layer):
     Raises:
         ValueError: If the layer cannot be made from its configuration.
     """
-    if _is_keras_graph(layer) or (is_graph(layer) and any(map(_adapts, layer._flatten_layers()))):
+    if _is_keras_graph(layer) or (is_graph(layer) and any(map(_adapts, flatten_layers(layer)))):
         return rebuild(layer, copied, lambda inner, *args, **kwargs: inner(*args, **kwargs))
     try:
         # No configuration has what was learnt. Keras copies by its way of saving.

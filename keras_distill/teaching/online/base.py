@@ -11,6 +11,7 @@ from keras_distill._arguments.schedules import NOT_NEGATIVE
 from keras_distill._arguments.schedules import check_number
 from keras_distill._arguments.schedules import value_at
 from keras_distill._keras.channel_axis import outputs_channels_last
+from keras_distill._keras.compiled import own_metrics
 from keras_distill._keras.loss_config import serialize_losses
 from keras_distill._keras.random_states import load_random_states
 from keras_distill._keras.raw_inputs import check_preprocessed
@@ -31,7 +32,6 @@ from keras_distill.distillation.soft_loss import check_soft_loss
 from keras_distill.distillation.soft_loss import output_pairs
 from keras_distill.distillation.soft_loss import temperatures
 from keras_distill.distillation.student_hooks import check_plain
-from keras_distill.distillation.student_hooks import own_metrics
 from keras_distill.losses.base import shapes_agree
 
 _FIXED = ("gate", "lessons", "models", "soft_loss", "trunk")

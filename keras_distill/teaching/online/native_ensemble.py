@@ -6,6 +6,8 @@ from keras import ops
 
 from keras_distill._keras import output_domain
 from keras_distill._keras.channel_axis import has_channels_first
+from keras_distill._keras.masks import keras_mask
+from keras_distill._keras.masks import set_keras_mask
 from keras_distill.losses.outputs.soft_targets import SoftTargetKL
 from keras_distill.teaching.online.base import Lesson
 from keras_distill.teaching.online.base import OnlineDistillation
@@ -121,7 +123,7 @@ def _weighted_sum(branches, shares):
     shape = (-1, len(branches), *[1] * (len(stacked.shape) - 2))
     ensemble = ops.sum(stacked * ops.reshape(ops.cast(shares, dtype), shape), axis=1)
     # What Keras's losses and metrics read: padded positions have no ensemble, either.
-    ensemble._keras_mask = getattr(branches[0], "_keras_mask", None)
+    set_keras_mask(ensemble, keras_mask(branches[0]))
     return ensemble
 
 

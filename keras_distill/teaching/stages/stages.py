@@ -10,6 +10,7 @@ from keras_distill._arguments.checks import check_integers
 from keras_distill._arguments.printable import one_line
 from keras_distill._arguments.printable import printable
 from keras_distill._files.run_folder import RunFolder
+from keras_distill._keras.layers import flatten_layers
 from keras_distill._keras.loss_config import serialize_losses
 from keras_distill.callbacks.backup import BackupAndRestore
 from keras_distill.callbacks.passed_epochs import PassedEpochs
@@ -278,7 +279,7 @@ def _remedy(folder, name):
 @contextlib.contextmanager
 def _frozen(layers):
     """A context in which layers are not trainable; they are afterwards what they were."""
-    parts = [part for layer in layers for part in layer._flatten_layers()]
+    parts = [part for layer in layers for part in flatten_layers(layer)]
     before = [(part, part.trainable) for part in parts]
     try:
         for layer in layers:
@@ -319,4 +320,4 @@ def _settings(student, teacher, stages):
 def _layers_of(student):
     # What is no model at all, the Distiller says.
     is_model = isinstance(student, keras.Model)
-    return list(student._flatten_layers(include_self=False)) if is_model else []
+    return flatten_layers(student, include_self=False) if is_model else []
