@@ -34,6 +34,17 @@ def restore_random_states(path, model):
                 state.assign(file[f"{_RANDOM_STATES}/{index}"][()])
 
 
+def save_random_states(store, model):
+    """Writes the states of a model's random generators.
+
+    Args:
+        store: The store that Keras passes to `save_own_variables`.
+        model: The model.
+    """
+    for index, state in enumerate(random_states(model)):
+        store[f"random_state_{index}"] = state.numpy()
+
+
 def load_random_states(store, model):
     """Sets a model's random generators to the states in the file."""
     names = set(store.keys())

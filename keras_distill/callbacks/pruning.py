@@ -15,6 +15,7 @@ from keras_distill._arguments.schedules import Range
 from keras_distill._arguments.schedules import check_number
 from keras_distill._arguments.schedules import check_schedule
 from keras_distill._arguments.schedules import value_at
+from keras_distill._arguments.students import students_of
 from keras_distill._keras.layers import flatten_layers
 from keras_distill._keras.optimizers import num_updates
 from keras_distill._keras.optimizers import step_of
@@ -111,7 +112,7 @@ class Pruning(keras.callbacks.Callback):
         self._masks, self._period, self._last = None, None, 0.0
 
     def on_train_begin(self, logs=None):
-        self._kernels = _kernels_to_prune(_learner(self.model), self.exclude)
+        self._kernels = _kernels_to_prune(students_of(self.model), self.exclude)
         self._masks, self._period = None, None
         # One function for all kernels: one by one they would take longer than a small step.
         self._set_to_zero = tf.function(functools.partial(_set_to_zero, self._kernels))
@@ -187,12 +188,6 @@ class Pruning(keras.callbacks.Callback):
             )
 
 
-def _learner(model):
-    """The student, also of a Distiller that DataFree trains; else the model, with all its peers."""
-    student = getattr(getattr(model, "distiller", model), "student", None)
-    return student if isinstance(student, keras.Model) else model
-
-
 def _set_to_zero(kernels, masks):
     for kernel, mask in zip(kernels, masks):
         # Not a product: a weight that has become infinite would be NaN.
@@ -208,8 +203,8 @@ def _mask(kernel, sparsity):
     return mask.reshape(kernel.shape)
 
 
-def _kernels_to_prune(student, exclude):
-    layers = flatten_layers(student, include_self=False)
+def _kernels_to_prune(students, exclude):
+    layers = [layer for s in students for layer in flatten_layers(s, include_self=False)]
     names = {layer.name for layer in layers}
     if unknown := sorted(set(exclude) - names):
         raise ValueError(
@@ -224,12 +219,13 @@ def _kernels_to_prune(student, exclude):
     }
     kernels = [
         variable
+        for student in students
         for variable in student.trainable_variables
         if variable.name in _KERNELS and id(variable) not in left_whole
     ]
     if not kernels:
         raise ValueError(
             "The student must have a kernel that is trained, to be pruned. Received: "
-            f"{student.name!r} with the layers {sorted(names)}, exclude={exclude!r}"
+            f"{students[0].name!r} with the layers {sorted(names)}, exclude={exclude!r}"
         )
     return kernels

@@ -1,11 +1,8 @@
 """Distiller: a Keras model whose train step teaches a student."""
 
-import weakref
-
 import keras
 import tensorflow as tf
 
-from keras_distill._arguments import fixed_settings
 from keras_distill._arguments.schedules import FRACTION
 from keras_distill._arguments.schedules import NOT_NEGATIVE
 from keras_distill._arguments.schedules import check_number
@@ -15,10 +12,7 @@ from keras_distill._keras.channel_axis import outputs_channels_last
 from keras_distill._keras.compiled import compiled_as
 from keras_distill._keras.compiled import own_loss
 from keras_distill._keras.compiled import own_metrics
-from keras_distill._keras.distribution import check_num_batches
-from keras_distill._keras.distribution import reducible
 from keras_distill._keras.loss_config import serialize_losses
-from keras_distill._keras.random_states import load_random_states
 from keras_distill._keras.raw_inputs import check_preprocessed
 from keras_distill._keras.several_labels import remember
 from keras_distill.callbacks.schedule_check import ScheduleCheck
@@ -29,8 +23,6 @@ from keras_distill.data.inputs import is_missing
 from keras_distill.data.inputs import student_view
 from keras_distill.data.inputs import unpack
 from keras_distill.distillation import first_batch
-from keras_distill.distillation.batch_arguments import ChecksBatches
-from keras_distill.distillation.fit_arguments import checked_fit
 from keras_distill.distillation.hard_loss import check_takes_logits
 from keras_distill.distillation.history_names import check_names
 from keras_distill.distillation.history_names import compiled_names
@@ -40,11 +32,11 @@ from keras_distill.distillation.input_gradients import student_gradients
 from keras_distill.distillation.labels import check_class_weight
 from keras_distill.distillation.labels import check_classes
 from keras_distill.distillation.labels import known_outputs
+from keras_distill.distillation.learner import Learner
 from keras_distill.distillation.objective import check_objectives
 from keras_distill.distillation.outputs import check_labels
 from keras_distill.distillation.saving import build_saved_objectives
-from keras_distill.distillation.saving import replaced_model_file
-from keras_distill.distillation.saving import save_training_state
+from keras_distill.distillation.saving import save_objective_shapes
 from keras_distill.distillation.shared_weights import check_own_weights
 from keras_distill.distillation.soft_loss import check_soft_loss
 from keras_distill.distillation.soft_loss import heads_with_loss
@@ -59,19 +51,9 @@ from keras_distill.distillation.taps import current_recording
 from keras_distill.distillation.teacher_pass import TeacherPass
 from keras_distill.losses.outputs.soft_targets import SoftTargetKL
 
-_SETTINGS = (
-    "student",
-    "alpha",
-    "temperature",
-    "soft_loss",
-    "objectives",
-    "teacher_metrics",
-    "validate_with_teacher",
-)
-
 
 @keras.saving.register_keras_serializable(package="keras_distill")
-class Distiller(ChecksBatches, keras.Model):
+class Distiller(Learner):
     """Trains a small model, the student, to do what a large one, the teacher, does.
 
     ```
@@ -161,6 +143,11 @@ class Distiller(ChecksBatches, keras.Model):
     the divergence, which has the gradient of the paper's cross-entropy.
     """
 
+    fixed = ("student", "soft_loss", "objectives", "teacher_metrics")
+    changeable = ("alpha", "temperature", "validate_with_teacher")
+    remedy = "Make a new Distiller with it; what the student has learnt is in the student."
+    untracked = (*Learner.untracked, "teacher")
+
     def __init__(
         self,
         student,
@@ -196,7 +183,6 @@ class Distiller(ChecksBatches, keras.Model):
             student, [path for objective in self.objectives for path in objective.student_paths]
         )
         self.teacher = teacher
-        self._batch_spec = self._epochs_of_data = None
         self.built = True
 
     # The teacher
@@ -218,30 +204,15 @@ class Distiller(ChecksBatches, keras.Model):
         self.supports_jit = self._teacher_pass.supports_jit
         self.train_function = self.test_function = None
 
-    def __setattr__(self, name, value):
-        if name in ("teacher", "_batch_spec", "_epochs_of_data"):
-            # Past Keras, which would make the teacher a part of this model: of its weights,
-            # its checkpoints and its exports; and would wrap the containers of a spec.
-            object.__setattr__(self, name, value)
-        elif name in _SETTINGS and getattr(self, "built", False):
-            self._change(name, value)
-        else:
-            super().__setattr__(name, value)
+    @property
+    def students(self):
+        return [self.student]
 
-    def _change(self, name, value):
-        """Sets alpha, say, for the steps to come; what others are made of cannot be set."""
-        if name not in ("alpha", "temperature", "validate_with_teacher"):
-            remedy = "Make a new Distiller with it; what the student has learnt is in the student."
-            fixed_settings.refuse(self, name, value, remedy)
+    def check_setting(self, name, value):
         if name == "alpha":
             check_number("alpha", value, FRACTION)
         elif name == "temperature":
             _check_temperature(value, self.soft_loss)
-        super().__setattr__(name, value)
-        # A step that is compiled has the value of before in it.
-        for make in (self.make_train_function, self.make_test_function):
-            if getattr(self, make.__name__.removeprefix("make_")) is not None:
-                make(force=True)
 
     def __dir__(self):
         # Keras's saver stores every layer that it finds by dir().
@@ -255,7 +226,8 @@ class Distiller(ChecksBatches, keras.Model):
         return ["hard_loss", "soft_loss", *(f"{head}_soft_loss" for head in heads), *objectives]
 
     @property
-    def _needs_teacher(self):
+    def needs_teacher(self):
+        """Whether training needs what the teacher says: without, it does not run."""
         return self._needs_teacher_output or bool(self.objectives)
 
     @property
@@ -295,25 +267,22 @@ class Distiller(ChecksBatches, keras.Model):
 
     def train_step(self, data):
         with self._student_taps.record():
-            logs = super().train_step(self._with_teacher(data))
-        return reducible(logs, self.distribute_strategy)
+            return super().train_step(self._with_teacher(data))
 
     def test_step(self, data):
-        if self.validate_with_teacher:
-            with self._student_taps.record():
-                logs = super().test_step(self._with_teacher(data))
-        else:
-            logs = self._test_student(data)
-        return reducible(logs, self.distribute_strategy)
+        if not self.validate_with_teacher:
+            return self._test_student(data)
+        with self._student_taps.record():
+            return super().test_step(self._with_teacher(data))
 
     def _test_student(self, data):
         inputs, y, sample_weight = unpack(data)
-        self._check_validation(has_labels=y is not None)
+        self.check_validation(has_labels=y is not None)
         logs = super().test_step((inputs.student, y, sample_weight))
         absent = {metric.name for metric in self._idle_metrics(has_labels=y is not None)}
         return {name: value for name, value in logs.items() if name not in absent}
 
-    def _check_validation(self, has_labels):
+    def check_validation(self, has_labels):
         if not self.compiled or self.validate_with_teacher:
             return
         idle = self._idle_metrics(has_labels)
@@ -341,27 +310,22 @@ class Distiller(ChecksBatches, keras.Model):
 
     def predict(self, x, *args, **kwargs):
         """As `student.predict`; of `DistillationInputs`, the student's."""
-        self._check_inputs("x", x, for_teacher=False)
+        check_preprocessed("student", self.student, "x", student_view(x))
         if overrides(self.student, "predict"):
             return self.student.predict(student_view(x), *args, **kwargs)
         return super().predict(x, *args, **kwargs)
 
     def predict_on_batch(self, x):
         """As `student.predict_on_batch`; of `DistillationInputs`, the student's."""
+        check_preprocessed("student", self.student, "x", student_view(x))
         if overrides(self.student, "predict_on_batch"):
-            self._check_inputs("x", x, for_teacher=False)
             return self.student.predict_on_batch(student_view(x))
         return super().predict_on_batch(x)
-
-    def evaluate(self, x=None, y=None, *args, **kwargs):
-        """As `keras.Model.evaluate`: the student alone, unless `validate_with_teacher`."""
-        self._check_inputs("x", x, for_teacher=self.validate_with_teacher)
-        return super().evaluate(x, y, *args, **kwargs)
 
     def _with_teacher(self, data):
         """The batch with the teacher's activations, outside the tape."""
         inputs, y, sample_weight = unpack(data)
-        if not self._needs_teacher:
+        if not self.needs_teacher:
             return DistillationInputs(inputs.student), y, sample_weight
         activations = self._teacher_pass(inputs, self._needs_teacher_output)
         # The student starts when the teacher is done: side by side they fight for the cores.
@@ -419,7 +383,8 @@ class Distiller(ChecksBatches, keras.Model):
             parts |= values
             weights = [value_at(objective.weight, step) for objective in self.objectives]
             terms += [weight * value for weight, value in zip(weights, values.values())]
-        self._track(parts, y_pred)
+        batch_size = keras.ops.shape(keras.tree.flatten(y_pred)[0])[0]
+        self.track(self._part_trackers, parts, batch_size)
         return self._total(terms, regularisers)
 
     def _compiled_loss(self, y, y_pred, sample_weight):
@@ -430,14 +395,6 @@ class Distiller(ChecksBatches, keras.Model):
     def _total(self, terms, regularisers):
         terms = terms + [self._aggregate_additional_loss(loss) for loss in regularisers]
         return sum(terms) if terms else keras.ops.zeros(())
-
-    def _track(self, parts, y_pred):
-        batch_size = keras.ops.shape(keras.tree.flatten(y_pred)[0])[0]
-        # Keras's losses divide by the number of replicas, so that their sum is the mean.
-        num_replicas = tf.distribute.get_strategy().num_replicas_in_sync
-        for name, value in parts.items():
-            tracker = self._part_trackers[name]
-            tracker.update_state(value * num_replicas, sample_weight=batch_size)
 
     def _update_teacher_metrics(self, pairs):
         if self.teacher_metrics and len(pairs) != 1:
@@ -519,34 +476,19 @@ class Distiller(ChecksBatches, keras.Model):
         if has_own(self.student, "reset_metrics"):
             self.student.reset_metrics()
 
-    def _get_metrics_result_or_logs(self, logs):
-        # Keras takes the results over all replicas only if the step has logged every metric.
-        results = self.get_metrics_result()
-        return {name: results.get(name, value) for name, value in logs.items()}
-
     # Before the first step
 
-    fit = checked_fit
-
-    def _schedule_checks(self):
+    def schedule_checks(self):
         weights = [(f"weight of {o.name!r}", o.weight, NOT_NEGATIVE) for o in self.objectives]
         losses = [self._loss_of_outputs, *(objective.loss for objective in self.objectives)]
         return [
             ScheduleCheck(self, [("alpha", self.alpha, FRACTION), *weights, *temperatures(losses)])
         ]
 
-    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
-        # Keras shows the data here, before it makes the step functions.
-        self._batch_spec = first_batch.batch_spec(iterator, data_batch)
-        if iterator is not None:
-            # Not to keep the data longer than `fit` does.
-            self._epochs_of_data = weakref.ref(iterator)
-            check_num_batches(iterator.num_batches, self.distribute_strategy)
-
     def make_train_function(self, force=False):
         if self.train_function is None or force:
             self._check_hooks()
-            if self._needs_teacher:
+            if self.needs_teacher:
                 check_own_weights(self.teacher, self.student)
             # Before the callbacks run: a BackupAndRestore among them finds the projectors.
             self._build_objectives()
@@ -558,7 +500,7 @@ class Distiller(ChecksBatches, keras.Model):
 
     def make_test_function(self, force=False):
         if self.test_function is None or force:
-            self._check_hooks(for_teacher=self.validate_with_teacher)
+            self._check_hooks(in_training=False)
             if self.validate_with_teacher:
                 self._build_objectives()
             if all(objective.built for objective in self.objectives):
@@ -566,19 +508,19 @@ class Distiller(ChecksBatches, keras.Model):
             super().make_test_function(force)
             if self.validate_with_teacher:
                 self.test_function = first_batch.checked(
-                    self.test_function, self._check_batch, self.steps_per_execution
+                    self.test_function, self.check_batch, self.steps_per_execution
                 )
 
-    def _check_hooks(self, for_teacher=True):
+    def _check_hooks(self, in_training=True):
         check_compiled(self.student)
         # Of a generator, whose batches alone tell.
-        self._check_inputs("x", unpack(self._batch_spec)[0], for_teacher)
+        self.check_inputs("x", unpack(self._batch_spec)[0], in_training)
 
-    def _check_inputs(self, argument, x, for_teacher=True):
-        """Raises for data that only the own `fit` of a model would preprocess."""
+    def check_inputs(self, argument, x, in_training=True):
         inputs = inputs_of(x)
         check_preprocessed("student", self.student, argument, inputs.student)
-        if for_teacher and self._needs_teacher and is_missing(inputs.teacher_outputs):
+        has_teacher = self.needs_teacher and (in_training or self.validate_with_teacher)
+        if has_teacher and is_missing(inputs.teacher_outputs):
             view = inputs.student if is_missing(inputs.teacher) else inputs.teacher
             check_preprocessed("teacher", self.teacher, argument, view)
 
@@ -594,23 +536,20 @@ class Distiller(ChecksBatches, keras.Model):
                     objective.build(*objective.pick(taught, learnt))
 
     def _build_compile_state(self):
-        """Builds metrics, losses and optimizer: a step that creates none is traced once."""
+        """Builds what Keras shows its data for, and checks the names of the history."""
         remember(self.student, self.loss, self.soft_loss)
         inputs, y, sample_weight = unpack(self._batch_spec)
         self._check_labels(y)
-        batch = inputs.student, y, sample_weight
-        if first_batch.is_dense(batch):
-            with self.distribute_strategy.scope():
-                self._symbolic_build(data_batch=batch)
+        self.build_state((inputs.student, y, sample_weight))
         compiled = compiled_names(self, getattr(self, "output_names", None))
         check_names([*self._parts, *metric_names(self.teacher_metrics), *compiled])
 
-    def _check_classes(self, argument, y):
+    def check_classes(self, argument, y):
         if not self._has_own_loss:
             outputs = known_outputs(self.student)
             check_classes(argument, y, self.loss, outputs, getattr(self, "output_names", None))
 
-    def _check_class_weight(self, class_weight):
+    def check_class_weight(self, class_weight):
         loss = None if self._has_own_loss else self.loss
         return check_class_weight(class_weight, loss, known_outputs(self.student))
 
@@ -620,9 +559,9 @@ class Distiller(ChecksBatches, keras.Model):
             if y is not None:
                 check_takes_logits(self.loss, self.student)
 
-    def _check_ahead(self, batch):
+    def check_ahead(self, batch):
         """Checks a batch as `fit` does before its first step, and builds the objectives."""
-        self._batch_spec = first_batch.batch_spec(None, batch)
+        self.see_data(data_batch=batch)
         self._check_labels(unpack(batch)[1])
         self._build_objectives()
         self._check_train_batch(batch)
@@ -630,8 +569,8 @@ class Distiller(ChecksBatches, keras.Model):
     def _check_train_batch(self, batch):
         _, y, _ = unpack(first_batch.local_batch(batch, self.distribute_strategy))
         if y is not None:
-            self._check_classes("y", y)
-        if y is None and not self._needs_teacher and not self._has_own_loss:
+            self.check_classes("y", y)
+        if y is None and not self.needs_teacher and not self._has_own_loss:
             raise ValueError("There is nothing to learn from: alpha is 1 and the data has no y.")
         has_loss = self._compile_loss is not None or self._has_own_loss
         if y is not None and self._has_hard_loss and not has_loss:
@@ -639,10 +578,11 @@ class Distiller(ChecksBatches, keras.Model):
                 f"The data has labels and alpha is {self.alpha}, but compile() got no loss for "
                 "them. Give compile(loss=...), or alpha=0 to learn from the teacher only."
             )
-        self._check_batch(batch)
+        self.check_batch(batch)
 
-    def _check_batch(self, batch):
-        if not self._needs_teacher:
+    def check_batch(self, batch):
+        """Raises what only the values of a batch can tell: shapes, domains, NaN."""
+        if not self.needs_teacher:
             return
         inputs, y, sample_weight = unpack(first_batch.local_batch(batch, self.distribute_strategy))
         batch_size = keras.tree.flatten(inputs.student)[0].shape[0]
@@ -672,22 +612,13 @@ class Distiller(ChecksBatches, keras.Model):
 
     # Saving
 
-    def save(self, filepath, overwrite=True, zipped=None, **kwargs):
-        """As `keras.Model.save`; a file that is there is replaced in one step, by a whole one."""
-        with replaced_model_file(filepath, ".keras", overwrite) as path:
-            super().save(path, overwrite, zipped, **kwargs)
-
-    def save_weights(self, filepath, overwrite=True, max_shard_size=None):
-        """As `keras.Model.save_weights`, in one step like `save`."""
-        with replaced_model_file(filepath, ".weights.h5", overwrite) as path:
-            super().save_weights(path, overwrite, max_shard_size)
-
     def export(self, filepath, *args, **kwargs):
         """As `student.export`: the student alone, which is what `predict` runs."""
         return self.student.export(filepath, *args, **kwargs)
 
     def save_own_variables(self, store):
-        save_training_state(store, self.objectives, self)
+        save_objective_shapes(store, self.objectives)
+        super().save_own_variables(store)
 
     def load_own_variables(self, store):
         build_saved_objectives(store, self.objectives)
@@ -695,7 +626,7 @@ class Distiller(ChecksBatches, keras.Model):
         optimizer = getattr(self, "optimizer", None)
         if optimizer is not None and not optimizer.built:
             optimizer.build(self.trainable_variables)
-        load_random_states(store, self)
+        super().load_own_variables(store)
 
     def get_config(self):
         serialize = keras.saving.serialize_keras_object
@@ -709,10 +640,6 @@ class Distiller(ChecksBatches, keras.Model):
             "validate_with_teacher": self.validate_with_teacher,
             "name": self.name,
         }
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        return cls(**keras.saving.deserialize_keras_object(config, custom_objects=custom_objects))
 
 
 def _check_temperature(temperature, soft_loss):

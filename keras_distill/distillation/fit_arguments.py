@@ -1,6 +1,5 @@
 """What `fit` is given, checked before anything is trained."""
 
-import functools
 import inspect
 import types
 
@@ -14,19 +13,21 @@ from keras_distill.distillation.labels import check_weighs_examples
 from keras_distill.distillation.labels import weighed
 
 
-@functools.wraps(keras.Model.fit)
-def checked_fit(model, *args, **kwargs):
-    given = check_fit(model, *args, **kwargs)
+def with_class_weight(learner, given):
+    """The arguments of `fit` with class weights that Keras applies, or none.
+
+    Args:
+        learner: The `Learner`.
+        given: The `inspect.BoundArguments` of its `fit`.
+    """
     if class_weight := given.arguments["class_weight"]:
-        classes_rank = model._check_class_weight(class_weight)
+        classes_rank = learner.check_class_weight(class_weight)
         if isinstance(given.arguments["x"], tf.data.Dataset):
             given.arguments["x"] = weighed(given.arguments["x"], class_weight, classes_rank)
             given.arguments["class_weight"] = None
         else:
             check_weighs_examples(given.arguments["y"], classes_rank)
-    checks = [check for check in model._schedule_checks() if check.settings]
-    given.arguments["callbacks"] = [*listed(given.arguments["callbacks"]), *checks]
-    return keras.Model.fit(*given.args, **given.kwargs)
+    return given
 
 
 def listed(callbacks):
@@ -36,13 +37,11 @@ def listed(callbacks):
     return keras.tree.flatten(callbacks or [])
 
 
-def check_fit(model, *args, **kwargs):
+def check_fit(learner, *args, **kwargs):
     """Raises for arguments that Keras would drop, or refuse when an epoch is trained.
 
     Args:
-        model: The model, of which `_check_validation` knows what it can measure, and
-            `_check_labels` and `_check_class_weight` which classes it has, `_check_inputs` which
-            data it can read.
+        learner: The `Learner`.
         *args, **kwargs: The arguments of its `fit`.
 
     Returns:
@@ -53,58 +52,57 @@ def check_fit(model, *args, **kwargs):
         ValueError: If the data is to be preprocessed, there are weights without labels, labels
             that are no classes of the student, or validation has nothing to measure.
     """
-    bound = inspect.signature(keras.Model.fit).bind(model, *args, **kwargs)
+    bound = inspect.signature(keras.Model.fit).bind(learner, *args, **kwargs)
     bound.apply_defaults()
     given = types.SimpleNamespace(**bound.arguments)
     is_dataset = isinstance(given.x, tf.data.Dataset)
-    model._check_inputs("x", given.x)
-    _check_validation_inputs(model, given.validation_data)
+    learner.check_inputs("x", given.x)
+    _check_validation_inputs(learner, given.validation_data)
     has_labels = _has_labels(given.x if is_dataset else (given.x, given.y))
     if has_labels is False:
         _check_weights(given.sample_weight, given.class_weight)
     if given.class_weight is not None:
-        model._check_class_weight(given.class_weight)
+        learner.check_class_weight(given.class_weight)
     for argument, data in (
         ("y", given.x if is_dataset else (given.x, given.y)),
         ("y of validation_data", given.validation_data),
     ):
-        _check_labels(model, argument, data)
+        _check_labels(learner, argument, data)
     if given.validation_data is not None:
         has_labels = _has_labels(given.validation_data)
-    if has_labels is not None and _validates(model, given):
-        model._check_validation(has_labels)
+    if has_labels is not None and _validates(learner, given):
+        learner.check_validation(has_labels)
     return bound
 
 
-def check_batch(model, x, y=None, class_weight=None, for_teacher=True):
+def check_batch(learner, x, y=None, class_weight=None, in_training=True):
     """Raises for one batch what `check_fit` raises for all.
 
     Args:
-        model: As for `check_fit`.
+        learner: As for `check_fit`.
         x, y, class_weight: Those of its `train_on_batch`.
-        for_teacher: Whether the teacher reads it, too.
+        in_training: Whether it is trained on.
     """
-    model._check_inputs("x", x, for_teacher)
+    learner.check_inputs("x", x, in_training)
     if class_weight is not None:
         if y is None:
             _check_weights(None, class_weight)
-        check_weighs_examples(y, model._check_class_weight(class_weight))
-    _check_labels(model, "y", (x, y))
+        check_weighs_examples(y, learner.check_class_weight(class_weight))
+    _check_labels(learner, "y", (x, y))
 
 
-def _check_validation_inputs(model, data):
+def _check_validation_inputs(learner, data):
     if isinstance(data, tuple):
         data = data[0]
-    with_teacher = getattr(model, "validate_with_teacher", True)
-    model._check_inputs("validation_data", data, for_teacher=with_teacher)
+    learner.check_inputs("validation_data", data, in_training=False)
 
 
-def _check_labels(model, argument, data):
+def _check_labels(learner, argument, data):
     if isinstance(data, tf.data.Dataset):
         check_numbers(argument, unpack(data.element_spec)[1])
     elif data is not None and (y := _labels_of_arrays(data)) is not None:
         check_numbers(argument, y)
-        model._check_classes(argument, y)
+        learner.check_classes(argument, y)
 
 
 def _labels_of_arrays(data):
@@ -126,11 +124,11 @@ def _check_weights(sample_weight, class_weight):
         )
 
 
-def _validates(model, given):
+def _validates(learner, given):
     if given.validation_data is None and not given.validation_split:
         return False
     epochs = range(given.initial_epoch, given.epochs)
-    return any(validates_behind(model, epoch, given.validation_freq) for epoch in epochs)
+    return any(validates_behind(learner, epoch, given.validation_freq) for epoch in epochs)
 
 
 def are_arrays(data):

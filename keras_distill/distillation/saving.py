@@ -6,7 +6,6 @@ import keras
 import numpy as np
 
 from keras_distill._files.destination import replaced_file
-from keras_distill._keras.random_states import random_states
 
 
 def replaced_model_file(filepath, suffix, overwrite):
@@ -17,23 +16,19 @@ def replaced_model_file(filepath, suffix, overwrite):
     return contextlib.nullcontext(filepath)
 
 
-def save_training_state(store, objectives, model):
-    """Writes the shapes of the objectives' taps, and the states of the random generators.
+def save_objective_shapes(store, objectives):
+    """Writes the shapes of the objectives' taps.
 
-    With the shapes, projectors can be built before their weights are loaded. Keras saves
-    no random states; without them, dropout would start anew on resuming.
+    With them, projectors can be built before their weights are loaded.
 
     Args:
         store: The store that Keras passes to `save_own_variables`.
         objectives: List of `Objective`s.
-        model: The model whose random states are written.
     """
     for index, objective in enumerate(objectives):
         if objective.built:
             for key, shape in _built_shapes(index, objective):
                 store[key] = np.array([-1 if size is None else size for size in shape])
-    for index, state in enumerate(random_states(model)):
-        store[f"random_state_{index}"] = state.numpy()
 
 
 def build_saved_objectives(store, objectives):

@@ -6,6 +6,7 @@ import functools
 import keras
 from keras import ops
 
+from keras_distill._arguments.students import students_of
 from keras_distill._keras.graph import operations_behind
 from keras_distill._keras.layer_calls import replaced_calls
 from keras_distill._keras.layers import flatten_layers
@@ -55,8 +56,9 @@ def quantization_aware(model):
     convolutions over three axes, which the file has in float32, and of recurrent layers.
 
     Args:
-        model: A `Distiller`, whose student it then is, or any `keras.Model`. The train,
-            test and predict functions of both are made anew at both ends of the block.
+        model: A `Distiller` or `DataFree`, whose student is rounded, models that learn together,
+            all of which are, or any `keras.Model`. The train, test and predict functions of all
+            are made anew at both ends of the block.
 
     Raises:
         ValueError: If the model has nothing to round.
@@ -66,17 +68,20 @@ def quantization_aware(model):
     variables of its own; biases are not rounded; BatchNormalization is not folded into
     the kernel, whose rounding for each output is the same before and after it.
     """
-    student = getattr(model, "student", model)
-    layers = [layer for layer in flatten_layers(student) if _is_rounded(layer)]
+    students = students_of(model)
+    layers = [layer for s in students for layer in flatten_layers(s) if _is_rounded(layer)]
     if not any(_kernels(layer) for layer in layers):
         raise ValueError(
             "model must have a layer with a kernel or embeddings to round. Received: "
-            f"{student.name!r} with the layers {[layer.name for layer in layers]}."
+            f"{model.name!r} with the layers {[layer.name for layer in layers]}."
         )
-    compiled = [model] if student is model else [model, student]
+    compiled = [model, *students]
     _forget_functions(compiled)
     try:
-        with int8_calls(student, round_activation), replaced_calls(layers, _rounding_call):
+        with contextlib.ExitStack() as calls:
+            for student in students:
+                calls.enter_context(int8_calls(student, round_activation))
+            calls.enter_context(replaced_calls(layers, _rounding_call))
             yield
     finally:
         _forget_functions(compiled)

@@ -85,7 +85,7 @@ def test_texts_of_a_task(pair):
         batches().map(lambda x, y: (student.preprocessor(x), y)), verbose=0, shuffle=False
     )
     both = kd.pair_inputs(batches(), student=student.preprocessor, teacher=teacher.preprocessor)
-    distiller._check_inputs("x", both)
+    distiller.check_inputs("x", both)
 
 
 def test_only_what_runs_must_be_able_to_read(pair):
@@ -93,12 +93,12 @@ def test_only_what_runs_must_be_able_to_read(pair):
     student, teacher = pair
     ids = student.preprocessor(TEXTS)
     x = kd.DistillationInputs(student=ids, teacher=TEXTS)
-    kd.Distiller(student, teacher, alpha=1.0)._check_inputs("x", x)
-    kd.Distiller(student, teacher)._check_inputs("x", x._replace(teacher_outputs=ids))
+    kd.Distiller(student, teacher, alpha=1.0).check_inputs("x", x)
+    kd.Distiller(student, teacher).check_inputs("x", x._replace(teacher_outputs=ids))
     texts = keras.Input((), dtype="string")
     vectors = keras.layers.TextVectorization(vocabulary=["good", "bad"], output_mode="multi_hot")
     reader = keras.Model(texts, keras.layers.Dense(2)(vectors(texts)))
-    kd.Distiller(student, reader)._check_inputs("x", x)
+    kd.Distiller(student, reader).check_inputs("x", x)
     distiller = kd.Distiller(reader, lambda x: reader(x))
     distiller.compile("sgd", CROSS_ENTROPY)
     distiller.fit(tf.constant(TEXTS), Y, verbose=0)
@@ -179,6 +179,6 @@ def test_pixels_that_a_task_would_scale():
     images = np.zeros((4, 16, 16, 3), "uint8")
     with pytest.raises(ValueError, match="Received: integer pixels, which its preprocessor scales"):
         distiller.fit(images, Y)
-    distiller._check_inputs("x", preprocessor(images))
+    distiller.check_inputs("x", preprocessor(images))
     plain = kd.Distiller(keras_hub.models.ImageClassifier(backbone, 2), alpha=1.0)
-    plain._check_inputs("x", images)
+    plain.check_inputs("x", images)

@@ -307,7 +307,7 @@ def test_labels_on_another_axis_are_left_to_the_loss():
     student.add(layers.EinsumDense("bchw,cd->bdhw", (6, 4, 5)))
     distiller = Distiller(student, alpha=1.0)
     distiller.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True, axis=1))
-    distiller._check_classes("y", np.full((2, 4, 5), 5))
+    distiller.check_classes("y", np.full((2, 4, 5), 5))
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,22 @@ def stored(strategy, folder):
     return results(distiller, history.history)
 
 
+def together(strategy, folder):
+    """Peers that teach one another, with no teacher before."""
+    del folder
+    keras.utils.set_random_seed(5)
+    with strategy.scope():
+        peers = kd.teaching.MutualLearning([mlp(5, "first"), mlp(7, "second")])
+        peers.compile(
+            keras.optimizers.SGD(0.1, momentum=0.9),
+            keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        )
+    history = peers.fit(
+        batches(16), epochs=2, shuffle=False, verbose=0, validation_data=batches(16)
+    )
+    return results(peers, history.history)
+
+
 def batches(number):
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
@@ -116,8 +132,9 @@ def message_of(function):
 
 def main(folder):
     strategy = tf.distribute.MultiWorkerMirroredStrategy()
-    found = {kind.__name__: kind(strategy, folder) for kind in (live, stored)}
     number, num_workers = strategy.cluster_resolver.task_id, strategy.num_replicas_in_sync
+    kinds = [live, stored, *([together] if num_workers == 2 else [])]
+    found = {kind.__name__: kind(strategy, folder) for kind in kinds}
     if num_workers == 2:
         found["errors"] = [message_of(function) for function in errors(strategy)]
     (folder / f"{num_workers}_{number}.json").write_text(json.dumps(found))

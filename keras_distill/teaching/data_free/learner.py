@@ -8,7 +8,6 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from keras_distill._arguments import fixed_settings
 from keras_distill._arguments.checks import check_integers
 from keras_distill._arguments.schedules import NOT_NEGATIVE
 from keras_distill._arguments.schedules import check_number
@@ -16,13 +15,13 @@ from keras_distill._arguments.schedules import value_at
 from keras_distill._keras.distribution import reducible
 from keras_distill._keras.optimizers import batches_seen
 from keras_distill._keras.random_states import load_random_states
+from keras_distill._keras.random_states import save_random_states
 from keras_distill.callbacks.schedule_check import ScheduleCheck
 from keras_distill.data.inputs import DistillationInputs
 from keras_distill.distillation import first_batch
 from keras_distill.distillation.distiller import Distiller
-from keras_distill.distillation.fit_arguments import checked_fit
 from keras_distill.distillation.fit_arguments import listed
-from keras_distill.distillation.saving import save_training_state
+from keras_distill.distillation.learner import Learner
 from keras_distill.distillation.teacher_pass import TeacherPass
 from keras_distill.teaching.data_free.generator_checks import check_generator
 from keras_distill.teaching.data_free.generator_checks import check_logits
@@ -34,7 +33,7 @@ from keras_distill.teaching.data_free.generator_losses import one_hot_loss
 
 
 @keras.saving.register_keras_serializable(package="keras_distill")
-class DataFree(keras.Model):
+class DataFree(Learner):
     """Data-free learning (DAFL): a generator learns to make what the teacher knows.
 
     ```
@@ -100,6 +99,8 @@ class DataFree(keras.Model):
     Of several devices, each has the entropy of its own part of the batch.
     """
 
+    fixed = ("distiller", "generator", "features", "seed")
+
     def __init__(
         self,
         distiller,
@@ -146,11 +147,9 @@ class DataFree(keras.Model):
         self._student_function = None
         self.built = True
 
-    def __setattr__(self, name, value):
-        if name in ("distiller", "generator", "features", "seed") and hasattr(self, name):
-            remedy = "Make a new one with it; what the models have learnt is in them."
-            fixed_settings.refuse(self, name, value, remedy)
-        super().__setattr__(name, value)
+    @property
+    def students(self):
+        return self.distiller.students
 
     def call(self, inputs, training=None):
         """Returns the student's outputs."""
@@ -204,9 +203,7 @@ class DataFree(keras.Model):
         kwargs["callbacks"] = [averages, *listed(kwargs.get("callbacks"))]
         # Noise has no order; of a data set, Keras would warn that it cannot change it.
         kwargs = {"shuffle": False, **kwargs}
-        return checked_fit(
-            self, x, batch_size=batch_size, steps_per_epoch=steps_per_epoch, **kwargs
-        )
+        return super().fit(x, batch_size=batch_size, steps_per_epoch=steps_per_epoch, **kwargs)
 
     def _set_averages(self, logs=None):
         self.distiller.optimizer.finalize_variable_values(self.distiller.trainable_weights)
@@ -216,29 +213,27 @@ class DataFree(keras.Model):
         """The generator's: Keras has the optimizer set them to their averages as `fit` ends."""
         return self.generator.trainable_weights
 
-    def _check_validation(self, has_labels):
-        self.distiller._check_validation(has_labels)
+    def check_validation(self, has_labels):
+        self.distiller.check_validation(has_labels)
 
-    def _check_inputs(self, argument, x, for_teacher=True):
-        if argument != "x":  # Which is noise.
-            self.distiller._check_inputs(
-                argument, x, for_teacher=self.distiller.validate_with_teacher
-            )
+    def check_inputs(self, argument, x, in_training=True):
+        if not in_training:  # Or they are noise.
+            self.distiller.check_inputs(argument, x, in_training=False)
 
-    def _check_classes(self, argument, y):
-        self.distiller._check_classes(argument, y)
+    def check_classes(self, argument, y):
+        self.distiller.check_classes(argument, y)
 
     @property
     def loss_weights(self):
         """Weights by loss, to be read: a compiled step would keep those of before."""
         return types.MappingProxyType(self._loss_weights)
 
-    def _check_class_weight(self, class_weight):
-        return self.distiller._check_class_weight(class_weight)
+    def check_class_weight(self, class_weight):
+        return self.distiller.check_class_weight(class_weight)
 
-    def _schedule_checks(self):
+    def schedule_checks(self):
         settings = [(_argument(loss), w, NOT_NEGATIVE) for loss, w in self.loss_weights.items()]
-        return [ScheduleCheck(self, settings), *self.distiller._schedule_checks()]
+        return [ScheduleCheck(self, settings), *self.distiller.schedule_checks()]
 
     def evaluate(self, *args, **kwargs):
         """As `distiller.evaluate`: the student's loss and metrics."""
@@ -315,13 +310,7 @@ class DataFree(keras.Model):
     def metrics(self):
         return [*self._trackers.values(), *self.distiller.metrics]
 
-    _get_metrics_result_or_logs = Distiller._get_metrics_result_or_logs
-
     # Before the first step
-
-    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
-        # The batches are noise, which the student does not read: see make_train_function.
-        pass
 
     def make_train_function(self, force=False):
         # A new teacher, or a new compile(), gives the Distiller another function.
@@ -338,7 +327,7 @@ class DataFree(keras.Model):
                 "Student and generator must have an optimizer each: give distiller.compile() and "
                 f"data_free.compile() one of their own. Received: {self.optimizer.name!r} in both."
             )
-        if not self.distiller._needs_teacher:
+        if not self.distiller.needs_teacher:
             raise ValueError(
                 "There is nothing to learn from: noise has no labels, and the distiller's alpha is "
                 "1, without objectives. Give it alpha=0.0."
@@ -350,7 +339,7 @@ class DataFree(keras.Model):
         paths |= set() if self.features is None else {self.features}
         self._teacher_pass = TeacherPass(teacher, paths)
         example = np.zeros((1, *self.generator.output_shape[1:]), "float32")
-        self.distiller._maybe_symbolic_build(data_batch=(example,))
+        self.distiller.see_data(data_batch=(example,))
         self.distiller.make_train_function()
         self._student_function = self.distiller.train_function
         self.supports_jit = self._teacher_pass.supports_jit
@@ -371,12 +360,12 @@ class DataFree(keras.Model):
             logits, activations = self._teacher_pass.differentiable(inputs)
             check_logits(logits, self.distiller.teacher)
             self._generator_losses(logits, activations)
-        self.distiller._check_batch((DistillationInputs(inputs),))
+        self.distiller.check_batch((DistillationInputs(inputs),))
 
     # Saving
 
     def save_own_variables(self, store):
-        save_training_state(store, [], self.generator)
+        save_random_states(store, self.generator)
 
     def load_own_variables(self, store):
         load_random_states(store, self.generator)
@@ -395,10 +384,6 @@ class DataFree(keras.Model):
             "seed": self.seed,
             "name": self.name,
         }
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        return cls(**keras.saving.deserialize_keras_object(config, custom_objects=custom_objects))
 
 
 def _argument(loss):

@@ -6,35 +6,29 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from keras_distill._arguments import fixed_settings
 from keras_distill._arguments.schedules import NOT_NEGATIVE
 from keras_distill._arguments.schedules import check_number
 from keras_distill._arguments.schedules import value_at
 from keras_distill._keras.channel_axis import outputs_channels_last
 from keras_distill._keras.compiled import own_metrics
 from keras_distill._keras.loss_config import serialize_losses
-from keras_distill._keras.random_states import load_random_states
 from keras_distill._keras.raw_inputs import check_preprocessed
 from keras_distill.callbacks.schedule_check import ScheduleCheck
 from keras_distill.data.inputs import DistillationInputs
 from keras_distill.data.inputs import inputs_of
 from keras_distill.distillation import first_batch
-from keras_distill.distillation.batch_arguments import ChecksBatches
-from keras_distill.distillation.fit_arguments import checked_fit
 from keras_distill.distillation.hard_loss import check_takes_logits
 from keras_distill.distillation.history_names import check_names
 from keras_distill.distillation.history_names import metric_names
 from keras_distill.distillation.labels import check_class_weight
 from keras_distill.distillation.labels import check_classes
 from keras_distill.distillation.labels import known_outputs
-from keras_distill.distillation.saving import save_training_state
+from keras_distill.distillation.learner import Learner
 from keras_distill.distillation.soft_loss import check_soft_loss
 from keras_distill.distillation.soft_loss import output_pairs
 from keras_distill.distillation.soft_loss import temperatures
 from keras_distill.distillation.student_hooks import check_plain
 from keras_distill.losses.base import shapes_agree
-
-_FIXED = ("gate", "lessons", "models", "soft_loss", "trunk")
 
 
 class Lesson(NamedTuple):
@@ -45,7 +39,7 @@ class Lesson(NamedTuple):
     share: float = 1.0
 
 
-class OnlineDistillation(ChecksBatches, keras.Model):
+class OnlineDistillation(Learner):
     """One Keras model of several, each of which has an output of its name.
 
     ```
@@ -64,6 +58,9 @@ class OnlineDistillation(ChecksBatches, keras.Model):
         weight: Weight of the lessons, a float or a schedule of the optimizer's step.
         name: Name of the model.
     """
+
+    fixed = ("gate", "lessons", "models", "soft_loss", "trunk")
+    changeable = ("weight",)
 
     def __init__(self, models, lessons, trunk, soft_loss, weight, name):
         _check_models(models, trunk)
@@ -85,19 +82,13 @@ class OnlineDistillation(ChecksBatches, keras.Model):
         }
         self.built = True
 
-    def __setattr__(self, name, value):
-        if name in _FIXED and hasattr(self, name):
-            remedy = "Make a new one with it; what the models have learnt is in them."
-            fixed_settings.refuse(self, name, value, remedy)
-        is_later = name == "weight" and getattr(self, "built", False)
-        if is_later:
-            check_number("weight", value, NOT_NEGATIVE)
-        super().__setattr__(name, value)
-        # A step that is compiled has the value of before in it.
-        if is_later and self.train_function is not None:
-            self.make_train_function(force=True)
-        if is_later and self.test_function is not None:
-            self.make_test_function(force=True)
+    def check_setting(self, name, value):
+        check_number("weight", value, NOT_NEGATIVE)
+
+    @property
+    def students(self):
+        """Lists the models that learn; what they share is another one."""
+        return _parts(self.models, self.trunk)
 
     @property
     def _models_by_output(self):
@@ -179,7 +170,7 @@ class OnlineDistillation(ChecksBatches, keras.Model):
         for lesson in self.lessons:
             pair = self._pair(lesson, y_pred, sample_weight, y)
             soft[lesson.student] += lesson.share * pair.value(step, training=training)
-        self._track(soft, ops.shape(y)[0])
+        self.track(self._soft_trackers, soft, ops.shape(y)[0])
         return hard + value_at(self.weight, step) * sum(soft.values())
 
     def _check_labels(self, y):
@@ -198,12 +189,6 @@ class OnlineDistillation(ChecksBatches, keras.Model):
         (pair,) = output_pairs(self.soft_loss, models, outputs, sample_weight, labels=labels)
         return pair._replace(name=lesson.student)
 
-    def _track(self, soft, batch_size):
-        # Keras's losses divide by the number of replicas, so that their sum is the mean.
-        num_replicas = self.distribute_strategy.num_replicas_in_sync
-        for name, value in soft.items():
-            self._soft_trackers[name].update_state(value * num_replicas, sample_weight=batch_size)
-
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         weights = None if sample_weight is None else dict.fromkeys(y_pred, sample_weight)
         return super().compute_metrics(x, dict.fromkeys(y_pred, y), y_pred, weights)
@@ -214,20 +199,17 @@ class OnlineDistillation(ChecksBatches, keras.Model):
         own = [metric for model in _parts(self.models, self.trunk) for metric in own_metrics(model)]
         return super().metrics + own
 
-    fit = checked_fit
-
-    def evaluate(self, x=None, y=None, *args, **kwargs):
-        """As `keras.Model.evaluate`."""
-        self._check_inputs("x", x)
-        return super().evaluate(x, y, *args, **kwargs)
-
     def predict(self, x, *args, **kwargs):
         """As `keras.Model.predict`: the dict of outputs."""
-        self._check_inputs("x", x)
+        self.check_inputs("x", x, in_training=False)
         return super().predict(x, *args, **kwargs)
 
-    def _check_inputs(self, argument, x, for_teacher=True):
-        """Raises for data that only the own `fit` of a model would preprocess, or of a teacher."""
+    def predict_on_batch(self, x):
+        """As `keras.Model.predict_on_batch`: the dict of outputs."""
+        self.check_inputs("x", x, in_training=False)
+        return super().predict_on_batch(x)
+
+    def check_inputs(self, argument, x, in_training=True):
         spec = x.element_spec if isinstance(x, tf.data.Dataset) else x
         first = spec[0] if isinstance(spec, tuple) and spec else spec
         if any(isinstance(part, DistillationInputs) for part in (spec, first)):
@@ -239,24 +221,28 @@ class OnlineDistillation(ChecksBatches, keras.Model):
         for model in readers:
             check_preprocessed("model", model, argument, inputs_of(x).student)
 
-    def _check_validation(self, has_labels):
+    def check_validation(self, has_labels):
         if not has_labels:
             self._check_labels(None)
 
-    def _check_classes(self, argument, y):
+    def check_classes(self, argument, y):
         for model in self.models.values():
             check_classes(argument, y, self.loss, known_outputs(model))
 
-    def _check_class_weight(self, class_weight):
+    def check_class_weight(self, class_weight):
         ranks = [
             check_class_weight(class_weight, self.loss, known_outputs(model))
             for model in self.models.values()
         ]
         return ranks[0]
 
-    def _schedule_checks(self):
+    def schedule_checks(self):
         settings = [("weight", self.weight, NOT_NEGATIVE), *temperatures(self.soft_loss)]
         return [ScheduleCheck(self, settings)]
+
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        super()._maybe_symbolic_build(iterator, data_batch)
+        self.build_state(self._batch_spec)
 
     def make_train_function(self, force=False):
         if self.train_function is None or force:
@@ -273,7 +259,7 @@ class OnlineDistillation(ChecksBatches, keras.Model):
             first_batch.local_batch(batch, self.distribute_strategy)
         )
         if y is not None:
-            self._check_classes("y", y)
+            self.check_classes("y", y)
         # What the models change when they run is thrown away with the scope.
         with self.distribute_strategy.scope(), keras.StatelessScope():
             outputs = self(x, training=False)
@@ -291,12 +277,6 @@ class OnlineDistillation(ChecksBatches, keras.Model):
             f"model.student({names[0]!r}).export(...); evaluate() says which is best."
         )
 
-    def save_own_variables(self, store):
-        save_training_state(store, [], self)
-
-    def load_own_variables(self, store):
-        load_random_states(store, self)
-
     def get_config(self):
         serialize = keras.saving.serialize_keras_object
         return {
@@ -304,10 +284,6 @@ class OnlineDistillation(ChecksBatches, keras.Model):
             "weight": serialize(self.weight),
             "name": self.name,
         }
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        return cls(**keras.saving.deserialize_keras_object(config, custom_objects=custom_objects))
 
 
 def named(argument, models):

@@ -36,11 +36,11 @@ def rehearse(distiller, x, y, fit):
     batch, num_batches = _first_batch(x, y, fit)
     num_batches = fit["epochs"] * (fit.get("steps_per_epoch") or num_batches)
     last = num_updates(distiller.optimizer, num_batches) - 1
-    for check in distiller._schedule_checks():
+    for check in distiller.schedule_checks():
         for setting in check.settings:
             check_schedule(*setting, 0, last)
     if batch is not None:
-        distiller._check_ahead(batch)
+        distiller.check_ahead(batch)
 
 
 def _first_batch(x, y, fit):

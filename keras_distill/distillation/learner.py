@@ -1,0 +1,192 @@
+"""The base of all that fits: what models have in common whose train step teaches."""
+
+import functools
+import weakref
+
+import keras
+import tensorflow as tf
+
+from keras_distill._arguments import fixed_settings
+from keras_distill._keras.distribution import check_num_batches
+from keras_distill._keras.distribution import reducible
+from keras_distill._keras.random_states import load_random_states
+from keras_distill._keras.random_states import save_random_states
+from keras_distill.distillation import first_batch
+from keras_distill.distillation.fit_arguments import check_batch
+from keras_distill.distillation.fit_arguments import check_fit
+from keras_distill.distillation.fit_arguments import listed
+from keras_distill.distillation.fit_arguments import with_class_weight
+from keras_distill.distillation.saving import replaced_model_file
+
+
+class Learner(keras.Model):
+    """A Keras model that trains one student, or several, in `fit`.
+
+    A subclass has a step and a loss of its own, and answers what is asked of it here. It is told of
+    its data before the first step, so that what does not fit is refused before anything is trained:
+    `check_inputs`, `check_classes`, `check_class_weight`, `check_validation`, and the schedules of
+    `schedule_checks`.
+    """
+
+    # What a compiled step has in it: settings that cannot be set later, with what to do instead,
+    # and those that can, for which the steps are made anew.
+    fixed = ()
+    changeable = ()
+    remedy = "Make a new one with it; what the models have learnt is in them."
+    # What is kept past Keras, which would make a model in it a part of this one, of its weights,
+    # its checkpoints and its exports, and would wrap the containers of a spec.
+    untracked = ("_batch_spec", "_epochs_of_data")
+
+    _batch_spec = None
+    _epochs_of_data = None
+
+    def __setattr__(self, name, value):
+        if name in self.untracked:
+            object.__setattr__(self, name, value)
+            return
+        is_later = hasattr(self, name)
+        if is_later and name in self.fixed:
+            fixed_settings.refuse(self, name, value, self.remedy)
+        is_changed = is_later and name in self.changeable
+        if is_changed:
+            self.check_setting(name, value)
+        super().__setattr__(name, value)
+        if is_changed:
+            self._make_steps_anew()
+
+    def _make_steps_anew(self):
+        # A step that is compiled has the value of before in it.
+        for make in (self.make_train_function, self.make_test_function):
+            if getattr(self, make.__name__.removeprefix("make_"), None) is not None:
+                make(force=True)
+
+    # What a subclass answers
+
+    @property
+    def students(self):
+        """Lists the Keras models that learn and are shipped: those that are quantized or pruned."""
+        raise NotImplementedError
+
+    def check_setting(self, name, value):
+        """Raises `ValueError` for a value that a setting in `changeable` cannot have."""
+
+    def check_inputs(self, argument, x, in_training=True):
+        """Raises `ValueError` for data that only a model's own `fit` would preprocess.
+
+        Args:
+            argument: Name of the argument that the data is, for the error.
+            x: The data, or their specs.
+            in_training: Whether they train; or they are evaluated, where the teacher may rest.
+        """
+
+    def check_classes(self, argument, y):
+        """Raises `ValueError` for labels, arrays, that are no classes of the students."""
+
+    def check_class_weight(self, class_weight):
+        """Raises `ValueError` for weights of other classes; returns the rank of a label."""
+        raise NotImplementedError
+
+    def check_validation(self, has_labels):
+        """Raises `ValueError` if there is nothing that validation could measure."""
+
+    def schedule_checks(self):
+        """Lists a `ScheduleCheck` for each optimizer whose steps schedules follow."""
+        return []
+
+    # Training
+
+    @functools.wraps(keras.Model.fit)
+    def fit(self, *args, **kwargs):
+        given = with_class_weight(self, check_fit(self, *args, **kwargs))
+        checks = [check for check in self.schedule_checks() if check.settings]
+        given.arguments["callbacks"] = [*listed(given.arguments["callbacks"]), *checks]
+        return super().fit(*given.args[1:], **given.kwargs)
+
+    def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict=False):
+        """As `keras.Model.train_on_batch`."""
+        check_batch(self, x, y, class_weight)
+        return super().train_on_batch(x, y, sample_weight, class_weight, return_dict)
+
+    def test_on_batch(self, x, y=None, sample_weight=None, return_dict=False):
+        """As `keras.Model.test_on_batch`."""
+        check_batch(self, x, y, in_training=False)
+        return super().test_on_batch(x, y, sample_weight, return_dict)
+
+    def evaluate(self, x=None, y=None, *args, **kwargs):
+        """As `keras.Model.evaluate`."""
+        self.check_inputs("x", x, in_training=False)
+        return super().evaluate(x, y, *args, **kwargs)
+
+    def train_step(self, data):
+        return reducible(super().train_step(data), self.distribute_strategy)
+
+    def test_step(self, data):
+        return reducible(super().test_step(data), self.distribute_strategy)
+
+    def track(self, trackers, values, batch_size):
+        """Adds the values of a batch to the means of an epoch.
+
+        Args:
+            trackers: Dict from names to `keras.metrics.Mean`.
+            values: Dict from some of the names to means over this replica's examples, divided by
+                the number of replicas, as Keras divides its losses.
+            batch_size: Number of this replica's examples.
+        """
+        num_replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        for name, value in values.items():
+            trackers[name].update_state(value * num_replicas, sample_weight=batch_size)
+
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        # Keras shows the data here, before it makes the step functions.
+        self.see_data(iterator, data_batch)
+
+    def see_data(self, iterator=None, data_batch=None):
+        """Remembers what a batch is made of, for what is checked and built before the first step.
+
+        Args:
+            iterator: Keras's epoch iterator, or None.
+            data_batch: A batch of arrays, if there is no iterator.
+        """
+        self._batch_spec = first_batch.batch_spec(iterator, data_batch)
+        if iterator is not None:
+            # Not to keep the data longer than `fit` does.
+            self._epochs_of_data = weakref.ref(iterator)
+            check_num_batches(iterator.num_batches, self.distribute_strategy)
+
+    def build_state(self, batch):
+        """Builds metrics, losses and optimizer: a step that creates none is traced once.
+
+        Args:
+            batch: Specs of `(x, y, sample_weight)`, or of the first one or two. Of sparse or
+                ragged tensors, the first step builds them.
+        """
+        if first_batch.is_dense(batch):
+            with self.distribute_strategy.scope():
+                self._symbolic_build(data_batch=batch)
+
+    def _get_metrics_result_or_logs(self, logs):
+        # Keras takes the results over all replicas only if the step has logged every metric.
+        results = self.get_metrics_result()
+        return {name: results.get(name, value) for name, value in logs.items()}
+
+    # Saving
+
+    def save(self, filepath, overwrite=True, zipped=None, **kwargs):
+        """As `keras.Model.save`; a file that is there is replaced in one step, by a whole one."""
+        with replaced_model_file(filepath, ".keras", overwrite) as path:
+            super().save(path, overwrite, zipped, **kwargs)
+
+    def save_weights(self, filepath, overwrite=True, max_shard_size=None):
+        """As `keras.Model.save_weights`, in one step like `save`."""
+        with replaced_model_file(filepath, ".weights.h5", overwrite) as path:
+            super().save_weights(path, overwrite, max_shard_size)
+
+    def save_own_variables(self, store):
+        save_random_states(store, self)
+
+    def load_own_variables(self, store):
+        load_random_states(store, self)
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        return cls(**keras.saving.deserialize_keras_object(config, custom_objects=custom_objects))
