@@ -3,7 +3,6 @@
 from keras_distill.export.saved_model.export import export_saved_model
 from keras_distill.export.saved_model.serving import serving_command
 from keras_distill.export.tflite.description import TFLiteDescription
-from keras_distill.export.tflite.description import describe
 from keras_distill.export.tflite.export import TFLiteReport
 from keras_distill.export.tflite.export import export_tflite
 from keras_distill.export.tflite.metadata import ImageMetadata
@@ -18,7 +17,6 @@ __all__ = [
     "TFLiteReport",
     "TextMetadata",
     "benchmark",
-    "describe",
     "export_saved_model",
     "export_tflite",
     "serving_command",

@@ -6,11 +6,11 @@ import pathlib
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-from keras_distill import export
 from keras_distill._arguments.printable import printable
 from keras_distill._files.json_files import read_json_object
 from keras_distill._keras.model_files import errors_that_name
 from keras_distill.export.saved_model.serving import version_folders
+from keras_distill.export.tflite.description import describe_file
 from keras_distill.store.manifest import read_manifest
 
 _GRAPH = "saved_model.pb"
@@ -70,7 +70,7 @@ def describe(path):
     """
     path = pathlib.Path(path)
     if not path.is_dir():
-        return export.describe(path)
+        return describe_file(path)
     for kind, read in _KINDS.items():
         if (facts := read(path)) is not None:
             return FolderDescription(path, kind, facts)

@@ -24,7 +24,11 @@ from keras_distill._keras import training
 
 PACKAGE = pathlib.Path(keras_distill.__file__).parent
 # Subclasses of keras.Model, which override its hooks and call them.
-MODELS = {"distillation/distiller.py", "teaching/data_free/learner.py"}
+MODELS = {
+    "distillation/distiller.py",
+    "distillation/learner.py",
+    "teaching/data_free/learner.py",
+}
 PRIVATE_PACKAGES = ("keras.src", "keras_hub.src", "tensorflow.python", "tensorflow.lite")
 
 

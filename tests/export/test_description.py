@@ -9,13 +9,12 @@ from keras import layers
 
 import keras_distill as kd
 from keras_distill.export import ImageMetadata
-from keras_distill.export import describe
 
 
 def test_what_an_app_must_know(tmp_path):
     path = tmp_path / "s.tflite"
     report = kd.export_tflite(students_to_export.two_in_two_out(), path)
-    description = describe(path)
+    description = kd.describe(path)
     assert description.num_bytes == report.num_bytes
     assert [(t.name, t.shape, t.dtype) for t in description.inputs] == [
         ("extra", (1, 5), "float32"),
@@ -44,7 +43,7 @@ def test_integers_and_packed_files(tmp_path):
         representative_data=np.random.default_rng(0).uniform(0, 255, (60, 4, 4, 1)),
         metadata=ImageMetadata(["a", "b"]),
     )
-    description = describe(path)
+    description = kd.describe(path)
     (image,) = description.inputs
     assert image.dtype == "int8"
     assert image.scale > 0
@@ -73,7 +72,7 @@ def with_parts(content, folder, **parts):
 
 def test_packed_files_that_are_no_texts(content, tmp_path):
     """A tokenizer of SentencePiece is packed as it is."""
-    description = describe(with_parts(content, tmp_path, spiece=b"\xff\xfe\x00", labels="a\nb"))
+    description = kd.describe(with_parts(content, tmp_path, spiece=b"\xff\xfe\x00", labels="a\nb"))
     assert description.files == {"spiece": None, "labels": "a\nb"}
     assert "spiece: no text" in str(description)
 
@@ -85,15 +84,15 @@ def test_broken_packed_files_are_an_error_that_names_the_file(content, tmp_path)
     damaged[place] ^= 1
     path.write_bytes(damaged)
     with pytest.raises(ValueError, match=r"parts\.tflite.*packed file 'labels'.*CRC"):
-        describe(path)
+        kd.describe(path)
     (tmp_path / "cut.tflite").write_bytes(damaged[:place] + damaged[place + 1 :])
     with pytest.raises(ValueError, match=r"cut\.tflite"):
-        describe(tmp_path / "cut.tflite")
+        kd.describe(tmp_path / "cut.tflite")
 
 
 def test_what_a_terminal_would_obey_is_escaped(content, tmp_path):
     path = with_parts(content, tmp_path, **{"\x1b[2Jlabels": "a"})
-    page = str(describe(path))
+    page = str(kd.describe(path))
     assert "\\x1b[2Jlabels: 1 lines" in page
     assert "\x1b" not in page
 
@@ -112,6 +111,6 @@ def test_another_file(tmp_path):
     path = tmp_path / "s.tflite"
     path.write_bytes(b"no model at all")
     with pytest.raises(ValueError, match=r"must be a TFLite file.*s\.tflite"):
-        describe(path)
+        kd.describe(path)
     with pytest.raises(FileNotFoundError):
-        describe(tmp_path / "none.tflite")
+        kd.describe(tmp_path / "none.tflite")

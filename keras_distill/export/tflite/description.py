@@ -74,7 +74,7 @@ class TFLiteDescription:
         return "\n".join(lines)
 
 
-def describe(path):
+def describe_file(path):
     """Describes a TFLite file: what an app has to give it, and what it answers.
 
     Args:
