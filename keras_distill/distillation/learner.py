@@ -9,6 +9,7 @@ import tensorflow as tf
 from keras_distill._arguments import fixed_settings
 from keras_distill._keras.distribution import check_num_batches
 from keras_distill._keras.distribution import reducible
+from keras_distill._keras.loss_config import serialize_losses
 from keras_distill._keras.random_states import load_random_states
 from keras_distill._keras.random_states import save_random_states
 from keras_distill.distillation import first_batch
@@ -180,6 +181,13 @@ class Learner(keras.Model):
         """As `keras.Model.save_weights`, in one step like `save`."""
         with replaced_model_file(filepath, ".weights.h5", overwrite) as path:
             super().save_weights(path, overwrite, max_shard_size)
+
+    def get_compile_config(self):
+        """As `keras.Model.get_compile_config`, with what Keras leaves out of a loss's own."""
+        config = super().get_compile_config()
+        if "loss" in config:
+            config["loss"] = serialize_losses(self.loss)
+        return config
 
     def save_own_variables(self, store):
         save_random_states(store, self)

@@ -128,7 +128,7 @@ def compare(
     views = {name: held_out.teacher if name == teacher else held_out.student for name in sources}
     is_tagging = isinstance(held_out.labels, list)
     num_words = [len(row) for row in held_out.labels] if is_tagging else None
-    raw = {}
+    raw, changes = {}, {}
     for name, source in sources.items():
         if verbose:
             print(name)
@@ -136,6 +136,7 @@ def compare(
         raw[name] = outputs.run(
             name, source, views[name], preprocessors[name], num_words, verbose=verbose
         )
+        changes[name] = outputs.change_between_runs(source, views[name], preprocessors[name])
     labels = order.labels(held_out.labels)
     task, kept = choice.choose_task(labels, order.names, raw, sources, task)
     # One after the other: the outputs of all are not needed twice.
@@ -146,7 +147,7 @@ def compare(
         answers[name] = task.answers(values, sources[name].domain)
     choice.check_classes(answers, task, order.names)
     answers = {name: order.arrange(name, values) for name, values in answers.items()}
-    notes = _notes(task, answers, order.presumed)
+    notes = _notes(task, answers, order.presumed, changes)
     for note in notes:
         warnings.warn(note, stacklevel=2)
     costs = {}
@@ -241,9 +242,15 @@ def _measure(task, answers, teacher, baseline, bootstrap):
     return figures, differences
 
 
-def _notes(task, answers, presumed):
-    """What the labels say against the order in which the classes of some models are taken."""
-    notes = []
+def _notes(task, answers, presumed, changes):
+    """What speaks against the figures: the labels, or answers that change from run to run."""
+    notes = [
+        f"{name} draws random numbers: its outputs for the same examples differ by {change:.2g} "
+        "from one run to the next, and so do its figures. Turn off what draws them, such as a "
+        "dropout that is called with training=True."
+        for name, change in changes.items()
+        if change is not None
+    ]
     for name in presumed if isinstance(task, Classification) and task.labels is not None else ():
         if (found := better_order(task.labels, np.exp(answers[name]))) is not None:
             notes.append(

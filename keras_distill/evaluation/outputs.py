@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 
+from keras_distill._keras.determinism import changed_output
 from keras_distill._keras.output_domain import OTHER
 from keras_distill._keras.output_domain import SIGMOID
 from keras_distill._keras.output_domain import SOFTMAX
@@ -42,6 +43,18 @@ def run(name, source, columns, preprocessor, num_words, *, verbose):
         progress.add(len(places))
     axis.check(name)
     return np.stack(rows) if num_words is None else rows
+
+
+def change_between_runs(source, columns, preprocessor):
+    """How far a model's outputs for its first examples differ from run to run; None if they agree.
+
+    Args:
+        source, columns, preprocessor: As for `run`.
+    """
+    places = next(iter(batches(columns, source.batch_size)))
+    inputs = preprocessor(take(columns, places))
+    changed = changed_output(*({"output": source(inputs)} for _ in range(2)))
+    return None if changed is None else changed[1]
 
 
 def _words(row, num_words):

@@ -52,6 +52,22 @@ def test_saved(tmp_path):
     assert float(again.soft_loss(X, -X)) == float(huber(X, -X))
 
 
+@pytest.mark.parametrize("make", ["distiller", "peers"])
+def test_the_loss_of_compile(make, tmp_path):
+    """Resumed, the same training would go on with the delta of Keras's default."""
+    huber = keras.losses.Huber(delta=0.01)
+    if make == "distiller":
+        model = kd.Distiller(dense("s"), alpha=1.0)
+    else:
+        model = MutualLearning([dense("one"), dense("other")])
+    model.compile(keras.optimizers.SGD(0.0), loss=huber)
+    model.save(tmp_path / "m.keras")
+    again = keras.models.load_model(tmp_path / "m.keras")
+    y = 5 * X[:, :2]
+    expected = model.evaluate(X, y, verbose=0, return_dict=True)
+    assert again.evaluate(X, y, verbose=0, return_dict=True) == pytest.approx(expected)
+
+
 def test_a_stage_with_another_setting_is_another():
     one, other = (
         Stage("a", epochs=1, soft_loss=keras.losses.Huber(delta=delta)).describe(dense("s"))

@@ -6,6 +6,7 @@ import pytest
 from keras import layers
 
 import keras_distill as kd
+from keras_distill._keras.output_domain import output_domains
 from keras_distill.evaluation.class_order import match_classes
 from keras_distill.evaluation.sources import open_source
 from keras_distill.layers.class_names import class_names_of
@@ -118,7 +119,7 @@ class TestNamesInALayer:
         model.save(tmp_path / "m.keras")
         again = keras.models.load_model(tmp_path / "m.keras", safe_mode=True)
         assert class_names_of(again) == NAMES
-        assert kd.output_domain.output_domains(again) == ["softmax"]
+        assert output_domains(again) == ["softmax"]
         np.testing.assert_array_equal(again(X), model(X))
 
     def test_another_order(self, tmp_path):

@@ -71,6 +71,16 @@ class TestKindsOfModels:
         accuracy = model.evaluate(X, Y, verbose=0, return_dict=True)["accuracy"]
         assert comparison["keras"]["accuracy"].value == pytest.approx(accuracy)
 
+    def test_a_model_that_draws_random_numbers_is_told(self):
+        def random(x):
+            return x[:, :3] + keras.random.normal((len(x), 3))
+
+        with pytest.warns(UserWarning, match="random draws random numbers: its outputs"):
+            comparison = compare({"plain": make(), "random": random})
+        (note,) = comparison.notes
+        assert note.startswith("random draws random numbers")
+        assert f"Note: {note}" in str(comparison)
+
     def test_an_int8_file_gets_floats(self, tmp_path):
         model = make()
         kd.export_tflite(model, tmp_path / "m.tflite", quantization="int8", representative_data=X)

@@ -195,7 +195,9 @@ def test_numbers_and_tags_have_a_page(tmp_path):
     comparison = kd.compare(models, (x, x[:, 0]), num_threads=(), num_resamples=5, verbose=0)
     comparison.write_html(tmp_path / "numbers.html")
     assert "teacher_mae" in (tmp_path / "numbers.html").read_text()
-    tags = kd.text.from_lists([["in", "Rome"], ["no"]], [["O", "B-place"], ["O"]], tags=True)
+    tags = kd.text.from_lists(
+        [["in", "big", "Rome"], ["no"]], [["O", "O", "B-place"], ["O"]], tags=True
+    )
 
     def tag(words):
         return np.ones((*np.asarray(words).shape, 2), "float32")

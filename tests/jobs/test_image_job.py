@@ -240,6 +240,7 @@ def test_bad_input(folder, tmp_path):
         ({"teacher": "resnet"}, "scales its pixels itself"),
         ({"teacher": "MobileNetV3Small", "teacher_weights": "no.h5"}, "teacher_weights must be"),
         ({"teacher": "VGG16"}, "scales its pixels itself"),
+        ({"teacher_weights": "w.h5"}, "teacher_weights are those of a network.*'w.h5' beside"),
         ({"teacher": str(tmp_path / "t.keras")}, "teacher must be .*t.keras', which is not there"),
         ({"teacher": str(folder / "more.npz")}, r"teacher must be .*more\.npz', which is a file"),
         ({"teacher": str(tmp_path)}, "teacher must be a .keras or .h5 file.*which is a folder"),

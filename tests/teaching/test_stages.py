@@ -386,6 +386,12 @@ class TestResuming:
         ):
             with pytest.raises(ValueError, match=f"folder of another training.*{text}"):
                 fit_stages(who, what, stages, X, Y, folder=tmp_path, **FIT)
+        for how, text in (
+            ({**FIT, "seed": 7}, "seed: None there, 7 now"),
+            ({**FIT, "batch_size": 3}, r"batch_size: \d+ there, 3 now"),
+        ):
+            with pytest.raises(ValueError, match=f"folder of another training.*{text}"):
+                fit_stages(student, teacher, two_stages(student), X, Y, folder=tmp_path, **how)
         for one, two in zip(before, student.get_weights()):
             np.testing.assert_array_equal(one, two)
 

@@ -121,7 +121,7 @@ def check_classes(answers, task, class_names):
         raise ValueError(
             f"The models have {num_classes} classes, which data and models must name alike. "
             f"Received: {len(class_names)} names, {', '.join(map(repr, class_names[:8]))}. Give "
-            "class_names (--classes), the names of all classes in the order of the outputs."
+            "class_names, the names of all classes in the order of the outputs."
         )
     if task.labels is not None and task.labels.max() >= num_classes:
         raise ValueError(

@@ -20,6 +20,7 @@ from keras_distill.jobs.estimates import stage_seconds
 from keras_distill.jobs.images import image_data
 from keras_distill.jobs.images.image_teacher import FinetunedTeacher
 from keras_distill.jobs.images.image_teacher import ReadyTeacher
+from keras_distill.jobs.images.image_teacher import check_no_weights
 from keras_distill.jobs.images.image_teacher import is_model_file
 from keras_distill.jobs.job import Job
 from keras_distill.jobs.phone_file import export_phone_file
@@ -106,6 +107,7 @@ class ImageJob(Job):
     def _prepare(self):
         self._check()
         if is_model_file(self.teacher):
+            check_no_weights(self.teacher, self.teacher_weights)
             teacher = ReadyTeacher(self.teacher)
         else:
             teacher = FinetunedTeacher(self.teacher, self.teacher_weights)

@@ -83,6 +83,16 @@ class ReadyTeacher:
             )
 
 
+def check_no_weights(teacher, weights):
+    """Raises `ValueError` for weights beside a file, which has its own: they would do nothing."""
+    if weights != "imagenet":
+        raise ValueError(
+            "teacher_weights are those of a network of keras.applications, and a file has its own. "
+            f"Received: teacher_weights={weights!r} beside teacher={os.fspath(teacher)!r}. Leave "
+            "one of the two out."
+        )
+
+
 class FinetunedTeacher:
     """A network of `keras.applications` that scales its pixels itself, with a new head.
 

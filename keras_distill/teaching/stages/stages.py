@@ -191,6 +191,8 @@ def fit_stages(student, teacher, stages, x, y=None, *, folder=None, seed=None, *
             rehearse(distiller, *_data_of(stage, x, y), stage.fit_arguments(fit))
         if folder is not None:
             settings = _settings(student, teacher, stages)
+            # Which examples a batch has, and in which order arrays come.
+            settings |= {"seed": seed, "batch_size": fit.get("batch_size")}
             folder = RunFolder("folder", pathlib.Path(folder), "training", settings)
             run.enter_context(folder.begun())
         for number, (stage, distiller) in enumerate(zip(stages, distillers)):
