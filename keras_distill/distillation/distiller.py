@@ -23,7 +23,7 @@ from keras_distill.data.inputs import is_missing
 from keras_distill.data.inputs import student_view
 from keras_distill.data.inputs import unpack
 from keras_distill.distillation import first_batch
-from keras_distill.distillation.hard_loss import check_takes_logits
+from keras_distill.distillation.distribution_losses import check_takes_logits
 from keras_distill.distillation.history_names import check_names
 from keras_distill.distillation.history_names import compiled_names
 from keras_distill.distillation.history_names import metric_names
@@ -38,7 +38,7 @@ from keras_distill.distillation.outputs import check_labels
 from keras_distill.distillation.saving import build_saved_objectives
 from keras_distill.distillation.saving import save_objective_shapes
 from keras_distill.distillation.shared_weights import check_own_weights
-from keras_distill.distillation.soft_loss import check_soft_loss
+from keras_distill.distillation.soft_loss import checked_soft_loss
 from keras_distill.distillation.soft_loss import heads_with_loss
 from keras_distill.distillation.soft_loss import output_pairs
 from keras_distill.distillation.soft_loss import temperatures
@@ -163,7 +163,7 @@ class Distiller(Learner):
     ):
         _check_student(student)
         check_number("alpha", alpha, FRACTION)
-        check_soft_loss(soft_loss)
+        soft_loss = checked_soft_loss(soft_loss)
         if soft_loss is None and temperature is None:
             temperature = 4.0
         _check_temperature(temperature, soft_loss)
