@@ -1,4 +1,4 @@
-"""What every loss between a teacher and a student has in common."""
+"""The base class of every loss between a teacher and a student."""
 
 import keras
 import tensorflow as tf
@@ -19,20 +19,20 @@ class DistillationLoss(keras.losses.Loss):
 
     # False for a loss on relations between examples, whose features may differ in width.
     same_shapes = True
-    # True for a loss on several layers at once: it gets lists of tensors, and of shapes.
+    # True for a loss on several layers at once, which gets lists of tensors and of shapes.
     takes_lists = False
-    # False for a loss that mixes positions: it has none that a mask could leave out.
+    # False for a loss that mixes positions, so that a mask cannot leave out single ones.
     takes_masks = True
-    # Axes of the unreduced values, 1 for one per example; None: those of the features but the last.
+    # Rank of the unreduced values, 1 for one value per example; None: that of the features minus 1.
     values_rank = None
-    # What of the batch it reads besides the two tensors, of the attributes below.
+    # Names of the attributes below that the loss reads from the batch besides the two tensors.
     needs = ()
     labels = None
     example_index = None
     training = False
-    # Whether a Distiller or an Objective has it.
+    # Whether a Distiller or an Objective owns this loss.
     _in_use = False
-    # Of the message about shapes that differ.
+    # Parts of the error message for shapes that differ.
     axes = "(batch, ..., features)"
     remedy = "Give the objective a projector that maps the student to the teacher's shape."
 
@@ -76,14 +76,15 @@ class DistillationLoss(keras.losses.Loss):
     def with_settings(self, **settings):
         """A copy of this loss with other values for some of its attributes.
 
-        Its layers and variables are the same objects: copy.copy() would save and reload them.
+        The copy shares layers and variables with this loss; copy.copy() would duplicate them,
+        because Keras copies by serialization.
         """
         loss = object.__new__(type(self))
         vars(loss).update(vars(self) | settings)
         return loss
 
     def for_batch(self, labels=None, example_index=None, training=False):
-        """A copy of this loss that has what it `needs` of a batch.
+        """A copy of this loss with the parts of a batch that it `needs`.
 
         Args:
             labels: The labels, `(batch, ...)`, or None.
@@ -91,7 +92,7 @@ class DistillationLoss(keras.losses.Loss):
             training: Whether this is a training step.
 
         Raises:
-            ValueError: If the loss needs what is None.
+            ValueError: If a part that the loss needs is None.
         """
         given = {"labels": labels, "example_index": example_index, "training": training}
         for name in self.needs:
@@ -105,8 +106,8 @@ class DistillationLoss(keras.losses.Loss):
     def check_shapes(self, teacher_shape, student_shape):
         """Raises `ValueError` for two shapes that the loss cannot compare.
 
-        A mismatch must never broadcast: a width of 1 against 8 would give a number,
-        and a wrong one. `None` stands for a size that is not known yet.
+        A mismatch must never broadcast: a width of 1 against 8 would give a wrong
+        number. `None` stands for a size that is not known yet.
         """
         if not self.same_shapes:
             return
@@ -121,7 +122,7 @@ class DistillationLoss(keras.losses.Loss):
         return {**super().get_config(), "dtype": self.dtype}
 
 
-# What it is, and how it comes into the batch.
+# For each name in `needs`: what it is, and how to put it into the batch.
 _NEEDED = {
     "labels": (
         "the labels of its output",
@@ -137,14 +138,14 @@ _NEEDED = {
 
 
 def take(argument, loss):
-    """Fixes the settings of a loss that is given to what trains with it.
+    """Fixes the settings of a loss when a Distiller or an Objective takes it.
 
     Args:
         argument: The argument's name, for the error.
         loss: A `keras.losses.Loss`.
 
     Raises:
-        ValueError: If it gives one value for each example, not their mean.
+        ValueError: If the loss returns one value for each example instead of their mean.
     """
     if loss.reduction in (None, "none"):
         raise ValueError(
@@ -158,7 +159,7 @@ def take(argument, loss):
 
 def parts_of(loss):
     """Lists the layers, variables and random generators that are attributes of a loss."""
-    # Keras does not look into losses for what to train and to save.
+    # Keras does not search losses for layers and variables to train and to save.
     return [
         value
         for value in keras.tree.flatten(list(vars(loss).values()))
@@ -167,7 +168,7 @@ def parts_of(loss):
 
 
 def shapes_agree(shape, other):
-    """Whether two shapes are equal as far as they are known."""
+    """Whether two shapes are equal in all sizes that are known."""
     return len(shape) == len(other) and all(
         None in sizes or sizes[0] == sizes[1] for sizes in zip(shape, other)
     )
@@ -178,7 +179,7 @@ def _constant(teacher):
 
 
 def _with_whole_mask(student, rank):
-    """The student with a mask of the rank of the values, which Keras aligns with the last axes."""
+    """The student with a mask of the values' rank: Keras would align another with the last axes."""
     mask = keras_mask(student)
     if mask is None or len(mask.shape) >= rank:
         return student
@@ -188,21 +189,21 @@ def _with_whole_mask(student, rank):
 
 
 def _tensor(student):
-    # One that is a tensor stays the same object: its mask is an attribute.
+    # A tensor must stay the same object, because its mask is an attribute.
     return student if hasattr(student, "shape") else keras.ops.convert_to_tensor(student)
 
 
 def with_shape_of(student, teacher, width=None):
-    """Keeps sizes that only show at run time from broadcasting, too.
+    """Prevents broadcasting of sizes that are known only at run time, too.
 
     Args:
         student: A tensor.
         teacher: A tensor that must have its shape.
-        width: The last size of the teacher, if that may differ from the student's.
+        width: The last size of the teacher, if it may differ from the student's.
     """
     shape = tf.shape(student)
     if width is not None:
         shape = tf.concat([shape[:-1], [width]], axis=0)
-    # XLA drops assertions, and TensorFlow's optimizer a reshape that it thinks needless.
+    # XLA drops assertions, and TensorFlow's graph optimizer drops a seemingly redundant reshape.
     with tf.control_dependencies([tf.debugging.assert_equal(tf.shape(teacher), shape)]):
         return tf.reshape(teacher, shape)
