@@ -1,1 +1,1 @@
-"""Callbacks of `fit`: backups, pruning, schedules, data that go on."""
+"""Callbacks of `fit`: backups, pruning, schedules, resumed data."""

@@ -1,4 +1,4 @@
-"""Backups of a run of `fit`: whole whenever it is killed, and one for all workers."""
+"""Backups of a run of `fit`: always complete, even after a kill, and one for all workers."""
 
 import os
 import pathlib
@@ -19,19 +19,19 @@ _NAMES = "epoch_*.weights.h5"
 
 
 class BackupAndRestore(keras.callbacks.Callback):
-    """Backs up every epoch; after a crash, the same `fit` goes on behind the last one.
+    """Backs up every epoch; after a crash, the same `fit` continues after the last backup.
 
-    `keras.callbacks.BackupAndRestore` writes the weights over those of the epoch before, and
-    then the number of the epoch: killed meanwhile, it finds a file that is cut off (or, with
-    `double_checkpoint`, goes an epoch back), and between the two it trains an epoch twice.
-    Here one file has both, and takes the place of the one before when it is whole.
+    `keras.callbacks.BackupAndRestore` overwrites the weights of the previous epoch, and then
+    writes the number of the epoch. If it is killed while it writes, the file is cut off (or, with
+    `double_checkpoint`, it goes back one epoch); killed between the two, it trains an epoch twice.
+    Here one file holds both, and replaces the previous file only when it is complete.
 
     Under `MultiWorkerMirroredStrategy` the first worker writes, and all of them read.
 
-    Restored are the weights, the optimizer and the states of the model's random generators. The
-    data starts anew: shuffled with a seed, its order is that of the first epochs again, and the
-    run is not the one that was not stopped. With an endless data set of which what was seen is
-    skipped it is; this reads the data again, but does not train on it:
+    The backup restores the weights, the optimizer and the states of the model's random generators.
+    The data starts anew: data that is shuffled with a seed repeats the order of the first epochs,
+    so the result differs from a run without interruption. To get the same result, use an endless
+    data set and skip what was seen; the skipped data is read again, but not trained on:
 
     ```python
     backup = kd.BackupAndRestore("backup")
@@ -44,18 +44,17 @@ class BackupAndRestore(keras.callbacks.Callback):
     )
     ```
 
-    Arrays, in an order that `keras.utils.set_random_seed` fixes, have the same one in each epoch.
-    `keras_distill.teaching.fit_stages(folder=...)` reads again by itself what was seen.
+    With arrays, `keras.utils.set_random_seed` fixes one order, which is the same in each epoch.
+    `keras_distill.teaching.fit_stages(folder=...)` skips what was seen by itself.
 
     Args:
-        backup_dir: Folder of this run alone, which all workers see. A later run in it goes
-            on with this one.
-        delete_checkpoint: Whether the backup goes when `fit` has ended. If a script does more
-            after `fit`, False spares it the training should it be killed there. Defaults to
-            True.
+        backup_dir: Folder for this run only, which all workers can read. A later run with this
+            folder resumes this one.
+        delete_checkpoint: Whether the backup is deleted when `fit` has ended. With False, a
+            script that is killed after `fit` need not train again. Defaults to True.
 
     Attributes:
-        num_epochs: Number of epochs that the backup in the folder has, 0 without one.
+        num_epochs: Number of epochs that the backup in the folder contains, 0 without a backup.
 
     Raises:
         ValueError: At the start of `fit`, if the backup is damaged or of another model, or not
@@ -81,7 +80,7 @@ class BackupAndRestore(keras.callbacks.Callback):
         epoch = self.num_epochs
         self._check_same(epoch)
         if is_first_worker(self.model.distribute_strategy):
-            # Of a run that was killed while it wrote.
+            # A run that was killed while it wrote has left these.
             remove_hidden_folders(self.backup_dir)
         if epoch == 0:
             return
@@ -93,7 +92,7 @@ class BackupAndRestore(keras.callbacks.Callback):
             self.model.load_weights(backup)
             restore_random_states(backup, self.model)
         except Exception as error:
-            # Keras and h5py have many for a file that is damaged.
+            # Keras and h5py raise many kinds of errors for a damaged file.
             raise ValueError(
                 f"{printable(backup)} cannot be restored ({type(error).__name__}: "
                 f"{one_line(error)}). It is damaged, or of another model. Remove it, and training "
@@ -105,7 +104,7 @@ class BackupAndRestore(keras.callbacks.Callback):
         self._forget_epoch()
 
     def on_epoch_end(self, epoch, logs=None):
-        # All workers save: a variable that they add up when it is read needs each of them.
+        # All workers save: reading a variable that sums over the workers needs each of them.
         is_first = is_first_worker(self.model.distribute_strategy)
         with tempfile.TemporaryDirectory() as scratch:
             folder = self.backup_dir if is_first else pathlib.Path(scratch)
@@ -119,12 +118,12 @@ class BackupAndRestore(keras.callbacks.Callback):
                 self._delete_all_but(backup)
 
     def on_train_end(self, logs=None):
-        self._forget_epoch()  # No epoch may have been left.
+        self._forget_epoch()  # This is needed if the backup left no epoch to train.
         if self.delete_checkpoint and is_first_worker(self.model.distribute_strategy):
             self._delete_all_but(None)
 
     def _forget_epoch(self):
-        # Keras has read it; a later `fit` of this model is to begin where it is told.
+        # Keras has read this value; a later `fit` must begin at its own initial_epoch.
         self.model._initial_epoch = None
 
     def _backups(self):
@@ -145,6 +144,6 @@ class BackupAndRestore(keras.callbacks.Callback):
 
 
 def _epoch_of(path):
-    """The number of epochs that a backup has; 0 of a file that is none."""
+    """The number of epochs in a backup; 0 for a file that is not a backup."""
     digits = path.name.removeprefix("epoch_").removesuffix(".weights.h5")
     return int(digits) if digits.isascii() and digits.isdigit() else 0

@@ -1,4 +1,4 @@
-"""Data that go on where a run stopped: what it has read is read again, without training."""
+"""Resumes data where a run stopped: reads the passed batches again, without training."""
 
 import itertools
 
@@ -9,11 +9,11 @@ class PassedEpochs(keras.callbacks.Callback):
     """Reads the batches of epochs that an earlier run trained.
 
     A data set that is shuffled, a `PyDataset` that changes as an epoch ends, and a generator
-    begin anew in a new process. Behind the passed epochs they are where the earlier run was.
+    begin anew in a new process. After the passed epochs they are where the earlier run stopped.
 
     Args:
-        num_epochs: Function without arguments, called when training begins: the number of epochs
-            that were trained.
+        num_epochs: Function without arguments that returns the number of trained epochs. It is
+            called when training begins.
     """
 
     def __init__(self, num_epochs):
@@ -26,5 +26,5 @@ class PassedEpochs(keras.callbacks.Callback):
             with epochs.catch_stop_iteration():
                 for *_, iterator in epochs:
                     if not list(itertools.islice(iterator, epochs.steps_per_execution)):
-                        # As the step does, where the length of the data is not known.
+                        # The training step does the same if the length of the data is unknown.
                         raise StopIteration

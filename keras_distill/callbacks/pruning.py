@@ -22,15 +22,15 @@ from keras_distill._keras.optimizers import step_of
 from keras_distill.callbacks.schedule_check import batches_left
 
 _KERNELS = ("kernel", "recurrent_kernel", "pointwise_kernel")
-# Few weights, each of them needed: Zhu & Gupta 2017 leave them whole.
+# These layers have few weights and need them all: Zhu & Gupta 2017 do not prune them.
 _LEFT_WHOLE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
-# Of the weights at once: less is hardly felt.
+# Pruning a smaller share of the weights at once hardly affects the model.
 _LARGE_SHARE = 0.1
 _SPARSITY = Range("a number in [0, 1)", lambda number: 0 <= number < 1)
 
 
 class Pruning(keras.callbacks.Callback):
-    """Sets a share of the weights to zero during `fit`: those of least magnitude.
+    """Sets the weights of smallest magnitude to zero during `fit`.
 
     ```
     mask(kernel) = 0 for the round(sparsity(step) * size) smallest |kernel|, 1 for the others,
@@ -38,47 +38,49 @@ class Pruning(keras.callbacks.Callback):
     kernel       = mask * kernel                         after every batch
     ```
 
-    Every `frequency` steps, and when `fit` ends, the masks are made anew from the weights. A
-    weight that is zero is the smallest there is: as long as the sparsity does not fall, it stays
-    zero. What is left is plain zeros in the student's own weights, so `save` and every export
-    have them, and nothing is to be removed before. LiteRT files store the zeros, too: what gets
-    smaller is the compressed file, as an app is shipped, not the file itself.
+    Every `frequency` steps, and when `fit` ends, the masks are computed anew from the weights. A
+    zero is the smallest magnitude: as long as the sparsity does not fall, a zero stays zero. The
+    zeros are in the student's own weights, so `save` and every export contain them, and there are
+    no wrappers to remove first. LiteRT files store the zeros, too: the file itself keeps its size,
+    but it compresses better, for instance in an app package.
 
     In a `Distiller`, and in `DataFree`, the student is pruned; models that learn from one another,
     such as the peers of `MutualLearning`, are pruned together.
 
-    Pruned are the kernels of Dense, EinsumDense, convolutions and recurrent layers, as far as they
-    are trained; biases, normalization, embeddings and depthwise convolutions are left whole.
+    The trainable kernels of Dense, EinsumDense, convolutions and recurrent layers are pruned;
+    biases, normalization, embeddings and depthwise convolutions are not.
 
     Args:
         sparsity: Share of zeros, in [0, 1): a float, from the first step on, or a
             `LearningRateSchedule` of the optimizer's step. The cubic one of the paper is
             `PolynomialDecay(0.0, decay_steps, 0.9, power=3.0)`.
         frequency: Number of steps between two masks, at least 1. Defaults to 100. With a schedule
-            that rises, many masks should come within a `fit`: what the one at its end takes is
-            not made up for. A warning says so if it is much and there is but one before.
-        is_global: Whether the kernels compete with each other: the smallest weights of all of them
-            go, so that some layers lose more than others. False: each kernel has the same sparsity.
-            Defaults to False.
-        exclude: Names of layers that are left whole, such as the first and the last: they have few
-            weights, and a sparsity that a large kernel bears may leave a class without any.
+            that rises, a `fit` should compute many masks: after the mask at its end, no training
+            makes up for the pruned weights. A warning tells you if that mask prunes many weights
+            and there is only one mask before it.
+        is_global: Whether all kernels are ranked together: the smallest weights of the whole model
+            are pruned, so that some layers lose more than others. False: each kernel has the same
+            sparsity. Defaults to False.
+        exclude: Names of layers that are not pruned, such as the first and the last: they have few
+            weights, and a sparsity that suits a large kernel may leave a class without any weight.
 
     History: "sparsity", the share of zeros in the pruned kernels at the end of the epoch.
 
     Raises:
         ValueError: If an argument is out of range; at the start of `fit`, if the model has no such
             kernel, no layer of an excluded name, or the schedule leaves [0, 1) within this `fit`.
-            Where the number of steps is unknown, the schedule is checked as it is read.
+            If the number of steps is unknown, the schedule is checked whenever it is read.
 
     With `steps_per_execution` the weights are set to zero after each execution, not after each
-    step in between. After a restart from a backup or a saved model, the zeros are found as the
-    smallest weights, so no masks have to be saved. A callback that changes weights at the end, such
-    as `EarlyStopping(restore_best_weights=True)`, comes before this one in the list: it may bring
-    back weights of a time when fewer were zero. So do the averages that `SwapEMAWeights` swaps in
-    after an epoch, and files of single epochs have them; the weights at the end are pruned.
+    step in between. After a restart from a backup or a saved model, the zeros are the smallest
+    weights again, so no masks have to be saved. A callback that changes weights at the end, such as
+    `EarlyStopping(restore_best_weights=True)`, must come before this one in the list: it may
+    restore weights of an epoch with fewer zeros. The averages that `SwapEMAWeights` swaps in after
+    an epoch may have fewer zeros, too, also in files of single epochs; the weights at the end are
+    pruned.
 
-    Zeros stay zeros in 8 bits, where they are exact: prune within `students.quantization_aware`, or
-    export with `quantization="int8"` after it.
+    Zeros are exact in 8 bits and stay zeros: prune within `students.quantization_aware`, or
+    export with `quantization="int8"` afterwards.
 
     Example:
 
@@ -88,9 +90,9 @@ class Pruning(keras.callbacks.Callback):
     kd.export_tflite(distiller.student, "student.tflite")
     ```
 
-    Reference: Zhu & Gupta 2017, https://arxiv.org/abs/1710.01878. Deviations: any schedule in
-    place of the paper's; `is_global`; masked weights get a gradient, which is undone after the
-    step, and not none; the moments of the optimizer go on.
+    Reference: Zhu & Gupta 2017, https://arxiv.org/abs/1710.01878. Deviations: any schedule is
+    allowed; `is_global`; masked weights get a gradient, whose update is undone after the step,
+    where the paper gives them none; the optimizer keeps its moments.
     """
 
     def __init__(self, sparsity, *, frequency=100, is_global=False, exclude=()):
@@ -114,7 +116,7 @@ class Pruning(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         self._kernels = _kernels_to_prune(students_of(self.model), self.exclude)
         self._masks, self._period = None, None
-        # One function for all kernels: one by one they would take longer than a small step.
+        # One function sets all kernels: separate calls would take longer than a small step.
         self._set_to_zero = tf.function(functools.partial(_set_to_zero, self._kernels))
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -124,7 +126,7 @@ class Pruning(keras.callbacks.Callback):
             self._warn_of_late_masks(num_steps)
 
     def on_train_batch_begin(self, batch, logs=None):
-        # Not at the start of the training: a callback that restores weights may come later.
+        # At the start of training, a callback that restores weights might run after this one.
         if self._masks is None:
             self._prune()
 
@@ -151,7 +153,7 @@ class Pruning(keras.callbacks.Callback):
         self._check_schedule()
         sparsity = float(value_at(self.sparsity, step))
         if self._masks is not None and sparsity >= self._last:
-            # The optimizer's moments have moved what was zero: it would be ranked anew.
+            # The optimizer's moments have changed the zeros: set them again before the ranking.
             self._apply()
         self._last = sparsity
         kernels = [np.asarray(ops.cast(kernel, "float32")) for kernel in self._kernels]
@@ -163,7 +165,7 @@ class Pruning(keras.callbacks.Callback):
             masks = [_mask(kernel, sparsity) for kernel in kernels]
         for mask, kernel in zip(masks, kernels):
             if not mask.any():
-                # Zeros alone let nothing through, no gradient either.
+                # A kernel of zeros alone passes neither activations nor gradients.
                 mask.flat[np.abs(kernel).argmax()] = True
         self._masks = [ops.convert_to_tensor(mask) for mask in masks]
         self._apply()
@@ -190,12 +192,12 @@ class Pruning(keras.callbacks.Callback):
 
 def _set_to_zero(kernels, masks):
     for kernel, mask in zip(kernels, masks):
-        # Not a product: a weight that has become infinite would be NaN.
+        # In a product with the mask, an infinite weight would become NaN.
         kernel.assign(ops.where(mask, kernel, ops.zeros_like(kernel)))
 
 
 def _mask(kernel, sparsity):
-    """False for the smallest, of equal ones for the first: as many as the sparsity says."""
+    """False for as many of the smallest weights as the sparsity says; ties take the first."""
     mask = np.ones(kernel.size, bool)
     mask[np.argsort(np.abs(kernel), axis=None, kind="stable")[: round(sparsity * kernel.size)]] = (
         False

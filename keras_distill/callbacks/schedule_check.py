@@ -1,4 +1,4 @@
-"""Schedules that a `fit` follows, checked for all its steps."""
+"""Checks schedules for all the steps of a `fit`."""
 
 import keras
 
@@ -9,14 +9,14 @@ from keras_distill._keras.optimizers import step_of
 
 
 class ScheduleCheck(keras.callbacks.Callback):
-    """Checks schedules for all the steps to come, as soon as it is known how many these are.
+    """Checks schedules for all steps to come, as soon as the number of steps is known.
 
-    Only a callback learns it from Keras. Where the data does not say how many batches it has, the
-    last step of an epoch is checked when it is over.
+    Keras tells this number only to callbacks. If the data does not know its number of batches,
+    the last step of each epoch is checked when the epoch is over.
 
     Args:
         trained: The model whose optimizer counts the steps.
-        settings: List of `(name, value, range)`, of which it keeps the schedules.
+        settings: List of `(name, value, range)`. Only values that are schedules are checked.
     """
 
     def __init__(self, trained, settings):
@@ -29,7 +29,7 @@ class ScheduleCheck(keras.callbacks.Callback):
         self._is_checked = False
 
     def on_epoch_begin(self, epoch, logs=None):
-        # Not at the start of the training: a callback that restores weights may come later.
+        # At the start of training, a callback that restores weights might run after this one.
         if not self._is_checked:
             first = step_of(self._trained.optimizer)
             num_batches = batches_left(self, epoch)
@@ -47,5 +47,5 @@ class ScheduleCheck(keras.callbacks.Callback):
 
 
 def batches_left(callback, epoch):
-    """How many batches a callback will see from an epoch on; 0 where the data does not say it."""
+    """Number of batches that a callback will see from an epoch on; 0 if it is unknown."""
     return (callback.params.get("steps") or 0) * (callback.params["epochs"] - epoch)

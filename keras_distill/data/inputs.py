@@ -10,19 +10,19 @@ import tensorflow as tf
 class DistillationInputs(NamedTuple):
     """The x of a batch, when both models do not read the same x.
 
-    A field that is not there is `()`, an empty structure. None does as well where the
-    data pipeline can carry it: a `PyDataset` and a `tf.distribute` data set cannot.
+    A missing field is `()`, an empty structure. None works too if the data pipeline
+    can carry it: a `PyDataset` and a `tf.distribute` data set cannot.
 
     Args:
-        student: The student's inputs, as the student takes them.
+        student: The student's inputs, in the structure that the student takes.
         teacher: The teacher's inputs; if not given, the teacher reads the student's.
         teacher_outputs: The teacher's outputs for this batch, computed beforehand; the
-            teacher then does not run. In the structure that the teacher returns, or a
-            dict from tap path to tensor with the teacher's output under "output".
+            teacher then does not run. They have the structure that the teacher returns, or are
+            a dict from tap path to tensor with the teacher's output under "output".
         example_index: The number of each example in its data set, `(batch,)` integers,
             for losses that remember examples.
-        labels: What the losses of objectives need, where y is something else: the boxes of
-            objects, `(batch, boxes, 4)`, for `losses.RegionMSE`.
+        labels: Labels for the losses of objectives, if they are not y: for instance the boxes
+            of objects, `(batch, boxes, 4)`, for `losses.RegionMSE`.
 
     Example:
 
@@ -47,8 +47,8 @@ def pair_inputs(dataset, student=None, teacher=None):
     Args:
         dataset: A `tf.data.Dataset` of `x`, `(x, y)` or `(x, y, sample_weight)`,
             batched or not.
-        student: Function from x to the student's inputs. None: x as it is.
-        teacher: Function from x to the teacher's inputs. None: x as it is.
+        student: Function from x to the student's inputs. None means x itself.
+        teacher: Function from x to the teacher's inputs. None means x itself.
 
     Returns:
         A dataset of `(DistillationInputs, ...)` with y and weights unchanged.
@@ -79,8 +79,8 @@ def pair_inputs(dataset, student=None, teacher=None):
 def with_example_index(dataset):
     """Numbers the examples of a data set, for losses that remember examples, such as `CRD`.
 
-    The number goes with the example, so this comes after `pair_inputs`, and before all that
-    shuffles, repeats or batches: an example must have one number in all epochs.
+    Call it after `pair_inputs`, and before anything that shuffles, repeats or batches: an
+    example must keep its number in all epochs.
 
     Args:
         dataset: A `tf.data.Dataset` of single examples, not batched and not shuffled: `x`,
@@ -114,31 +114,31 @@ def _is_plain_tuple(batch):
 def unpack(data):
     """Splits a batch into DistillationInputs, y and sample_weight (None where missing)."""
     if isinstance(data, DistillationInputs):
-        # Itself a tuple of three: Keras would take the teacher's inputs for labels.
+        # DistillationInputs are a tuple: Keras would treat the teacher's inputs as labels.
         return data, None, None
     x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
     if not isinstance(x, DistillationInputs):
         x = DistillationInputs(student=x)
-    # An empty tuple is what a tf.distribute batch has in place of None.
+    # A tf.distribute batch has an empty tuple in place of None.
     return x, None if is_missing(y) else y, sample_weight
 
 
 def inputs_of(x):
-    """The DistillationInputs of what `fit` gets as x: those of a data set are specs."""
+    """The DistillationInputs in the x of `fit`; for a data set, their specs."""
     if isinstance(x, tf.data.Dataset):
         return unpack(x.element_spec)[0]
     return x if isinstance(x, DistillationInputs) else DistillationInputs(student=x)
 
 
 def student_view(x):
-    """What `predict` gets as x, with the student's inputs alone."""
+    """The x of `predict`, reduced to the student's inputs."""
     if isinstance(x, tf.data.Dataset):
         return x.map(lambda *batch: unpack(batch if len(batch) > 1 else batch[0])[0].student)
     return inputs_of(x).student
 
 
 def example_index(inputs):
-    """The number of each example, or None where the batch does not say."""
+    """The number of each example, or None if the batch does not carry it."""
     return None if is_missing(inputs.example_index) else inputs.example_index
 
 

@@ -1,4 +1,4 @@
-"""Random augmentation of which teacher and student see the same."""
+"""Random augmentation, with the same views for teacher and student."""
 
 import keras
 import tensorflow as tf
@@ -9,9 +9,9 @@ from keras_distill._arguments.checks import check_integers
 class RandomViews:
     """A fixed number of random views of every example, which a store can hold.
 
-    A student that sees another crop than its teacher is taught wrong answers. Here each
-    view is drawn from a seed of its own, made of the example and the view's number: the
-    store is built of all views, and an epoch takes one of each example, at random.
+    A student that sees another crop than its teacher learns wrong answers. Here each
+    view has its own seed, computed from the example and the view's number. The
+    store holds all views, and each epoch takes one view of each example at random.
 
     ```python
     def crop(image, seed):
@@ -27,10 +27,10 @@ class RandomViews:
             operations whose only randomness is that seed: `tf.image.stateless_random_*`,
             `tf.random.stateless_*`.
         num_views: Number of views of an example.
-        seed: Of all views and of the choice among them. Defaults to 0.
+        seed: Seed of all views and of the choice among them. Defaults to 0.
 
     Reference: Beyer et al. 2022, https://arxiv.org/abs/2106.05237, "consistent teaching".
-    Deviation: they run the teacher on views without end; here their number is fixed.
+    Deviation: the paper runs the teacher on ever new views; here their number is fixed.
     """
 
     def __init__(self, augment, num_views, seed=0):
@@ -61,7 +61,7 @@ class RandomViews:
         return views.apply(tf.data.experimental.assert_cardinality(cardinality))
 
     def random(self, dataset):
-        """Returns a data set of one view of each example, another one in every epoch.
+        """Returns a data set with one view of each example, drawn anew in every epoch.
 
         Args:
             dataset: As for `all`, in any order.
@@ -76,7 +76,7 @@ class RandomViews:
     def _view(self, example, number):
         x, *rest = example
         contents = [tf.io.serialize_tensor(leaf) for leaf in keras.tree.flatten(x)]
-        # Of the example alone, so that its place in the data set does not count.
+        # The seed depends on the example alone, not on its position in the data set.
         hashed = tf.strings.to_hash_bucket_fast(tf.strings.join(contents), 2**31)
         seed = tf.stack([hashed, self._seed * self._num_views + number])
         view = self._augment(x, seed)
@@ -84,5 +84,5 @@ class RandomViews:
 
 
 def _as_tuple(element):
-    # A named tuple is an x.
+    # A named tuple, such as DistillationInputs, is one x.
     return element if type(element) is tuple else (element,)

@@ -6,33 +6,34 @@ from keras_distill._arguments.checks import check_integers
 
 
 def generate_targets(teacher, prompts, *, max_length=None, sampler="greedy", batch_size=32):
-    """The most likely texts of a language model, as training data of a student.
+    """Generates a language model's most likely texts, as training data for a student.
 
     ```
     target = argmax_text p_teacher(text | prompt)        approximately, by the sampler
     loss   = -log p_student(target | prompt)             the student's usual loss, on these texts
     ```
 
-    The student then learns from them with `fit` as it is, without the teacher; or in a
+    The student then learns from them with its own `fit`, without the teacher; or in a
     `Distiller`, which adds the teacher's distribution of each token.
 
     Args:
         teacher: A KerasHub causal model with a preprocessor, such as
-            `keras_hub.models.GPT2CausalLM`. Its sampler stays as it is.
+            `keras_hub.models.GPT2CausalLM`. Its sampler is not changed.
         prompts: List of the beginnings of texts, strings.
-        max_length: Length at which a text is cut, in tokens with the prompt. None: that of the
-            preprocessor. A text that was cut would be taught as if it ended there: leave room.
+        max_length: Length at which a text is cut, in tokens with the prompt. None means the
+            length of the preprocessor. Leave room: the student would learn that a cut text ends
+            where it was cut.
         sampler: Name of a KerasHub sampler or a `keras_hub.samplers.Sampler`: "greedy" for the
             most likely next token, "beam" or a `BeamSampler(num_beams=5)` for a search that is
             slower and finds likelier texts, "random" for samples. Defaults to "greedy".
-        batch_size: Number of texts that are written at once. Defaults to 32.
+        batch_size: Number of texts that are generated at once. Defaults to 32.
 
     Returns:
         List of texts, each with its prompt, in the order of the prompts.
 
     Raises:
-        ValueError: If the teacher cannot write texts, its end token is its padding, or there are
-            no prompts.
+        ValueError: If the teacher cannot generate texts, its end token is its padding, or there
+            are no prompts.
 
     Example:
 
@@ -42,9 +43,9 @@ def generate_targets(teacher, prompts, *, max_length=None, sampler="greedy", bat
     ```
 
     Reference: Kim & Rush 2016, https://arxiv.org/abs/1606.07947, section 3.2. Deviations: the
-    paper translates, so a prompt is the whole source sentence, of which no loss is taken; here the
-    student learns to write the prompts, too, as KerasHub's preprocessor gives all tokens weight 1.
-    The paper searches with 5 beams.
+    paper translates, so a prompt is the whole source sentence, which has no loss; here the student
+    also learns the prompts, because KerasHub's preprocessor gives all tokens the weight 1. The
+    paper searches with 5 beams.
     """
     if not hasattr(teacher, "generate") or getattr(teacher, "preprocessor", None) is None:
         raise ValueError(
@@ -54,7 +55,7 @@ def generate_targets(teacher, prompts, *, max_length=None, sampler="greedy", bat
         )
     tokenizer = teacher.preprocessor.tokenizer
     if tokenizer.end_token_id == tokenizer.pad_token_id:
-        # KerasHub looks for the end in the padding, too.
+        # KerasHub also looks for the end token in the padding.
         raise ValueError(
             "The teacher's tokenizer must have an end token that is not its padding. Received: "
             f"end_token_id={tokenizer.end_token_id}, pad_token_id={tokenizer.pad_token_id}. "
@@ -71,7 +72,7 @@ def generate_targets(teacher, prompts, *, max_length=None, sampler="greedy", bat
     with _sampling(teacher, sampler):
         for start in range(0, len(prompts), batch_size):
             batch = list(prompts[start : start + batch_size])
-            # Batches of one size are traced once.
+            # With the same size for all batches, KerasHub traces its function once.
             filled = batch + batch[:1] * (batch_size - len(batch))
             texts += teacher.generate(filled, max_length=max_length)[: len(batch)]
     return texts

@@ -11,45 +11,46 @@ from keras_distill.data.inputs import unpack
 
 
 def mix_tasks(tasks, batch_size, exponent=0.75, num_batches=None, seed=None):
-    """Draws batches with examples of several tasks, for a student with a head for each.
+    """Draws batches with examples of several tasks, for a student with one head per task.
 
     ```
     P(task) = size(task)^exponent / sum over all tasks of size^exponent
     ```
 
-    The task is drawn for each example; the examples of a task come in random order, all of
-    them before one comes again, within an epoch. Every epoch draws anew.
+    The task is drawn for each example. Within an epoch, the examples of a task come in random
+    order, and none is repeated before all have come. Every epoch draws anew.
 
-    A batch is `(x, y, sample_weight)`, y and sample_weight dicts by task, which are the names of
-    the student's outputs. An example has weight 1 (or its own, if the data has weights) for
-    its task and 0 for all others, where y is a stand-in of zeros. So `fit`, the loss of
-    each output and the soft loss of each output work as they are:
+    A batch is `(x, y, sample_weight)`. y and sample_weight are dicts by task, and the tasks are
+    the names of the student's outputs. An example has weight 1 (or its own, if the data has
+    weights) for its task and 0 for all others, where zeros are the placeholder of y. So `fit`,
+    the loss of each output and the soft loss of each output need no change:
 
-    - Keras divides the loss of a head by the batch size: an example counts the same
-      whatever its task, and a task as much as it is drawn. With
-      `reduction="mean_with_sample_weight"` in its losses each task counts the same.
+    - Keras divides the loss of a head by the batch size: all examples have the same weight,
+      and a task counts as often as it is drawn. With
+      `reduction="mean_with_sample_weight"` in the losses, all tasks have the same weight.
     - Metrics go into `compile(weighted_metrics=...)`, by task; plain `metrics` would
-      count the stand-ins.
+      count the placeholders.
 
     Args:
         tasks: Dict from task to its data: a `tf.data.Dataset` of single examples `(x, y)` or
             `(x, y, sample_weight)`, `text.Examples`, or such a tuple of arrays. All x have
-            one structure, dtype and shape; y may differ between tasks (classes,
-            numbers), but is one tensor of known shape. Each is shuffled as a whole, in memory.
+            the same structure, dtype and shape; y may differ between tasks (classes,
+            numbers), but is one tensor of known shape. Each task is shuffled as a whole, in memory.
             x may be `DistillationInputs`; what they carry as teacher_outputs (from
             `TeacherStore.attach`, under the task's name or none) goes to the task's
-            head. An example_index is left out: two tasks have the same numbers.
+            head. An example_index is dropped, because several tasks use the same numbers.
         batch_size: Number of examples of a batch.
-        exponent: From 0, all tasks alike, to 1, as often as their size. Defaults to 0.75.
-        num_batches: Number of batches of an epoch. None: as many as hold each example once.
+        exponent: From 0 (all tasks are drawn equally often) to 1 (in proportion to their size).
+            Defaults to 0.75.
+        num_batches: Number of batches of an epoch. None means enough for all examples once.
         seed: Integer from 0 that fixes all draws, or None.
 
     Returns:
         A `tf.data.Dataset` of batches.
 
     Raises:
-        ValueError: If an argument is out of range, or a task has no examples, no y, or an x of
-            another kind than the first.
+        ValueError: If an argument is out of range, or a task has no examples, no y, or an x that
+            differs in structure, dtype or shape from the first task's.
 
     Example:
 
@@ -61,8 +62,8 @@ def mix_tasks(tasks, batch_size, exponent=0.75, num_batches=None, seed=None):
     (['score', 'topic'], np.float32(1.0))
 
     Reference: Clark et al. 2019 (BAM), https://arxiv.org/abs/1907.04829. Deviation: the authors'
-    code shuffles all tasks together and weighs their losses with size^(exponent - 1); here
-    the tasks are drawn as often as that weighs them.
+    code shuffles all tasks together and weights their losses by size^(exponent - 1); here
+    tasks are drawn in the same proportions instead.
     """
     check_integers(batch_size=batch_size, num_batches=1 if num_batches is None else num_batches)
     check_rates(exponent=exponent)
@@ -82,16 +83,16 @@ def mix_tasks(tasks, batch_size, exponent=0.75, num_batches=None, seed=None):
         rerandomize_each_iteration=True,
     )
     num_batches = -(-sum(sizes) // batch_size) if num_batches is None else num_batches
-    # Taken before they are batched: a batch read ahead would move the random states.
+    # take() precedes batch(): a batch that is read ahead would change the random states.
     examples = mixed.take(num_batches * batch_size)
     return examples.batch(batch_size, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
 
 
 def join_tasks(tasks, batch_size):
-    """Every example of several tasks once, in order, for evaluation.
+    """Joins the examples of several tasks, each once and in order, for evaluation.
 
-    The batches are those of `mix_tasks`, so that one evaluation gives the loss of every task
-    and the weighted metrics of each.
+    The batches have the form of `mix_tasks`, so that one evaluation gives the loss and the
+    weighted metrics of every task.
 
     Args:
         tasks: As in `mix_tasks`.
@@ -190,7 +191,7 @@ def _size(task, dataset):
 
 
 def _view(inputs):
-    """What the x of all tasks must agree in."""
+    """The structure, dtypes and shapes in which the x of all tasks must agree."""
     views = inputs.student, inputs.teacher
     return [(path, spec.dtype.name, spec.shape.as_list()) for path, spec in _leaves(views)]
 
@@ -227,7 +228,7 @@ def _weight_spec(weight):
 
 
 def _for_all_heads(task, labels, weights, taught):
-    """A function from an example of one task to one of all, given specs by task."""
+    """A function that gives an example of one task all heads, given specs by task."""
 
     def for_all(own, specs):
         return {

@@ -54,7 +54,7 @@ from keras_distill.losses.outputs.soft_targets import SoftTargetKL
 
 @keras.saving.register_keras_serializable(package="keras_distill")
 class Distiller(Learner):
-    """Trains a small model, the student, to do what a large one, the teacher, does.
+    """Trains a small model (the student) to imitate a large one (the teacher).
 
     ```
     total = alpha * hard + (1 - alpha) * soft + sum(weight_i * objective_i) + regularisers
@@ -62,59 +62,58 @@ class Distiller(Learner):
     soft  = T^2 * KL(softmax(teacher / T) || softmax(student / T))
     ```
 
-    A Keras model like any other: compile, fit, evaluate, predict, callbacks and save
+    A Distiller is an ordinary Keras model: compile, fit, evaluate, predict, callbacks and save
     work as usual. The student runs once per training step. The teacher runs in
-    inference mode, is never changed, and is never saved. `evaluate` and `predict` are
-    those of the student alone. A term that is missing counts 0: without y there is no
-    hard loss.
+    inference mode, is never changed, and is never saved. `evaluate` and `predict` use
+    the student alone. Missing terms are treated as 0: without y there is no hard loss.
 
-    A student whose class has a `compute_loss` of its own keeps it: that is its hard loss, its
-    regularisers included, which then count `alpha` there and `1 - alpha` beside the soft loss.
-    Its own `compute_metrics`, `get_metrics_result`, `predict_step`, `predict` and metrics work,
-    too, and its own `compile` if it was called before `fit`. One with its own `train_step`,
-    `test_step`, `fit` or `evaluate` is refused. Only a KerasHub task's own `fit` calls its
-    preprocessor: here its data come preprocessed.
+    If the student's class overrides `compute_loss`, that is the hard loss. It includes the
+    regularisers, which then have the weight `alpha` there and `1 - alpha` beside the soft loss.
+    Overridden `compute_metrics`, `get_metrics_result`, `predict_step`, `predict` and metrics work,
+    too, and so does an overridden `compile` that was called before `fit`. A student that overrides
+    `train_step`, `test_step`, `fit` or `evaluate` is refused. Only a KerasHub task's own `fit`
+    calls its preprocessor: preprocess the data before you give them to a Distiller.
 
     Args:
         student: A built `keras.Model`. It is trained in place and stays a plain model.
         teacher: A `keras.Model`, or any function from inputs to a tensor or a nest of
             tensors; None if every batch carries the teacher's outputs
-            (`DistillationInputs`). In logits or probabilities, see `soft_loss`.
+            (`DistillationInputs`). Outputs are logits or probabilities, see `soft_loss`.
         alpha: Weight of the hard loss, from 0 (the teacher only) to 1 (the labels
             only; the teacher then does not run unless an objective needs it): a float
             or a `LearningRateSchedule` of the optimizer's step. Papers differ: some
             write alpha for the weight of the soft loss. Defaults to 0.1.
         temperature: T of the default soft loss, a positive float or a
-            `LearningRateSchedule`. None for 4, or where a `soft_loss` has its own.
+            `LearningRateSchedule`. None means 4, or the temperature of the `soft_loss`.
         soft_loss: Loss between the models' outputs: None for
-            `losses.SoftTargetKL(temperature)`, any `keras.losses.Loss` with y_true =
-            teacher, y_pred = student; for several outputs one loss for all, or a dict
-            or list of losses, None for outputs without one. An output that ends in
+            `losses.SoftTargetKL(temperature)`, or any `keras.losses.Loss` with y_true =
+            teacher, y_pred = student. For several outputs: one loss for all, or a dict
+            or list of losses with None for outputs without one. An output that ends in
             softmax or sigmoid is recognised by its last layer, and the loss is
-            computed from the log of the probabilities. Where no layer says so but the
-            first batch looks like probabilities, it is an error until the loss
-            declares `teacher_from_logits` or `student_from_logits`.
+            computed from the log of the probabilities. If no layer shows this but the
+            first batch looks like probabilities, an error asks the loss to
+            declare `teacher_from_logits` or `student_from_logits`.
         objectives: `Objective`s between hidden layers.
         teacher_metrics: Keras metrics with y_true = teacher, y_pred = student, such as
-            `metrics.TeacherAgreement` and `metrics.Fidelity`, of a student with one output.
-            They get logits, also of a model that ends in a softmax.
+            `metrics.TeacherAgreement` and `metrics.Fidelity`, for a student with one output.
+            They get logits, even if a model ends in a softmax.
         validate_with_teacher: Whether `evaluate` and validation add the soft loss, the
             objectives and the teacher_metrics, in inference mode. The teacher then runs there
             too.
         name: Name of the model.
 
     History: loss, hard_loss, soft_loss, one entry per objective and teacher metric, and the
-    metrics of compile(); of several outputs each one's soft loss, such as topic_soft_loss.
-    Validation has what `student.evaluate` has.
+    metrics of compile(). With several outputs, each has its own soft loss, such as
+    topic_soft_loss. Validation has the entries of `student.evaluate`.
 
     Sample weights and Keras masks apply to the soft loss and to the objectives as well.
-    If each output has weights of its own, these say nothing about hidden layers, and
-    the objectives go unweighted.
+    If each output has its own sample weights, these do not apply to hidden layers, and
+    the objectives are not weighted.
 
     Raises:
-        ValueError: If an argument is out of range, the student is not built or has a
-            `train_step`, `test_step`, `fit` or `evaluate` of its own, or `temperature` stands
-            beside a `soft_loss`, which has its own; at the start of `fit`, before any training, if
+        ValueError: If an argument is out of range, the student is not built or overrides
+            `train_step`, `test_step`, `fit` or `evaluate`, or `temperature` is given together
+            with a `soft_loss`, which has its own; at the start of `fit`, before any training, if
             a schedule leaves its range within this `fit`, or the models' outputs, taps or the
             first batch do not fit together.
 
@@ -131,7 +130,7 @@ class Distiller(Learner):
     distiller.student.save("student.keras")
     ```
 
-    Saved and reloaded, a Distiller goes on where it stopped once the teacher is set:
+    A Distiller that was saved and loaded continues training as soon as its teacher is set:
 
     ```python
     distiller = keras.models.load_model("distiller.keras")
@@ -169,7 +168,7 @@ class Distiller(Learner):
         _check_temperature(temperature, soft_loss)
         check_objectives(objectives)
         _check_teacher_metrics(teacher_metrics, {"loss", *(o.name for o in objectives)})
-        # The student casts its own inputs; what the batch carries for others stays as it is.
+        # The student casts its own inputs; the rest of the batch keeps its dtypes.
         super().__init__(name=name, dtype=student.dtype_policy, autocast=False)
         self.student = student
         self.alpha = alpha
@@ -220,14 +219,14 @@ class Distiller(Learner):
 
     @property
     def _parts(self):
-        """Names of the parts of the loss, its entries of the history."""
+        """Names of the parts of the loss, as the history has them."""
         heads = heads_with_loss(self.soft_loss, self.student)
         objectives = [objective.name for objective in self.objectives]
         return ["hard_loss", "soft_loss", *(f"{head}_soft_loss" for head in heads), *objectives]
 
     @property
     def needs_teacher(self):
-        """Whether training needs what the teacher says: without, it does not run."""
+        """Whether training needs the teacher's outputs; otherwise the teacher does not run."""
         return self._needs_teacher_output or bool(self.objectives)
 
     @property
@@ -262,7 +261,7 @@ class Distiller(Learner):
 
     @property
     def output_names(self):
-        # AttributeError for a student that names none: Keras asks with hasattr().
+        # A student without names raises AttributeError, which Keras's hasattr() expects.
         return self.student.output_names
 
     def train_step(self, data):
@@ -298,7 +297,7 @@ class Distiller(Learner):
         idle += [] if has_labels else self._label_metrics
         has_loss = has_labels and self._compile_loss is not None
         if not (has_loss or self._has_own_loss):
-            # No loss is computed; a callback that monitors it must not see a 0.
+            # No loss is computed; a callback that monitors the loss must not see a 0.
             idle.append(self._loss_tracker)
         return idle
 
@@ -309,26 +308,26 @@ class Distiller(Learner):
         return super().predict_step(data)
 
     def predict(self, x, *args, **kwargs):
-        """As `student.predict`; of `DistillationInputs`, the student's."""
+        """As `student.predict`; `DistillationInputs` are reduced to the student's inputs."""
         check_preprocessed("student", self.student, "x", student_view(x))
         if overrides(self.student, "predict"):
             return self.student.predict(student_view(x), *args, **kwargs)
         return super().predict(x, *args, **kwargs)
 
     def predict_on_batch(self, x):
-        """As `student.predict_on_batch`; of `DistillationInputs`, the student's."""
+        """As `student.predict_on_batch`, with the student's part of `DistillationInputs`."""
         check_preprocessed("student", self.student, "x", student_view(x))
         if overrides(self.student, "predict_on_batch"):
             return self.student.predict_on_batch(student_view(x))
         return super().predict_on_batch(x)
 
     def _with_teacher(self, data):
-        """The batch with the teacher's activations, outside the tape."""
+        """Adds the teacher's activations to a batch, outside the gradient tape."""
         inputs, y, sample_weight = unpack(data)
         if not self.needs_teacher:
             return DistillationInputs(inputs.student), y, sample_weight
         activations = self._teacher_pass(inputs, self._needs_teacher_output)
-        # The student starts when the teacher is done: side by side they fight for the cores.
+        # The student waits for the teacher: run in parallel, they would compete for the cores.
         with tf.control_dependencies(keras.tree.flatten(activations)):
             student_inputs = keras.tree.map_structure(
                 lambda x: None if x is None else tf.identity(x), inputs.student
@@ -351,12 +350,12 @@ class Distiller(Learner):
         parts, terms, regularisers = {}, [], self.losses
         if has_own(self.student, "losses"):
             regularisers = [*self.student.losses, *(x for o in self.objectives for x in o.losses)]
-        # Before the student's own loss, which may run its layers again.
+        # This precedes the student's own loss, which may run its layers again.
         learnt = self.objectives and self._learnt(current_recording(), y_pred, x.teacher_outputs)
         if not self._has_own_loss:
             hard = self._compiled_loss(*batch[1:])
         elif self._has_hard_loss or y is not None:
-            # The student's regularisers are in its own loss, or it has none.
+            # The student's own loss includes its regularisers, if it has any.
             regularisers = [(1 - alpha) * loss for loss in self.student.losses]
             regularisers = regularisers if self._has_soft_loss else []
             regularisers += [loss for o in self.objectives for loss in o.losses]
@@ -423,7 +422,7 @@ class Distiller(Learner):
             "sample_weight": sample_weight,
             "labels": y if is_missing(inputs.labels) else inputs.labels,
         }
-        # Those of several outputs say nothing about hidden layers.
+        # Labels and weights of several outputs do not apply to hidden layers.
         given = {
             name: None if isinstance(values, (dict, list, tuple)) else values
             for name, values in given.items()
@@ -444,7 +443,7 @@ class Distiller(Learner):
         return super().compute_metrics(x, y, y_pred, sample_weight)
 
     def get_metrics_result(self):
-        """As `keras.Model.get_metrics_result`, or what the student's own says."""
+        """As `keras.Model.get_metrics_result`, or as the student overrides it."""
         if not has_own(self.student, "get_metrics_result"):
             return super().get_metrics_result()
         with compiled_as(self.student, self):
@@ -461,7 +460,7 @@ class Distiller(Learner):
         # Keras's container of the compile metrics has no result before it has seen labels.
         unbuilt = [m for m in [self._compile_metrics] if m is not None and not m.built]
         metrics = [metric for metric in super().metrics if metric not in unbuilt]
-        # Keras leaves out those of a model inside another one.
+        # Keras leaves out the metrics of a model inside another model.
         taken = {metric.name for metric in metrics}
         return metrics + [m for m in own_metrics(self.student) if m.name not in taken]
 
@@ -490,7 +489,7 @@ class Distiller(Learner):
             self._check_hooks()
             if self.needs_teacher:
                 check_own_weights(self.teacher, self.student)
-            # Before the callbacks run: a BackupAndRestore among them finds the projectors.
+            # Projectors are built before the callbacks run, so that BackupAndRestore finds them.
             self._build_objectives()
             self._build_compile_state()
             super().make_train_function(force)
@@ -513,7 +512,7 @@ class Distiller(Learner):
 
     def _check_hooks(self, in_training=True):
         check_compiled(self.student)
-        # Of a generator, whose batches alone tell.
+        # fit() has checked x except for a generator, whose inputs show only in its batches.
         self.check_inputs("x", unpack(self._batch_spec)[0], in_training)
 
     def check_inputs(self, argument, x, in_training=True):
@@ -536,7 +535,7 @@ class Distiller(Learner):
                     objective.build(*objective.pick(taught, learnt))
 
     def _build_compile_state(self):
-        """Builds what Keras shows its data for, and checks the names of the history."""
+        """Builds the compile metrics and losses, and checks the names of the history."""
         remember(self.student, self.loss, self.soft_loss)
         inputs, y, sample_weight = unpack(self._batch_spec)
         self._check_labels(y)
@@ -554,7 +553,7 @@ class Distiller(Learner):
         return check_class_weight(class_weight, loss, known_outputs(self.student))
 
     def _check_labels(self, y):
-        if not self._has_own_loss:  # Which may read labels of any structure.
+        if not self._has_own_loss:  # An own loss may read labels of any structure.
             check_labels(y, self.loss, getattr(self.student, "output", None))
             if y is not None:
                 check_takes_logits(self.loss, self.student)
@@ -581,12 +580,12 @@ class Distiller(Learner):
         self.check_batch(batch)
 
     def check_batch(self, batch):
-        """Raises what only the values of a batch can tell: shapes, domains, NaN."""
+        """Raises errors that only the values of a batch show: shapes, domains, NaN."""
         if not self.needs_teacher:
             return
         inputs, y, sample_weight = unpack(first_batch.local_batch(batch, self.distribute_strategy))
         batch_size = keras.tree.flatten(inputs.student)[0].shape[0]
-        # What the models change when they run is thrown away with the scope.
+        # The scope discards changes of state, such as batch normalization's moving statistics.
         with self.distribute_strategy.scope(), keras.StatelessScope():
             taught, learnt, y_pred = self._activations(inputs)
             first_batch.check_activations(taught, batch_size)
@@ -622,7 +621,7 @@ class Distiller(Learner):
 
     def load_own_variables(self, store):
         build_saved_objectives(store, self.objectives)
-        # Keras gives none to a model that was not compiled, or is loaded with compile=False.
+        # A model that was not compiled, or was loaded with compile=False, has no optimizer.
         optimizer = getattr(self, "optimizer", None)
         if optimizer is not None and not optimizer.built:
             optimizer.build(self.trainable_variables)

@@ -24,13 +24,13 @@ _FUNCTIONS = (
 
 
 def check_takes_logits(loss, model):
-    """Raises `ValueError` for logits that a loss of compile() would take for probabilities.
+    """Raises `ValueError` if a loss of compile() would treat logits as probabilities.
 
     Keras clips them to [0, 1], and the model learns something else.
 
     Args:
-        loss: That of compile(): one for all outputs, or a dict or list of them.
-        model: A Keras model. What its last layer does not tell is not checked.
+        loss: The loss of compile(): one for all outputs, or a dict or list of losses.
+        model: A Keras model. An output whose last layer does not show its domain is not checked.
     """
     domains = output_domains(model) or []
     for index, (name, domain) in enumerate(zip(_names(model, domains), domains)):
@@ -87,7 +87,7 @@ def _takes_probabilities(loss):
     try:
         loss = keras.losses.get(loss) if isinstance(loss, str) else loss
     except ValueError:
-        return False  # Keras says so itself.
+        return False  # Keras raises its own error for this.
     if isinstance(loss, _CLASSES):
         return not loss.get_config().get("from_logits", False)
     return any(loss is function for function in _FUNCTIONS)

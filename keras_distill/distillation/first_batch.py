@@ -1,4 +1,4 @@
-"""What only the values of a real batch can tell, checked before the first step."""
+"""Checks that need the values of a real batch, made before the first step."""
 
 import itertools
 
@@ -13,8 +13,8 @@ from keras_distill._keras.distribution import of_one_replica
 def checked(function, check, steps_per_execution):
     """Wraps a Keras train or test function: `check(batch)` comes before the first step.
 
-    And again when the batches have another structure, as when a second data set
-    carries the teacher's outputs.
+    The check is repeated when the batches have another structure, for instance when a second
+    data set carries the teacher's outputs.
     """
     checked_spec = None
 
@@ -35,17 +35,17 @@ def _put_back(batch, iterator, steps_per_execution):
     rest = itertools.islice(iterator, steps_per_execution - 1)
     if not isinstance(iterator, tf.data.Iterator):
         return itertools.chain([batch], rest)
-    # Not from_generator, whose iterator keeps six threads of its own for good.
+    # Each from_generator iterator would keep six threads until the process ends.
     dataset = tf.data.Dataset.from_tensors(batch)
     for another in rest:
         dataset = dataset.concatenate(tf.data.Dataset.from_tensors(another))
-    # An iterator of the same type, so that the step is not traced twice.
+    # The iterator must have the same type, or the step would be traced twice.
     variant = tf.data.experimental.to_variant(dataset)
     return iter(tf.data.experimental.from_variant(variant, iterator.element_spec))
 
 
 def local_batch(batch, strategy):
-    """The first replica's part of a batch, with None for what is not there."""
+    """The first replica's part of a batch, with None for missing parts."""
     batch = keras.tree.map_structure(lambda v: strategy.experimental_local_results(v)[0], batch)
     return keras.tree.map_structure(
         lambda v: None if isinstance(v, tf.experimental.Optional) else v, batch
@@ -73,7 +73,7 @@ def check_float(activations):
 
 
 def check_activations(activations, batch_size):
-    """Raises `ValueError` for a teacher output that is not finite, or of another batch."""
+    """Raises `ValueError` for a teacher output that is not finite or has another batch size."""
     for name, tensor in named_leaves(activations):
         values = np.asarray(keras.ops.cast(tensor, "float32"))
         if values.shape[:1] != (batch_size,):
@@ -92,7 +92,7 @@ def check_activations(activations, batch_size):
 
 
 def batch_spec(iterator, data_batch):
-    """The specs of one batch's tensors, with None for what is not there.
+    """The specs of one batch's tensors, with None for missing parts.
 
     Args:
         iterator: Keras's epoch iterator, or None.
@@ -118,7 +118,7 @@ def shapes_of(function, spec):
         batch = tf.nest.map_structure(
             lambda s: None if s is None else tf.compat.v1.placeholder(s.dtype, s.shape),
             spec,
-            expand_composites=True,  # Ragged and sparse tensors are made of several.
+            expand_composites=True,  # A ragged or sparse tensor consists of several tensors.
         )
         shapes = keras.tree.map_structure(lambda tensor: tuple(tensor.shape), function(batch))
 

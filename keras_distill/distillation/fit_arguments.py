@@ -1,4 +1,4 @@
-"""What `fit` is given, checked before anything is trained."""
+"""Checks of the arguments of `fit`, made before anything is trained."""
 
 import inspect
 import types
@@ -14,7 +14,7 @@ from keras_distill.distillation.labels import weighed
 
 
 def with_class_weight(learner, given):
-    """The arguments of `fit` with class weights that Keras applies, or none.
+    """The arguments of `fit`, with class weights only if Keras applies them correctly.
 
     Args:
         learner: The `Learner`.
@@ -31,14 +31,14 @@ def with_class_weight(learner, given):
 
 
 def listed(callbacks):
-    """The callbacks in whatever `fit` takes for some."""
+    """Lists the callbacks, given in any form that `fit` accepts."""
     if isinstance(callbacks, keras.callbacks.CallbackList):
         return callbacks.callbacks
     return keras.tree.flatten(callbacks or [])
 
 
 def check_fit(learner, *args, **kwargs):
-    """Raises for arguments that Keras would drop, or refuse when an epoch is trained.
+    """Raises for arguments that Keras would ignore, or refuse only after the first epoch.
 
     Args:
         learner: The `Learner`.
@@ -49,8 +49,8 @@ def check_fit(learner, *args, **kwargs):
 
     Raises:
         TypeError: If `fit` has no such argument.
-        ValueError: If the data is to be preprocessed, there are weights without labels, labels
-            that are no classes of the student, or validation has nothing to measure.
+        ValueError: If the data needs preprocessing, there are weights without labels, a label is
+            not a class of the student, or validation has nothing to measure.
     """
     bound = inspect.signature(keras.Model.fit).bind(learner, *args, **kwargs)
     bound.apply_defaults()
@@ -76,12 +76,12 @@ def check_fit(learner, *args, **kwargs):
 
 
 def check_batch(learner, x, y=None, class_weight=None, in_training=True):
-    """Raises for one batch what `check_fit` raises for all.
+    """Checks one batch as `check_fit` checks all data.
 
     Args:
         learner: As for `check_fit`.
-        x, y, class_weight: Those of its `train_on_batch`.
-        in_training: Whether it is trained on.
+        x, y, class_weight: The arguments of its `train_on_batch`.
+        in_training: Whether the batch is used for training.
     """
     learner.check_inputs("x", x, in_training)
     if class_weight is not None:
@@ -106,7 +106,7 @@ def _check_labels(learner, argument, data):
 
 
 def _labels_of_arrays(data):
-    """The labels in a tuple of arrays, and lists of numbers where Keras takes them; or None."""
+    """The labels in a tuple of arrays, or of lists where Keras accepts them; else None."""
     y = unpack(data)[1] if isinstance(data, tuple) else None
     return y if are_arrays(y) else None
 
@@ -132,12 +132,12 @@ def _validates(learner, given):
 
 
 def are_arrays(data):
-    """Whether data are arrays or tensors, in whatever structure."""
+    """Whether data are arrays or tensors, in any structure."""
     return all(hasattr(part, "shape") for part in keras.tree.flatten(data) if part is not None)
 
 
 def _has_labels(data):
-    """Whether there is a y; None of generators, whose batches alone tell."""
+    """Whether there is a y; None for generators, where only the batches show it."""
     if isinstance(data, tf.data.Dataset):
         data = data.element_spec
     elif not are_arrays(data):

@@ -1,11 +1,11 @@
-"""Names of the history's entries, of which Keras keeps one where two are equal."""
+"""Names of the history's entries: of two equal names, Keras keeps only one."""
 
 from keras_distill._keras.compiled import compile_metrics
 from keras_distill._keras.compiled import loss_metrics
 
 
 def check_names(names):
-    """Raises `ValueError` if two entries of a history have one name.
+    """Raises `ValueError` if two entries of a history have the same name.
 
     Args:
         names: List of all names but "loss".
@@ -24,7 +24,8 @@ def metric_names(metrics, output_names=None):
 
     Args:
         metrics: List of Keras metrics.
-        output_names: Names of the outputs that have them; None of one output, which is not named.
+        output_names: Names of the outputs with these metrics; None for a single output, whose
+            name does not appear in the history.
     """
     names = {metric.name for metric in metrics}
     if output_names is None:
@@ -33,12 +34,12 @@ def metric_names(metrics, output_names=None):
 
 
 def compiled_names(model, output_names):
-    """The entries of what a built model was compiled with, a list.
+    """Lists the history entries of a built model's compile metrics and losses.
 
     Args:
         model: The model.
         output_names: Names of its outputs, or None.
     """
     several = output_names if output_names is not None and len(output_names) > 1 else None
-    # Of several outputs each has a loss, whose name says whose it is.
+    # With several outputs, each has its own loss, named after the output.
     return [*metric_names(compile_metrics(model), several), *metric_names(loss_metrics(model))]

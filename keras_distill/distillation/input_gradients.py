@@ -1,4 +1,4 @@
-"""Gradients of a model's outputs by its inputs, in the one pass that it makes anyway."""
+"""Gradients of a model's outputs by its inputs, taken in its usual forward pass."""
 
 import contextlib
 
@@ -12,12 +12,12 @@ def follow(objectives, side, model, recording, inputs):
     """A context for a model's pass, after which gradients by its inputs can be taken.
 
     Args:
-        objectives: The Distiller's `Objective`s; without any that reads gradients of this
+        objectives: The Distiller's `Objective`s; if none reads gradients of this
             side, nothing is done.
         side: "teacher" or "student".
         model: The model.
         recording: The `Recording` that this thread is in, or None.
-        inputs: The model's inputs. The context's value are those to give to the model.
+        inputs: The model's inputs. The context yields the inputs to call the model with.
     """
     is_wanted = any(o.loss.reads_teacher or side == "student" for o in _of_gradients(objectives))
     if not is_wanted or recording is None or recording.model is not model:
@@ -29,7 +29,7 @@ def follow(objectives, side, model, recording, inputs):
 def _watched(recording, inputs):
     inputs = keras.tree.map_structure(_as_tensor, inputs)
     recording.inputs = [x for x in keras.tree.flatten(inputs) if x is not None]
-    # Not the variables: the training step has a tape of its own for them, around this one.
+    # This tape watches no variables: the training step's outer tape does.
     recording.tape = tf.GradientTape(persistent=True, watch_accessed_variables=False)
     with recording.tape:
         recording.watch(inputs)
@@ -37,7 +37,7 @@ def _watched(recording, inputs):
 
 
 def check_not_carried(objectives):
-    """Raises `ValueError` for objectives that need more than outputs of the teacher."""
+    """Raises `ValueError` for objectives that need more than the teacher's outputs."""
     for objective in _of_gradients(objectives):
         if objective.loss.reads_teacher:
             raise ValueError(
@@ -131,7 +131,7 @@ def _of_gradients(objectives):
 
 
 def _as_tensor(x):
-    # Ragged and sparse ones stay what they are.
+    # Ragged and sparse tensors stay as they are.
     return x if x is None or tf.is_tensor(x) else tf.convert_to_tensor(x)
 
 

@@ -1,4 +1,4 @@
-"""Labels and class weights of `fit`, checked before anything is trained."""
+"""Checks of labels and class weights, made before anything is trained."""
 
 import keras
 import numpy as np
@@ -35,7 +35,7 @@ def check_classes(argument, y, loss, outputs, output_names=None):
     Args:
         argument: The argument's name, for the error.
         y: Labels, nested like the outputs, as arrays or tensors.
-        loss: That of compile(). Only `SparseCategoricalCrossentropy` has labels to look at.
+        loss: The loss of compile(). Only labels of `SparseCategoricalCrossentropy` are checked.
         outputs: The student's outputs, symbolic or not; None if they are not known.
         output_names: Names of the outputs if they are in a list, or None.
     """
@@ -60,12 +60,12 @@ def check_class_weight(class_weight, loss, outputs):
     """Raises `ValueError` unless these are weights of the student's classes.
 
     Args:
-        class_weight: As of `fit`: a dict from class to weight.
-        loss: That of compile().
+        class_weight: As in `fit`: a dict from class to weight.
+        loss: The loss of compile().
         outputs: The student's outputs; None if they are not known.
 
     Returns:
-        The rank of labels of which each is a class; None where the loss does not say so.
+        The rank of labels in which each number is a class; None if the loss does not show it.
     """
     is_dict = isinstance(class_weight, dict) and class_weight
     if not is_dict or not all(
@@ -77,7 +77,7 @@ def check_class_weight(class_weight, loss, outputs):
             f">= 0. Received: class_weight={class_weight!r}"
         )
     classes_rank = None
-    # Of several outputs nothing is found: Keras has class weights for one y.
+    # With several outputs the loop finds nothing: Keras applies class weights to one y only.
     for _, sparse, output in _of_sparse_losses(None, loss, outputs):
         classes_rank = len(output.shape) - 1
         known = {*range(output.shape[-1]), -1, getattr(sparse, "ignore_class", None)}
@@ -108,8 +108,9 @@ def check_weighs_examples(y, classes_rank):
 def weighed(dataset, class_weight, classes_rank):
     """A data set of `(x, y)` with class weights as sample weights.
 
-    Labels that have no weight, such as -1 for none, count 1. Keras itself looks each label up in a
-    list, where -1 has no place, and takes the largest of several, as of tokens, for the class.
+    A label without a class weight, such as -1 for a missing label, has the weight 1. Keras itself
+    looks each label up in a list, which has no entry for -1, and treats several labels of an
+    example, such as those of tokens, as one-hot: the position of the largest is the class.
 
     Args:
         dataset: A batched `tf.data.Dataset`.
@@ -138,9 +139,9 @@ def weighed(dataset, class_weight, classes_rank):
 
 
 def known_outputs(model):
-    """A model's symbolic outputs, nested as it gives them, or None."""
+    """A model's symbolic outputs, in the structure that it returns, or None."""
     outputs = getattr(model, "output", None)
-    # A Sequential model that was not called has these alone.
+    # A Sequential model that was not called has `outputs` but no `output`.
     alone = getattr(model, "outputs", None) if outputs is None else None
     return alone[0] if alone and len(alone) == 1 else outputs
 
@@ -170,12 +171,12 @@ def _entry(nested, place, name):
 
 
 def _is_sparse(loss):
-    # Of a subclass nobody knows what it reads.
+    # A subclass may interpret its labels in another way.
     return type(loss) is keras.losses.SparseCategoricalCrossentropy or loss in _SPARSE
 
 
 def _fits(labels, output):
-    """Whether these are classes on the last axis, not on another one that the loss names."""
+    """Whether the classes are on the last axis, not on another axis that the loss names."""
     sizes = tuple(output.shape)[1:-1]
     own = labels.shape[1:]
     return any(shapes_agree(own, wanted) for wanted in (sizes, (*sizes, 1)))

@@ -28,13 +28,13 @@ def layer_objectives(
     ```
 
     Args:
-        loss: A `keras.losses.Loss` for every pair. One with layers or variables of its own
-            is copied for each, with the weights that it has.
+        loss: A `keras.losses.Loss` for every pair. A loss with its own layers or variables
+            is copied for each pair, together with its weights.
         teacher: Paths of the teacher's layers as in `Objective`, first to last.
         student: Paths of the student's layers, likewise.
         mapping: "uniform", "top", "bottom", or pairs (index of the teacher's layer, index of
             the student's), from 0. Defaults to "uniform".
-        projector: As in `Objective`. A layer is copied for each pair likewise.
+        projector: As in `Objective`. A layer is also copied for each pair.
         weight: Weight of each objective, as in `Objective`. Defaults to 1.
         name: Start of the objectives' names, which are "name_0", "name_1", ... in the order
             of the pairs. Defaults to the loss's name.
@@ -43,7 +43,7 @@ def layer_objectives(
         A list of `Objective`s.
 
     Raises:
-        ValueError: If the mapping is unknown, has layers that do not exist or a pair twice,
+        ValueError: If the mapping is unknown, names a layer that does not exist or a pair twice,
             or the student has more layers than the teacher.
 
     Example:
@@ -61,8 +61,8 @@ def layer_objectives(
 ('hidden_1', 'transformer_layer_5', 'transformer_layer_1')]
 
     Reference: Jiao et al. 2020, TinyBERT, https://arxiv.org/abs/1909.10351, the uniform, top
-    and bottom strategies of section 4.5. Deviation: the paper's layers divide evenly; its one
-    projector for all hidden layers is one for each here.
+    and bottom strategies of section 4.5. Deviations: in the paper, the numbers of layers divide
+    evenly; the paper has one projector for all hidden layers, here each pair has its own.
     """
     teacher, student = _check_paths("teacher", teacher), _check_paths("student", student)
     name = name or getattr(loss, "name", None)
@@ -121,7 +121,7 @@ def _check_paths(side, paths):
 
 
 def _copy(part):
-    """A copy of a loss or projector that has parts, which belong to one pair; else itself."""
+    """Copies a loss or projector that has parts, which belong to one pair; else returns it."""
     parts = _parts(part)
     if not parts:
         return part

@@ -1,4 +1,4 @@
-"""The base of all that fits: what models have in common whose train step teaches."""
+"""Base class of all models whose train step teaches a student."""
 
 import functools
 import weakref
@@ -23,19 +23,19 @@ from keras_distill.distillation.saving import replaced_model_file
 class Learner(keras.Model):
     """A Keras model that trains one student, or several, in `fit`.
 
-    A subclass has a step and a loss of its own, and answers what is asked of it here. It is told of
-    its data before the first step, so that what does not fit is refused before anything is trained:
+    A subclass defines its train step and loss, and implements the methods below. They check the
+    data before the first step, so that bad data is refused before anything is trained:
     `check_inputs`, `check_classes`, `check_class_weight`, `check_validation`, and the schedules of
     `schedule_checks`.
     """
 
-    # What a compiled step has in it: settings that cannot be set later, with what to do instead,
-    # and those that can, for which the steps are made anew.
+    # A compiled step contains the values of settings. Those in `fixed` cannot be set later, and
+    # `remedy` says what to do instead; setting one in `changeable` makes the steps anew.
     fixed = ()
     changeable = ()
     remedy = "Make a new one with it; what the models have learnt is in them."
-    # What is kept past Keras, which would make a model in it a part of this one, of its weights,
-    # its checkpoints and its exports, and would wrap the containers of a spec.
+    # Keras must not track these attributes: it would make a model in them a part of this one, of
+    # its weights, checkpoints and exports, and would wrap the containers of a spec.
     untracked = ("_batch_spec", "_epochs_of_data")
 
     _batch_spec = None
@@ -56,7 +56,7 @@ class Learner(keras.Model):
             self._make_steps_anew()
 
     def _make_steps_anew(self):
-        # A step that is compiled has the value of before in it.
+        # A compiled step still contains the previous value.
         for make in (self.make_train_function, self.make_test_function):
             if getattr(self, make.__name__.removeprefix("make_"), None) is not None:
                 make(force=True)
@@ -65,23 +65,23 @@ class Learner(keras.Model):
 
     @property
     def students(self):
-        """Lists the Keras models that learn and are shipped: those that are quantized or pruned."""
+        """Lists the Keras models that learn and are shipped, so quantized and pruned as well."""
         raise NotImplementedError
 
     def check_setting(self, name, value):
         """Raises `ValueError` for a value that a setting in `changeable` cannot have."""
 
     def check_inputs(self, argument, x, in_training=True):
-        """Raises `ValueError` for data that only a model's own `fit` would preprocess.
+        """Raises `ValueError` for raw data that only a model's own `fit` would preprocess.
 
         Args:
-            argument: Name of the argument that the data is, for the error.
+            argument: Name of the argument that holds the data, for the error.
             x: The data, or their specs.
-            in_training: Whether they train; or they are evaluated, where the teacher may rest.
+            in_training: Whether the data is for training. In evaluation the teacher may not run.
         """
 
     def check_classes(self, argument, y):
-        """Raises `ValueError` for labels, arrays, that are no classes of the students."""
+        """Raises `ValueError` for arrays of labels that are not classes of the students."""
 
     def check_class_weight(self, class_weight):
         """Raises `ValueError` for weights of other classes; returns the rank of a label."""
@@ -142,7 +142,7 @@ class Learner(keras.Model):
         self.see_data(iterator, data_batch)
 
     def see_data(self, iterator=None, data_batch=None):
-        """Remembers what a batch is made of, for what is checked and built before the first step.
+        """Remembers the specs of a batch, for the checks and builds before the first step.
 
         Args:
             iterator: Keras's epoch iterator, or None.
@@ -150,16 +150,16 @@ class Learner(keras.Model):
         """
         self._batch_spec = first_batch.batch_spec(iterator, data_batch)
         if iterator is not None:
-            # Not to keep the data longer than `fit` does.
+            # A weak reference does not keep the data in memory longer than `fit` does.
             self._epochs_of_data = weakref.ref(iterator)
             check_num_batches(iterator.num_batches, self.distribute_strategy)
 
     def build_state(self, batch):
-        """Builds metrics, losses and optimizer: a step that creates none is traced once.
+        """Builds metrics, losses and optimizer: a step that creates no variables is traced once.
 
         Args:
-            batch: Specs of `(x, y, sample_weight)`, or of the first one or two. Of sparse or
-                ragged tensors, the first step builds them.
+            batch: Specs of `(x, y, sample_weight)`, or of the first one or two. If there are
+                sparse or ragged tensors, nothing is built here but in the first step.
         """
         if first_batch.is_dense(batch):
             with self.distribute_strategy.scope():
@@ -173,7 +173,7 @@ class Learner(keras.Model):
     # Saving
 
     def save(self, filepath, overwrite=True, zipped=None, **kwargs):
-        """As `keras.Model.save`; a file that is there is replaced in one step, by a whole one."""
+        """As `keras.Model.save`, but replaces an existing file in one step by a complete one."""
         with replaced_model_file(filepath, ".keras", overwrite) as path:
             super().save(path, overwrite, zipped, **kwargs)
 
@@ -183,7 +183,7 @@ class Learner(keras.Model):
             super().save_weights(path, overwrite, max_shard_size)
 
     def get_compile_config(self):
-        """As `keras.Model.get_compile_config`, with what Keras leaves out of a loss's own."""
+        """As `keras.Model.get_compile_config`, with the parts of losses that Keras leaves out."""
         config = super().get_compile_config()
         if "loss" in config:
             config["loss"] = serialize_losses(self.loss)

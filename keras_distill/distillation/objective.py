@@ -30,8 +30,8 @@ class Objective(keras.layers.Layer):
     weight * loss(teacher activation, projector(student activation))
     ```
 
-    Both activations are read during the models' own forward passes. Of a feature map that has
-    its channels first (data_format="channels_first") they are moved to the last axis. The
+    Both activations are read during the models' own forward passes. If a feature map has
+    its channels first (data_format="channels_first"), they are moved to the last axis. The
     projector and the loss's own variables train with the student and are saved with the
     Distiller; the exported student never has them.
 
@@ -44,16 +44,16 @@ class Objective(keras.layers.Layer):
             belong to one objective only.
         teacher: Path of the teacher's activation: layer names joined by "/", or a
             unique suffix of that; "output" or a key of the outputs, with indices
-            ("encoder_outputs[3]"); for teachers that are no Keras model, the outputs
-            only. "mha/attention_scores" for a MultiHeadAttention's probabilities. A list of
+            ("encoder_outputs[3]"). A teacher that is not a Keras model has its outputs
+            only. "mha/attention_scores" is a MultiHeadAttention's probabilities. A list of
             paths for a loss on several layers at once, such as `losses.FSP()`.
-        student: Path of the student's activation, likewise.
+        student: Path of the student's activation, in the same form.
         weight: Factor of this objective in the total loss: a float >= 0, or a
             `LearningRateSchedule` of the optimizer's step; it cannot be set later. Defaults
             to 1.
         projector: None; "auto" for the regressor of FitNets: on images whose height or
             width is larger than the teacher's, a convolution without padding whose kernel of
-            `student size - teacher size + 1` brings both to the teacher's; else, if the widths
+            `student size - teacher size + 1` brings both to the teacher's size; else, if the widths
             differ, a Dense layer on the last axis (on images, a 1x1 convolution); or a layer
             that maps the student's activation to the teacher's shape, for instance a
             `keras.Sequential` of a Resizing and a Conv2D layer.
@@ -61,7 +61,7 @@ class Objective(keras.layers.Layer):
             loss's name.
 
     Raises:
-        ValueError: If the shapes differ behind the projector, before any training.
+        ValueError: If the shapes differ after the projector; raised before any training.
 
     Example:
 
@@ -72,7 +72,8 @@ class Objective(keras.layers.Layer):
     ```
 
     Reference: Romero et al. 2015, https://arxiv.org/abs/1412.6550. Deviation: the
-    paper trains up to the hint first and then the whole student; here both at once.
+    paper first trains the layers up to the hint and then the whole student; here both train at
+    once.
     """
 
     def __init__(self, loss, teacher, student, weight=1.0, projector=None, name=None):
@@ -112,7 +113,7 @@ class Objective(keras.layers.Layer):
         self._weight = weight
         self._loss_state = parts_of(loss)
         self._has_checked_values = False
-        # Behind it, as an "auto" one is when it is built: the optimizer saves its state in order.
+        # The projector comes after the loss, as an "auto" one does: the optimizer saves in order.
         self.projector = projector
 
     def __setattr__(self, name, value):
@@ -126,7 +127,7 @@ class Objective(keras.layers.Layer):
 
     @property
     def weight(self):
-        """Its factor. It cannot be set: a compiled step would keep the one of before."""
+        """Factor in the total loss. It cannot be set: a compiled step would keep the old one."""
         return self._weight
 
     @property
@@ -150,19 +151,19 @@ class Objective(keras.layers.Layer):
 
     @property
     def gradients_key(self):
-        """Where the input gradients are among the activations."""
+        """Key of the input gradients in the dict of activations."""
         return f"{self.name} input gradients"
 
     @property
     def directions_key(self):
-        """Where the directions of the input gradients are among the teacher's activations."""
+        """Key of the input gradients' directions in the dict of the teacher's activations."""
         return f"{self.name} directions"
 
     def pick(self, taught, learnt):
         """The teacher's and the student's part in two dicts from path to activation or shape."""
         if self.on_input_gradients:
             student = learnt[self.gradients_key]
-            # Without the teacher's where the loss does not read them.
+            # If the loss does not read the teacher's gradients, there are none.
             return taught.get(self.gradients_key, student), student
         return tuple(
             [found[path] for path in paths] if isinstance(paths, list) else found[paths]
@@ -215,14 +216,14 @@ class Objective(keras.layers.Layer):
         value = loss(teacher, student, fit_weights(sample_weight, loss.values_rank or rank))
         if isinstance(loss, OutputLoss):
             self._check_values(teacher, student)
-        # A loss may compute in another dtype than the terms that it is added to.
+        # The loss may compute in another dtype than the other terms of the sum.
         return keras.ops.cast(value, keras.config.floatx())
 
     def _projected(self, student):
-        """The projected activation, with the mask that a projector takes off."""
+        """The projected activation, with the mask that a projector may drop."""
         projected = self.projector(student)
         mask = keras_mask(student) if keras_mask(projected) is None else keras_mask(projected)
-        # A layer that brings positions together to one vector knows of the mask.
+        # A layer that pools the positions to one vector has applied the mask itself.
         if mask is None or len(mask.shape) >= len(projected.shape):
             return projected
         masked_shape = tuple(projected.shape)[: len(mask.shape)]
@@ -237,7 +238,7 @@ class Objective(keras.layers.Layer):
         return projected
 
     def _check_values(self, teacher, student):
-        """Checks by the first values that are there that nobody takes probabilities for logits."""
+        """Checks the first concrete values: probabilities must not be treated as logits."""
         if self._has_checked_values or not tf.executing_eagerly():
             return
         mask = keras_mask(student)
@@ -333,7 +334,7 @@ def check_objectives(objectives):
         for part in [*flatten_layers(objective, include_self=False), *objective.variables]:
             owner = owners.setdefault(id(part), objective)
             if owner is not objective:
-                # Keras would save it once, and find it missing in the other when it loads.
+                # Keras would save a shared part once, and miss it in the other when it loads.
                 raise ValueError(
                     f"Objectives {owner.name!r} and {objective.name!r} share what trains or is "
                     f"random in a loss or projector. Received: {part.name!r} in both. Give each "

@@ -1,4 +1,4 @@
-"""Structures of model outputs: a setting for each output, the teacher's for the student's."""
+"""Structures of model outputs: settings for each output, and matching teacher to student."""
 
 import keras
 
@@ -78,8 +78,8 @@ def teacher_like_student(teacher, student, output_names=None):
         The teacher's outputs in the order of the student's flattened outputs.
 
     Raises:
-        ValueError: If the teacher lacks an output of the student, or it cannot be known
-            which of several a single output belongs to.
+        ValueError: If the teacher lacks an output of the student, or a single output could
+            belong to any of several.
     """
     if not isinstance(student, (dict, list, tuple)):
         leaves = keras.tree.flatten(teacher)
@@ -104,14 +104,14 @@ def teacher_like_student(teacher, student, output_names=None):
     parts = student.values() if isinstance(student, dict) else student
     like_student = [teacher_like_student(teacher[key], part) for key, part in zip(keys, parts)]
     if isinstance(student, dict):
-        # Keras flattens a dict in the order of its keys, an OrderedDict as it is.
+        # Keras flattens a dict in sorted order of its keys, and an OrderedDict in its own order.
         like_student = keras.tree.flatten(type(student)(zip(keys, map(_Leaves, like_student))))
         return [leaf for leaves in like_student for leaf in leaves.leaves]
     return [leaf for leaves in like_student for leaf in leaves]
 
 
 class _Leaves:
-    """A list that Keras's tree functions take for one leaf."""
+    """A list that Keras's tree functions treat as one leaf."""
 
     def __init__(self, leaves):
         self.leaves = leaves
@@ -120,7 +120,7 @@ class _Leaves:
 def _has_all(outputs, keys):
     if isinstance(outputs, dict):
         return all(key in outputs for key in keys)
-    # Indices: a list has no names by which to find the outputs of a student's dict.
+    # A list has indices, but no names that could match the keys of a student's dict.
     return isinstance(outputs, (list, tuple)) and list(keys) == list(range(len(outputs)))
 
 
@@ -129,12 +129,12 @@ def check_labels(y, loss, outputs):
 
     Args:
         y: The labels.
-        loss: That of compile(): one for all outputs, or a dict of those that have one, or None.
+        loss: The loss of compile(): one for all outputs, a dict with some outputs' losses, or None.
         outputs: The student's outputs.
     """
     if not (isinstance(y, dict) and isinstance(outputs, dict)):
         return
-    per_output("y", y, outputs)  # Keras names neither what is too much nor what is missing.
+    per_output("y", y, outputs)  # Keras's error names neither extra nor missing keys.
     losses = loss if isinstance(loss, dict) else dict.fromkeys(outputs, loss)
     with_loss = {name for name in outputs if losses.get(name) is not None}
     if missing := sorted(with_loss - set(y)):

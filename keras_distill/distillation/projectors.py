@@ -6,15 +6,15 @@ import keras
 def auto_projector(teacher_shape, student_shape):
     """A linear map from the student's activation to the teacher's, or None if it needs none.
 
-    A convolution where both are images and the student's is the larger: its kernel of
-    `student size - teacher size + 1` brings it to the teacher's size without padding. Else a
-    Dense layer, on images a 1x1 convolution, if the widths differ.
+    If both are images and the student's is larger, the map is a convolution: its kernel of
+    `student size - teacher size + 1` brings it to the teacher's size without padding. Else, if
+    the widths differ, it is a Dense layer (a 1x1 convolution on images).
 
     Reference: Romero et al. 2015, https://arxiv.org/abs/1412.6550, section 2.2.
 
     Args:
         teacher_shape: Shape of the teacher's activation, None for sizes that are not known.
-        student_shape: Shape of the student's.
+        student_shape: Shape of the student's activation.
     """
     width = teacher_shape[-1]
     if len(teacher_shape) == len(student_shape) == 4:

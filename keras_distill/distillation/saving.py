@@ -1,4 +1,4 @@
-"""Files from which training resumes exactly: whole ones, with more than weights."""
+"""Complete files from which training resumes exactly; they hold more than weights."""
 
 import contextlib
 
@@ -9,7 +9,7 @@ from keras_distill._files.destination import replaced_file
 
 
 def replaced_model_file(filepath, suffix, overwrite):
-    """A context of the path that Keras, which writes in place, is to write to."""
+    """A context that yields a temporary path for Keras, which itself writes in place."""
     is_local = str(filepath).endswith(suffix) and "://" not in str(filepath)
     if is_local and overwrite:
         return replaced_file(filepath)
@@ -49,7 +49,7 @@ def _built_shapes(index, objective):
 
 
 def _shape_keys(index, objective):
-    """The keys of the teacher's and the student's shape, lists for lists of taps."""
+    """The keys of the teacher's and the student's shape; a list of taps has a list of keys."""
     keys = []
     for side, paths in (("teacher", objective.teacher), ("student", objective.student)):
         key = f"objective_{index}_{side}_shape"

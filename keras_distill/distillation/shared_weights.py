@@ -5,7 +5,7 @@ def check_own_weights(teacher, student):
     """Raises `ValueError` for a teacher with weights that the student's training changes.
 
     Args:
-        teacher: A model or function; of a function nothing is known.
+        teacher: A model or a function. The weights of a function are unknown, so not checked.
         student: A `keras.Model`.
     """
     held = {id(weight) for weight in getattr(teacher, "weights", ())}

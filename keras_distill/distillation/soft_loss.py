@@ -67,7 +67,7 @@ def temperatures(soft_loss):
 
 
 def heads_with_loss(soft_loss, student):
-    """Names of those of several outputs that have a soft loss; none without a graph."""
+    """Names of the outputs with a soft loss, if there are several; empty without a graph."""
     outputs = getattr(student, "output", None)
     if not isinstance(outputs, (dict, list, tuple)):
         return []
@@ -99,11 +99,11 @@ class OutputPair(NamedTuple):
             loss = loss.with_settings(**dict(zip(settings, self._from_logits(loss))))
         rank = loss.values_rank or len(self.student.shape) - 1
         weights = fit_weights(self.sample_weight, rank)
-        # A loss may compute in another dtype than the terms that it is added to.
+        # The loss may compute in another dtype than the other terms of the sum.
         return ops.cast(loss(self.teacher, self.student, weights), keras.config.floatx())
 
     def logits(self):
-        """Teacher's and student's output as logits, if something says that they are not."""
+        """Both outputs as logits, converted if they are known to be probabilities."""
         loss = self.loss if isinstance(self.loss, OutputLoss) else SoftTargetKL()
         return [
             values if is_logits else loss.logits_of(values)
@@ -111,7 +111,7 @@ class OutputPair(NamedTuple):
         ]
 
     def entry_weights(self):
-        """The weight of each entry, `(batch, ...)`, its mask included; None: all are equal."""
+        """Weight of each entry, `(batch, ...)`, including its mask; None if all are equal."""
         mask = keras_mask(self.student)
         if mask is None and self.sample_weight is None:
             return None
@@ -126,10 +126,10 @@ class OutputPair(NamedTuple):
         if isinstance(self.loss, OutputLoss):
             weights = self.entry_weights()
             for side, values, domain in self._sides():
-                # NumPy has no bfloat16.
+                # The cast is needed because NumPy has no bfloat16.
                 values = ops.convert_to_numpy(ops.cast(values, "float32"))
                 if weights is not None:
-                    # What has weight 0 may be a stand-in, of another domain.
+                    # Entries of weight 0 may be placeholders from another domain.
                     values = values[ops.convert_to_numpy(weights) != 0]
                 output_domain.check_values(self.loss, side, self.name, domain, values)
 
@@ -153,16 +153,16 @@ def output_pairs(loss, models, outputs, sample_weight=None, output_names=None, l
         loss: One loss for all outputs, or a dict or list of losses.
         models: Teacher and student.
         outputs: The outputs of teacher and student.
-        sample_weight: One for all outputs, or a dict or list like them, or None.
+        sample_weight: One for all outputs, or a dict or list like the outputs, or None.
         output_names: Names of the student's outputs if they are in a list, or None.
-        labels: Those of the student's outputs, in a dict or list like them, or None.
+        labels: Labels of the student's outputs, in a dict or list like the outputs, or None.
     """
     teacher, student = outputs
     paths = [path for path, _ in keras.tree.flatten_with_path(student)]
     teacher_domains, student_domains = (output_domain.output_domains(model) for model in models)
     leaves = keras.tree.flatten(teacher)
     if len(teacher_domains or []) != len(leaves):
-        # Carried outputs may be some of the teacher's only: by place, they would mix up.
+        # A batch may carry only some of the teacher's outputs; matched by position, they mix up.
         teacher_domains = [None] * len(leaves)
     domain_by_id = {id(leaf): domain for leaf, domain in zip(leaves, teacher_domains)}
     matched = teacher_like_student(teacher, student, output_names)

@@ -1,4 +1,4 @@
-"""What a student's class says of its own training: its loss, its metrics, its steps, its fit."""
+"""Methods of training that a student's class overrides: its loss, metrics, steps and fit."""
 
 import keras
 
@@ -9,9 +9,9 @@ _STEPS = (
     "make_test_function",
     "make_predict_function",
 )
-# What the user calls; the methods of the model that trains the student take their place.
+# Users call these methods; those of the model that trains the student replace them.
 _ENTRIES = ("fit", "evaluate", "train_on_batch", "test_on_batch")
-# Which weights Keras's step trains.
+# These properties tell Keras's step which weights to train.
 _TRAINED = ("trainable_weights", "trainable_variables")
 _OF_COMPILE = ("compute_loss", "compute_metrics")
 _OWN_RESULTS = (
@@ -27,7 +27,7 @@ _OWN_RESULTS = (
 
 
 def has_own(model, name):
-    """Whether a model has another method or property of this name than every `keras.Model`."""
+    """Whether a model's class overrides this method or property of `keras.Model`."""
     of_class = getattr(type(model), name)
     if isinstance(of_class, property):
         return of_class is not getattr(keras.Model, name)
@@ -36,10 +36,10 @@ def has_own(model, name):
 
 
 def overrides(model, name):
-    """Whether a model has its own method of this name, which is not that of a KerasHub task.
+    """Whether a model overrides this method other than as every KerasHub task does.
 
-    Those preprocess raw data in `fit`, `evaluate` and `predict`, which are given preprocessed
-    here, and `compile` has defaults for what is given here.
+    Tasks preprocess raw data in `fit`, `evaluate` and `predict`, which get preprocessed data
+    here, and their `compile` only adds defaults for arguments that are given here.
     """
     if not has_own(model, name):
         return False
@@ -50,7 +50,7 @@ def overrides(model, name):
 
 
 def check_steps(argument, model):
-    """Raises `ValueError` for a model that trains by a step of its own, which would not run."""
+    """Raises `ValueError` for a model with its own training step, which would not run."""
     if own := [name for name in _STEPS if has_own(model, name)]:
         raise ValueError(
             f"{argument} must learn by Keras's own steps: another step trains it here, so that its "

@@ -1,4 +1,4 @@
-"""Paths of taps: from names to layers, and to entries of a model's outputs."""
+"""Paths of taps: they name layers, or entries of a model's outputs."""
 
 import difflib
 import re
@@ -20,11 +20,11 @@ def find(model, path):
             only one layer has it. "[3]" or "[key]" behind it picks from a list or
             dict output. "attention/attention_scores" gives the attention
             probabilities of a `keras.layers.MultiHeadAttention`, with a Keras mask of
-            the queries; "attention/query", "/key" and "/value" what it makes of its
-            inputs for each head.
+            the queries; "attention/query", "/key" and "/value" give the projected
+            queries, keys and values of each head.
 
     Raises:
-        ValueError: If no layer or more than one fits; the message lists the nearest.
+        ValueError: If no layer or more than one fits; the message lists similar paths.
     """
     layer_path, _, item = path.partition("[")
     wants_scores = layer_path.endswith("/" + ATTENTION_SCORES)
@@ -58,7 +58,7 @@ def layer_paths(model):
         prefix, parent = queue.pop(0)
         for layer in flatten_layers(parent, include_self=False, recursive=False):
             if isinstance(layer, keras.layers.InputLayer):
-                continue  # Never called.
+                continue  # Keras never calls input layers.
             path = f"{prefix}{layer.name}"
             paths.append((path, layer))
             if id(layer) not in seen:
@@ -72,7 +72,7 @@ def read(outputs, path):
 
     Args:
         outputs: A tensor, or dicts, lists and tuples of tensors.
-        path: "output" for the outputs as they are (or for the entry of that name);
+        path: "output" for all outputs (or for the entry of that name);
             else a key, or keys and indices: "encoder_outputs[3]", "a/b", "[0][key]".
 
     Raises:

@@ -29,7 +29,7 @@ from keras_distill.distillation.tap_paths import find
 from keras_distill.distillation.tap_paths import layer_paths
 from keras_distill.distillation.tap_paths import read
 
-# Of this thread: MirroredStrategy traces each replica in a thread of its own.
+# Each thread has its own recording: MirroredStrategy traces each replica in a thread.
 _recording = contextvars.ContextVar("keras_distill_recording", default=None)
 
 _tap_lock = threading.Lock()
@@ -48,10 +48,10 @@ class Recording:
         self.model = model
         self._taps = taps
         self.keys = {_key(layer, item) for layer, item in taps.values()}
-        # Of the queries, keys and values inside a MultiHeadAttention, by layer.
+        # Masks of the queries, keys and values inside a MultiHeadAttention, by layer.
         self.part_masks = {}
         self._outputs = {}
-        # Of the pass, and what the model read, where gradients are to be taken.
+        # The gradient tape of the pass and the model's inputs, if gradients are needed.
         self.tape = self.inputs = None
         self._graph = _current_graph()
 
@@ -60,11 +60,11 @@ class Recording:
         return path in self._taps
 
     def __getitem__(self, path):
-        """Returns the activation at a path, with its Keras mask, and its channels last.
+        """Returns the activation at a path, with its Keras mask and with channels last.
 
         Raises:
             ValueError: If the layer did not run, ran more than once, or ran where its
-                output cannot be read; if its channels may be first or last.
+                output cannot be read; if the axis of its channels is ambiguous.
         """
         layer, item = self._taps[path]
         output = self._read(path, with_masks)
@@ -74,7 +74,7 @@ class Recording:
             return channels_last(output, self.model, symbolic_outputs(layer), layer)
 
     def passed_on(self, path):
-        """Returns the very tensors at a path that the model went on with, for gradients by them."""
+        """Returns the tensors at a path that the model itself used, for gradients by them."""
         return self._read(path, lambda output, masks: output)
 
     def _read(self, path, activation_of):
@@ -186,17 +186,17 @@ def _recording_call(layer, call):
         if scores_key not in recording.keys:
             output = call(*args, **kwargs)
         else:
-            # Only with this argument does the layer compute the scores at all; without
-            # it, a fused kernel may do the work.
+            # The layer computes the scores only with this argument; without it, a fused
+            # kernel may be used.
             check_gives_scores(layer)
             wanted = kwargs.pop("return_attention_scores", False)
             output, scores = call(*args, return_attention_scores=True, **kwargs)
-            # A copy: Keras has put the mask of queries and keys on it, of the scores' own rank.
+            # A copy drops Keras's mask of queries and keys, which has the rank of the scores.
             recording.store(scores_key, tf.identity(scores), [mask_of_heads(mask, scores)])
             output = (output, scores) if wanted else output
         masks = [None] * len(keras.tree.flatten(output))
         if args and layer.supports_masking:
-            # As Keras will set them; MultiHeadAttention takes them off what it reads.
+            # Keras will set these masks; MultiHeadAttention removes them from its inputs.
             masks = keras.tree.flatten(layer.compute_mask(args[0], previous_mask))
         if mask is not None and all(m is None for m in masks):
             masks = [mask_of_tokens(mask, tensor) for tensor in keras.tree.flatten(output)]
@@ -207,9 +207,9 @@ def _recording_call(layer, call):
 
 
 def _attention_around(model, tapped):
-    """Lists the attention layers that a tapped layer is a part of; they know its mask."""
+    """Lists the attention layers that contain a tapped layer; they know its mask."""
     if not tapped:
-        return []  # Of a function nothing can be tapped, and it has no layers to look through.
+        return []  # A function has no layers, so nothing in it can be tapped.
     layers = {id(layer): layer for _, layer in layer_paths(model) if is_attention(layer)}
     return [
         layer
@@ -244,7 +244,7 @@ class Taps:
                 try:
                     find(model, path)
                 except ValueError as error:
-                    # Perhaps an output's key, which shows when the model has run.
+                    # The path may be a key of the outputs, which are known after a run.
                     self._find_errors[path] = error
                     continue
                 self._find_errors[path] = None
@@ -255,7 +255,7 @@ class Taps:
         return record(self.model, [p for p in self._paths if self._names_layer(p)])
 
     def activations(self, recording, outputs):
-        """Returns `{path: activation}` of a pass that `recording` saw.
+        """Returns `{path: activation}` of a recorded pass.
 
         Args:
             recording: The `Recording`, or None.

@@ -18,12 +18,12 @@ from keras_distill.distillation.taps import Taps
 
 
 class TeacherPass:
-    """Runs a teacher, or reads its outputs from the batch.
+    """Runs a teacher, or reads the teacher's outputs from the batch.
 
     Args:
         teacher: A `keras.Model`, a function, or None.
         paths: Paths of the activations to return, as `Objective` takes them.
-        objectives: `Objective`s, of which those on input gradients get the teacher's.
+        objectives: `Objective`s; those on input gradients get the teacher's gradients.
     """
 
     def __init__(self, teacher, paths, objectives=()):
@@ -34,7 +34,7 @@ class TeacherPass:
 
     @property
     def supports_jit(self):
-        """Whether XLA can compile the teacher, as far as its layers know."""
+        """Whether XLA can compile the teacher, according to its layers."""
         if not isinstance(self.teacher, keras.layers.Layer):
             return getattr(self.teacher, "supports_jit", True)
         return all(layer.supports_jit for layer in flatten_layers(self.teacher))
@@ -43,7 +43,7 @@ class TeacherPass:
         """Returns `{path: activation}` for `DistillationInputs`.
 
         The teacher runs only if the batch does not carry its outputs, and then in
-        inference mode. No gradient passes. Feature maps have their channels last.
+        inference mode, without gradients. Feature maps have their channels last.
 
         Args:
             inputs: The batch's `DistillationInputs`.

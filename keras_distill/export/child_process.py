@@ -1,4 +1,4 @@
-"""A process beside this one that does what may crash, one request at a time."""
+"""A child process for work that may crash; it answers one request at a time."""
 
 import contextlib
 import signal
@@ -17,8 +17,8 @@ class CrashError(Exception):
 
     Args:
         how: The name of the signal, or the exit code.
-        said: Its last lines.
-        is_late: Whether it has ended itself, for something took longer than it may.
+        said: The last lines of its output.
+        is_late: Whether it has ended itself because of a time limit.
     """
 
     def __init__(self, how, said, is_late=False):
@@ -27,26 +27,26 @@ class CrashError(Exception):
 
 
 class RefusalError(Exception):
-    """The other process has answered with an error; as a str, its words."""
+    """The other process has answered with an error, whose message this has."""
 
 
 class ChildProcess:
-    """Runs a script that answers requests; starts with the first one.
+    """Runs a script that answers requests; the process starts with the first request.
 
-    A request and an answer are a line of JSON and, behind it, the bytes of arrays. Nothing is
-    pickled: a process that ran a file of a stranger is not trusted more than the file. Whatever
-    goes wrong during a request, Ctrl-C too, ends the process: else the next request would read
+    A request and an answer are a line of JSON followed by the bytes of arrays. Nothing is
+    pickled: a process that ran a stranger's file is trusted no more than the file. Any failure
+    during a request, including Ctrl-C, ends the process: otherwise the next request would read
     the answer to this one.
 
     Args:
-        script: Path of a script with a function `answer`, as `child_script` has it.
+        script: Path of a script with a function `answer`, as `child_script` describes it.
     """
 
     def __init__(self, script):
         self._script = script
         self._running = _Running()
         self._lock = threading.Lock()
-        # With this object, or with the program.
+        # The process ends with this object, or with the program.
         weakref.finalize(self, self._running.end)
 
     def ask(self, arrays=None, **request):
@@ -54,7 +54,7 @@ class ChildProcess:
 
         Args:
             arrays: Arrays by name, of numbers or of bytes.
-            request: What goes into the line of JSON.
+            request: The fields of the line of JSON.
 
         Returns:
             The answer, a dict, and its arrays by name.
@@ -79,7 +79,7 @@ class ChildProcess:
 
 
 class _Running:
-    """The process, if it runs: apart from `ChildProcess`, which may be gone when it is ended."""
+    """The running process, if any. It must be able to outlive its `ChildProcess` to be ended."""
 
     def __init__(self):
         self._process = self._log = None
@@ -90,7 +90,7 @@ class _Running:
         if self._process is None:
             self._log = tempfile.TemporaryFile()  # noqa: SIM115 (it lives as long as the process)
             self._process = subprocess.Popen(
-                # -P: our files beside the script must not be found in place of other packages.
+                # With -P, our files next to the script cannot shadow other packages.
                 [sys.executable, "-P", child_script.__file__, script],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -110,25 +110,25 @@ class _Running:
         return CrashError(how, one_line(" | ".join(said[-3:]) or "nothing"), was_late(lines))
 
     def end(self):
-        """Ends the process, whatever it does; the next request starts another one."""
+        """Ends the process, even if it is busy; the next request starts another one."""
         process, self._process = self._process, None
         if process is None:
             return
         process.kill()
         process.wait()
         for stream in (process.stdin, process.stdout, self._log):
-            # What a pipe has not taken yet has no reader any more.
+            # Closing flushes unsent bytes into a pipe that has no reader any more.
             with contextlib.suppress(OSError):
                 stream.close()
 
 
 def was_late(lines):
-    """Whether a process has said on its standard error that Python's `faulthandler` ended it."""
+    """Whether the standard error of a process shows that Python's `faulthandler` ended it."""
     return any(line.startswith("Timeout (") for line in lines)
 
 
 def how_it_ended(code):
-    """An exit code of `subprocess` in words: the name of the signal, if it was one."""
+    """Describes an exit code of `subprocess`: the name of the signal, if there was one."""
     if code >= 0:
         return f"exit code {code}"
     try:

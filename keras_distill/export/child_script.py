@@ -1,7 +1,7 @@
-"""What runs in a `ChildProcess`: reads requests, has a script answer them, writes the answers.
+"""Main program of a `ChildProcess`: reads requests, lets a script answer, writes the answers.
 
-Run with the path of a script that has a function `answer(arrays, **request)`, which returns a
-dict and arrays by name. It imports NumPy and nothing of ours, to start soon.
+It is run with the path of a script that has a function `answer(arrays, **request)`, which returns
+a dict and arrays by name. It imports NumPy but nothing of this package, to start fast.
 """
 
 import json
@@ -13,7 +13,7 @@ import numpy as np
 
 
 def write_message(stream, fields, arrays):
-    """Writes a line of JSON, and the bytes of arrays behind it."""
+    """Writes a line of JSON, followed by the bytes of arrays."""
     arrays = {name: without_objects(values) for name, values in arrays.items()}
     kinds = [(name, values.dtype.str, values.shape) for name, values in arrays.items()]
     stream.write(json.dumps({"fields": fields, "arrays": kinds}).encode("ascii") + b"\n")
@@ -23,7 +23,7 @@ def write_message(stream, fields, arrays):
 
 
 def without_objects(values):
-    """An array with texts as bytes of one width: objects would be pickled."""
+    """An array with texts as bytes of fixed width, because objects would be pickled."""
     values = np.asarray(values)
     if values.dtype.kind not in "OU":
         return values
@@ -35,7 +35,7 @@ def read_message(stream):
     """Returns the fields and the arrays of a message.
 
     Raises:
-        EOFError: If the stream ends within it, or before.
+        EOFError: If the stream ends before or within the message.
     """
     line = stream.readline()
     if not line.endswith(b"\n"):
@@ -53,7 +53,7 @@ def read_message(stream):
 
 
 def main():
-    # Libraries print to the standard output, too.
+    # Libraries may print to the standard output, so answers get a copy of it.
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     answer = runpy.run_path(sys.argv[1])["answer"]

@@ -1,4 +1,4 @@
-"""The inputs that an exported model is checked on: real ones, or made up."""
+"""The inputs for the check of an exported model: real or generated."""
 
 import keras
 import numpy as np
@@ -11,27 +11,27 @@ from keras_distill.export.pixels import made_up_image
 from keras_distill.export.pixels import made_up_values
 from keras_distill.export.tflite.metadata import ImageMetadata
 
-# Of a dataset, which may be endless.
+# Most examples that are read from a dataset, which may be endless.
 _MAX_READ = 10_000
-# Enough for the usual poolings and strides, where a model leaves a dimension open.
+# Size of open dimensions in generated inputs, large enough for the usual poolings and strides.
 _OPEN_DIMENSION = 32
 _TEXTS = ("a good film", "not at all", "What time is it in Zürich?", "42")
 
 
 def examples_for_check(model, representative_data, num_generated, max_examples, metadata=None):
-    """Inputs for the comparison: real ones where they are given, else generated.
+    """Inputs for the comparison: real ones if they are given, else generated ones.
 
     Args:
         model: A `NamedModel`.
-        representative_data: Inputs as the model takes them, with a batch axis; a batched
+        representative_data: Inputs in the form that the model takes, with a batch axis; a batched
             `tf.data.Dataset` of x, `(x, y)` or `(x, y, sample_weight)`; or None.
         num_generated: How many examples to generate if there is no data.
-        max_examples: How many of the given examples are used at most: drawn from all of
-            an array, and from the first 10,000 of a dataset.
-        metadata: The model's `ImageMetadata`, which tells what generated inputs are.
+        max_examples: Largest number of examples, drawn from a whole array or from the first
+            10,000 examples of a dataset.
+        metadata: The model's `ImageMetadata`, which describes the inputs to generate.
 
     Returns:
-        Arrays by name, and the labels of a dataset that has some in one tensor, else None.
+        Arrays by name, and the labels if the dataset has them in one tensor, else None.
 
     Raises:
         ValueError: If the data does not fit the model's inputs or is empty.
@@ -68,10 +68,10 @@ def _draw(model, dataset, max_examples):
 
 
 class _Drawn:
-    """Some of the examples of a stream, each with the same chance, in their order.
+    """A uniform random sample of the examples of a stream, in their order.
 
-    Every tenth would be of one class where the data has ten in turn, the first ones where it
-    is sorted.
+    Every tenth example would have the same class if the data has ten classes in turn, and so
+    would the first examples of sorted data.
     """
 
     def __init__(self, count):
@@ -82,7 +82,7 @@ class _Drawn:
 
     def add(self, inputs, labels):
         num_rows = len(next(iter(inputs.values())))
-        # What is not kept must not stay in memory as a part of its batch.
+        # Kept rows are copied: a view would keep their whole batch in memory.
         for row in range(num_rows):
             place = self.num_seen
             self.num_seen += 1
@@ -102,13 +102,13 @@ class _Drawn:
 
 
 def generate_inputs(model, num_examples, seed=0, metadata=None):
-    """Makes up inputs from the shapes and dtypes of a model's inputs.
+    """Generates inputs from the shapes and dtypes of a model's inputs.
 
-    Ids for an Embedding layer that reads an input itself, from its whole vocabulary; pixels for a
-    Rescaling, what a Normalization expects, pixels as `ImageMetadata` says; else
-    floats from a normal distribution, integers 0 and 1 (what masks, segments and ids all
-    allow), uint8 from 0 to 255, short texts. The first value of a row of integers is
-    never 0, so that no mask is empty. Unknown dimensions are 32.
+    An Embedding layer that reads an input itself gets ids from its whole vocabulary, a Rescaling
+    layer pixels, a Normalization layer values of its distribution, and a model with
+    `ImageMetadata` pixels. Other inputs are floats from a normal distribution, integers 0 and 1
+    (valid as masks, segments and ids), uint8 from 0 to 255, or short texts. The first value of a
+    row of integers is never 0, so that no mask is empty. Unknown dimensions are 32.
 
     Args:
         model: A `NamedModel`.
@@ -137,7 +137,7 @@ def generate_inputs(model, num_examples, seed=0, metadata=None):
 
 
 def _vocabulary_size(model, name):
-    # Keras's default dtype makes floats of many models' ids: the dtype does not tell.
+    # The dtype does not show ids, which many models take as floats, Keras's default dtype.
     sizes = [
         layer.input_dim
         for layer in flatten_layers(model.model)

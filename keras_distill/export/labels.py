@@ -16,8 +16,8 @@ def classifier_domain(model):
     """Whether a model is a classifier, and of which kind.
 
     Returns:
-        "logits" or "softmax" if its one output is (batch, classes) of that domain, which
-        the last layer says, and an example is of one class as far as is known; else None.
+        "logits" or "softmax" if its only output is (batch, classes) in this domain, as the
+        last layer shows, and nothing shows that an example may have several classes; else None.
     """
     if has_several_labels(model):
         return None
@@ -30,7 +30,7 @@ def classifier_domain(model):
 
 def check_labels(labels):
     """Raises `ValueError` unless labels are names of one line each."""
-    # A set has no order of the outputs, and a dict may have another.
+    # A set has no order, and the order of a dict may differ from that of the outputs.
     if not isinstance(labels, (list, tuple)) or not all(isinstance(label, str) for label in labels):
         raise ValueError(
             "labels must be a list of names, in the order of the outputs. Received: "
@@ -47,7 +47,7 @@ def check_labels(labels):
 
 
 def check_classifier(model, labels):
-    """Raises `ValueError` unless a model is a classifier of as many classes as labels."""
+    """Raises `ValueError` unless a model is a classifier with one class for each label."""
     if has_several_labels(model):
         raise ValueError(
             "labels must be left out, and metadata, for a model that may give an example several "

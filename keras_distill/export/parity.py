@@ -1,4 +1,4 @@
-"""Comparison of an exported model with the Keras model that it comes from."""
+"""Comparison of an exported model with its Keras model."""
 
 import dataclasses
 import math
@@ -9,9 +9,9 @@ import tensorflow as tf
 
 from keras_distill._keras.layers import flatten_layers
 
-# Times the largest value. Half precision: ten roundings.
+# Relative to the largest value; for half precision, ten roundings.
 _TOLERANCES = {None: 1e-5, "float16": 1e-2, "bfloat16": 8e-2}
-# Of float32, a few times.
+# A few roundings of float32.
 _ROUNDING = 1e-6
 
 
@@ -29,9 +29,9 @@ class OutputParity:
             that are no floats; None for the others.
         num_rows: Number of rows (or values) behind `top1_agreement`.
         is_float: Whether the output is of a float dtype.
-        column_error: Of the column of the last axis that is furthest from Keras's, as
-            `column_errors` measures it; None for one column, and for no floats.
-        worst_column: Its number, or None.
+        column_error: Largest error of a column of the last axis, as `column_errors` measures
+            it; None for a single column, and for outputs that are no floats.
+        worst_column: Index of this column, or None.
     """
 
     name: str
@@ -46,7 +46,7 @@ class OutputParity:
 
     @property
     def relative_difference(self):
-        """`max_difference` as a share of `span`; infinite where Keras's values are all equal."""
+        """`max_difference` as a share of `span`; infinite if Keras's values are all equal."""
         if self.max_difference == 0:
             return 0.0
         return self.max_difference / self.span if self.span else math.inf
@@ -126,27 +126,27 @@ def _compare_output(name, expected, actual):
 
 
 def column_errors(expected, actual):
-    """How far each column of the last axis is from Keras's, in its own unit.
+    """Error of each column of the last axis, relative to the column's standard deviation.
 
     ```
     root mean square of (actual - expected) / standard deviation of expected
     ```
 
-    Of a column that has become a constant that is 1 or more, however small its values are
-    beside those of the others. 0 where Keras's values are constant, up to rounding.
+    The error is 1 or more for a column that has become constant, however small its values are
+    compared with other columns. It is 0 if Keras's values are constant, up to rounding.
     """
     axes = tuple(range(expected.ndim - 1))
     error = np.sqrt(np.mean((actual - expected) ** 2, axis=axes))
     deviation = np.std(expected, axis=axes)
     rounding = _ROUNDING * np.max(np.abs(expected), axis=axes)
-    # What rounding can do to the column is no error of it.
+    # Differences that rounding can explain are not errors.
     error = np.maximum(error - rounding, 0)
     is_constant = deviation <= rounding
     return np.where(is_constant, 0, error / np.where(is_constant, 1, deviation))
 
 
 def _is_float(values):
-    # bfloat16 is no numpy float: its kind is that of an opaque type.
+    # NumPy does not know bfloat16 as a float: its kind is that of an opaque type.
     return tf.as_dtype(values.dtype).is_floating
 
 
@@ -154,7 +154,7 @@ def check_finite(owner, outputs):
     """Raises if float outputs hold NaN or infinity.
 
     Args:
-        owner: Whose outputs, for the error.
+        owner: The owner of the outputs, for the error.
         outputs: Arrays by name.
     """
     for name, values in outputs.items():
@@ -168,14 +168,14 @@ def check_finite(owner, outputs):
 
 
 def labels_of_rows(labels, outputs):
-    """Labels of the rows of classes of the one output, or None where there are none of that kind.
+    """Labels for the rows of the only output's classes, or None if the labels do not fit them.
 
     Args:
         labels: Integers, one for each row of classes, -1 for none; or None.
         outputs: Arrays by name.
 
     Raises:
-        ValueError: If a label is none of the classes.
+        ValueError: If a label is not one of the classes.
     """
     values = next(iter(outputs.values()))
     if labels is None or len(outputs) > 1 or not np.issubdtype(labels.dtype, np.integer):
@@ -194,7 +194,7 @@ def labels_of_rows(labels, outputs):
 
 
 def accuracy(labels, outputs):
-    """Share of the labels that are the largest class of the one output, or None.
+    """Share of the labels that are the top class of the only output, or None.
 
     Args:
         labels: As `labels_of_rows` gives them.
@@ -218,11 +218,11 @@ def keras_outputs(model, inputs):
 
     Raises:
         ValueError: If the model fails on these inputs, gives NaN or infinity, or gives
-            other outputs the second time.
+            different outputs the second time.
     """
     outputs, again = run(model, inputs), run(model, inputs)
     check_finite("Keras model itself", outputs)
-    # An exported random generator starts where Keras's stood: they would agree.
+    # The check must be here: an exported random generator starts in Keras's state and would agree.
     for output in compare_outputs(outputs, again):
         if not output.is_close(float_tolerance(model.model)):
             raise ValueError(
@@ -251,11 +251,11 @@ def run(model, inputs):
 
 
 def half_precision(model):
-    """The half precision that a Keras model computes in: its dtype's name, or None."""
+    """Name of the half-precision dtype in which a Keras model computes, or None."""
     dtypes = {layer.compute_dtype for layer in flatten_layers(model)}
     return next((dtype for dtype in ("bfloat16", "float16") if dtype in dtypes), None)
 
 
 def float_tolerance(model):
-    """The difference, as of `is_close`, that rounding alone explains on one machine."""
+    """The tolerance for `is_close` that rounding alone explains on one machine."""
     return _TOLERANCES[half_precision(model)]

@@ -1,4 +1,4 @@
-"""Inputs that are pixels from 0 to 255, or that a model normalises by itself."""
+"""Inputs that are pixels from 0 to 255, or that the model itself normalises."""
 
 import keras
 import numpy as np
@@ -8,7 +8,7 @@ from keras_distill._keras.layers import flatten_layers
 from keras_distill.export.tflite.metadata import ImageMetadata
 
 WHITE = 255.0
-# Layers that move pixels and leave their values.
+# Layers that move pixels without changing their values.
 _MOVING = (
     keras.layers.CenterCrop,
     keras.layers.Cropping2D,
@@ -23,14 +23,14 @@ _MOVING = (
     keras.layers.Resizing,
     keras.layers.ZeroPadding2D,
 )
-# Resizing may overshoot black and white.
+# Resizing may overshoot the range from black to white by this much.
 _MARGIN = 0.1 * WHITE
-# Pixels that were divided by 255, or by their standard deviation, are all below it.
+# Pixels that were divided by 255, or by their standard deviation, are all below this value.
 _DARK = 5
 
 
 def made_up_values(named_model, name, shape, generator):
-    """Values for an input as its first layer expects them, or None if none says so.
+    """Values for an input as its first layer expects them, or None if no layer shows this.
 
     Args:
         named_model: A `NamedModel`.
@@ -48,21 +48,21 @@ def made_up_values(named_model, name, shape, generator):
 
 
 def made_up_image(metadata, shape, generator):
-    """The same for the image of an `ImageMetadata`."""
+    """Generated values for the image of an `ImageMetadata`."""
     pixels = generator.uniform(0, WHITE, shape)
     return (pixels - np.asarray(metadata.mean)) / np.asarray(metadata.std)
 
 
 def check_pixels(named_model, inputs, metadata=None):
-    """Raises unless inputs are pixels from 0 to 255 where the model takes these.
+    """Raises unless inputs are pixels from 0 to 255 if the model expects such pixels.
 
     Args:
         named_model: A `NamedModel`.
         inputs: Arrays by name.
-        metadata: `ImageMetadata` of the model, or another's, or None.
+        metadata: `ImageMetadata` of the model, or other metadata, or None.
 
     Raises:
-        ValueError: If they are pixels divided by 255, or have other values.
+        ValueError: If the inputs are pixels divided by 255, or have other values.
     """
     for name, values in inputs.items():
         if isinstance(metadata, ImageMetadata):
@@ -89,7 +89,7 @@ def _takes_pixels(layer):
 
 
 def _first_layers(named_model, name):
-    """The layers that are the first to change the values of an input."""
+    """The first layers that change the values of an input."""
     layers = flatten_layers(named_model.model)
     return _readers(layers, named_model.inputs[name])
 
@@ -102,8 +102,8 @@ def _readers(layers, tensor):
                 if read is not tensor:
                     continue
                 if isinstance(layer, keras.Model) and getattr(layer, "inputs", None):
-                    # A task of KerasHub has its backbone's own inputs: the layers that read them
-                    # are among these.
+                    # A KerasHub task reuses the inputs of its backbone, whose layers are then
+                    # found already.
                     if layer.inputs[place] is not tensor:
                         found += _readers(layers, layer.inputs[place])
                 elif isinstance(layer, _MOVING):

@@ -1,27 +1,27 @@
-"""How much of a difference between two runs of a model rounding alone explains."""
+"""Estimates the difference between two runs of a model that rounding alone explains."""
 
 import keras
 import numpy as np
 
 from keras_distill.export import parity
 
-# One step of float32, which is what each operation may round by.
+# One step of float32, by which each operation may round.
 _STEP = 2.0**-23
-# Another order of the sums in a deep network moves its outputs by a few times as much.
+# In a deep network, another order of sums changes the outputs by a few times as much.
 _FACTOR = 10
 
 
 def rounding_noise(named_model, inputs, expected):
-    """Runs a model once more with its weights and inputs moved by one step of float32.
+    """Runs a model once more with its weights and inputs changed by one step of float32.
 
     A graph orders its sums differently from Keras's eager mode, and other batch sizes use
-    other kernels. What that does to the outputs depends on the model: it is measured, by a change
+    other kernels. The effect on the outputs depends on the model, so it is measured by a change
     of the same size. A file that computes something else differs by far more.
 
     Args:
-        named_model: A `NamedModel` that answers the same each time.
+        named_model: A deterministic `NamedModel`.
         inputs: Arrays by name.
-        expected: Its outputs for these, as `comparable` gives them.
+        expected: The model's outputs for these inputs, as `comparable` gives them.
 
     Returns:
         Dict from the names of the outputs to the difference to allow for.

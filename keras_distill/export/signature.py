@@ -14,22 +14,22 @@ from keras_distill._keras.graph import origin
 class NamedModel:
     """A Keras model as a function from named inputs to named outputs.
 
-    Inputs: the keys of dict inputs, else the names of the Input layers. An Input layer
-    without a name of its own is "inputs", or "inputs_0", "inputs_1", ... by its place
-    among several.
+    Inputs are named after the keys of dict inputs, else after the Input layers. An Input layer
+    without a name of its own is "inputs", or "inputs_0", "inputs_1", ... if there are
+    several.
 
-    Outputs: the keys of dict outputs, else the names of the last layers. A last layer
-    whose name Keras made up ("dense_7", also "dense") is "output", or "output_0",
-    "output_1", ... by its place among several: such names change from run to run.
+    Outputs are named after the keys of dict outputs, else after the last layers. If Keras
+    generated the name of a last layer ("dense_7", also "dense"), the output is "output", or
+    "output_0", "output_1", ... if there are several: generated names change from run to run.
 
     The keys of nested structures are joined with "_". Names must be Python identifiers:
-    other characters become "_". A name that comes twice gets "_1", "_2", ...
+    other characters become "_". A repeated name gets "_1", "_2", ...
 
     Args:
         model: A `keras.Model` that is Functional, Sequential and built, or subclassed
             and called once with a `keras.Input`.
-        sequence_length: What dimensions of unknown size, other than the batch, count as;
-            shorter inputs are filled up with zeros. None leaves them open.
+        sequence_length: Size of all dimensions of unknown size, except the batch;
+            shorter inputs are padded with zeros. None leaves these dimensions open.
 
     Raises:
         ValueError: If the model's inputs cannot be known.
@@ -44,7 +44,7 @@ class NamedModel:
         self.inputs = dict(zip(_unique(names), (tensor for _, tensor in leaves)))
 
     def input_specs(self, batch_size=None):
-        """The inputs' `tf.TensorSpec`s by name; batch_size None is any batch size."""
+        """The inputs' `tf.TensorSpec`s by name; batch_size None means any batch size."""
         return {
             name: tf.TensorSpec((batch_size, *self._sizes(tensor)), tensor.dtype, name=name)
             for name, tensor in self.inputs.items()
@@ -54,19 +54,19 @@ class NamedModel:
         return [self.sequence_length if size is None else size for size in tensor.shape[1:]]
 
     def name_inputs(self, x):
-        """Turns inputs as the model takes them, or a dict by name, into arrays by name.
+        """Turns inputs in the model's own form, or a dict by name, into arrays by name.
 
         Args:
             x: An array, or a dict or list like the model's inputs, with a batch axis.
 
         Raises:
-            ValueError: If the structure, a shape or a kind of value is not the model's.
+            ValueError: If the structure, a shape or a kind of value does not fit the model.
         """
         if isinstance(x, dict) and set(self.inputs) <= set(x):
             leaves = [x[name] for name in self.inputs]
         elif len(self.inputs) == 1 and not isinstance(x, dict):
             (tensor,) = self.inputs.values()
-            # A list of one input; ["a text"] is a batch of one.
+            # A list may hold the single input itself; ["a text"] is a batch of one.
             is_list = isinstance(x, (list, tuple)) and len(x) == 1
             leaves = [x[0] if is_list and np.ndim(x[0]) == len(tensor.shape) else x]
         else:
@@ -91,7 +91,7 @@ class NamedModel:
         return arrays
 
     def halve(self, inputs):
-        """Cuts arrays by name to half the size, at least 1, where the model leaves it open."""
+        """Cuts open dimensions of arrays by name to half their size, at least 1."""
         return {
             name: inputs[name][
                 tuple(
@@ -107,7 +107,7 @@ class NamedModel:
         return outputs
 
     def with_ties(self, outputs, expected, limit):
-        """Outputs with the expected answers where theirs are as good."""
+        """Outputs with the expected answers wherever they are equally good."""
         return outputs
 
     def __call__(self, inputs):
@@ -134,7 +134,7 @@ def _input_structure(model):
         return model.inputs[0]
     if getattr(model, "inputs", None):
         return model.input
-    # The first symbolic call of a subclassed model: the only record of its input dtypes.
+    # The first symbolic call of a subclassed model is the only record of its input dtypes.
     calls = [node.arguments.args for node in calls_of(model)]
     if calls and len(calls[0]) == 1:
         return calls[0][0]
@@ -169,7 +169,7 @@ def _last_layers(model, num_outputs):
 
 
 def _is_automatic(layer):
-    # Keras makes "global_max_pooling1d_3" of GlobalMaxPooling1D.
+    # Keras names a GlobalMaxPooling1D layer "global_max_pooling1d_3", for instance.
     return re.sub(r"_\d+$", "", layer.name).replace("_", "") == type(layer).__name__.lower()
 
 
@@ -178,7 +178,7 @@ def _join(path):
 
 
 def _identifier(name, prefix):
-    # TensorFlow makes them parameters of a Python method and nodes of a graph.
+    # TensorFlow uses the names for parameters of a Python method and nodes of a graph.
     name = re.sub(r"[^A-Za-z0-9_]", "_", name)
     if not name[:1].isalpha() or keyword.iskeyword(name) or name == "self":
         return f"{prefix}_{name.lstrip('_')}"
@@ -197,7 +197,7 @@ def _unique(names):
 
 
 def _fill_up(values, open_shape, size):
-    """Appends zeros where a shape is open, up to a size; what is longer stays so."""
+    """Pads open dimensions with zeros up to a size; longer ones are not changed."""
     if size is None or values.ndim != len(open_shape):
         return values
     is_open = [False, *(expected is None for expected in open_shape[1:])]
@@ -228,15 +228,15 @@ def _fit(name, values, spec):
 
 
 def cast_exactly(owner, values, dtype):
-    """Numbers in the dtype of an input, where an input of integers has a place for them.
+    """Casts numbers to the dtype of an input, if an integer dtype can represent them exactly.
 
     Args:
-        owner: What takes them, the beginning of the error.
+        owner: What takes the numbers, the beginning of the error.
         values: An array.
         dtype: A NumPy dtype.
 
     Raises:
-        ValueError: If they are no numbers, or if integers would be cut out of them.
+        ValueError: If the values are not numbers, or a cast to integers would change them.
     """
     values, dtype = np.asarray(values), np.dtype(dtype)
     is_number = values.dtype.kind in "biuf" or tf.as_dtype(values.dtype).is_floating

@@ -1,4 +1,4 @@
-"""Whether a vocabulary is that of a model, as far as their sizes tell."""
+"""Checks by their sizes whether a vocabulary belongs to a model."""
 
 import keras
 
@@ -7,11 +7,11 @@ from keras_distill.text import Vocabulary
 
 
 def check_vocabulary(name, preprocessor, model):
-    """Raises `ValueError` where what a preprocessor knows does not fit a model's embeddings.
+    """Raises `ValueError` if a preprocessor's vocabulary does not fit a model's embeddings.
 
     Args:
-        name: What the argument is called.
-        preprocessor: A layer or model that has a `Vocabulary` or a tokenizer of KerasHub in it.
+        name: Name of the argument, for the error.
+        preprocessor: A layer or model that contains a `Vocabulary` or a KerasHub tokenizer.
         model: The model that reads its ids.
     """
     layers = flatten_layers(model)
@@ -23,7 +23,7 @@ def check_vocabulary(name, preprocessor, model):
     if wrong:
         wrong = [num_tokens for num_tokens in wrong if num_tokens not in sizes]
     else:
-        # Embeddings of pretrained models may have rows that no token has.
+        # Embeddings of pretrained models may have rows without a token.
         tokenizers = [part for part in parts if callable(getattr(part, "vocabulary_size", None))]
         wrong = [part.vocabulary_size() for part in tokenizers]
         wrong = [num_tokens for num_tokens in wrong if num_tokens > max(sizes)]

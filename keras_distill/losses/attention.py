@@ -12,7 +12,7 @@ from keras_distill.losses.base import shapes_agree
 from keras_distill.losses.base import with_shape_of
 from keras_distill.losses.numerics import soft_target_kl
 
-# The logarithm of the attention to padding, far below that to any token.
+# Log attention to padding, far below the log attention to any token.
 _MASKED = -1e30
 
 
@@ -61,7 +61,7 @@ class AttentionMSE(AttentionLoss):
     loss = mean_heads sum_keys (teacher - student)^2                    for each query
     ```
 
-    From 0 to 2. Padding keys have no attention in either model, so they add nothing.
+    The loss is from 0 to 2. Padding keys have no attention in either model, so they add nothing.
 
     Args:
         reduction: Keras's reduction of the values over the batch. Defaults to
@@ -70,10 +70,10 @@ class AttentionMSE(AttentionLoss):
         dtype: Dtype of the computation. Defaults to float32.
 
     Call arguments:
-        y_true: Teacher probabilities, `(batch, heads, queries, keys)`, as of the tap
+        y_true: Teacher probabilities, `(batch, heads, queries, keys)`, from the tap
             ".../attention_scores".
         y_pred: Student probabilities of the same shape. Their Keras mask of the queries,
-            which the tap has where the model knows of padding, is applied.
+            which the tap has if the model masks padding, is applied.
         sample_weight: Optional weights, `(batch, queries)`.
 
     Raises:
@@ -87,9 +87,9 @@ class AttentionMSE(AttentionLoss):
     0.5
 
     Reference: Jiao et al. 2020, TinyBERT, https://arxiv.org/abs/1909.10351, eq. 7.
-    Deviations: the paper compares the scores before the softmax, which Keras does not give;
-    the sum over the keys, not their mean, keeps the weight of an objective independent of the
-    length; padding queries do not count.
+    Deviations: the paper compares the scores before the softmax, which Keras does not return;
+    the sum over the keys, instead of their mean, keeps the weight of an objective independent of
+    the length; padding queries do not count.
     """
 
     default_name = "attention_mse"
@@ -106,21 +106,21 @@ class AttentionKL(AttentionLoss):
     loss = mean_heads sum_keys teacher * log(teacher / student)         for each query
     ```
 
-    Each row of probabilities is divided by its sum. A probability that underflowed to 0 counts as
-    the smallest float, and the student's gets no gradient there. In a student of float16 none
-    below 6e-5 gets any: its gradient, teacher / student, would overflow.
+    Each row of probabilities is divided by its sum. A probability that underflowed to 0 is treated
+    as the smallest float, and the student gets no gradient there. In a float16 student,
+    probabilities below 6e-5 get none: their gradient, teacher / student, would overflow.
 
     Args:
         reduction: Keras's reduction of the values over the batch. Defaults to
             `"sum_over_batch_size"`.
         name: Name of the loss, and of its entry in the history.
-        dtype: Dtype of inputs and value; what is between is float64. Defaults to float32.
+        dtype: Dtype of inputs and value; intermediate results are float64. Defaults to float32.
 
     Call arguments:
         y_true: Teacher probabilities, `(batch, heads, queries, keys)`, as of the tap
             ".../attention_scores".
         y_pred: Student probabilities of the same shape. Their Keras mask of the queries,
-            which the tap has where the model knows of padding, is applied.
+            which the tap has if the model masks padding, is applied.
         sample_weight: Optional weights, `(batch, queries)`.
 
     Raises:
@@ -133,8 +133,8 @@ class AttentionKL(AttentionLoss):
     >>> round(float(AttentionKL()(teacher, np.array([[[[0.5, 0.5]]]]))), 4)
     0.6931
 
-    Reference: Wang et al. 2020, MiniLM, https://arxiv.org/abs/2002.10957, eq. 7, there for
-    the last layers. Deviation: padding queries do not count.
+    Reference: Wang et al. 2020, MiniLM, https://arxiv.org/abs/2002.10957, eq. 7, which the paper
+    applies to the last layers. Deviation: padding queries do not count.
     """
 
     default_name = "attention_kl"
@@ -147,7 +147,7 @@ class AttentionKL(AttentionLoss):
         return super().__call__(y_true, y_pred, sample_weight)
 
     def compare(self, teacher, student):
-        # In float64 as what follows: the ratios come back out of the logarithms.
+        # Logarithms are float64, like the next steps, so that their softmax restores the ratios.
         tiny = np.finfo(self.dtype).tiny
         logits = [
             ops.log(ops.cast(ops.maximum(scores, tiny), "float64")) for scores in (teacher, student)
@@ -157,31 +157,31 @@ class AttentionKL(AttentionLoss):
 
 @keras.saving.register_keras_serializable(package="keras_distill")
 class AttentionRelationKL(DistillationLoss):
-    """Divergence of how the values (or queries, or keys) of two transformers are related.
+    """Divergence of the relations between the values (or queries, or keys) of two transformers.
 
     ```
     R_h  = softmax_keys(V_h V_h' / sqrt(head width))          V_h: (length, head width) of head h
     loss = mean_heads sum_keys R_h teacher * log(R_h teacher / R_h student)    for each token
     ```
 
-    The relations are as large as the text is long, so the widths may differ. For two
-    transformers with other numbers of heads, `num_relation_heads` cuts the heads, side by
-    side, into as many of another width. Tokens that the student's Keras mask leaves out
+    The size of the relations depends only on the length of the text, so the widths may differ. If
+    two transformers have different numbers of heads, `num_relation_heads` concatenates the heads
+    and splits them into this number. Tokens that the student's Keras mask leaves out
     count neither as tokens nor as keys.
 
     Args:
         num_relation_heads: Number of heads to compare, a divisor of both models' heads times
-            their width. Defaults to the models' own heads, of which both must have as many.
+            their width. Defaults to the models' own heads; both must have the same number.
         reduction: Keras's reduction of the values over the batch. Defaults to
             `"sum_over_batch_size"`.
         name: Name of the loss, and of its entry in the history.
-        dtype: Dtype of inputs and value; what is between is float64. Defaults to float32.
+        dtype: Dtype of inputs and value; intermediate results are float64. Defaults to float32.
 
     Call arguments:
-        y_true: The teacher's values, `(batch, length, heads, head width)`, as of the tap
+        y_true: The teacher's values, `(batch, length, heads, head width)`, from the tap
             ".../value" of a `keras.layers.MultiHeadAttention`; or ".../query" or ".../key".
-        y_pred: The student's, of the same batch and length. Their Keras mask, which the tap has
-            where the model knows of padding, is applied.
+        y_pred: The student's values, with the same batch and length. Their Keras mask, which the
+            tap has if the model masks padding, is applied.
         sample_weight: Optional weights, `(batch, length)`.
 
     Raises:
@@ -201,13 +201,13 @@ class AttentionRelationKL(DistillationLoss):
 
     Reference: Wang et al. 2020, MiniLM, https://arxiv.org/abs/2002.10957, eq. 8-10, on the
     values of the last layers; 2021, MiniLMv2, https://arxiv.org/abs/2012.15828, eq. 4-6, on
-    queries, keys and values, an objective each. Deviations: padding does not count, neither as
+    queries, keys and values, with an objective for each. Deviations: padding counts neither as
     tokens nor as keys.
     """
 
     same_shapes = False
     values_rank = 2
-    # The student's, of the batch that is being compared.
+    # The student's mask for the batch that is being compared.
     token_mask = None
 
     def __init__(

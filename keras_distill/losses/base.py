@@ -1,4 +1,4 @@
-"""What every loss between a teacher and a student has in common."""
+"""The base class of every loss between a teacher and a student."""
 
 import keras
 import tensorflow as tf
@@ -62,7 +62,7 @@ class DistillationLoss(keras.losses.Loss):
     student_inputs = None
     # Whether a Distiller or an Objective has it.
     _in_use = False
-    # Of the message about shapes that differ.
+    # Parts of the error message for shapes that differ.
     axes = "(batch, ..., features)"
     remedy = "Give the objective a projector that maps the student to the teacher's shape."
 
@@ -106,7 +106,8 @@ class DistillationLoss(keras.losses.Loss):
     def with_settings(self, **settings):
         """A copy of this loss with other values for some of its attributes.
 
-        Its layers and variables are the same objects: copy.copy() would save and reload them.
+        The copy shares layers and variables with this loss; copy.copy() would duplicate them,
+        because Keras copies by serialization.
         """
         loss = object.__new__(type(self))
         vars(loss).update(vars(self) | settings)
@@ -122,7 +123,7 @@ class DistillationLoss(keras.losses.Loss):
             step: The optimizer's step, at which schedules of the loss are read; None leaves them.
 
         Raises:
-            ValueError: If the loss needs what is None.
+            ValueError: If a part that the loss needs is None.
         """
         given = {"labels": labels, "example_index": example_index, "training": training}
         for name in self.needs:
@@ -136,8 +137,8 @@ class DistillationLoss(keras.losses.Loss):
     def check_shapes(self, teacher_shape, student_shape):
         """Raises `ValueError` for two shapes that the loss cannot compare.
 
-        A mismatch must never broadcast: a width of 1 against 8 would give a number,
-        and a wrong one. `None` stands for a size that is not known yet.
+        A mismatch must never broadcast: a width of 1 against 8 would give a wrong
+        number. `None` stands for a size that is not known yet.
         """
         if not self.same_shapes:
             return
@@ -152,7 +153,7 @@ class DistillationLoss(keras.losses.Loss):
         return {**super().get_config(), "dtype": self.dtype}
 
 
-# What it is, and how it comes into the batch.
+# For each name in `needs`: what it is, and how to put it into the batch.
 _NEEDED = {
     "labels": (
         "the labels of its output",
@@ -168,14 +169,14 @@ _NEEDED = {
 
 
 def take(argument, loss):
-    """Fixes the settings of a loss that is given to what trains with it.
+    """Fixes the settings of a loss when a Distiller or an Objective takes it.
 
     Args:
         argument: The argument's name, for the error.
         loss: A `keras.losses.Loss`.
 
     Raises:
-        ValueError: If it gives one value for each example, not their mean.
+        ValueError: If the loss returns one value for each example instead of their mean.
     """
     if loss.reduction in (None, "none"):
         raise ValueError(
@@ -189,7 +190,7 @@ def take(argument, loss):
 
 def parts_of(loss):
     """Lists the layers, variables and random generators that are attributes of a loss."""
-    # Keras does not look into losses for what to train and to save.
+    # Keras does not search losses for layers and variables to train and to save.
     return [
         value
         for value in keras.tree.flatten(list(vars(loss).values()))
@@ -198,7 +199,7 @@ def parts_of(loss):
 
 
 def shapes_agree(shape, other):
-    """Whether two shapes are equal as far as they are known."""
+    """Whether two shapes are equal in all sizes that are known."""
     return len(shape) == len(other) and all(
         None in sizes or sizes[0] == sizes[1] for sizes in zip(shape, other)
     )
@@ -209,7 +210,7 @@ def _constant(teacher):
 
 
 def _with_whole_mask(student, rank):
-    """The student with a mask of the rank of the values, which Keras aligns with the last axes."""
+    """The student with a mask of the values' rank: Keras would align another with the last axes."""
     mask = keras_mask(student)
     if mask is None or len(mask.shape) >= rank:
         return student
@@ -219,21 +220,21 @@ def _with_whole_mask(student, rank):
 
 
 def _tensor(student):
-    # One that is a tensor stays the same object: its mask is an attribute.
+    # A tensor must stay the same object, because its mask is an attribute.
     return student if hasattr(student, "shape") else keras.ops.convert_to_tensor(student)
 
 
 def with_shape_of(student, teacher, width=None):
-    """Keeps sizes that only show at run time from broadcasting, too.
+    """Prevents broadcasting of sizes that are known only at run time, too.
 
     Args:
         student: A tensor.
         teacher: A tensor that must have its shape.
-        width: The last size of the teacher, if that may differ from the student's.
+        width: The last size of the teacher, if it may differ from the student's.
     """
     shape = tf.shape(student)
     if width is not None:
         shape = tf.concat([shape[:-1], [width]], axis=0)
-    # XLA drops assertions, and TensorFlow's optimizer a reshape that it thinks needless.
+    # XLA drops assertions, and TensorFlow's graph optimizer drops a seemingly redundant reshape.
     with tf.control_dependencies([tf.debugging.assert_equal(tf.shape(teacher), shape)]):
         return tf.reshape(teacher, shape)

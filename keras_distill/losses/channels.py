@@ -1,8 +1,8 @@
-"""The check that layers of a loss know how wide to be."""
+"""Checks the number of channels, which the layers of a loss need."""
 
 
 def check_channels(loss, *shapes):
-    """Raises `ValueError` if the last size of a shape, its channels, is not known."""
+    """Raises `ValueError` if the last size of a shape (the channels) is not known."""
     if any(shape[-1] is None for shape in shapes):
         raise ValueError(
             f"{type(loss).__name__} has trained parts that are as wide as the features. "

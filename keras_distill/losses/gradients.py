@@ -1,4 +1,4 @@
-"""Losses between the models' gradients by their inputs: how an output changes, not what it is."""
+"""Losses between input gradients: they compare how the models' outputs change."""
 
 import keras
 from keras import ops
@@ -24,11 +24,11 @@ class InputGradientLoss(DistillationLoss):
         teacher_inputs: Path of the teacher's layer by whose output the gradient is
             taken, for inputs that are not floating point (an embedding layer for token
             ids, a Rescaling layer for bytes). None for the teacher's inputs.
-        student_inputs: Path of the student's layer, likewise.
+        student_inputs: Path of the student's layer, in the same form.
     """
 
     on_input_gradients = True
-    # Whether the teacher's gradients are compared at all.
+    # Whether the loss compares with the teacher's gradients.
     reads_teacher = True
     values_rank = 1
     axes = "(batch, directions, ...)"
@@ -67,7 +67,7 @@ class InputGradientLoss(DistillationLoss):
 
 
 class _ProjectedGradientLoss(InputGradientLoss):
-    """A loss on random projections of the outputs, or on each output by itself."""
+    """A loss on random projections of the outputs, or on every single output."""
 
     def __init__(
         self, num_projections, seed, teacher_inputs, student_inputs, name, reduction, dtype
@@ -113,19 +113,19 @@ class Sobolev(_ProjectedGradientLoss):
     loss = mean_k sum_inputs (d <teacher, v_k> / dx - d <student, v_k> / dx)^2
     ```
 
-    v_k are random vectors of length 1, new ones for each example and step, or with
-    `num_projections=None` the outputs one by one. Both have the same mean over the
-    draws: the squared distance of the Jacobians over the number of outputs.
+    v_k are random vectors of length 1, drawn anew for each example and step. With
+    `num_projections=None` they select the outputs one by one. Both have the same
+    expectation: the squared distance of the Jacobians over the number of outputs.
 
-    Used in an `Objective` that names the outputs to differentiate, logits on both
-    sides or probabilities on both. The outputs themselves are compared by the soft
-    loss. Each projection costs a backward pass of both models, and one more through
-    the student's. The student's gradients are those of its training mode: with its
-    dropout, and with batch normalisation by the batch, where the examples are not
-    independent. Every operation of the student needs a second derivative; that of a
-    ReLU is 0, and TensorFlow's error names an operation that has none. Gradients by
-    embeddings are comparable where the student has the teacher's embeddings; between
-    others of one width they are numbers without a common meaning.
+    Use it in an `Objective` that names the outputs to differentiate: logits on both
+    sides or probabilities on both. The soft loss compares the outputs themselves.
+    Each projection costs a backward pass of both models, and one more through
+    the student's. The student's gradients are taken in training mode: with its
+    dropout, and with batch normalisation by the batch, so that the examples are not
+    independent. Every operation of the student needs a second derivative. It is 0 for
+    a ReLU, and TensorFlow's error names an operation that has none. Gradients by
+    embeddings are comparable if the student has the teacher's embeddings; between
+    different embeddings of the same width they have no common meaning.
 
     Args:
         num_projections: Random directions for each example, 1 or more, or None for the
@@ -136,7 +136,7 @@ class Sobolev(_ProjectedGradientLoss):
             taken, for inputs that are not floating point (an embedding layer for token
             ids, a Rescaling layer for bytes). None for the teacher's inputs, which must
             then be one tensor.
-        student_inputs: Path of the student's layer, likewise.
+        student_inputs: Path of the student's layer, in the same form.
         reduction: Keras's reduction of the values over the batch. Defaults to
             `"sum_over_batch_size"`.
         name: Name of the loss, and of its entry in the history.
@@ -149,7 +149,7 @@ class Sobolev(_ProjectedGradientLoss):
 
     Raises:
         ValueError: If an argument is out of range; in a Distiller, at the first batch,
-            if inputs are no floating-point tensor, the models' inputs or outputs differ
+            if inputs are not a floating-point tensor, the models' inputs or outputs differ
             in shape, or the batch carries teacher_outputs, which have no gradients.
 
     Example:
@@ -169,8 +169,8 @@ class Sobolev(_ProjectedGradientLoss):
     ```
 
     Reference: Czarnecki et al. 2017, https://arxiv.org/abs/1706.04859, eq. 1 and the
-    stochastic version. Deviations: first order only; of the whole Jacobian the mean over
-    the outputs, not the sum, as of its random projections; a direction for each example.
+    stochastic version. Deviations: first order only; the whole Jacobian has the mean over
+    the outputs, not the sum, like the random projections; each example has its own direction.
     """
 
     def __init__(
@@ -201,12 +201,13 @@ class JacobianMatching(InputGradientLoss):
     loss = sum_inputs (a / |a| - b / |b|)^2 = 2 - 2 cos(a, b)
     ```
 
-    One output of each example, the teacher's largest: what the teacher looks at for
-    its answer. 0 for gradients of one direction, 4 for opposite ones. A gradient of
-    zeros has no direction: it counts 1 against another, and trains nothing.
+    For each example, the loss compares the gradient of the teacher's largest output, which
+    shows the inputs that the teacher's answer depends on. The loss is 0 for equal directions
+    and 4 for opposite ones. A gradient of zeros has no direction: its loss is 1 against
+    another gradient, and it trains nothing.
 
-    Used in an `Objective` that names the outputs, as `Sobolev` (which tells of costs,
-    training mode and second derivatives). On maps of features, `(batch, height, width,
+    Use it in an `Objective` that names the outputs, like `Sobolev` (which explains costs,
+    training mode and second derivatives). On feature maps, `(batch, height, width,
     channels)`, c is the largest entry of the whole map.
 
     Args:
@@ -214,7 +215,7 @@ class JacobianMatching(InputGradientLoss):
             taken, for inputs that are not floating point (an embedding layer for token
             ids, a Rescaling layer for bytes). None for the teacher's inputs, which must
             then be one tensor.
-        student_inputs: Path of the student's layer, likewise.
+        student_inputs: Path of the student's layer, in the same form.
         reduction: Keras's reduction of the values over the batch. Defaults to
             `"sum_over_batch_size"`.
         name: Name of the loss, and of its entry in the history.
@@ -237,7 +238,7 @@ class JacobianMatching(InputGradientLoss):
 
     Reference: Srinivas and Fleuret 2018, https://arxiv.org/abs/1803.00443. Deviations:
     the paper adds this to the distance of outputs or of attention maps, which are
-    losses of their own here; a gradient of zeros.
+    separate losses here; the treatment of a gradient of zeros.
     """
 
     def __init__(
@@ -261,7 +262,7 @@ class JacobianMatching(InputGradientLoss):
         flat = (*shape[:2], _num_units(y_pred, num_axes=2))
         y_true, y_pred = ops.reshape(y_true, flat), ops.reshape(y_pred, flat)
         teacher, student = unit_vectors(y_true), unit_vectors(y_pred)
-        # From 0 every way leads to the teacher, and none is the loss's.
+        # A student gradient of zeros has no direction in which the loss could move it.
         is_zero = ops.all(y_pred == 0, axis=-1, keepdims=True)
         student = ops.where(is_zero, ops.zeros_like(student), student)
         return _mean_of_squared_norms(teacher - student)
@@ -269,7 +270,7 @@ class JacobianMatching(InputGradientLoss):
 
 @keras.saving.register_keras_serializable(package="keras_distill")
 class GradientNorm(_ProjectedGradientLoss):
-    """Squared length of the student's input gradients: a penalty, without the teacher's.
+    """Squared length of the student's input gradients, a penalty without the teacher.
 
     ```
     loss = mean_k sum_inputs (d <student, v_k> / dx)^2
@@ -279,9 +280,9 @@ class GradientNorm(_ProjectedGradientLoss):
     Jacobian over the number of outputs. A student with small gradients changes little
     under noise in its inputs.
 
-    Used in an `Objective` that names the outputs, as `Sobolev` (which tells of costs,
-    training mode and second derivatives). Of the teacher only the shape of its output
-    is read, so the batch may carry teacher_outputs.
+    Use it in an `Objective` that names the outputs, like `Sobolev` (which explains costs,
+    training mode and second derivatives). The loss reads only the shape of the teacher's
+    output, so the batch may carry teacher_outputs.
 
     Args:
         num_projections: Random directions for each example, 1 or more, or None for the
@@ -298,7 +299,7 @@ class GradientNorm(_ProjectedGradientLoss):
         dtype: Dtype of the computation. Defaults to float32.
 
     Call arguments:
-        y_true: Not used; of the shape of y_pred.
+        y_true: Not used; it has the shape of y_pred.
         y_pred: Student gradients, `(batch, directions, *inputs)`.
         sample_weight: Optional weights, `(batch,)`.
 
@@ -316,8 +317,8 @@ class GradientNorm(_ProjectedGradientLoss):
     backpropagation, https://doi.org/10.1109/72.165600; for distilled students Srinivas
     and Fleuret 2018, https://arxiv.org/abs/1803.00443; its random projections Hoffman
     et al. 2019, https://arxiv.org/abs/1908.02729. Deviations: Drucker and LeCun take the
-    gradient of the training loss, here it is that of the outputs; the mean over the
-    outputs, not the sum.
+    gradient of the training loss, this loss takes the gradient of the outputs; the mean over
+    the outputs, not the sum.
     """
 
     reads_teacher = False
@@ -343,8 +344,8 @@ class GradientNorm(_ProjectedGradientLoss):
 
 
 def _num_units(tensor, num_axes=1):
-    """The number of entries behind the first axes, an integer if it is known."""
-    # -1 in a reshape would not do: nothing tells how many there are in an empty batch.
+    """The number of entries after the first axes, an integer if it is known."""
+    # A reshape to -1 would fail: an empty batch does not determine this number.
     num_units = 1
     for size in ops.shape(tensor)[num_axes:]:
         num_units = num_units * size

@@ -1,4 +1,4 @@
-"""A teacher's outputs by many workers at once: a `TeacherStore` that Apache Beam labels."""
+"""Builds a `TeacherStore` on many workers at once, with Apache Beam."""
 
 import functools
 import inspect
@@ -15,7 +15,7 @@ from keras_distill.store.planning import fingerprint_first
 from keras_distill.store.preparation import prepare
 from keras_distill.store.shard_worker import ShardWorker
 
-# Beam's own default may load a program from the network and start it.
+# Beam's own default runner may download a program and start it.
 _DEFAULT_RUNNER = "FnApiRunner"
 
 
@@ -33,11 +33,11 @@ def label(
     drop_nan=False,
     options=None,
 ):
-    """Builds a `TeacherStore` with Apache Beam, on the workers of any of its runners.
+    """Builds a `TeacherStore` with Apache Beam, on the workers of any Beam runner.
 
-    The store is the one that `TeacherStore.build` makes, byte for byte; either goes on where
-    the other was stopped. One element of the pipeline is one shard, so no more workers than
-    shards have work. A shard that is tried again, or labelled by two workers, is there once.
+    The store is the same as from `TeacherStore.build`, byte for byte; either one resumes where
+    the other was stopped. Each element of the pipeline is one shard, so more workers than
+    shards have nothing to do. A shard that is retried, or labelled by two workers, is stored once.
 
     ```python
     def make_dataset():
@@ -51,38 +51,38 @@ def label(
     )
     ```
 
-    The process that calls this makes the data set and the teacher, too, and labels the first
-    examples, to plan the store. It then waits until the pipeline has finished. A runner's page
-    shows the counter `keras_distill/examples_labelled`.
+    The calling process also makes the data set and the teacher, and labels the first
+    examples to plan the store. Then it waits until the pipeline has finished. The runner's web
+    page shows the counter `keras_distill/examples_labelled`.
 
     Args:
-        make_dataset: Function without arguments that returns what `TeacherStore.build` takes
-            as dataset, the same examples in the same order wherever it is called. Of
-            `text.Examples`, or whatever has slices and `dataset()`, a worker reads its shards;
-            of a `tf.data.Dataset` also what lies before them.
-        make_teacher: Function without arguments that returns the teacher, the same one
-            wherever it is called. It is called once in every process of a worker.
+        make_dataset: Function without arguments that returns the dataset for
+            `TeacherStore.build`, with the same examples in the same order on every worker. From
+            `text.Examples`, or another object with slices and `dataset()`, a worker reads only its
+            shards; from a `tf.data.Dataset` it also reads the examples before them.
+        make_teacher: Function without arguments that returns the teacher, the same one on
+            every worker. It is called once in every process of a worker.
         path: The store's folder, which all workers must see under this name: in a shared file
             system, unless they run on one machine.
         taps, dtype, top_k, shards, batch_size, version, drop_nan: As for `TeacherStore.build`.
         options: Beam's `PipelineOptions`, or a list of flags such as "--runner=SparkRunner".
-            Without a runner the shards are labelled in this process, one after the other.
+            Without a runner, this process labels the shards one after the other.
 
     Returns:
         The `TeacherStore`.
 
     Raises:
-        ImportError: If Apache Beam is missing, with the command that installs it.
-        ValueError: If an argument does not fit, cannot be sent to workers, or as for
-            `TeacherStore.build`; if a worker does not see the folder, or makes another data
-            set or teacher. An error of a worker comes as the runner reports it, some as a
-            RuntimeError with the worker's message.
+        ImportError: If Apache Beam is missing; the message has the command that installs it.
+        ValueError: If an argument does not fit or cannot be sent to workers, as for
+            `TeacherStore.build`, or if a worker does not see the folder or makes another data
+            set or teacher. The runner reports a worker's error, sometimes as a RuntimeError with
+            the worker's message.
     """
     beam = import_module("apache_beam", extra="beam")
     _check_function("make_dataset", make_dataset, tf.data.Dataset)
     _check_function("make_teacher", make_teacher, keras.layers.Layer)
     options, runner = _read_options(options)
-    # Workers may start in other folders.
+    # The path must be absolute: workers may start in other folders.
     path = pathlib.Path(path).absolute()
     plan, first = _plan(
         make_dataset(),
@@ -100,7 +100,7 @@ def label(
     def label_shards():
         with beam.Pipeline(runner, options=options) as pipeline:
             indices = pipeline | "Shards" >> beam.Create(range(plan.num_shards))
-            # Without it a runner may give all shards to the worker that lists them.
+            # Without Reshuffle, a runner may give all shards to the worker that lists them.
             indices | "Spread" >> beam.Reshuffle() | "Label" >> beam.Map(task)
 
     build_store(path, plan, label_shards, drop_nan=drop_nan)
@@ -108,7 +108,7 @@ def label(
 
 
 def _plan(dataset, teacher, path, **settings):
-    """The manifest, and what tells the first examples; the teacher is freed."""
+    """The manifest and the fingerprints of the first examples; the teacher is freed."""
     examples, _, plan = prepare(dataset, teacher, path, **settings)
     return plan, fingerprint_first(examples)
 
@@ -136,7 +136,7 @@ def _check_function(name, function, product):
 def _read_options(options):
     module = import_module("apache_beam.options.pipeline_options")
     if options is None or isinstance(options, (list, tuple)):
-        # Without a list they would be taken from this program's command.
+        # Without a list, Beam would parse this program's own command line.
         options = module.PipelineOptions(list(options or ()))
     if not isinstance(options, module.PipelineOptions):
         raise ValueError(
@@ -147,7 +147,7 @@ def _read_options(options):
 
 
 class _Task:
-    """Labels a shard, in whatever process and thread it is called; sent there by pickle.
+    """Labels a shard in the process and thread that calls it; it is sent there by pickle.
 
     Args:
         *args, **kwargs: For the `ShardWorker`.
@@ -166,7 +166,7 @@ class _Task:
 
 
 class _Worker(ShardWorker):
-    """Threads of one process share it, and take turns: so one shard at a time is in memory."""
+    """A worker that the threads of a process share in turn: one shard at a time is in memory."""
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)

@@ -1,4 +1,4 @@
-"""Begins a store and finishes it, whoever labels what is between."""
+"""Begins and finishes a store; in between, any function may label the shards."""
 
 import filelock
 
@@ -8,13 +8,13 @@ from keras_distill.store.shards import Shard
 
 
 def build_store(path, plan, label_shards, *, drop_nan):
-    """Has the shards of a plan labelled, and writes the manifest before and after.
+    """Lets the shards of a plan be labelled, and writes the manifest before and after.
 
     Args:
         path: The store's folder, a `pathlib.Path`.
         plan: The `Manifest`.
-        label_shards: Function without arguments that labels the shards that are not there,
-            in this process or in others, and compares those that are with the examples.
+        label_shards: Function without arguments that labels the missing shards, in this process
+            or in others, and compares the existing ones with the examples.
         drop_nan: As for `TeacherStore.build`.
 
     Raises:
@@ -23,9 +23,9 @@ def build_store(path, plan, label_shards, *, drop_nan):
     shards = [Shard(path, index) for index in range(plan.num_shards)]
     if is_finished(path, plan):
         _check_none_dropped(shards, drop_nan)
-        # Nothing is left to be labelled, but the examples may be others.
+        # All shards are labelled, but the examples may have changed.
         label_shards()
-        # It may be read-only; if it is not, what killed workers left goes.
+        # Files that killed workers left are removed, unless the store is read-only.
         remove_hidden_folders(path)
         return
     path.mkdir(parents=True, exist_ok=True)
@@ -52,7 +52,7 @@ def _build(path, plan, shards, label_shards, drop_nan):
             f"{path}, where {len(missing)} of {len(shards)} shards are missing after all were "
             f"labelled, the first is {missing[0]}. Give a folder of a shared file system."
         )
-    # Of workers that were killed.
+    # Workers that were killed may have left these.
     remove_hidden_folders(path)
     plan.is_complete = True
     plan.write(path)

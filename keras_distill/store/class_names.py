@@ -1,4 +1,4 @@
-"""The names of the classes that a store's answers are of, and the order in which data has them."""
+"""Names of the classes in a store's outputs, and their order in the data."""
 
 import keras
 
@@ -6,14 +6,14 @@ from keras_distill.layers.class_names import class_names_of
 
 
 def names_of_teacher(teacher):
-    """The names that a teacher gives to its classes itself, a tuple; or None."""
+    """The class names that a teacher itself carries, as a tuple; or None."""
     return class_names_of(teacher) if isinstance(teacher, keras.Model) else None
 
 
 def names_of_data(dataset):
-    """The names of a data set's classes, by class index, a tuple; None if it has none.
+    """The names of a data set's classes by class index, as a tuple; None without names.
 
-    `text.Examples` have them, and what `keras.utils.image_dataset_from_directory` returns.
+    `text.Examples` and the result of `keras.utils.image_dataset_from_directory` have names.
     """
     names = getattr(dataset, "class_names", None)
     return tuple(map(str, names)) if names else None
@@ -35,8 +35,8 @@ def check_order(owner, names, dataset):
     """Raises `ValueError` if the labels of a data set count the classes in another order.
 
     Args:
-        owner: Whose names, for the error.
-        names: Names of the classes in the order of the answers, or None.
+        owner: The owner of the names, for the error.
+        names: Names of the classes in the order of the outputs, or None.
         dataset: The data set. It may lack the last classes.
     """
     of_data = names_of_data(dataset)

@@ -1,4 +1,4 @@
-"""How one output of the teacher lies in the shards: a row for each example."""
+"""The storage of one output of the teacher in the shards: a row for each example."""
 
 import math
 
@@ -10,19 +10,19 @@ from keras_distill.store.probabilities import logits_name
 
 
 class FixedColumn:
-    """Rows of one shape: an array `(examples, *shape)`.
+    """Rows of the same shape: an array `(examples, *shape)`.
 
     Args:
-        name: The output's name, also the file's.
+        name: The output's name, which is also the file's name.
         shape: Shape of a row.
-        dtype: What is stored, "float16" or "float32".
+        dtype: The stored dtype, "float16" or "float32".
         as_logits: Whether probabilities are stored as logits.
     """
 
     def __init__(self, name, shape, dtype, as_logits=False):
         self.name, self.shape = name, tuple(shape)
         self._stored_dtype, self._as_logits = dtype, as_logits
-        # What is read.
+        # The dtype in which rows are read.
         self.dtype = "float32" if as_logits else dtype
 
     def encode(self, rows):
@@ -35,8 +35,8 @@ class FixedColumn:
 
         Args:
             num_rows: Size of the batch.
-            parts: List of `(members, shard, places)`: which rows are in which places of
-                which shard.
+            parts: List of `(members, shard, places)`: the rows, the shard that has them, and
+                their places in it.
         """
         batch = np.zeros((num_rows, *self.shape), self.dtype)
         for members, shard, places in parts:
@@ -44,7 +44,7 @@ class FixedColumn:
         return batch
 
     def wrong_arrays(self, shard):
-        """Names of a shard's arrays that index others, and are impossible."""
+        """Names of a shard's index arrays that have impossible values."""
         return []
 
     def specs(self, shard, num_rows):
@@ -54,19 +54,19 @@ class FixedColumn:
 
 
 class RaggedColumn:
-    """Rows of shapes that differ, such as hidden states of texts: their values end to end.
+    """Rows of different shapes, such as hidden states of texts; values are concatenated.
 
     Args:
         name: The output's name.
         shape: Shape of a row, None where sizes differ.
-        dtype: What is stored, "float16" or "float32".
+        dtype: The stored dtype, "float16" or "float32".
         as_logits: Whether probabilities are stored as logits.
     """
 
     def __init__(self, name, shape, dtype, as_logits=False):
         self.name, self.shape = name, tuple(shape)
         self._stored_dtype, self._as_logits = dtype, as_logits
-        # What is read.
+        # The dtype in which rows are read.
         self.dtype = "float32" if as_logits else dtype
 
     def encode(self, rows):
@@ -80,7 +80,7 @@ class RaggedColumn:
         }
 
     def gather(self, num_rows, parts):
-        """Returns a list of rows; as for `FixedColumn`."""
+        """Returns a list of rows; arguments as for `FixedColumn`."""
         rows = [np.zeros([n or 0 for n in self.shape], self.dtype)] * num_rows
         for members, shard, places in parts:
             shapes, ends = shard.read(self._shapes), shard.read(self._ends)
@@ -91,7 +91,7 @@ class RaggedColumn:
         return rows
 
     def pad(self, rows):
-        """Makes a batch of rows, padded with 0, and of their shapes."""
+        """Makes a batch of rows, padded with 0, and a batch of their shapes."""
         shapes = np.array([row.shape for row in rows], "int32").reshape(-1, len(self.shape))
         batch = np.zeros((len(rows), *shapes.max(axis=0, initial=0)), self.dtype)
         for filled, row in zip(batch, rows):
@@ -99,7 +99,7 @@ class RaggedColumn:
         return batch, shapes
 
     def wrong_arrays(self, shard):
-        """Names of a shard's arrays that index others, and are impossible."""
+        """Names of a shard's index arrays that have impossible values."""
         shapes, ends = shard.read(self._shapes), shard.read(self._ends)
         values = shard.read(_values_name(self._values, shard, self._as_logits))
         fits = [n is None or np.all(sizes == n) for n, sizes in zip(self.shape, shapes.T)]

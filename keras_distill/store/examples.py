@@ -1,21 +1,21 @@
-"""Fingerprints of examples: what the teacher reads decides which stored outputs are theirs."""
+"""Fingerprints of examples: the teacher's inputs decide which stored outputs belong to them."""
 
 import numpy as np
 import xxhash
 
-# Two halves: the first is searched for, the second tells two examples with an equal first apart.
+# The lookup searches for the first half; the second distinguishes examples with an equal first.
 _WORDS_PER_FINGERPRINT = 2
 
 
 def fingerprint_rows(columns):
     """Hashes examples by their contents, types and shapes.
 
-    XXH3 with 128 bits: among 10^9 examples two have the same one with a probability of
-    10^-21.
+    The hash is XXH3 with 128 bits: among 10^9 examples, two have the same hash with a probability
+    of 10^-21.
 
     Args:
-        columns: List of what the examples are made of: arrays of numbers or of bytes with a
-            first axis of examples, or lists of such where their lengths differ.
+        columns: List of the parts of the examples: arrays of numbers or of bytes with a
+            first axis of examples, or lists of arrays if their lengths differ.
 
     Returns:
         uint64, `(num_examples, 2)`.
@@ -23,7 +23,7 @@ def fingerprint_rows(columns):
     digests, *others = map(_row_digests, columns)
     if others:
         digests = [_digest(b"".join(parts)) for parts in zip(digests, *others)]
-    # Of one byte order, so that a store can move between machines.
+    # The byte order is fixed, so that a store can move between machines.
     words = np.frombuffer(b"".join(digests), "<u8").astype("uint64")
     return words.reshape(-1, _WORDS_PER_FINGERPRINT)
 
@@ -31,7 +31,7 @@ def fingerprint_rows(columns):
 def _row_digests(column):
     if isinstance(column, list):
         return [_row_digests(_as_array(row)[None])[0] for row in column]
-    # Tells a row from those of other types and shapes.
+    # The seed distinguishes rows of other types and shapes.
     seed = xxhash.xxh3_64_intdigest(f"{column.dtype.str}{column.shape[1:]}".encode())
     if column.dtype == object:
         return [_digest(_join_texts(row), seed) for row in column]

@@ -14,7 +14,7 @@ class UnlabelledShard:
 
     Args:
         x: Nested tensors of the examples, as `Labeller` takes them.
-        labeller: The teacher's `Labeller`; None if the shard is there and is only compared.
+        labeller: The teacher's `Labeller`; None if the shard exists and is only compared.
     """
 
     def __init__(self, x, labeller=None):
@@ -27,9 +27,9 @@ class UnlabelledShard:
 
 
 def complete_shard(shard, contents, labeller, plan, *, num_before, drop_nan, on_batch=None):
-    """Labels a shard and writes it; one that is there already is compared with the examples.
+    """Labels a shard and writes it; an existing shard is compared with the examples.
 
-    Its arrays are the same ones whenever and wherever it is labelled.
+    A shard has the same arrays, whenever and wherever it is labelled.
 
     Args:
         shard: The `Shard`.
@@ -41,8 +41,8 @@ def complete_shard(shard, contents, labeller, plan, *, num_before, drop_nan, on_
         on_batch: As for `Labeller`.
 
     Raises:
-        ValueError: If an output is not finite, and drop_nan is False, or too large for float16;
-            if the shard is there, and is damaged or of other examples.
+        ValueError: If an output is not finite and drop_nan is False, or an output is too large for
+            float16; if the shard exists, but is damaged or belongs to other examples.
     """
     if contents.batches is None:
         _check_unchanged(shard, contents.fingerprints, plan)
@@ -60,7 +60,7 @@ def complete_shard(shard, contents, labeller, plan, *, num_before, drop_nan, on_
 
 
 def _check_unchanged(shard, fingerprints, plan):
-    """A shard of an earlier run must be of these examples."""
+    """Raises `ValueError` unless a shard of an earlier run has these examples."""
     shard.check(plan.make_columns().values(), len(fingerprints))
     kept = np.delete(fingerprints, shard.read(DROPPED), axis=0)
     stored = shard.read(FINGERPRINTS)

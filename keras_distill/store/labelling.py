@@ -1,4 +1,4 @@
-"""Runs a teacher over examples, in batches of like length where they are texts."""
+"""Runs a teacher over examples; texts are batched with others of similar length."""
 
 import keras
 import numpy as np
@@ -13,23 +13,23 @@ from keras_distill.teachers.text_inputs import TextInputs
 
 _BATCH_SIZE = 32
 _TOKENS_PER_BATCH = 2048
-# Texts that are tokenized together, and sorted by length.
+# Number of texts that are tokenized together and sorted by length.
 _CHUNK = 4096
 
 
 class Labeller:
-    """A teacher, and which of its outputs are kept.
+    """Runs a teacher and keeps some of its outputs.
 
     Args:
-        teacher: A `keras.Model` or another callable. Of a `bert_classifier` the
-            "preprocessor" and the "classifier" run one after the other, so that texts
-            meet others of like length.
+        teacher: A `keras.Model` or another callable. The "preprocessor" and the "classifier"
+            of a `bert_classifier` run separately, so that texts can be batched with others
+            of similar length.
         taps: Paths, "output" for the teacher's output.
-        batch_size: Examples in a batch; None: 32, texts by the number of their tokens.
+        batch_size: Examples in a batch. None means 32; texts are batched by number of tokens.
 
     Attributes:
         shapes: Dict from the name of an output to the shape of one example's row, None
-            where sizes differ; once it has labelled.
+            where sizes differ. It is known after the first labelling.
         structure: Dict from tap to the names of its outputs, nested as the outputs are.
     """
 
@@ -44,14 +44,14 @@ class Labeller:
         self.shapes = self.structure = None
 
     def __call__(self, x):
-        """`label` of examples."""
+        """Labels examples, see `label`."""
         return self.label(self.batches(x), count_examples(x))
 
     def label(self, batches, num_examples, on_batch=None):
         """Runs the teacher.
 
         Args:
-            batches: What `batches` returned.
+            batches: The result of `batches`.
             num_examples: Number of examples in them.
             on_batch: Function of the number of examples that were labelled just now.
 
@@ -79,11 +79,11 @@ class Labeller:
         """Tokenizes and batches examples.
 
         Args:
-            x: Tensors of them, nested as the teacher reads them, with a first axis of
-                examples.
+            x: Tensors of the examples, nested as the teacher reads them, with a first axis
+                of examples.
 
         Returns:
-            Iterable of what the teacher's model reads, and of the examples' places in x.
+            Iterable of the inputs of the teacher's model, and of the examples' places in x.
         """
         places = np.arange(count_examples(x))
         if self._preprocessor is None:
@@ -100,7 +100,7 @@ class Labeller:
             rows = np.flatnonzero(widths == width)
             size = self._batch_size or max(1, _TOKENS_PER_BATCH // width)
             for chosen in np.split(rows, range(size, len(rows), size)):
-                # A text has no more words than ids.
+                # The ids' width is enough for word positions: a text has no more words than ids.
                 yield {name: leaf[chosen, :width] for name, leaf in inputs.items()}, places[chosen]
 
     def _slices(self, x, places):
@@ -112,7 +112,7 @@ class Labeller:
                 "words of each, and have the teacher split them."
             )
         if isinstance(x, tf.Tensor) and x.dtype == tf.string:
-            # Tokenized within the teacher, texts of like length need little padding, too.
+            # The teacher tokenizes itself; texts of similar length then need little padding, too.
             lengths = tf.strings.length(tf.strings.reduce_join(tf.reshape(x, [len(x), -1]), 1))
             places = np.argsort(lengths, kind="stable")
         size = self._batch_size or _BATCH_SIZE
@@ -156,9 +156,9 @@ class Labeller:
 
 
 def _split(teacher):
-    """The preprocessor and the classifier of a `bert_classifier`; None and any other teacher."""
+    """The preprocessor and the classifier of a `bert_classifier`; else None and the teacher."""
     layers = list(teacher.layers) if isinstance(teacher, keras.Model) else []
-    # A job's teacher names its classes.
+    # A job's teacher ends in a layer with the class names.
     names = layers.pop() if layers and isinstance(layers[-1], ClassNames) else None
     if len(layers) != 3 or not isinstance(layers[1], TextInputs):
         return None, teacher
@@ -175,7 +175,7 @@ def count_examples(x):
 
 
 def _count_used(inputs):
-    """How many ids and words each text of a batch has."""
+    """The numbers of ids and of words in each text of a batch."""
     ids = [leaf != 0 for name, leaf in inputs.items() if name != "word_starts"]
     num_used = {"ids": _used_lengths(np.any(ids, axis=0))}
     if "word_starts" in inputs:
@@ -188,11 +188,11 @@ def _used_lengths(is_used):
 
 
 def _padded_lengths(lengths):
-    """Few lengths, so that batches get full, and at most an eighth of padding in long texts."""
+    """Rounds lengths up to few values, which fill batches; long texts get at most 1/8 padding."""
     steps = np.maximum(4, 2 ** np.floor(np.log2(np.maximum(lengths, 1))).astype(int) // 8)
     return np.maximum(1, -(-lengths // steps)) * steps
 
 
 def _open_spec(tensor, num_open):
-    """A spec for batches of any size, and texts of any length: nothing is traced twice."""
+    """A spec for batches of any size and texts of any length, so that nothing is traced twice."""
     return tf.TensorSpec([None] * num_open + list(tensor.shape[num_open:]), tensor.dtype)

@@ -8,8 +8,8 @@ from keras_distill.store.shards import FINGERPRINTS
 class Lookup:
     """The rows of all shards, by fingerprint.
 
-    It holds 24 bytes for each example in memory; the outputs stay on the disk, where the
-    system keeps what is used often in its cache.
+    It holds 24 bytes for each example in memory; the outputs stay on disk, and the operating
+    system caches those that are used often.
 
     Args:
         shards: List of `Shard`.
@@ -17,7 +17,7 @@ class Lookup:
 
     def __init__(self, shards):
         self._shards = shards
-        # Copies: mapped, each would have a file open.
+        # The fingerprints are copied, because each mapped array keeps a file open.
         by_shard = [np.array(shard.read(FINGERPRINTS)) for shard in shards]
         self._starts = np.cumsum([0, *map(len, by_shard)])
         fingerprints = np.concatenate(by_shard)
@@ -28,7 +28,7 @@ class Lookup:
         return len(self._order)
 
     def find(self, fingerprints):
-        """Returns the index of each example, int64 `(examples,)`, -1 where there is none."""
+        """Returns the index of each example, int64 `(examples,)`, -1 for an unknown example."""
         first = self._fingerprints[:, 0]
         places = np.minimum(np.searchsorted(first, fingerprints[:, 0]), len(first) - 1)
         is_found = np.all(self._fingerprints[places] == fingerprints, axis=1)

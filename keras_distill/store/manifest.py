@@ -1,4 +1,4 @@
-"""The manifest: what a store holds, and of which teacher."""
+"""The manifest: describes a store's contents and its teacher."""
 
 import dataclasses
 import json
@@ -18,7 +18,7 @@ from keras_distill.store.columns import FixedColumn
 from keras_distill.store.columns import RaggedColumn
 from keras_distill.store.top_k import TopKColumn
 
-# 1 had probabilities as they are, in float16 too, and no checksum of its own.
+# Format 1 stored probabilities unchanged, even in float16, and its manifest had no checksum.
 FORMAT_VERSION = 2
 _FILE = "manifest.json"
 _DTYPES = ("float16", "float32")
@@ -26,23 +26,23 @@ _DTYPES = ("float16", "float32")
 
 @dataclasses.dataclass
 class Manifest:
-    """What is stored, in the order in which a difference is reported.
+    """The contents of a store; differences are reported in the order of these fields.
 
     Args:
         teacher: Dict of hashes from `identify_teacher`.
         taps: List of paths.
         dtype: "float16" or "float32".
         top_k: Number of classes kept of "output", or None for all.
-        example: What one example is made of: a list of [path, dtype, shape].
+        example: The parts of one example: a list of [path, dtype, shape].
         num_examples: Number of examples.
         examples_per_shard: Number of examples in each shard but the last.
         columns: Dict from the name of an output to the shape of a row and the domain, as
             `output_domains` gives it; in format 1, to whether it is a probability.
-        structure: Dict from tap to names of outputs, nested as they are.
+        structure: Dict from tap to names of outputs, nested like the outputs.
         is_complete: Whether all shards are there.
-        class_names: Names of the classes of "output", by their places; None if nothing names
-            them, as in stores of older versions.
-        format_version: Of the format.
+        class_names: Names of the classes of "output", in their order; None without names, as
+            in stores of older versions.
+        format_version: Version of the format.
     """
 
     teacher: dict
@@ -63,7 +63,7 @@ class Manifest:
         return -(-self.num_examples // self.examples_per_shard)
 
     def num_in_shard(self, index):
-        """Number of examples in a shard, those left out included."""
+        """Number of examples in a shard, including those that were left out."""
         return min(self.examples_per_shard, self.num_examples - index * self.examples_per_shard)
 
     def make_columns(self):
@@ -85,11 +85,11 @@ class Manifest:
         return column.get("domain", SOFTMAX if column.get("is_probability") else None)
 
     def write(self, folder):
-        """Writes it beside the shards, in one step."""
+        """Writes the manifest next to the shards, in one step."""
         path, hidden = folder / _FILE, folder / f".{_FILE}"
         fields = dataclasses.asdict(self)
         if self.class_names is None:
-            del fields["class_names"]  # Older versions do not know it.
+            del fields["class_names"]  # Older versions do not know this field.
         if self.format_version > 1:
             fields["checksum"] = _checksum(fields)
         with open(hidden, "w", encoding="utf-8") as file:
@@ -108,7 +108,7 @@ def read_manifest(folder):
     """Reads a store's manifest; None if there is none.
 
     Raises:
-        ValueError: If it is of a newer format, damaged, or cannot be read.
+        ValueError: If it has a newer format, is damaged, or cannot be read.
     """
     path = pathlib.Path(folder, _FILE)
     if not path.exists():
@@ -141,7 +141,7 @@ _REMEDY = "Build the store again, in another folder."
 def _read_fields(path):
     reason = "it is no file" if not path.is_file() else "it has no format_version"
     try:
-        # Of a pipe a read would wait without end.
+        # A read from a pipe would wait forever.
         fields = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
         if isinstance(fields, dict) and is_integer(fields.get("format_version")):
             return fields
@@ -154,15 +154,15 @@ def _read_fields(path):
 
 def _checksum(fields):
     try:
-        # As JSON gives them back, whose keys are texts.
+        # A round trip through JSON turns keys into strings, as in a manifest that was read.
         fields = json.loads(json.dumps(fields))
     except RecursionError:
-        return ""  # Of no manifest.
+        return ""  # No manifest has this checksum.
     return xxhash.xxh3_128_hexdigest(json.dumps(fields, sort_keys=True).encode())
 
 
 def _wrong_fields(fields):
-    """Names of the fields that are missing, unknown, or of another kind."""
+    """Names of the fields that are missing, unknown, or of a wrong type."""
     names = {field.name for field in dataclasses.fields(Manifest)}
     wrong = sorted(names ^ set(fields))
     columns = fields.get("columns")
@@ -229,10 +229,10 @@ def check_same(path, stored, wanted):
 
 
 def differences(stored, wanted):
-    """Yields the name of each field that differs, what is stored and what is wanted.
+    """Yields the name, the stored and the wanted value of each field that differs.
 
     Args:
-        stored, wanted: Dicts of fields, those of dicts too.
+        stored, wanted: Dicts of fields, which may be dicts themselves.
     """
     for name, value in wanted.items():
         was = stored[name]

@@ -1,4 +1,4 @@
-"""What a store will hold, before anything is labelled."""
+"""Plans the contents of a store before anything is labelled."""
 
 import dataclasses
 import math
@@ -25,32 +25,33 @@ from keras_distill.store.views import rows_of
 from keras_distill.store.views import take
 
 _MIN_EXAMPLES_PER_SHARD = 4096
-# A file of each is open while the store is read.
+# Each shard keeps a file open while the store is read.
 _MAX_SHARDS = 256
 _BYTES_PER_SHARD = 2**28
-# Of a text, or its hidden states, before it is seen.
+# Assumed length of a text or its hidden states, before any text is seen.
 TYPICAL_LENGTH = 64
 _NUM_COMPARED = 64
-# A batch, of which some answers show that they are random.
+# Size of a batch that is large enough to show random outputs.
 _NUM_TRIED = 32
-# Of the largest value: quantised teachers have a range for each batch.
+# Allowed effect of other examples in a batch, as a share of the largest value: quantised teachers
+# compute a range for each batch.
 _MOST_BY_OTHERS = 0.05
 
 
 def plan_store(path, examples, labeller, domains, settings, shards, class_names=None):
-    """Returns the `Manifest` of a store that is to be built, or built on.
+    """Returns the `Manifest` of a store that will be built or continued.
 
-    For a new one the first examples are labelled, so that a teacher that cannot read the
+    For a new store the first examples are labelled, so that a teacher that cannot read the
     examples, or draws random numbers, is refused before anything is written.
 
     Args:
         path: The store's folder, a `pathlib.Path`.
-        examples: A `tf.data.Dataset` of what the teacher reads, one example an element.
+        examples: A `tf.data.Dataset` of the teacher's inputs, one example per element.
         labeller: The teacher's `Labeller`.
         domains: The teacher's `output_domains`.
         settings: Dict of the manifest's teacher, taps, dtype and top_k.
         shards: As for `TeacherStore.build`.
-        class_names: Names of the classes, of the teacher or of the data; None without names.
+        class_names: Names of the classes from the teacher or the data; None without names.
     """
     num_examples = _count(examples)
     spec = example_spec(examples.element_spec)
@@ -59,7 +60,7 @@ def plan_store(path, examples, labeller, domains, settings, shards, class_names=
         settings["examples_per_shard"] = -(-num_examples // shards)
     _check_repeatable(examples)
     stored = read_manifest(path)
-    # One that has no shard yet keeps nothing: another teacher may take its place.
+    # A store without any shard holds no outputs: one of another teacher may replace it.
     if stored is not None and any(Shard(path, n).exists() for n in range(stored.num_shards)):
         check_same(path, dataclasses.asdict(stored), settings)
         return stored
@@ -88,7 +89,7 @@ def plan_store(path, examples, labeller, domains, settings, shards, class_names=
 
 
 def is_finished(path, plan):
-    """Whether a store is whole: it then needs no writing.
+    """Whether a store is complete, so that nothing needs to be written.
 
     Args:
         path: The store's folder, a `pathlib.Path`.
@@ -99,9 +100,9 @@ def is_finished(path, plan):
 
 
 def _label_first(examples, labeller):
-    """The rows of the first examples, which the teacher must answer in the same way twice.
+    """The rows of the first examples, for which the teacher must give the same outputs twice.
 
-    The second time with others beside them, in another order.
+    The second time, the examples come with others in the batch and in another order.
     """
     first = next(iter(examples.ragged_batch(_NUM_TRIED)))
     rows, again = labeller(first), labeller(first)
@@ -129,7 +130,7 @@ def _label_first(examples, labeller):
 
 
 def _domain_of_values(rows):
-    """What a function's outputs are: with probabilities, top_k would keep other ones."""
+    """The domain of a function's outputs; top_k treats probabilities and logits differently."""
     if isinstance(rows, list):
         return None
     return next((d for d in (SOFTMAX, SIGMOID) if could_come_from(d, rows)), None)
@@ -149,13 +150,13 @@ def _count(examples):
 
 
 def fingerprint_first(examples):
-    """Fingerprints of the first examples: enough to see that they are others, or shuffled."""
+    """Fingerprints of the first examples, enough to notice changed or shuffled examples."""
     x = next(iter(examples.ragged_batch(_NUM_COMPARED)), None)
     return None if x is None else fingerprint_rows(rows_of(x))
 
 
 def _check_repeatable(examples):
-    """Two passes must give the same examples, or the stored outputs would be of others."""
+    """Raises `ValueError` unless two passes give the same examples, as a store needs."""
     passes = [fingerprint_first(examples) for _ in range(2)]
     if np.any(passes[0] != passes[1]):
         raise ValueError(

@@ -1,18 +1,18 @@
-"""Whether float16 keeps what a student is to learn: a number and the changes of a large one."""
+"""Checks that float16 is precise enough for a student to learn how an output varies."""
 
 import numpy as np
 
 from keras_distill.store.probabilities import could_be_probabilities
 from keras_distill.store.probabilities import encode_values
 
-# Of how much outputs vary: from there on, a student would see steps.
+# Rounding as a share of the outputs' variation; with more, a student would see steps.
 _MOST_ROUNDING = 0.1
-# Of the largest value: less is the rounding of the teacher's own float32.
+# Variation as a share of the largest value; less is rounding of the teacher's own float32.
 _LEAST_SPREAD = 1e-6
 
 
 def check_float16(outputs):
-    """Raises `ValueError` for outputs of which float16 leaves little.
+    """Raises `ValueError` for outputs whose variation is mostly lost in float16.
 
     Args:
         outputs: Dict from the name of an output to rows of some examples, as `Labeller` gives them.
@@ -20,12 +20,12 @@ def check_float16(outputs):
     for name, rows in outputs.items():
         values = _by_channel(rows)
         if not np.all(np.isfinite(values)):
-            continue  # Another error, or to be left out.
+            continue  # Such values raise another error, or are dropped.
         encode_values(name, values, "float16", as_logits=True)  # Raises for values too large.
         if could_be_probabilities(values):
-            continue  # Those are stored as logits.
+            continue  # Probabilities are stored as logits.
         rounding = np.sqrt(np.mean(np.square(values.astype("float16") - values)))
-        # What varies from example to example, or from class to class.
+        # The spread is the variation between examples or between classes.
         spread = max(np.sqrt(np.mean(np.var(values, axis=axis))) for axis in (0, 1))
         is_constant = spread <= _LEAST_SPREAD * np.max(np.abs(values))
         if not is_constant and rounding > _MOST_ROUNDING * spread:
@@ -37,7 +37,7 @@ def check_float16(outputs):
 
 
 def _by_channel(rows):
-    """float64, `(entries, channels)`."""
+    """The rows as float64, `(entries, channels)`."""
     rows = [np.asarray(row, "float64") for row in rows]
     width = rows[0].shape[-1] if rows[0].ndim else 1
     return np.concatenate([row.reshape(-1, width) for row in rows])

@@ -1,4 +1,4 @@
-"""What a store is built from, checked before anything is written."""
+"""Checks of what a store is built from, made before anything is written."""
 
 import tensorflow as tf
 
@@ -50,7 +50,7 @@ def prepare(dataset, teacher, path, *, taps, dtype, top_k, shards, batch_size, v
     labeller = Labeller(teacher, taps, batch_size)
     names = names_of_teacher(teacher) or names_of_data(dataset)
     plan = plan_store(path, examples, labeller, output_domains(teacher), settings, shards, names)
-    # One that is there already has its own.
+    # An existing store has its own class names.
     check_order(f"the store in {path}", plan.class_names, dataset)
     return examples, labeller, plan
 
@@ -66,7 +66,7 @@ def check_labelling(
     shards=None,
     batch_size=None,
 ):
-    """Raises what a build raises before it runs the teacher, also of one not yet trained.
+    """Raises the errors of a build that need no run of the teacher, which may be untrained.
 
     Args:
         path: The store's folder, a `pathlib.Path`.
@@ -86,13 +86,13 @@ def check_labelling(
 
 
 def read_examples(dataset, start=None, stop=None):
-    """Returns a data set of what the teacher reads, one example an element.
+    """Returns a data set of the teacher's inputs, one example per element.
 
     Args:
         dataset: As for `TeacherStore.build`.
-        start, stop: Which examples; None: all. Of `text.Examples`, or another object with
-            slices and `dataset()`, no others are read; of a `tf.data.Dataset` those before
-            them, too.
+        start, stop: Range of the examples; None means all. From `text.Examples`, or another
+            object with slices and `dataset()`, only these are read; from a `tf.data.Dataset`,
+            the examples before them are read, too.
     """
     if _is_sliceable(dataset):
         dataset = dataset[start:stop].dataset()
@@ -111,7 +111,7 @@ def _teacher_part(*data):
 
 
 def _check_settings(dataset, teacher, taps, dtype, top_k, shards, batch_size):
-    """Raises `ValueError` unless all fit; returns the taps as a tuple."""
+    """Raises `ValueError` unless all arguments fit; returns the taps as a tuple."""
     if not isinstance(dataset, tf.data.Dataset) and not _is_sliceable(dataset):
         raise ValueError(
             "dataset must be text.Examples or a tf.data.Dataset of single examples. Received: "

@@ -1,13 +1,13 @@
-"""Probabilities are stored as logits: float16 has none between 0 and 6e-8, nor just below 1.
+"""Stores probabilities as logits: float16 has no values between 0 and 6e-8, nor just below 1.
 
-What a temperature makes of a small probability depends on its logarithm, and of a sigmoid's on
-that of the rest to 1. Logits have both, with an error of a two-thousandth of them.
+With a temperature, the logarithm of a small probability matters, and for a sigmoid also the
+logarithm of 1 minus the probability. Logits keep both, with a relative error of 1/2000.
 """
 
 import numpy as np
 
 _LARGEST_FLOAT16 = 65504.0
-# A softmax rounds off.
+# A softmax may exceed 1 by rounding.
 _ABOVE_ONE = 1e-6
 
 
@@ -16,12 +16,12 @@ def encode_values(name, values, dtype, as_logits):
 
     Args:
         name: Name of the output.
-        values: Of the teacher, float32.
-        dtype: What is stored, "float16" or "float32".
+        values: The teacher's output, float32.
+        dtype: The stored dtype, "float16" or "float32".
         as_logits: Whether values that all lie in [0, 1] are stored as logits.
 
     Raises:
-        ValueError: If float16 does not hold them.
+        ValueError: If the values are too large for float16.
     """
     if as_logits and could_be_probabilities(values):
         return {logits_name(name): _to_logits(values).astype(dtype)}
@@ -35,7 +35,7 @@ def encode_values(name, values, dtype, as_logits):
 
 
 def decode_values(name, shard, places):
-    """Returns what was given to `encode_values`, at some places, as exactly as it is stored."""
+    """Returns the values of `encode_values` at some places, as exactly as they are stored."""
     if shard.has(logits_name(name)):
         return _from_logits(shard.read(logits_name(name))[places])
     return shard.read(name)[places]

@@ -1,4 +1,4 @@
-"""Adds stored outputs to what a data set yields."""
+"""Adds stored outputs to the elements of a data set."""
 
 import keras
 import numpy as np
@@ -19,10 +19,10 @@ class Reader:
     Args:
         lookup: The store's `Lookup`.
         columns: Dict from the name of an output to its column.
-        structure: Names of outputs, nested as teacher_outputs are to be.
+        structure: Names of outputs, nested like the resulting teacher_outputs.
         on_missing: "error", "drop" or "teacher".
         labeller: The `Labeller` for "teacher", or None.
-        name: Key for these outputs beside those that are there, or None.
+        name: Key for these outputs, next to those of other teachers, or None.
         path: The store's folder, for the error.
     """
 
@@ -36,11 +36,11 @@ class Reader:
         return dataset.map(self._read_batch, num_parallel_calls=tf.data.AUTOTUNE)
 
     def examples(self, chunks):
-        """The same for single examples, of a data set of ragged batches of them."""
+        """As `batches`, for single examples that come in a data set of ragged batches."""
         specs = tf.nest.flatten(chunks.element_spec)
         is_ragged = any(isinstance(spec, tf.RaggedTensorSpec) for spec in specs)
         if not is_ragged and not any(map(_is_ragged, self._columns.values())):
-            # Without a map over examples, which takes longer than all else.
+            # This avoids a map over single examples, which takes longer than all other steps.
             return self.batches(chunks).unbatch()
         chunks = chunks.map(self._read, num_parallel_calls=tf.data.AUTOTUNE)
         return chunks.unbatch().map(self._trim)
@@ -62,7 +62,7 @@ class Reader:
         def read(*leaves):
             return self._look_up(tf.nest.pack_sequence_as(view, leaves, expand_composites=True))
 
-        # Not py_function, whose eager tensors cost as much as all that is done here.
+        # The eager tensors of py_function would cost as much as all the work in `read`.
         is_found, *tensors = tf.numpy_function(read, leaves, types, stateful=False)
         is_found.set_shape([None])
         tensors = iter(tensors)
@@ -79,14 +79,14 @@ class Reader:
 
     @tf.autograph.experimental.do_not_convert
     def _trim(self, example, outputs, shapes):
-        """Cuts the padding of an example's rows off."""
+        """Cuts off the padding of an example's rows."""
         for name, shape in shapes.items():
             row = tf.slice(outputs[name], tf.zeros_like(shape), shape)
             outputs[name] = tf.ensure_shape(row, self._columns[name].shape)
         return self._add(example, outputs)
 
     def _add(self, element, outputs):
-        """Returns an element, an example or a batch, with `DistillationInputs`."""
+        """Returns an element (an example or a batch) with `DistillationInputs`."""
         inputs, *rest = unpack_element(element)
         rows = {name: tf.cast(values, tf.float32) for name, values in outputs.items()}
         teacher_outputs = keras.tree.map_structure(lambda name: rows[name], self._structure)
@@ -121,7 +121,7 @@ class Reader:
 
 
 class _LiveShard:
-    """What the teacher says now, as the store would give it: rounded, and of the same domain."""
+    """The teacher's outputs computed now, in the store's form: rounded, in the same domain."""
 
     def __init__(self, outputs, columns):
         self._arrays = {}

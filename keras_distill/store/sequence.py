@@ -10,7 +10,7 @@ from keras_distill.store.shards import Shard
 
 
 def label_in_sequence(path, examples, labeller, plan, *, drop_nan, verbose):
-    """Writes the shards of a plan that are not there yet.
+    """Writes the missing shards of a plan.
 
     Args:
         path: The store's folder, a `pathlib.Path`.
@@ -49,7 +49,7 @@ def _unlabelled_shards(path, chunks, labeller):
 
 
 def _one_ahead(items):
-    """Yields items, each made in a thread while the one before it is used."""
+    """Yields items; a thread makes each item while the previous one is used."""
     with concurrent.futures.ThreadPoolExecutor(1) as thread:
         upcoming = thread.submit(next, items, None)
         while (item := upcoming.result()) is not None:

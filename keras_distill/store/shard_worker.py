@@ -1,4 +1,4 @@
-"""Labels shards of a store that other processes label with it."""
+"""Labels shards of a store together with other processes."""
 
 import numpy as np
 import tensorflow as tf
@@ -15,7 +15,7 @@ from keras_distill.teachers.identity import identify_teacher
 
 
 class ShardWorker:
-    """A data set and a teacher, made anew and compared with those that the store is of.
+    """A worker's own data set and teacher, which must equal those of the store.
 
     Args:
         path: The store's folder, a `pathlib.Path`, with its manifest.
@@ -24,7 +24,7 @@ class ShardWorker:
         batch_size, drop_nan: As for `TeacherStore.build`.
 
     Raises:
-        ValueError: If there is no manifest, or the data set or the teacher is another.
+        ValueError: If there is no manifest, or the data set or the teacher differs.
     """
 
     def __init__(self, path, make_dataset, make_teacher, first, *, batch_size, drop_nan):
@@ -42,7 +42,7 @@ class ShardWorker:
         self._labeller = Labeller(teacher, self._plan.taps, batch_size)
 
     def label(self, index, on_batch=None):
-        """Labels a shard and writes it, or compares it if it is there.
+        """Labels a shard and writes it, or compares it if it exists.
 
         Args:
             index: The shard's number.

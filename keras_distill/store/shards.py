@@ -1,4 +1,4 @@
-"""Shards: the stored arrays of some examples, whole or not there at all."""
+"""Shards: the stored arrays of some examples, either complete or missing."""
 
 import functools
 import hashlib
@@ -24,8 +24,8 @@ _FEWEST_OPEN, _MOST_OPEN = 8, 256
 class Shard:
     """A folder with one .npy file for each array, and a file with their checksums.
 
-    It gets its name when it is complete, by one rename, so that a process that dies while
-    it writes leaves none that is half there.
+    One rename gives a complete shard its name, so that a process that dies while it
+    writes never leaves an incomplete shard.
 
     Args:
         folder: The store's `pathlib.Path`.
@@ -42,7 +42,7 @@ class Shard:
         return self.path.exists()
 
     def write(self, arrays):
-        """Writes arrays by name, all with one row, or more, for each example.
+        """Writes arrays by name, all with at least one row for each example.
 
         Several processes may write a shard at once: the first one's stays, and the others
         discard theirs, which are the same.
@@ -66,21 +66,21 @@ class Shard:
         try:
             os.rename(whole, self.path)
         except OSError:
-            # A folder with files is not replaced: another process was first.
+            # A rename does not replace a folder with files, so another process was first.
             if not self.exists():
                 raise
 
     def check(self, columns, num_examples):
-        """Raises `ValueError` unless every file is there, as it was written, and of these columns.
+        """Raises `ValueError` unless every file is present, unchanged, and fits these columns.
 
         Args:
             columns: Iterable of the store's columns.
-            num_examples: Number of examples in the shard, those left out included.
+            num_examples: Number of examples in the shard, including those that were left out.
         """
         files = self._description()
         for name, expected in files.items():
             _check_file(self.path / name, expected)
-        # Behind the checksums: what is not whole is no matter of types and shapes.
+        # Checksums come first: for an incomplete file, types and shapes are not the problem.
         num_dropped = self.num_dropped()
         num_rows = num_examples - num_dropped
         specs = {FINGERPRINTS: ("uint64", (num_rows, 2)), DROPPED: ("int64", (num_dropped,))}
@@ -130,7 +130,7 @@ class Shard:
             _check_regular(path)
             array = self._load(path)
         except Exception as error:
-            # NumPy has many for a header that is none.
+            # NumPy raises many kinds of errors for an invalid header.
             raise ValueError(f"{path} cannot be read: {one_line(error)}. {_REMEDY}") from error
         fits = len(array.shape) == len(shape) and all(
             wanted in (None, size) for size, wanted in zip(array.shape, shape)
@@ -149,7 +149,7 @@ class Shard:
         return self._has[name]
 
     def read(self, name):
-        """Maps an array into memory; only what is used of it is read."""
+        """Maps an array into memory; only the parts in use are read."""
         return self._load(self.path / _file_name(name))
 
 
@@ -157,10 +157,10 @@ _REMEDY = "Remove the shard's folder and build the store again: only what is mis
 
 
 def loader():
-    """A function like `load_array` that keeps the arrays of one store open, and few of many.
+    """A function like `load_array` that keeps a store's arrays open, up to a limit.
 
-    Each has a file open, of which a process may have 1,024, or 256 under macOS. Its
-    `cache_clear` closes them.
+    Each array keeps a file open, and a process may have 1,024 open files, or 256 under macOS. The
+    function's `cache_clear` closes them.
     """
     return functools.lru_cache(maxsize=_most_open())(load_array)
 
@@ -168,7 +168,7 @@ def loader():
 def load_array(path):
     """Maps the array of a file into memory."""
     array = np.lib.format.open_memmap(path, mode="r")
-    # Without the class memmap, which makes every access slower.
+    # A plain ndarray is faster to access than the class memmap.
     return array.view(np.ndarray)
 
 
@@ -231,7 +231,7 @@ def _check_file(path, expected):
 
 
 def _check_regular(path):
-    """A store of others must not make us read a device, which may have no end, or other places."""
+    """Raises for files that are not regular: a stranger's store may link to endless devices."""
     store = path.parent.parent.resolve()
     if not stat.S_ISREG(path.stat().st_mode) or not path.resolve().is_relative_to(store):
         raise ValueError(

@@ -1,4 +1,4 @@
-"""The teacher's outputs on disk: it runs once, and the student trains from what it said."""
+"""TeacherStore: runs the teacher once and keeps its outputs on disk for training students."""
 
 import pathlib
 import weakref
@@ -33,8 +33,8 @@ _BYTES_PER_READ = 2**24
 class TeacherStore:
     """A teacher's outputs for the examples of a data set, in a folder.
 
-    The teacher is most of the cost of distilling. With a store it runs once, however many
-    students and epochs follow:
+    The teacher takes most of the time of distillation. A TeacherStore runs it once and keeps its
+    outputs, for any number of students and epochs:
 
     ```python
     store = kd.TeacherStore.build(examples, teacher, "store")
@@ -43,13 +43,13 @@ class TeacherStore:
     distiller.fit(dataset, epochs=10)
     ```
 
-    Examples are known by a fingerprint of what the teacher reads, 128 bits of XXH3. So
-    the data set may be shuffled, filtered, repeated and added to, before the store and behind
-    it; an example that the store does not have is an error that names it. What changes the
-    student's view alone, such as its tokenizer, comes behind `attach`.
+    A store identifies examples by a fingerprint of the teacher's inputs, 128 bits of XXH3. So
+    you may shuffle, filter, repeat and extend the data set, before and after `attach`; an
+    example that the store does not have raises an error that names it. Steps that change only
+    the student's view, such as its tokenizer, come after `attach`.
 
-    A folder holds a manifest, which tells the teacher by its weights, configuration and
-    vocabulary, and shards of NumPy files with checksums. It may be moved.
+    The folder holds a manifest, which identifies the teacher by its weights, configuration and
+    vocabulary, and shards of NumPy files with checksums. The folder may be moved.
     """
 
     def __init__(self, path, manifest):
@@ -81,33 +81,34 @@ class TeacherStore:
     ):
         """Runs a teacher over a data set and stores its outputs.
 
-        Stopped at any point, by `kill -9` too, the same call goes on with the first
-        shard that is missing; the files are those that one run would have written. A
-        finished store of this teacher and data set is opened.
+        If it is interrupted, even by `kill -9`, make the same call again: it resumes with the
+        first missing shard, and the files are the same as from one run. If the store of
+        this teacher and data set is already finished, it is opened.
 
-        Texts, of a `bert_classifier`, are batched with others of like length within a
-        shard. The memory that is used does not grow with the data set.
+        For a `bert_classifier`, texts are batched with others of similar length within a
+        shard. The memory in use does not grow with the data set.
 
         Args:
             dataset: `text.Examples`, or a finite `tf.data.Dataset` of single examples: `x`,
-                `(x, y)` or `(x, y, sample_weight)`, always in the same order. Of
-                `DistillationInputs` the teacher's part is read.
+                `(x, y)` or `(x, y, sample_weight)`, always in the same order. The teacher reads
+                its own part of `DistillationInputs`.
             teacher: A `keras.Model` or another callable, from a batch of x to logits,
                 probabilities or features. It runs in inference mode.
             path: The store's folder.
             taps: What to keep: "output", and paths of hidden activations as `Objective`
                 takes them. Defaults to the output alone.
-            dtype: "float16" or "float32", of what is stored.
+            dtype: Dtype of the stored outputs, "float16" or "float32".
             top_k: Keep the k most likely classes of "output" and the probability of all
                 others together; they are read as log probabilities, which are logits. None
                 keeps all.
-            shards: Number of files to spread the examples over; a run that is stopped
-                loses one at most. None chooses.
-            batch_size: Examples that the teacher reads at once. None: 32; of texts, as many
-                as have 2,048 tokens.
-            version: For a teacher without weights: any string, to be changed with it.
+            shards: Number of files to spread the examples over; an interrupted run loses at
+                most one. None chooses a number.
+            batch_size: Examples that the teacher reads at once. None means 32; for texts, as
+                many as have 2,048 tokens together.
+            version: For a teacher without weights: any string; change it when the teacher
+                changes.
             drop_nan: Whether to leave out examples for which the teacher gives NaN or
-                infinity. Defaults to False: an error that names the first.
+                infinity. Defaults to False: an error names the first such example.
             verbose: 1 shows a progress bar, 0 nothing. Defaults to 1.
 
         Returns:
@@ -117,7 +118,7 @@ class TeacherStore:
             ValueError: If an argument does not fit, the data's classes have other names or
                 another order than the teacher's, the folder holds a store of another teacher
                 or data set, another process builds in it, or the teacher gives NaN.
-            OSError: If the disk is full or cannot be written. What is there stays.
+            OSError: If the disk is full or cannot be written. Finished shards stay.
         """
         path = pathlib.Path(path)
         examples, labeller, plan = prepare(
@@ -144,13 +145,13 @@ class TeacherStore:
 
         Args:
             path: The store's folder.
-            teacher: The teacher that it must be of. None does not ask.
+            teacher: The teacher that the store must belong to. None skips this check.
             version: As for `build`.
 
         Raises:
             ValueError: If there is no finished store, a file is missing, cut off or
-                corrupt, its format is newer than this package, or it is of another
-                teacher: of other weights, configuration or vocabulary.
+                corrupt, its format is newer than this package, or it belongs to another
+                teacher: one with other weights, configuration or vocabulary.
         """
         path = pathlib.Path(path)
         manifest = read_manifest(path)
@@ -172,16 +173,16 @@ class TeacherStore:
 
     @property
     def output_domain(self):
-        """What the teacher's output is as the store gives it: "logits", "softmax", "sigmoid",
-        "other", or None where the teacher's last layer did not say, or there are several.
+        """Domain of the teacher's output as the store gives it: "logits", "softmax", "sigmoid",
+        "other", or None if the teacher's last layer did not show it, or there are several outputs.
         """
         return self._manifest.domain("output")
 
     @property
     def class_names(self):
-        """Names of the classes of the teacher's output, by their places, a tuple: those that the
-        teacher gives them (`layers.ClassNames`), or else the data that was labelled. None if
-        neither has names. `attach` refuses data whose names are in another order.
+        """Names of the classes of the teacher's output, as a tuple in their order. They come from
+        the teacher (`layers.ClassNames`), or else from the labelled data. None if neither has
+        names. `attach` refuses data whose names are in another order.
         """
         names = self._manifest.class_names
         return None if names is None else tuple(names)
@@ -191,13 +192,13 @@ class TeacherStore:
 
         Args:
             dataset: `text.Examples`, or a `tf.data.Dataset` of `x`, `(x, y)` or `(x, y,
-                sample_weight)`, batched or not; x, or of `DistillationInputs` the teacher's
-                part, as when the store was built.
+                sample_weight)`, batched or not; x, or the teacher's part of
+                `DistillationInputs`, must be as when the store was built.
             on_missing: For examples that the store does not have: "error", "drop" them,
                 or run the "teacher".
-            teacher: For "teacher": the one that the store is of.
-            name: For the stores of several teachers, attached one after the other: the key
-                in teacher_outputs of what this one gives. None: they are its outputs alone.
+            teacher: For "teacher": the teacher of the store.
+            name: To attach the stores of several teachers one after the other: the key of
+                this store's outputs in teacher_outputs. None: they are the only ones.
 
         Returns:
             A data set of `(DistillationInputs, ...)`, with y and weights unchanged. Its
@@ -205,10 +206,10 @@ class TeacherStore:
             stored; float32. Rows of different lengths are padded in batches.
 
         Raises:
-            ValueError: If the examples are made of something else than those of the
+            ValueError: If the examples have another structure, dtype or shape than those of the
                 store, their classes have other names or another order than `class_names`, or
-                the teacher is another. An example that is missing is an
-                `InvalidArgumentError` of TensorFlow that names it, while the data is read.
+                the teacher is another. A missing example raises TensorFlow's
+                `InvalidArgumentError`, which names it, while the data is read.
         """
         check_order(f"the store in {self.path}", self.class_names, dataset)
         dataset = dataset.dataset() if hasattr(dataset, "dataset") else dataset
@@ -237,9 +238,9 @@ class TeacherStore:
         return self._close_behind(examples)
 
     def _close_behind(self, user):
-        """Has the files closed when one that uses them is gone; another opens them again.
+        """Closes the files when a data set that uses them is gone; another one reopens them.
 
-        TensorFlow never forgets a function that a data set has called, nor what belongs to it.
+        TensorFlow never frees a function that a data set has called, nor the objects in it.
         """
         weakref.finalize(user, self._load.cache_clear).atexit = False
         return user
@@ -253,7 +254,7 @@ class TeacherStore:
         return Labeller(teacher, self._manifest.taps)
 
     def _is_batched(self, dataset, name):
-        """Whether the elements are batches of the examples that are stored."""
+        """Whether the elements are batches of stored examples, not single ones."""
         inputs, _, _ = unpack(dataset.element_spec)
         others = inputs.teacher_outputs
         is_free = is_missing(others) or (isinstance(others, dict) and name not in (None, *others))
@@ -281,7 +282,7 @@ class TeacherStore:
 
 
 def _as_tuples(structure):
-    """With tuples for lists, of which tf.data would make tensors."""
+    """The structure with tuples in place of lists, which tf.data would turn into tensors."""
     if isinstance(structure, dict):
         return {key: _as_tuples(part) for key, part in structure.items()}
     return tuple(map(_as_tuples, structure)) if isinstance(structure, list) else structure

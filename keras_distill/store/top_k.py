@@ -1,19 +1,19 @@
-"""The k most likely classes of many, and the probability that is left for all others."""
+"""The k most likely of many classes, and the remaining probability of all others."""
 
 import numpy as np
 
 from keras_distill._keras.output_domain import SOFTMAX
 from keras_distill._keras.output_domain import could_come_from
 
-# Of float16, whose smallest number is 6e-8: a tail of less counts as nothing.
+# Lowest stored log probability: float16 can hold it, and its probability is 0 in float32.
 _LOWEST = -1e4
 
 
 class TopKColumn:
     """Log probabilities of the k most likely classes, and of all others together.
 
-    Read, the others share their probability evenly: log probabilities of all classes,
-    which are logits of the same softmax at temperature 1.
+    When it is read, the others share their probability evenly. This gives log probabilities of
+    all classes, which are logits of the same softmax at temperature 1.
 
     Args:
         name: The output's name.
@@ -24,7 +24,7 @@ class TopKColumn:
 
     def __init__(self, name, shape, k, is_probability):
         self.name, self.shape, self.k, self.is_probability = name, tuple(shape), k, is_probability
-        # What is read; float16 is stored.
+        # Rows are stored as float16 and read as float32.
         self.dtype = "float32"
 
     def encode(self, rows):
@@ -48,7 +48,7 @@ class TopKColumn:
         }
 
     def gather(self, num_rows, parts):
-        """Returns a batch of log probabilities; as for `FixedColumn`."""
+        """Returns a batch of log probabilities; arguments as for `FixedColumn`."""
         batch = np.zeros((num_rows, *self.shape), self.dtype)
         for members, shard, places in parts:
             classes, top, tail = (
@@ -61,7 +61,7 @@ class TopKColumn:
         return batch
 
     def wrong_arrays(self, shard):
-        """Names of a shard's arrays that index others, and are impossible."""
+        """Names of a shard's index arrays that have impossible values."""
         name = self._part("classes")
         return [name] if np.max(shard.read(name), initial=0) >= self.shape[-1] else []
 

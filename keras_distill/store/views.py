@@ -1,4 +1,4 @@
-"""What the teacher reads of an example: of that the fingerprint is taken."""
+"""The teacher's view of an example, from which the fingerprint is computed."""
 
 import keras
 import numpy as np
@@ -9,17 +9,17 @@ from keras_distill.data.inputs import unpack
 
 
 def teacher_view(inputs):
-    """The teacher's part of `DistillationInputs`: the student's, if it has none of its own."""
+    """The teacher's part of `DistillationInputs`; without one, the student's part."""
     return inputs.student if is_missing(inputs.teacher) else inputs.teacher
 
 
 def unpack_element(data):
-    """`unpack` of what a data set's map gives its function."""
+    """As `unpack`, for the arguments that a data set's map passes to its function."""
     return unpack(data if len(data) > 1 else data[0])
 
 
 def example_spec(spec):
-    """What one example is made of, as JSON has it: a list of [path, dtype, shape]."""
+    """The parts of one example as a JSON-compatible list of [path, dtype, shape]."""
     return [
         ["/".join(map(str, path)), leaf.dtype.name, leaf.shape.as_list()]
         for path, leaf in keras.tree.flatten_with_path(spec)
@@ -35,7 +35,7 @@ def rows_of(x):
     """The examples of a batch, as `fingerprint_rows` takes them.
 
     Args:
-        x: Nested tensors or arrays, ragged where examples differ in length.
+        x: Nested tensors or arrays, ragged if examples differ in length.
 
     Returns:
         A list with an array, or a list of arrays, for each tensor.
@@ -47,7 +47,7 @@ def rows_of(x):
 
 
 def describe_example(columns, row):
-    """A short text that tells which example it is."""
+    """A short text that identifies an example."""
     parts = []
     for column in columns:
         entry = np.asarray(column[row])

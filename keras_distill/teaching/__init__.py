@@ -1,4 +1,4 @@
-"""Ways to teach: together, in stages, several tasks, without data, sequences."""
+"""Ways to teach: online, in stages, several tasks, data-free, sequence-level."""
 
 from keras_distill.data.sequences import generate_targets
 from keras_distill.data.tasks import join_tasks

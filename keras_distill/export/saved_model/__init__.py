@@ -1,1 +1,1 @@
-"""SavedModel export, and what TF Serving reads beside a model."""
+"""SavedModel export, and the other files that TF Serving reads."""

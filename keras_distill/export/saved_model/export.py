@@ -1,4 +1,4 @@
-"""SavedModel export: what TF Serving loads."""
+"""SavedModel export for TF Serving."""
 
 import os
 import pathlib
@@ -25,7 +25,7 @@ from keras_distill.export.vocabulary_check import check_vocabulary
 from keras_distill.text import Vocabulary
 
 DEFAULT, TOKENS = "serving_default", "tokens"
-# One example alone, and several: a batch size that the graph froze shows at the second.
+# The check uses two batch sizes: the second shows a batch size that was frozen in the graph.
 _BATCH_SIZES = (1, 3)
 
 
@@ -44,55 +44,55 @@ def export_saved_model(
     """Writes a SavedModel for TF Serving, checked against Keras before it appears.
 
     The endpoint `serving_default` has any batch size and named inputs and outputs. With a
-    preprocessor it reads texts, and a second endpoint, `tokens`, the model's own inputs.
+    preprocessor it reads texts, and a second endpoint, `tokens`, reads the model's own inputs.
 
-    A classifier, which has one output (batch, classes) of logits or softmax, answers with
-    `logits` (not behind a softmax) and `probabilities`; with labels also with `label`
+    A classifier, which has one output (batch, classes) of logits or softmax, returns
+    `logits` (unless it ends in a softmax) and `probabilities`; with labels also `label`
     (batch,), `top_labels` and `top_scores` (batch, top_k).
 
-    Names: an input has its key if the inputs are a dict, else its Input layer's name;
-    "inputs" ("inputs_0", "inputs_1", ... among several) if the layer has no name of its
-    own; texts are "text". An output of other models has its key, else its last layer's
-    name; "output" ("output_0", "output_1", ...) if Keras made up the layer's name. Nested
-    keys are joined with "_", and characters that no Python identifier has become "_".
+    Names: an input is named after its key if the inputs are a dict, else after its Input layer,
+    or "inputs" ("inputs_0", "inputs_1", ... if there are several) if the layer has no name of its
+    own; texts are "text". An output of other models is named after its key, else after its last
+    layer, or "output" ("output_0", "output_1", ...) if Keras generated the layer's name. Nested
+    keys are joined with "_", and characters that a Python identifier cannot have become "_".
 
     The files are written to a hidden folder inside `directory`, loaded again and run on
-    1 and on 3 examples. Only if every output is as in Keras does the folder get its
-    number, in one step, so that a server that watches `directory` never sees half a model:
+    1 and on 3 examples. Only if every output equals Keras's within the tolerance, the folder is
+    renamed to its number in one step. A server that watches `directory` never sees half a model:
 
     ```
     max |SavedModel - Keras| <= tolerance * max |Keras| + noise
     tolerance = 1e-5    (float16 layers: 1e-2, bfloat16 layers: 8e-2)
     ```
 
-    The noise is ten times what the outputs move by when all weights and inputs do by one step
-    of float32. Probabilities are compared as their logarithms; labels of classes that tie are
-    as good as each other.
+    The noise is ten times the change of the outputs when all weights and inputs change by one step
+    of float32. Probabilities are compared as logarithms; if classes tie, any of their labels is
+    accepted.
 
     Args:
         model: A `keras.Model`: Functional, Sequential and built, or subclassed and called
             once with a `keras.Input`. String inputs are allowed.
         directory: The model's folder; its versions are folders named 1, 2, ...
-        version: Number of the new version, at least 1. None: the highest number there
+        version: Number of the new version, at least 1. None means the highest existing number
             plus one.
         labels: Names of the classes, in the model's order.
         preprocessor: A layer or model from strings (batch,) to the model's inputs, such as
             a vocabulary of `keras_distill.text` or KerasHub's; (batch, 2) for a student of
             pairs with its own vocabulary. A `keras.Model` may have another shape of strings.
         top_k: Number of best classes in the answers. Defaults to all, at most 5.
-        warmup: Examples for the server to run before it takes a new version into service,
-            as `serving_default` takes them, with a batch axis. They are stored in the
-            version's folder, in assets.extra, 1000 at most. With a preprocessor they are
-            the texts of the check, too.
-        batch_sizes: Batch sizes, rising, that the server may form of requests that come
-            together: written to batching.config in `directory`, beside models.config. The warm-up
-            has a request of each. A larger request is split, up to 64 largest batches. Only
-            requests of one shape go together: clients of `tokens`, and of models with inputs of any
-            length, pad to one length.
+        warmup: Examples that the server runs before it serves a new version, in the form that
+            `serving_default` takes, with a batch axis. They are stored in the
+            version's folder, in assets.extra, at most 1000. With a preprocessor they are
+            also the texts of the check.
+        batch_sizes: Increasing batch sizes into which the server may combine concurrent requests.
+            They are written to batching.config in `directory`, next to models.config. The warm-up
+            has a request of each size. A larger request is split, into up to 64 largest batches.
+            Only requests of equal shape are combined: clients of `tokens`, and of models with
+            inputs of any length, should pad to a fixed length.
         representative_data: Real inputs for the check: an array, dict or list as the
             model takes it, with a batch axis, or a batched `tf.data.Dataset` of x or
-            `(x, y)`. None: generated inputs, which check the graph as well, unless the
-            model takes ids that the generator cannot know.
+            `(x, y)`. None means generated inputs, which check the graph equally well, unless
+            the model takes ids that the generator cannot know.
 
     Returns:
         The folder of the new version, a `pathlib.Path`.
@@ -100,7 +100,7 @@ def export_saved_model(
     Raises:
         FileExistsError: If this version exists. Nothing is overwritten.
         ValueError: If the model's inputs are not known, the outputs differ from Keras's
-            or from one run to the next, or one is NaN or infinite. Nothing is left behind.
+            or between two runs, or an output is NaN or infinite. No files are left behind.
 
     Example:
 
@@ -148,14 +148,14 @@ def check_saved_model(
     batch_sizes=None,
     representative_data=None,
 ):
-    """Raises what `export_saved_model` raises before it writes, also of a model not yet trained.
+    """Raises the errors of `export_saved_model` that need no files; the model may be untrained.
 
     Args:
         model, directory, version, labels, preprocessor, top_k, warmup, batch_sizes,
         representative_data: As for `export_saved_model`.
 
     Returns:
-        What the export goes on with: the version's folder, the endpoints and the examples of
+        The parts for the export: the version's folder, the endpoints and the examples of
         their check by name, the requests of the warm-up and the text of batching.config.
     """
     endpoints = {DEFAULT: ServedModel(model, labels, top_k)}
@@ -209,7 +209,7 @@ def _behind(preprocessor, model):
 def _text_shape(preprocessor, model):
     if isinstance(preprocessor, keras.Model):
         return preprocessor.input_shape[1:]
-    # A student of pairs reads ids (batch, 2, length).
+    # A student for pairs reads ids (batch, 2, length).
     reads_pairs = [
         tuple(tensor.shape[1:-1]) for tensor in getattr(model, "inputs", None) or ()
     ] == [(2,)]
@@ -225,8 +225,8 @@ def write_saved_model(endpoints, folder, batch_size=None):
         batch_size: A fixed batch size, or None for any.
     """
     archive = keras.export.ExportArchive()
-    # Lookup tables, such as a TextVectorization's, are found through the model only. A
-    # model that is tracked by itself has every weight written, and served, twice.
+    # The archive finds lookup tables, such as a TextVectorization's, only through the model. If
+    # the model itself were tracked, every weight would be written and served twice.
     holder = tf.Module()
     holder.models = [named_model.model for named_model in endpoints.values()]
     archive.track(holder)
@@ -257,7 +257,7 @@ def _check_endpoint(named_model, folder, name, inputs):
     endpoint = module.signatures[name]
     tolerance = parity.float_tolerance(named_model.model)
     for batch_size in _BATCH_SIZES:
-        # Fewer given examples than the batch has are taken again.
+        # If there are fewer examples than the batch needs, they are repeated.
         batch = {name: np.take(v, range(batch_size), 0, mode="wrap") for name, v in inputs.items()}
         expected = named_model.comparable(parity.keras_outputs(named_model, batch))
         served = endpoint(**{name: tf.convert_to_tensor(v) for name, v in batch.items()})
@@ -275,7 +275,7 @@ def _check_endpoint(named_model, folder, name, inputs):
 
 
 def _difference(named_model, expected, served, tolerance, noise):
-    """The first output that differs by more than it may, and what it may; else None."""
+    """The first output that differs by more than its limit, and the limit; else None."""
     outputs = parity.compare_outputs(expected, served)
     limits = {o.name: o.limit(tolerance) + noise.get(o.name, 0.0) for o in outputs}
     served = named_model.with_ties(served, expected, limits.get("probabilities"))

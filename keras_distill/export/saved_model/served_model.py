@@ -1,4 +1,4 @@
-"""What a server answers with: a model's outputs, probabilities and the names of classes."""
+"""A server's answers: a model's outputs, probabilities and the names of classes."""
 
 import numpy as np
 import tensorflow as tf
@@ -11,15 +11,15 @@ from keras_distill.export.labels import classifier_domain
 from keras_distill.export.signature import NamedModel
 
 _PROBABILITIES = ("probabilities", "top_scores")
-# float16 rounds smaller ones to 0.
+# float16 rounds smaller probabilities to 0.
 _SMALLEST = 1e-7
 
 
 class ServedModel(NamedModel):
     """A `NamedModel` that also gives probabilities and, with labels, the best classes.
 
-    Of a model with one output (batch, classes) of logits the outputs are "logits" and
-    "probabilities"; of one that ends in softmax, "probabilities"; with labels there are
+    A model with one output (batch, classes) of logits gets the outputs "logits" and
+    "probabilities"; a model that ends in softmax gets "probabilities"; with labels there are
     also "label" (batch,), "top_labels" and "top_scores" (batch, top_k). Other models
     keep their outputs and names.
 
@@ -29,7 +29,7 @@ class ServedModel(NamedModel):
         top_k: Number of best classes. Defaults to all, at most 5.
 
     Raises:
-        ValueError: If there are labels and the model is no classifier of so many classes.
+        ValueError: If there are labels, but the model is not a classifier with as many classes.
     """
 
     def __init__(self, model, labels=None, top_k=None):
@@ -56,9 +56,10 @@ class ServedModel(NamedModel):
         return outputs
 
     def comparable(self, outputs):
-        """Probabilities as their logarithms: small ones would differ by nothing.
+        """Probabilities as logarithms, because differences of small probabilities are tiny.
 
-        Of a thousand classes each has about a thousandth, and any two models agree to that.
+        With a thousand classes, each has a probability of about 1/1000, and any two models agree
+        within that.
         """
         if self._domain is None:
             return outputs
@@ -68,11 +69,11 @@ class ServedModel(NamedModel):
         }
 
     def with_ties(self, outputs, expected, limit):
-        """Outputs with the expected labels where the classes tie, in Keras's probabilities.
+        """Outputs with the expected labels wherever classes tie in Keras's probabilities.
 
         Args:
             outputs, expected: As `comparable` gives them.
-            limit: How far apart the logarithms of probabilities may be that tie.
+            limit: Largest difference between the logarithms of probabilities that tie.
         """
         if self._labels is None:
             return outputs

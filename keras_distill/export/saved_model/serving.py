@@ -1,4 +1,4 @@
-"""What TensorFlow Serving reads beside a model: warm-up requests and configurations."""
+"""Other files that TensorFlow Serving reads: warm-up requests and configurations."""
 
 import csv
 import io
@@ -15,9 +15,9 @@ from keras_distill._arguments.imports import import_module
 from keras_distill._files.destination import replaced_file
 
 _WARMUP_FILE = pathlib.Path("assets.extra") / "tf_serving_warmup_requests"
-# Serving refuses a file with more.
+# TensorFlow Serving refuses a file with more records.
 _MAX_WARMUP_RECORDS = 1000
-# Of one request, in largest batches.
+# Largest size of one request, in largest batches.
 _MAX_SPLIT = 64
 _MODELS, _BATCHING = "models.config", "batching.config"
 
@@ -28,14 +28,14 @@ def check_can_warm_up():
 
 
 def write_warmup(folder, model_name, inputs, batch_sizes=()):
-    """Writes requests, which a server replays when it loads a version.
+    """Writes warm-up requests, which a server replays when it loads a version.
 
     Args:
         folder: The version's folder.
         model_name: The model's name on the server.
-        inputs: Arrays by name. Each example is a request; of more than 1000 requests the last
+        inputs: Arrays by name. Each example is a request; beyond 1000 requests, the last
             examples are left out.
-        batch_sizes: Sizes of further requests, with as many examples each.
+        batch_sizes: Sizes of further requests, each with this number of examples.
     """
     prediction_log = check_can_warm_up()
     path = pathlib.Path(folder) / _WARMUP_FILE
@@ -68,11 +68,11 @@ def batching_config(batch_sizes):
             f"Received: batch_sizes={batch_sizes!r}"
         )
     lines = [
-        # Of a request.
+        # Largest size of a request.
         f"max_batch_size {{ value: {_MAX_SPLIT * sizes[-1]} }}",
         "enable_large_batch_splitting { value: true }",
         f"max_execution_batch_size {{ value: {sizes[-1]} }}",
-        # Room in the queue for two of the largest requests.
+        # The queue has room for two of the largest requests.
         f"max_enqueued_batches {{ value: {2 * _MAX_SPLIT} }}",
         "batch_timeout_micros { value: 2000 }",
         *(f"allowed_batch_sizes: {size}" for size in sizes),
@@ -116,7 +116,7 @@ def _replace(path, text):
 
 
 def version_folders(directory):
-    """The folders of a model's versions, as a server finds them, the newest last."""
+    """The folders of a model's versions, found as by a server, the newest last."""
     folders = [path for path in directory.iterdir() if re.fullmatch("[0-9]+", path.name)]
     return sorted((path for path in folders if path.is_dir()), key=lambda path: int(path.name))
 
@@ -128,7 +128,7 @@ def serving_command(directory):
         directory: The folder given to `export_saved_model`.
 
     Returns:
-        The command, a str for a POSIX shell: what the folder's name holds is quoted.
+        The command, a str for a POSIX shell, in which the folder's name is quoted.
 
     Raises:
         FileNotFoundError: If the folder has no models.config.
@@ -140,7 +140,7 @@ def serving_command(directory):
             f"which has no {_MODELS}."
         )
     inside = f"/models/{directory.name}"
-    # Docker takes --mount apart at commas, as a line of CSV, and -v at colons.
+    # Docker splits --mount at commas, like a line of CSV, and -v at colons.
     mount = io.StringIO()
     parts = ["type=bind", f"source={directory}", f"target={inside}", "readonly"]
     csv.writer(mount, lineterminator="\n").writerow(parts)

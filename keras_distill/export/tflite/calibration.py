@@ -1,23 +1,23 @@
-"""Examples that calibrate a file, others that check it, and whether they can tell anything."""
+"""Splits examples into those that calibrate and those that check a file, and judges them."""
 
 import numpy as np
 
-# Below it, ranges of activations are guesses, and so is what the check finds.
+# With fewer examples, the ranges of activations and the result of the check are unreliable.
 _FEW = 10
-# Of the largest value: what examples must differ by.
+# Examples must differ by more than this share of the largest value.
 _ALIKE = 1e-3
 
 
 def split(inputs, labels, outputs, quantization):
-    """Divides examples into those that calibrate, two thirds, and those that check.
+    """Splits examples: two thirds calibrate, and the others check.
 
-    An example that comes twice could be on both sides: it counts once. Those with the lowest and
-    the highest value of an output calibrate: the file cuts off what is beyond.
+    Duplicates are removed, because they could be on both sides. The examples with the lowest and
+    the highest value of an output calibrate, because the file clips values beyond this range.
 
     Args:
         inputs: Arrays by name.
-        labels: One for each example, or None.
-        outputs: Keras's for these inputs, arrays by name.
+        labels: One label for each example, or None.
+        outputs: Keras's outputs for these inputs, arrays by name.
         quantization: The mode, for the error.
 
     Returns:
@@ -38,7 +38,7 @@ def split(inputs, labels, outputs, quantization):
     num_checking = max(1, len(places) // 3)
     is_extreme = np.isin(places, _extremes(outputs, places))
     drawn = np.random.default_rng(0).permutation(places[~is_extreme])
-    # Of very few examples all may be extreme.
+    # If there are very few examples, all may be extreme.
     drawn = np.concatenate([drawn, places[is_extreme]])
     checking, calibrating = np.sort(drawn[:num_checking]), np.sort(drawn[num_checking:])
     return (
@@ -55,14 +55,14 @@ def _different(inputs):
 
 
 def _extremes(outputs, places):
-    """Those of the places that have the lowest and the highest value of an output."""
+    """The places whose examples have the lowest or the highest value of an output."""
     rows = (values[places].reshape(len(places), -1) for values in outputs.values() if values.size)
     ends = ((row.min(axis=1).argmin(), row.max(axis=1).argmax()) for row in rows)
     return [places[end] for pair in ends for end in pair]
 
 
 def are_alike(inputs):
-    """Whether examples hardly differ: integers not at all, floats by a thousandth."""
+    """Whether examples are almost equal: integers exactly, floats within a thousandth."""
     return all(
         np.max(np.ptp(values.astype("float64"), axis=0), initial=0)
         <= (_ALIKE * np.max(np.abs(values), initial=0) if values.dtype.kind == "f" else 0)
@@ -71,13 +71,13 @@ def are_alike(inputs):
 
 
 def doubts(inputs, expected, quantization, num_calibrated):
-    """Sentences on what a check on these examples cannot tell.
+    """Sentences on what a check with these examples cannot show.
 
     Args:
         inputs: Real inputs of the check, arrays by name.
         expected: Keras's outputs by name.
         quantization: The mode.
-        num_calibrated: Number of the others that calibrated the file, or 0.
+        num_calibrated: Number of other examples that calibrated the file, or 0.
     """
     count = len(next(iter(inputs.values())))
     sentences = []

@@ -1,4 +1,4 @@
-"""A file without what no interpreter reads."""
+"""Removes from a file what no interpreter reads."""
 
 import itertools
 
@@ -6,17 +6,17 @@ from keras_distill._keras import tflite_files
 
 
 def compact(content):
-    """Shares equal constants, and shortens the names of all tensors but inputs and outputs.
+    """Merges equal constants, and shortens the names of all tensors but inputs and outputs.
 
     Args:
         content: The bytes of a TFLite file.
 
     Returns:
-        Those of the smaller one.
+        The bytes of the smaller file.
     """
     model = tflite_files.read(content)
     _share_constants(model)
-    # Tools such as litert-quantizer tell tensors apart by their names.
+    # Tools such as litert-quantizer distinguish tensors by their names.
     numbers = itertools.count()
     for graph in model.subgraphs:
         named = {*graph.inputs, *graph.outputs}
@@ -30,7 +30,7 @@ def _share_constants(model):
     buffers, places, first_equal = [], {}, {}
     for index, buffer in enumerate(model.buffers):
         content = None if buffer.data is None else bytes(buffer.data)
-        # Tensors that are computed each have an empty buffer, or all the first one.
+        # Computed tensors have empty buffers, which must not be merged.
         is_constant = bool(content)
         if is_constant and content in first_equal:
             places[index] = first_equal[content]

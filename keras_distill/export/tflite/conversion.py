@@ -1,4 +1,4 @@
-"""Conversion of Keras models to TFLite, in a process of its own."""
+"""Conversion of Keras models to TFLite, in a separate process."""
 
 import contextlib
 import io
@@ -31,7 +31,7 @@ def convert_model(named_model, inputs, *, quantization, batch_size, **settings):
         inputs: Arrays by name to calibrate on.
         quantization: Name of a mode.
         batch_size: The file's batch size.
-        settings: Others of `conversion_process.convert`.
+        settings: Other arguments of `conversion_process.convert`.
 
     Raises:
         ValueError: If the model does not convert.
@@ -40,7 +40,7 @@ def convert_model(named_model, inputs, *, quantization, batch_size, **settings):
     with temporary_folder() as folder:
         folder, mode = pathlib.Path(folder), MODES[quantization]
         with int8_calls(named_model.model) if mode.is_calibrated else contextlib.nullcontext():
-            # With an open batch, LSTMs get operations that no stock interpreter has.
+            # The batch size is fixed: otherwise LSTMs get operations that no stock interpreter has.
             write_saved_model({DEFAULT: named_model}, folder / "saved_model", batch_size)
         np.savez(folder / "inputs.npz", **inputs)
         path = folder / "model.tflite"
@@ -62,7 +62,7 @@ def quantizer_modules():
 
 
 def _quantize_weights(content, recipe):
-    """One step size for each output of a kernel, and for each row of embeddings."""
+    """Quantizes weights, with a step size for each output of a kernel and each embedding row."""
     recipes, quantizer = quantizer_modules()
     content = look_up_embeddings(content)
     quantizer = quantizer.Quantizer(content)
@@ -72,17 +72,17 @@ def _quantize_weights(content, recipe):
         *kept_in_float(content),
     ]
     quantizer.load_quantization_recipe(rules)
-    # It does not hand on enable_progress_bar to all of its bars.
+    # The quantizer does not pass enable_progress_bar to all of its progress bars.
     with contextlib.redirect_stderr(io.StringIO()):
         result = quantizer.quantize(enable_progress_bar=False, enable_progress_report=False)
     return bytes(result.quantized_model)
 
 
 def _convert(**request):
-    """Does `conversion_process.convert` in another process.
+    """Runs `conversion_process.convert` in another process.
 
-    Calibration can end the process that it runs in. The other process starts with the
-    first conversion and serves those that follow, for it takes seconds to start.
+    Calibration can crash its process. The other process starts with the first
+    conversion and is kept for later ones, because its start takes seconds.
     """
     try:
         answer, _ = _process.ask(**request)

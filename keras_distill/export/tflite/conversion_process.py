@@ -1,6 +1,7 @@
 """The process that converts SavedModels: its crash is an error, not the end of a session.
 
-A script for `ChildProcess`. It imports TensorFlow and nothing of ours, to start soon.
+This is a script for `ChildProcess`. It imports TensorFlow but nothing of this package, to start
+fast.
 """
 
 import re
@@ -23,10 +24,10 @@ def convert(
         saved_model: Folder of the SavedModel, with a fixed batch size.
         path: The file to write.
         quantization: "none", "float16", "int8" or "int16x8".
-        representative_data: An .npz file with inputs by name, for the last two.
-        batch_size: That of the SavedModel.
-        integer_io: Whether inputs and outputs are integers, for the last two.
-        allow_select_tf_ops: Whether operations of TensorFlow may be used.
+        representative_data: An .npz file with inputs by name, for "int8" and "int16x8".
+        batch_size: Batch size of the SavedModel.
+        integer_io: Whether inputs and outputs are integers, for "int8" and "int16x8".
+        allow_select_tf_ops: Whether TensorFlow operations may be used.
     """
     import tensorflow as tf
 
@@ -39,7 +40,7 @@ def convert(
     converter.target_spec.supported_ops = [builtins]
     if allow_select_tf_ops:
         converter.target_spec.supported_ops.append(ops.SELECT_TF_OPS)
-    # Names of the Python lines that made each operation, of no use on a phone.
+    # This metadata names the Python lines of each operation, which a phone does not need.
     converter.exclude_conversion_metadata = True
     if quantization != "none":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -63,7 +64,7 @@ def _batches(representative_data, batch_size):
     num_examples = len(next(iter(inputs.values())))
     for start in range(0, num_examples, batch_size):
         places = np.arange(start, start + batch_size) % num_examples
-        # With the signature's name, or the converter matches the inputs by their order.
+        # The signature's name is needed, or the converter matches the inputs by their order.
         yield "serving_default", {name: values[places] for name, values in inputs.items()}
 
 
@@ -71,7 +72,7 @@ def _reason(error):
     found = re.search(r"(?:TF Select|Custom) ops: (.*)", str(error))
     if not found:
         return f"The converter says: {error}"
-    # Each operation's name in the graph begins with the path of its layer.
+    # The name of each operation in the graph begins with the path of its layer.
     places = set(re.findall(r'"(\w+):", "([^"@]+)/\1[^"/@]*@', str(error)))
     missing = []
     for name in found[1].split(", "):
@@ -81,7 +82,7 @@ def _reason(error):
 
 
 def answer(arrays, **request):
-    """Converts; `arrays` are none, for the inputs are in a file."""
+    """Converts a SavedModel; `arrays` is empty, because the inputs are in a file."""
     try:
         convert(**request)
     except Exception as error:

@@ -1,4 +1,4 @@
-"""What a TFLite file takes, gives and needs, read from the file."""
+"""Describes the inputs, outputs and operations of a TFLite file."""
 
 import collections
 import dataclasses
@@ -9,7 +9,7 @@ from zipfile import BadZipFile
 from keras_distill._arguments.printable import printable
 from keras_distill.export.tflite.litert_file import LiteRTFile
 
-# Far above any vocabulary, far below what would fill a memory.
+# Largest packed file: larger than any vocabulary, but small enough for the memory.
 _MAX_PART_BYTES = 256 * 2**20
 
 
@@ -18,10 +18,10 @@ class TensorDescription:
     """One input or output.
 
     Args:
-        name: Its name in the signature.
-        shape: Its shape, a tuple; -1 where the size is open.
-        dtype: Its NumPy dtype's name.
-        scale, zero_point: Of integers that stand for floats,
+        name: Name in the signature.
+        shape: Shape, a tuple; -1 for open sizes.
+        dtype: Name of the NumPy dtype.
+        scale, zero_point: For integers that represent floats,
             `float = scale * (integer - zero_point)`; else None.
     """
 
@@ -40,15 +40,15 @@ class TensorDescription:
 
 @dataclasses.dataclass(frozen=True)
 class TFLiteDescription:
-    """What `describe` found; as a str, a page of text.
+    """The result of `describe`; as a str, a page of text.
 
     Args:
         path: The file.
-        num_bytes: Its size.
+        num_bytes: Size of the file.
         inputs, outputs: `TensorDescription`s, sorted by name.
         operations: Number of each operation, by name, the most frequent first.
         files: Texts packed with the file's metadata, by name, such as labels.txt; None for
-            a packed file that is no text.
+            a packed file that is not text.
     """
 
     path: pathlib.Path
@@ -75,7 +75,7 @@ class TFLiteDescription:
 
 
 def describe_file(path):
-    """Describes a TFLite file: what an app has to give it, and what it answers.
+    """Describes a TFLite file: the inputs that an app must give, and the outputs.
 
     Args:
         path: The file, of any origin, with one signature or none.
@@ -85,8 +85,8 @@ def describe_file(path):
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is no TFLite file, or what is packed with it is broken.
-        RuntimeError: If LiteRT crashes on it, in a process of its own, or does not end.
+        ValueError: If it is not a TFLite file, or its packed files are broken.
+        RuntimeError: If LiteRT, which runs in a separate process, crashes or does not end.
         ImportError: If ai-edge-litert is not installed.
 
     Example:
@@ -123,7 +123,7 @@ def _tensor(name, detail):
 
 
 def _packed_files(path):
-    """The parts of the zip archive that may stand behind a file; None for those of no text."""
+    """The parts of the zip archive that may follow a file; None for parts that are not text."""
     if not zipfile.is_zipfile(path):
         return {}
     name = None
@@ -135,7 +135,7 @@ def _packed_files(path):
                 if part.file_size > _MAX_PART_BYTES:
                     raise BadZipFile(f"it says that it has {part.file_size:,} bytes")
                 parts[name] = archive.read(part)
-    # zlib, encryption, unknown ways to compress and lengths that lie have an error each.
+    # zlib, encryption, unknown compression and wrong lengths raise different errors.
     except Exception as error:
         what = "the archive behind it" if name is None else f"its packed file {name!r}"
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Embeddings as TFLite's own operation, whose table may have a step size for each row."""
+"""Embeddings as TFLite's EMBEDDING_LOOKUP, whose table may have a step size for each row."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from keras_distill._keras.tflite_files import write
 
 
 def look_up_embeddings(content):
-    """Makes EMBEDDING_LOOKUP of the gathers of rows in a float TFLite file.
+    """Replaces GATHER of table rows by EMBEDDING_LOOKUP in a float TFLite file.
 
     TensorFlow's converter writes GATHER for an embedding. Its table has one step size, or stays
     float32 where litert-quantizer quantizes the file.
@@ -17,7 +17,7 @@ def look_up_embeddings(content):
         content: The file's bytes.
 
     Returns:
-        The bytes of the other file.
+        The bytes of the new file.
     """
     model = read(content)
     for graph in model.subgraphs:
@@ -35,7 +35,7 @@ class _Lookups:
         self._kinds = self._schema.BuiltinOperator
 
     def in_place_of(self, operator):
-        """Three operations, if this one gathers rows of a table; else itself."""
+        """Three operations, if this one gathers rows of a table; else this operation."""
         if not self._gathers_rows(operator):
             return [operator]
         table, ids = operator.inputs[:2]
@@ -59,7 +59,7 @@ class _Lookups:
             and table.type == self._schema.TensorType.FLOAT32
             and ids.type == self._schema.TensorType.INT32
             and len(table.shape) == 2
-            # A reshape finds one open size by itself.
+            # A reshape can infer one open size.
             and self._shape(operator.outputs[0]).count(-1) <= 1
         )
 

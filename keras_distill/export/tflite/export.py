@@ -1,4 +1,4 @@
-"""TFLite export: one file for the LiteRT interpreter of a phone."""
+"""TFLite export: one file for the LiteRT interpreter on a phone."""
 
 import dataclasses
 import functools
@@ -37,29 +37,29 @@ _ANY = "any"
 
 @dataclasses.dataclass(frozen=True)
 class TFLiteReport:
-    """What `export_tflite` wrote, and how far it is from Keras.
+    """The result of `export_tflite`, with the file's difference from Keras.
 
     Args:
         path: The file, a `pathlib.Path`.
-        num_bytes: Its size.
-        quantization: The mode it was written with.
+        num_bytes: Size of the file.
+        quantization: The file's quantization mode.
         max_difference: Largest absolute difference from Keras, over all outputs; None for
             a file that could not be checked.
-        max_relative_difference: The largest one as a share of its output's range, which is
-            Keras's largest value minus its smallest. This is what a tolerance limits.
-        top1_agreement: Share of the rows in which the largest class is Keras's (of
-            integer outputs: share of equal values), in the output where it is lowest;
+        max_relative_difference: Largest difference divided by its output's range, which is
+            Keras's largest value minus its smallest. The tolerance applies to this.
+        top1_agreement: Share of the rows with the same top-1 class as Keras (for integer
+            outputs: share of equal values), in the output where it is lowest;
             None if no output has classes.
         num_examples: Number of examples compared.
-        accuracy: Share of the labels that the file finds; None without labels.
-        keras_accuracy: Share of the labels that Keras finds; None without labels.
+        accuracy: Accuracy of the file; None without labels.
+        keras_accuracy: Accuracy of the Keras model; None without labels.
         select_tf_ops: The file's operations that need TensorFlow's Flex delegate.
-        num_calibrated: Number of other examples that calibrated the file; 0 for modes that
-            are not calibrated.
-        max_column_error: Root mean square of the difference from Keras over the standard
-            deviation of Keras's values, in the column of the last axis where it is largest;
-            None if no output has several columns.
-        notes: Sentences on what this check could not tell, which were warnings.
+        num_calibrated: Number of other examples that calibrated the file; 0 for modes
+            without calibration.
+        max_column_error: Root mean square of the difference from Keras, divided by the
+            standard deviation of Keras's values, in the column of the last axis where it is
+            largest; None if no output has several columns.
+        notes: Sentences on what this check could not show; they were also warnings.
     """
 
     path: pathlib.Path
@@ -90,11 +90,11 @@ def export_tflite(
     integer_io=False,
     allow_select_tf_ops=False,
 ):
-    """Writes a TFLite file, checked against Keras in the LiteRT interpreter first.
+    """Writes a TFLite file, after a check against Keras in the LiteRT interpreter.
 
-    Unless you ask for others, all shapes are fixed and only TFLite's builtin operations
-    are used, so that every stock interpreter runs the file. The signature
-    `serving_default` has the names that `export_saved_model` gives.
+    By default, all shapes are fixed and only TFLite's builtin operations
+    are used, so that every stock interpreter can run the file. The signature
+    `serving_default` has the same names as from `export_saved_model`.
 
     The file is refused if an output is NaN or infinite, or too far from Keras:
 
@@ -102,12 +102,12 @@ def export_tflite(
     max |TFLite - Keras| <= 1e-4 * max |Keras| + noise + tolerance * (max Keras - min Keras)
     ```
 
-    each output by itself (noise is ten times what the outputs move by when weights and inputs do
-    by one step of float32), over all examples; on representative_data also if a column of the last
-    axis of a quantized file is off, in the root mean square, by more than twice the tolerance times
-    its own standard deviation (probabilities excepted); and if a quantized file changes more than
-    10 % of the answers: the top-1 of outputs with a last axis of 2 or more, on
-    representative_data, and integer outputs (one row may always differ).
+    This applies to each output by itself, over all examples. The noise is ten times the change of
+    the outputs when weights and inputs change by one step of float32. With representative_data, a
+    quantized file is also refused if the root mean square error of a column of the last axis is
+    more than twice the tolerance times the column's standard deviation (except for probabilities).
+    It is also refused if it changes more than 10 % of the answers: the top-1 of outputs with a
+    last axis of 2 or more, on representative_data, and integer outputs (one row may always differ).
 
     | quantization | weights | activations | tolerance | size |
     |---|---|---|---|---|
@@ -118,48 +118,49 @@ def export_tflite(
     | "int16x8" | 8 bits | 16 bits | 0.05 | 1/4 |
     | "int4" | 4 bits | as "dynamic" | 0.3 | 1/8 |
 
-    Each output of a kernel has a step size of its own, in "dynamic" and "int4" each row of
-    embeddings too. int8 and int16x8 need representative_data and no loop: RNNs built with
-    unroll=True. int16x8 has no embeddings and is slow where a phone has no hardware for it.
+    Each output of a kernel has its own step size; in "dynamic" and "int4" each row of
+    embeddings, too. int8 and int16x8 need representative_data and do not support loops: build RNNs
+    with unroll=True. int16x8 does not support embeddings and is slow on phones without hardware
+    for it.
 
-    The conversion runs in a process of its own: a crash of the converter is an error.
+    The conversion runs in a separate process: if the converter crashes, you get an error.
 
     Args:
         model: A `keras.Model`: Functional, Sequential and built, or subclassed and called
             once with a `keras.Input`.
-        path: The file to write. Its folder is made; an older file is replaced, and only
-            by one that passed.
+        path: The file to write. Its folder is made. An older file is replaced only by a
+            file that passed the check.
         quantization: A mode of the table. Defaults to "none".
         representative_data: Real inputs to compare on, and to calibrate with: an array,
             dict or list as the model takes it, with a batch axis, or a batched
-            `tf.data.Dataset` of x or `(x, y)`; with integer labels y, one for each row of
-            the one output or -1 for none, the report has both accuracies. 100 examples are used,
-            drawn from an array or from the first 10,000 of a dataset; of int8 and int16x8
-            300: 200 calibrate, and the other 100 check. None: 32 generated examples, pixels in
-            front of a Rescaling; real ones are far better, because a trained model may do
-            anything on noise.
+            `tf.data.Dataset` of x or `(x, y)`. With integer labels y (one for each row of a
+            single output, or -1 for no label), the report has both accuracies. 100 examples are
+            drawn from an array or from the first 10,000 examples of a dataset; int8 and int16x8
+            use 300: 200 calibrate, and the other 100 check. None means 32 generated examples
+            (pixels if the model begins with a Rescaling layer). Real examples are far better,
+            because the outputs of a trained model on noise are unpredictable.
         batch_size: Number of examples that the file reads at once. Defaults to 1.
         sequence_length: The size, in the file, of every dimension that the model leaves
-            open, such as the length of a text; the caller of the file fills shorter texts
-            up with zeros, as is done here with `representative_data`. "any" leaves them
-            open: the caller resizes the inputs, and the file is checked at two lengths.
-            None for models with fixed shapes.
-        metadata: `ImageMetadata` or `TextMetadata`, for apps that read it: MediaPipe's.
-            The file then has the inputs that they give, probabilities as its output, and
-            TextMetadata's max_length for sequence_length.
-        tolerance: Instead of that of the table.
+            open, such as the length of a text. The app must pad shorter texts with zeros;
+            the same is done here with `representative_data`. "any" leaves these dimensions
+            open: the app resizes the inputs, and the file is checked at two lengths.
+            None is for models with fixed shapes.
+        metadata: `ImageMetadata` or `TextMetadata`, for apps that read it, such as MediaPipe's.
+            The file then has the inputs that these apps give, probabilities as its output, and
+            TextMetadata's max_length as sequence_length.
+        tolerance: A tolerance that replaces the one in the table.
         integer_io: With "int8" and "int16x8", whether the file's float inputs and outputs
             become integers, for hardware without floats. Defaults to False.
-        allow_select_tf_ops: Whether the file may have operations of TensorFlow itself,
+        allow_select_tf_ops: Whether the file may contain TensorFlow operations,
             which run only in an interpreter with the Flex delegate. No Python package has
-            it: such a file is written unchecked, with a warning. Defaults to False.
+            this delegate, so such a file is written unchecked, with a warning. Defaults to False.
 
     Returns:
         A `TFLiteReport`.
 
     Raises:
         ValueError: If an argument or the model does not fit, TFLite has no builtin
-            operations for the model, the model answers differently from run to run, or
+            operations for the model, the model's outputs change from run to run, or
             the file disagrees with Keras. Nothing is written.
         RuntimeError: If the converter crashes. Nothing is written.
         ImportError: If ai-edge-litert is not installed; for "dynamic" and "int4",
@@ -265,14 +266,14 @@ def check_tflite(
     tolerance=None,
     integer_io=False,
 ):
-    """Raises what `export_tflite` raises before it converts, also of a model not yet trained.
+    """Raises the errors of `export_tflite` that need no conversion; the model may be untrained.
 
     Args:
         model, path, quantization, representative_data, batch_size, sequence_length, metadata,
         tolerance, integer_io: As for `export_tflite`.
 
     Returns:
-        What the export goes on with.
+        The prepared model and examples for the export.
     """
     check_integers(batch_size=batch_size)
     path = pathlib.Path(path)
@@ -333,7 +334,7 @@ def check_tflite(
 
 @dataclasses.dataclass(frozen=True)
 class _Prepared:
-    """What `export_tflite` converts, and what it compares the file with."""
+    """The model that `export_tflite` converts, and the data for its comparison."""
 
     path: pathlib.Path
     named_model: NamedModel

@@ -1,4 +1,4 @@
-"""Which layer of a model an exported file gets wrong."""
+"""Finds the layer of a model that an exported file computes wrongly."""
 
 import keras
 import numpy as np
@@ -8,7 +8,7 @@ from keras_distill.export.signature import NamedModel
 from keras_distill.export.tflite import litert
 from keras_distill.export.tflite.conversion import convert_model
 
-# As outputs of one file: a network of many hundred takes many times as long to convert with all.
+# Most layers as outputs of one file: with hundreds of outputs, conversion takes many times longer.
 _MAX_LAYERS = 50
 
 
@@ -18,8 +18,8 @@ def describe_worst_layer(named_model, calibrating, inputs, settings):
     Args:
         named_model: The `NamedModel` that was refused.
         calibrating: Inputs to calibrate on, arrays by name.
-        inputs: Those to compare on.
-        settings: Those of `convert_model`.
+        inputs: Inputs to compare on.
+        settings: Settings of `convert_model`.
 
     Returns:
         A sentence; "" if the layers' outputs cannot be read, as in a subclassed model.
@@ -29,7 +29,7 @@ def describe_worst_layer(named_model, calibrating, inputs, settings):
         return ""
     num_layers = len(outputs)
     if num_layers > _MAX_LAYERS:
-        # Spread over the model, the last one among them.
+        # The chosen layers are spread over the model and include the last one.
         chosen = np.linspace(0, num_layers - 1, _MAX_LAYERS).astype(int)
         names = list(outputs)
         outputs = {names[place]: outputs[names[place]] for place in chosen}
@@ -39,7 +39,7 @@ def describe_worst_layer(named_model, calibrating, inputs, settings):
         found = litert.run_file(litert.open_file(content), inputs, settings["batch_size"])
         compared = parity.compare_outputs(parity.keras_outputs(layers, inputs), found)
     except (RuntimeError, ValueError):
-        # With all layers as outputs it is another file, which may not convert at all.
+        # With the layers as outputs, it is another file, which may not convert at all.
         return ""
     worst = max(compared, key=lambda output: output.max_difference / (output.span or 1))
     which = "its" if len(outputs) == num_layers else f"{len(outputs)} of its {num_layers}"
@@ -51,7 +51,7 @@ def _layer_outputs(model):
     for layer in getattr(model, "layers", ()):
         tensor = getattr(layer, "output", None)
         is_one = isinstance(tensor, keras.KerasTensor) and "float" in str(tensor.dtype)
-        # The output of a model within is that of its own graph.
+        # The output of a nested model belongs to that model's own graph.
         if is_one and not isinstance(layer, (keras.layers.InputLayer, keras.Model)):
             outputs[layer.name] = tensor
     return outputs

@@ -1,4 +1,4 @@
-"""How far a TFLite file may be from Keras."""
+"""Limits on the difference between a TFLite file and Keras."""
 
 import numpy as np
 
@@ -9,8 +9,8 @@ from keras_distill.export.tflite.modes import MODES
 
 _FLOAT_TOLERANCE = 1e-4
 _MIN_AGREEMENT = 0.9
-# Times a tolerance, which is a share of a range: a range is some four standard deviations, the
-# largest difference twice their root mean square.
+# Factor from a tolerance, a share of the range, to a limit on column errors: a range is about four
+# standard deviations, and the largest difference is twice the root mean square of differences.
 _COLUMNS = 2
 
 
@@ -28,10 +28,10 @@ def check_outputs(outputs, quantization, tolerance, is_real, shared_unit, noise)
     Args:
         outputs: A list of `OutputParity`.
         quantization: The mode.
-        tolerance: In place of the mode's, or None.
-        is_real: Whether the inputs were real, not made up.
-        shared_unit: Names of the outputs whose columns are not compared by themselves.
-        noise: Function that returns what rounding may do to each output, a dict by name.
+        tolerance: A tolerance that replaces the mode's, or None.
+        is_real: Whether the inputs were real, not generated.
+        shared_unit: Names of the outputs whose columns are not compared separately.
+        noise: Function that returns the difference that rounding explains, by output name.
     """
     mode = MODES[quantization]
     tolerance = mode.tolerance if tolerance is None else tolerance

@@ -1,4 +1,4 @@
-"""A TFLite file that this process has just made, in the LiteRT interpreter."""
+"""Runs a trusted TFLite file, made by this process, in the LiteRT interpreter."""
 
 from keras_distill._arguments.imports import import_module
 from keras_distill._keras.litert_process import operation_names
@@ -8,7 +8,7 @@ __all__ = ["open_file", "run_file", "select_tf_ops"]
 
 
 def open_file(content):
-    """Returns an interpreter of a file, given as its bytes.
+    """Returns an interpreter for the bytes of a file.
 
     Raises:
         ImportError: If ai-edge-litert is not installed.
@@ -22,6 +22,6 @@ def interpreter_class():
 
 
 def select_tf_ops(interpreter):
-    """The operations of TensorFlow in a file, each once."""
+    """The TensorFlow operations in a file, without repetition."""
     names = set(operation_names(interpreter))
     return tuple(sorted(name for name in names if name.startswith("Flex")))

@@ -1,4 +1,4 @@
-"""A TFLite file of anyone: one changed byte can end the process that opens or runs it."""
+"""An untrusted TFLite file: one changed byte can crash the process that opens or runs it."""
 
 from keras_distill._arguments.imports import import_module
 from keras_distill._arguments.printable import printable
@@ -8,12 +8,12 @@ from keras_distill.export.child_process import ChildProcess
 from keras_distill.export.child_process import CrashError
 from keras_distill.export.child_process import RefusalError
 
-# To open a file, and for each batch that it runs: no model of a phone is that slow.
+# Time limit for opening a file and for each batch; no phone model is that slow.
 MAX_SECONDS = 600
 
 
 def late(path, max_seconds):
-    """What is said of a model that does not end."""
+    """The message about a model that does not end."""
     return (
         f"{printable(path)} has run for {max_seconds} seconds on one batch, or to open, and was "
         "stopped: it may have a loop without end. Take another copy, or another model."
@@ -21,7 +21,7 @@ def late(path, max_seconds):
 
 
 def check_tflite_file(path):
-    """Raises `FileNotFoundError` or `ValueError` unless a TFLite file begins at this path."""
+    """Raises `FileNotFoundError` or `ValueError` unless the path has a TFLite file's header."""
     if not path.is_file():
         inside = sorted(path.glob("*.tflite")) if path.is_dir() else []
         raise FileNotFoundError(
@@ -36,22 +36,22 @@ def check_tflite_file(path):
 
 
 class LiteRTFile:
-    """A file in the LiteRT interpreter of a process of its own.
+    """A file in the LiteRT interpreter of a separate process.
 
     Attributes:
-        signatures: Names of its signatures.
-        inputs, outputs: Of the first signature: details by name, each a dict of shape,
-            shape_signature (-1 where a size is open), dtype (a name of NumPy's) and quantization
-            (scale and zero point; scale 0 of values that are not quantized).
+        signatures: Names of the file's signatures.
+        inputs, outputs: Details of the first signature by name, each a dict of shape,
+            shape_signature (-1 for open sizes), dtype (a NumPy name) and quantization
+            (scale and zero point; scale 0 for values that are not quantized).
         operations: The name of each operation.
-        last_operations: By name of an output, the operation that makes it; None if unknown.
+        last_operations: Dict from an output's name to the operation that computes it, or None.
 
     Args:
         path: The file, a `pathlib.Path`.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is no TFLite file, or LiteRT does not open it.
+        ValueError: If it is not a TFLite file, or LiteRT does not open it.
         RuntimeError: If LiteRT crashes on it, or does not end.
         ImportError: If ai-edge-litert is not installed.
     """

@@ -1,4 +1,4 @@
-"""What an app needs to know of a TFLite file, written into the file itself."""
+"""Metadata that tells an app how to use a TFLite file, written into the file itself."""
 
 import dataclasses
 import io
@@ -20,10 +20,10 @@ from keras_distill.text import WordVocabulary
 from keras_distill.text.vocabularies import mediapipe
 from keras_distill.text.vocabularies.base import UNKNOWN
 
-# The first that knows all of our tables.
+# The first version of the parser that knows all of our tables.
 _MIN_PARSER_VERSION = "1.2.1"
 _BERT_INPUTS = ("input_word_ids", "input_mask", "input_type_ids")
-# What MediaPipe calls the inputs of a BERT.
+# MediaPipe's names for the inputs of a BERT.
 _BERT_NAMES = {
     "input_word_ids": "ids",
     "input_mask": "mask",
@@ -35,12 +35,12 @@ _LABELS_FILE, _VOCABULARY_FILE = "labels.txt", "vocab.txt"
 
 @dataclasses.dataclass(frozen=True)
 class ImageMetadata:
-    """An image classifier: MediaPipe's ImageClassifier takes the file as it is.
+    """Metadata of an image classifier, for MediaPipe's ImageClassifier.
 
-    MediaPipe reads colour images alone; a file with one channel is for LiteRT, with its labels.
-    The model has one input (height, width, 1 or 3) of floats, which were
-    `(pixel - mean) / std` in training, of pixels from 0 to 255. The app computes that; one
-    number for each channel it cannot do, so the file does.
+    MediaPipe reads only colour images; a file with one channel is for LiteRT, with its labels.
+    The model has one input (height, width, 1 or 3) of floats, which in training were
+    `(pixel - mean) / std` of pixels from 0 to 255. The app computes this; it cannot use different
+    numbers for each channel, so in that case the file computes it.
 
     Args:
         labels: Names of the classes, in the model's order.
@@ -115,19 +115,19 @@ class ImageMetadata:
 
 @dataclasses.dataclass(frozen=True)
 class TextMetadata:
-    """A text classifier: MediaPipe's TextClassifier takes the file as it is.
+    """Metadata of a text classifier, for MediaPipe's TextClassifier.
 
-    The app tokenizes, and knows two ways. "bert": word pieces between "[CLS]" and "[SEP]",
-    for students of a `WordPieceVocabulary`. "regex": words between blanks, for students of
-    a `WordVocabulary`. Of a vocabulary with for_apps=True, which alone is taken here, the
-    app gives every text the ids that the student was taught with.
+    The app tokenizes, in one of two ways. "bert" is for students with a `WordPieceVocabulary`:
+    word pieces between "[CLS]" and "[SEP]". "regex" is for students with a `WordVocabulary`:
+    words between spaces. The vocabulary must have for_apps=True: then the app gives every text
+    the same ids as in training.
 
     Args:
         labels: Names of the classes, in the model's order.
-        vocabulary: The student's `WordPieceVocabulary` or `WordVocabulary`, of for_apps=True.
+        vocabulary: The student's `WordPieceVocabulary` or `WordVocabulary`, with for_apps=True.
         tokenizer: "bert" or "regex".
-        max_length: Number of ids of a text; the app cuts off what is longer. None: that of
-            the vocabulary, and no other is taken.
+        max_length: Number of ids of a text; the app truncates longer texts. It must be that
+            of the vocabulary, which None means.
     """
 
     labels: tuple
@@ -174,11 +174,11 @@ class TextMetadata:
             for name in (_BERT_INPUTS if self.tokenizer == "bert" else ("token_ids",))
         }
         if self.tokenizer == "bert":
-            # Of one text all segments are 0; unused, the input would not be in the file.
+            # A single text has segments of 0. They must be used, or the file lacks this input.
             is_token = ops.greater(inputs["input_mask"], inputs["input_type_ids"])
             ids = ops.where(is_token, inputs["input_word_ids"], 0)
         else:
-            # Of a text without words the app gives padding alone, the vocabulary "[UNK]".
+            # For a text without words, the app gives only padding, but the vocabulary "[UNK]".
             ids, unknown = inputs["token_ids"], self.vocabulary.tokens.index(UNKNOWN)
             is_first = np.arange(self.max_length) == 0
             ids = ops.where(ops.logical_and(ops.equal(ids, 0), is_first), unknown, ids)
@@ -276,7 +276,7 @@ def _zip(files):
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as file:
         for name, text in files.items():
-            # With a fixed date, the same model gives the same bytes.
+            # The date is fixed, so that the same model gives the same bytes.
             file.writestr(zipfile.ZipInfo(name), text)
     return archive.getvalue()
 

@@ -1,4 +1,4 @@
-"""The labels of a TFLite file, found by its metadata, whoever wrote it."""
+"""Reads the labels of a TFLite file of any origin from its metadata."""
 
 import io
 import struct
@@ -33,7 +33,7 @@ def read_labels(path):
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             if name not in archive.namelist():
                 return None
-            # A small archive can hold a file that is larger than the memory.
+            # A small archive can contain a file that is larger than the memory.
             _check_count(archive.getinfo(name).file_size, _MAX_BYTES)
             return tuple(archive.read(name).decode("utf-8").splitlines()) or None
     except (
@@ -54,7 +54,7 @@ def _labels_file(content):
         entry = model.Metadata(place)
         if entry.Name() == schema.ENTRY.encode():
             stored = model.Buffers(entry.Buffer()).DataAsNumpy()
-            if isinstance(stored, int):  # Of an empty buffer it is 0.
+            if isinstance(stored, int):  # An empty buffer gives the integer 0.
                 return None
             root = _root(stored.tobytes())
             for graph in _tables(root, "ModelMetadata", "subgraph_metadata"):

@@ -8,10 +8,10 @@ import flatbuffers
 import numpy as np
 
 FILE_IDENTIFIER = b"M001"
-# Its name in the file's list of metadata.
+# Name of the metadata in the file's list.
 ENTRY = "TFLITE_METADATA"
 
-# A union takes two places: its type, and its value.
+# A union has two fields: its type and its value.
 _FIELDS = {
     "ModelMetadata": (
         "name",
@@ -51,7 +51,7 @@ _FIELDS = {
     "Stats": ("max", "min"),
     "AssociatedFile": ("name", "description", "type"),
 }
-# Their types are bytes; all other fields are offsets.
+# Types of these unions are bytes; all other fields are offsets.
 CONTENT_TYPES = {"FeatureProperties": 1, "ImageProperties": 2}
 OPTION_TYPES = {"NormalizationOptions": 1, "BertTokenizerOptions": 4, "RegexTokenizerOptions": 6}
 LABELS, VOCABULARY = 2, 5
@@ -77,7 +77,7 @@ class Table:
 
 
 def slot(kind, field):
-    """Where the table of fields, of a kind of table, says where a field is."""
+    """Position of a field's offset in the vtable of a kind of table."""
     return 4 + 2 * _FIELDS[kind].index(field)
 
 
@@ -96,7 +96,7 @@ def process_unit(kind, **fields):
 
 
 def _write(builder, value):
-    """Writes what a field points to, and returns its offset."""
+    """Writes the value that a field points to, and returns its offset."""
     if isinstance(value, str):
         return builder.CreateString(value)
     if isinstance(value, Table):
@@ -105,14 +105,14 @@ def _write(builder, value):
         return builder.CreateNumpyVector(np.array(value, "float32"))
     offsets = [_write(builder, item) for item in value]
     builder.StartVector(4, len(offsets), 4)
-    # A flatbuffer is written from its end.
+    # A flatbuffer is written from its end to its start.
     for offset in reversed(offsets):
         builder.PrependUOffsetTRelative(offset)
     return builder.EndVector()
 
 
 def _write_table(builder, table):
-    # What a table points to must be there before it.
+    # Values must be written before the table that points to them.
     written = {
         place: value if isinstance(value, int) else _write(builder, value)
         for place, value in table.places.items()

@@ -1,4 +1,4 @@
-"""The modes of quantization, what each may lose, and the models that it cannot carry."""
+"""The quantization modes, their tolerances, and the models that they do not support."""
 
 import dataclasses
 
@@ -12,11 +12,11 @@ class Mode:
     """One mode.
 
     Args:
-        tolerance: What the file may differ from Keras beyond rounding: a share of the
-            range of Keras's output.
-        is_calibrated: Whether it needs representative data, to find the range of every
+        tolerance: Allowed difference from Keras beyond rounding, as a share of the range of
+            Keras's output.
+        is_calibrated: Whether the mode needs representative data, to find the range of every
             activation.
-        recipe: litert-quantizer's name for it, where that quantizes the float file.
+        recipe: Name of the mode in litert-quantizer, if that quantizes the float file.
     """
 
     tolerance: float
@@ -24,9 +24,9 @@ class Mode:
     recipe: str | None = None
 
 
-# The largest difference of benchmarks/export_table.py, as a share of the range: float16 0.011,
-# dynamic 0.011, int8 0.10, int4 0.18. Deep networks with random weights are above that: of
-# images dynamic 0.19; a transformer in int8 0.19.
+# The largest differences in benchmarks/export_table.py, as a share of the range, are: float16
+# 0.011, dynamic 0.011, int8 0.10, int4 0.18. Deep networks with random weights exceed them:
+# dynamic 0.19 on images; a transformer in int8 0.19.
 MODES = {
     "none": Mode(0.0),
     "float16": Mode(0.01),
@@ -46,7 +46,7 @@ def check_mode(quantization):
 
 
 def check_quantizable(model, quantization, has_data):
-    """Raises `ValueError` for an unknown mode, and for models that it is known to fail on.
+    """Raises `ValueError` for an unknown mode, and for models on which the mode fails.
 
     Args:
         model: A `keras.Model`.

@@ -1,4 +1,4 @@
-"""What litert-quantizer must do otherwise with some operations, as no kernel of LiteRT is right."""
+"""Exceptions for litert-quantizer: operations for which LiteRT has no correct kernel."""
 
 import re
 
@@ -7,9 +7,9 @@ from keras_distill._keras.tflite_files import schema
 
 
 def kept_in_float(content):
-    """Rules that leave the products with a weight on the left as they are.
+    """Rules that do not quantize matrix products whose left operand is a weight.
 
-    It would quantize that weight, and the file would not run.
+    Otherwise the quantizer would quantize that weight, and the file would not run.
 
     Args:
         content: The bytes of a float TFLite file.
@@ -22,10 +22,10 @@ def kept_in_float(content):
 
 
 def embeddings_in_8_bits(content, recipe):
-    """Rules that give embeddings of an odd width 8 bits.
+    """Rules that give embeddings with an odd width 8 bits.
 
-    Of 4 bits two values share a byte. The kernel begins each row in a byte of its own, and the
-    quantizer writes all values in one go: behind an odd row all others would be wrong.
+    With 4 bits, two values share a byte. The kernel begins each row in a new byte, but the
+    quantizer packs all values without gaps: after an odd row, all other rows would be wrong.
 
     Args:
         content: The bytes of a float TFLite file.
@@ -39,7 +39,7 @@ def embeddings_in_8_bits(content, recipe):
 
 
 def _found(content, is_one):
-    """Regular expressions that find operations."""
+    """Regular expressions that match operations."""
     model = read(content)
     names = [
         graph.tensors[operator.outputs[0]].name.decode("utf-8")
@@ -47,7 +47,7 @@ def _found(content, is_one):
         for operator in graph.operators
         if is_one(model, graph, operator)
     ]
-    # It finds an operation by the names of its outputs, each with a semicolon behind it.
+    # The quantizer matches operations by their outputs' names, each followed by a semicolon.
     return [f"^{re.escape(name)};" for name in names]
 
 

@@ -1,1 +1,1 @@
-"""How fast an exported model runs here, and with how much memory."""
+"""Measures latency and memory of an exported model on this machine."""

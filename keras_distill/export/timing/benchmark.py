@@ -1,4 +1,4 @@
-"""How fast a TFLite file or a SavedModel runs here, and with how much memory."""
+"""Measures latency and memory of a TFLite file or a SavedModel on this machine."""
 
 import dataclasses
 import json
@@ -23,16 +23,16 @@ from keras_distill.export.timing import benchmark_process
 
 @dataclasses.dataclass(frozen=True)
 class LatencyReport:
-    """What `benchmark` measured.
+    """The measurements of `benchmark`.
 
     Args:
-        median_ms, p95_ms, min_ms: Of one run, all inputs set.
+        median_ms, p95_ms, min_ms: Time of one run with all inputs set, in milliseconds.
         num_runs: Number of runs measured.
-        load_ms: To read the model and get it ready.
-        memory_bytes: What the process grew by, from before the model was read to its peak;
-            None where there is no /proc, outside of Linux.
+        load_ms: Time to read and prepare the model, in milliseconds.
+        memory_bytes: Growth of the process's memory from before the model was read to its
+            peak; None outside of Linux, where there is no /proc.
         num_threads: Number of threads.
-        xnnpack: Whether XNNPACK ran what it can; False for a SavedModel.
+        xnnpack: Whether XNNPACK ran the operations that it supports; False for a SavedModel.
     """
 
     median_ms: float
@@ -46,20 +46,20 @@ class LatencyReport:
 
 
 def benchmark(path, *, num_threads=1, xnnpack=True, inputs=None, num_runs=50, min_seconds=0.5):
-    """Times a model on this machine, in a process of its own.
+    """Measures the latency of a model on this machine, in a separate process.
 
     Args:
         path: A TFLite file, run by LiteRT, or the folder of a SavedModel, whose
-            `serving_default` is run by TensorFlow. A SavedModel can run code of its own: time
-            those that you trust.
+            `serving_default` is run by TensorFlow. A SavedModel can run code: use only models
+            that you trust.
         num_threads: Number of threads. Defaults to 1.
-        xnnpack: Whether the XNNPACK delegate, fast kernels for CPUs, runs what it can.
-            Defaults to True, as in apps.
-        inputs: One batch of inputs by name, as arrays of the model's shapes and dtypes;
-            None for zeros and empty texts, with sizes of 1 where they are open. A model with a
-            loop or sparse work takes other times on zeros.
-        num_runs: Least number of runs. Defaults to 50.
-        min_seconds: Least time of all runs. Defaults to 0.5.
+        xnnpack: Whether the XNNPACK delegate, fast kernels for CPUs, runs the operations that
+            it supports. Defaults to True, as in apps.
+        inputs: One batch of inputs by name, as arrays of the model's shapes and dtypes. None
+            means zeros and empty texts, with a size of 1 for open dimensions. If a model has
+            loops or sparse computations, zeros take another time than real inputs.
+        num_runs: Smallest number of runs. Defaults to 50.
+        min_seconds: Shortest time of all runs together. Defaults to 0.5.
 
     Returns:
         A `LatencyReport`.
@@ -67,8 +67,8 @@ def benchmark(path, *, num_threads=1, xnnpack=True, inputs=None, num_runs=50, mi
     Raises:
         FileNotFoundError: If there is no such file, or no SavedModel in the folder.
         ValueError: If an argument does not fit.
-        RuntimeError: If the model does not run, with what its runtime says, or does not end: if
-            it takes 600 seconds to load, or for one run.
+        RuntimeError: If the model does not run, with its runtime's message, or does not end: if
+            loading or a run takes 600 seconds.
 
     Example:
 
@@ -78,7 +78,7 @@ def benchmark(path, *, num_threads=1, xnnpack=True, inputs=None, num_runs=50, mi
     ```
 
     LiteRT's own benchmark tool draws random ids, which are outside of most vocabularies, and
-    then stops; so the runs here are those of its interpreter.
+    then stops; so this function times runs of the interpreter.
     """
     path = pathlib.Path(path)
     if path.is_file():
@@ -104,7 +104,7 @@ def benchmark(path, *, num_threads=1, xnnpack=True, inputs=None, num_runs=50, mi
             "inputs": arrays,
             "max_seconds": litert_file.MAX_SECONDS,
         }
-        # -P: our files beside the script must not be found in place of other packages.
+        # With -P, our files next to the script cannot shadow other packages.
         process = subprocess.run(
             [sys.executable, "-P", benchmark_process.__file__],
             input=json.dumps(request),

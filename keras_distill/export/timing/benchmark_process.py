@@ -1,6 +1,6 @@
-"""The process that times a model: its memory is the model's and the runtime's alone.
+"""The process that times a model, so that only model and runtime use its memory.
 
-Run as a script with a request as JSON on its standard input; it answers with a line. It
+It is run as a script with a request as JSON on its standard input, and answers with a line. It
 imports NumPy, and LiteRT for a file or TensorFlow for a folder.
 """
 
@@ -18,15 +18,15 @@ def measure(path, num_threads, xnnpack, num_runs, min_seconds, inputs, max_secon
     Args:
         path: The file, or the folder.
         num_threads: Number of threads.
-        xnnpack: Whether the XNNPACK delegate runs what it can, of a file.
-        num_runs: Least number of runs.
-        min_seconds: Least time that the runs take together.
+        xnnpack: Whether the XNNPACK delegate runs the operations of a file that it supports.
+        num_runs: Smallest number of runs.
+        min_seconds: Shortest time that the runs take together.
         inputs: An .npz file with one batch of inputs by name; None for zeros.
         max_seconds: This process ends itself if loading, or a run, takes longer.
 
     Returns:
-        A dict: ms of each run, ms to load the model, KiB of memory from
-        before to the peak (None where the system does not tell).
+        A dict: milliseconds of each run and of loading, and the growth of memory from before
+        to the peak in KiB (None if the system does not report it).
     """
     import numpy as np
 
@@ -47,7 +47,7 @@ def measure(path, num_threads, xnnpack, num_runs, min_seconds, inputs, max_secon
         raise ValueError(f"inputs must have names of {sorted(names)}. Received: {unknown}")
     run = make_run(given)
     run_ms, seconds = [], 0.0
-    # The first runs pack weights and fill caches.
+    # The first runs are not timed, because they pack weights and fill caches.
     for _ in range(3):
         faulthandler.dump_traceback_later(max_seconds, exit=True)
         run()
@@ -81,7 +81,7 @@ def _import_litert(num_threads, xnnpack):
         if interpreter.get_signature_list():
             details = interpreter.get_signature_runner().get_input_details()
         else:
-            # Of an older converter: the names of its tensors.
+            # A file from an older converter has no signature, but names of tensors.
             details = {detail["name"]: detail for detail in interpreter.get_input_details()}
 
         def make_run(given):
@@ -100,10 +100,10 @@ def _import_litert(num_threads, xnnpack):
 
 
 def _import_tensorflow(num_threads):
-    """The same for SavedModels."""
+    """As `_import_litert`, for SavedModels."""
     import tensorflow as tf
 
-    # Its operations, of models that read texts.
+    # Models that read texts may need the operations of tensorflow_text.
     with contextlib.suppress(ImportError):
         import tensorflow_text  # noqa: F401
     tf.config.threading.set_intra_op_parallelism_threads(num_threads)
@@ -118,7 +118,7 @@ def _import_tensorflow(num_threads):
             inputs = {name: _tensor(spec, given.get(name)) for name, spec in specs.items()}
 
             def run():
-                # The module owns the variables; what comes out has been computed.
+                # numpy() waits for the outputs; the module must stay, as it owns the variables.
                 for output in signature(**inputs).values():
                     output.numpy()
                 return module
@@ -131,7 +131,7 @@ def _import_tensorflow(num_threads):
 
 
 def _tensor(spec, values):
-    """A tensor as a signature takes it; of values that are not given, zeros."""
+    """A tensor for a signature; zeros if no values are given."""
     import tensorflow as tf
 
     if values is None:
@@ -140,7 +140,7 @@ def _tensor(spec, values):
 
 
 def _memory_kib(name):
-    # Not getrusage: its peak is that of the process which started this one.
+    # getrusage would give the peak of the process that started this one.
     try:
         with open("/proc/self/status") as file:
             lines = file.read().splitlines()

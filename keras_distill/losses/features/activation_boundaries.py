@@ -1,4 +1,4 @@
-"""Losses on features before a ReLU: on which side of 0 they are, and how far if it matters."""
+"""Losses on features before a ReLU: activation boundaries, and the comprehensive overhaul."""
 
 import math
 
@@ -13,18 +13,18 @@ from keras_distill.losses.base import DistillationLoss
 
 @keras.saving.register_keras_serializable(package="keras_distill")
 class ActivationBoundaries(DistillationLoss):
-    """Squared hinge that brings each neuron of the student to its teacher's side of 0.
+    """Squared hinge loss that brings each neuron of the student to its teacher's side of 0.
 
     ```
     side = 1 where the teacher > 0, else -1
     loss = mean_features max(0, margin - side * student)^2
     ```
 
-    For features before a ReLU: the teacher counts by which neurons are active alone, not by how
-    strongly they respond. The loss is 0 once the student is on the teacher's side by the margin.
+    Use it on features before a ReLU. Of the teacher it matters only which neurons are active, not
+    how strongly. The loss is 0 once the student is on the teacher's side by the margin.
 
     Args:
-        margin: How far from 0 the student shall be, a positive float. Defaults to 1.
+        margin: Distance from 0 that the student should reach, a positive float. Defaults to 1.
         reduction: Keras's reduction of the values over the batch. Defaults to
             `"sum_over_batch_size"`.
         name: Name of the loss, and of its entry in the history.
@@ -85,21 +85,21 @@ class ActivationBoundaries(DistillationLoss):
 
 @keras.saving.register_keras_serializable(package="keras_distill")
 class FeatureOverhaul(DistillationLoss):
-    """Partial squared difference to the teacher's features behind a margin ReLU.
+    """Partial squared difference to the teacher's features after a margin ReLU.
 
     ```
     target = max(teacher, margin)
     loss = mean_features of 0 where student <= target <= 0, else (target - student)^2
     ```
 
-    For features before a ReLU. What a ReLU passes is to be met exactly; where the teacher is
-    negative, the student need only be as low as the teacher or the margin, whichever is higher.
-    The loss is 0 where student = teacher. The paper's margin of a channel is the mean of its
-    negative responses, which `from_batch_normalization` works out.
+    Use it on features before a ReLU. Values that a ReLU passes must be matched exactly; where the
+    teacher is negative, the student need only be as low as the teacher or the margin, whichever is
+    higher. The loss is 0 where student = teacher. The paper's margin of a channel is the mean of
+    its negative responses, which `from_batch_normalization` computes.
 
     Args:
-        margin: A finite number of at most 0, or a list of one for each feature of the teacher.
-            Defaults to 0, with which the target is what the teacher's ReLU passes.
+        margin: A finite number of at most 0, or a list with one number for each feature of the
+            teacher. Defaults to 0: the target is then the output of the teacher's ReLU.
         reduction: Keras's reduction of the values over the batch. Defaults to
             `"sum_over_batch_size"`.
         name: Name of the loss, and of its entry in the history.
@@ -111,8 +111,8 @@ class FeatureOverhaul(DistillationLoss):
         sample_weight: Optional weights, `(batch, ...)`.
 
     Raises:
-        ValueError: If margin has numbers above 0 or not finite, the shapes differ, or the teacher
-            has another number of features than margin.
+        ValueError: If a number in margin is above 0 or not finite, the shapes differ, or margin
+            does not have one number for each feature of the teacher.
 
     Example: with the paper's margins and connector, a projector to the teacher's channels.
 
@@ -136,7 +136,7 @@ class FeatureOverhaul(DistillationLoss):
     Reference: Heo et al. 2019, A Comprehensive Overhaul of Feature Distillation,
     https://arxiv.org/abs/1904.01866, section 3. Deviation: the paper has the sum over features;
     the mean keeps the weight of an objective independent of the layer's width. The authors' code
-    halves the weight with each layer further from the last; give the objectives such weights.
+    halves the weight for each layer further from the last; give the objectives such weights.
     """
 
     def __init__(
@@ -153,10 +153,10 @@ class FeatureOverhaul(DistillationLoss):
 
     @classmethod
     def from_batch_normalization(cls, layer, **settings):
-        """The loss on what a teacher's batch normalisation puts out.
+        """Makes the loss for the outputs of a teacher's batch normalisation layer.
 
-        Its outputs are taken as normally distributed, with mean beta and standard deviation
-        |gamma|: the margin of a channel is the mean of the negative ones.
+        The outputs are assumed to be normally distributed, with mean beta and standard deviation
+        |gamma|: the margin of a channel is the mean of its negative outputs.
 
         ```
         z = beta / |gamma|
@@ -171,7 +171,7 @@ class FeatureOverhaul(DistillationLoss):
             ValueError: If the layer is of another kind, or not built.
 
         Deviation: for channels that are negative in less than 0.1% of all cases, the authors' code
-        takes `-3 * |gamma|`; here the mean holds for those, too.
+        uses `-3 * |gamma|`; here the mean is used for these channels, too.
         """
         if not isinstance(layer, keras.layers.BatchNormalization) or not layer.built:
             raise ValueError(
@@ -203,10 +203,10 @@ class FeatureOverhaul(DistillationLoss):
 
 
 def _mean_of_negatives(mean, deviation):
-    """Mean of the negative values of a normal distribution; at its end, of the outermost."""
+    """Mean of the negative values of a normal distribution; in its far tail, an approximation."""
     if deviation == 0:
         return min(mean, 0.0)
-    # Beyond 30 deviations the share of the negative values underflows; there are none.
+    # Beyond 30 standard deviations there are no negative values, and their share underflows.
     z = min(mean / deviation, 30.0)
     density = math.exp(-z * z / 2) / math.sqrt(2 * math.pi)
     share = math.erfc(z / math.sqrt(2)) / 2

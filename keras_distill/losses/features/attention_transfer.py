@@ -1,4 +1,4 @@
-"""Attention transfer: where in a feature map the activations are large."""
+"""Attention transfer: compares where in a feature map the activations are large."""
 
 import keras
 from keras import ops
@@ -20,13 +20,13 @@ class AttentionTransfer(DistillationLoss):
     loss = sum_positions (teacher map / |teacher map| - student map / |student map|)^2
     ```
 
-    From 0 for maps that are equal up to a factor, to 2 for maps that share no position.
+    The loss is 0 for maps that are equal up to a factor, and 2 for maps that share no position.
     Teacher and student may have different numbers of channels. A map of zeros has no
-    direction: it counts 1 against any other and 0 against another one of zeros, and gets
+    direction: its loss is 1 against any other map and 0 against another map of zeros, and it gets
     no gradient. Positions that the student's Keras mask leaves out are zeros in both maps.
 
     Args:
-        power: p, a number >= 1; the larger, the more the largest activations count.
+        power: p, a number >= 1; a larger power gives more weight to the largest activations.
             Defaults to 2.
         reduction: Keras's reduction of the values over the batch. Defaults to
             `"sum_over_batch_size"`.
@@ -55,8 +55,8 @@ class AttentionTransfer(DistillationLoss):
     Reference: Zagoruyko & Komodakis 2017, https://arxiv.org/abs/1612.03928, eq. 2.
     Deviations: the distance is squared, as in the authors' code, where the paper writes the
     norm; the sum over the positions, where their code takes the mean, keeps the weight of an
-    objective independent of the size of the maps, as the maps have length 1; the paper's
-    beta / 2 is the objective's weight. The authors' weight of 1000 for the mean is
+    objective independent of the size of the maps, as the maps have length 1; the objective's
+    weight is the paper's beta / 2. The authors' weight of 1000 for the mean is
     1000 / (height * width) here.
     """
 
@@ -97,8 +97,8 @@ class AttentionTransfer(DistillationLoss):
     def _map(self, features):
         """The attention map of each example, `(batch, height, width)`, of length 1."""
         axes = tuple(range(1, len(features.shape)))
-        # Divided by the largest entry first, so that no power over- or underflows. The scale
-        # cancels, and so does its gradient: it counts as a constant.
+        # Dividing by the largest entry first prevents overflow and underflow of the powers. The
+        # scale cancels out, and so does its gradient, so it is treated as a constant.
         largest = ops.stop_gradient(ops.max(ops.abs(features), axis=axes, keepdims=True))
         scaled = features / ops.where(largest == 0, ops.ones_like(largest), largest)
         attention = ops.sum(ops.power(ops.abs(scaled), self.power), axis=-1)

@@ -17,13 +17,14 @@ _FACTOR = "factor"
 def paraphraser(channels, rate=0.5, name="paraphraser"):
     """A convolutional autoencoder of a teacher's features, for `FactorTransfer`.
 
-    Three 3x3 convolutions to the layer "factor", and three transposed ones back, each with batch
-    normalisation and a leaky ReLU (0.1). It computes in Keras's `floatx`, whatever the dtype
-    policy. Train it with the mean squared error on the teacher's features, without labels.
+    Three 3x3 convolutions lead to the layer "factor", and three transposed ones back, each with
+    batch normalisation and a leaky ReLU (0.1). The model computes in Keras's `floatx`, whatever the
+    dtype policy. Train it with the mean squared error on the teacher's features, without labels.
 
     Args:
         channels: Number of channels of the teacher's features, an integer of 1 or more.
-        rate: Channels of the factor as a share of those, above 0 to 1. Defaults to 0.5.
+        rate: Channels of the factor as a share of `channels`, above 0 and at most 1. Defaults to
+            0.5.
         name: Name of the model.
 
     Returns:
@@ -60,7 +61,7 @@ def paraphraser(channels, rate=0.5, name="paraphraser"):
 
 @keras.saving.register_keras_serializable(package="keras_distill")
 class FactorTransfer(DistillationLoss):
-    """Difference of the teacher's paraphrased and the student's translated features (FT).
+    """Difference between the teacher's paraphrased and the student's translated features (FT).
 
     ```
     factor_t = paraphraser(teacher), up to its layer "factor";  factor_s = translator(student)
@@ -69,9 +70,9 @@ class FactorTransfer(DistillationLoss):
 
     `||.||` is the length of an example's whole factor. The translator, three 3x3 convolutions
     with batch normalisation and a leaky ReLU (0.1), trains with the student. The paraphraser is
-    trained before, and stays as it is: the loss keeps a frozen copy of its part up to the factor,
-    which is saved with the Distiller. Neither is in the exported student. The widths of both
-    models may differ, so the objective needs no projector.
+    trained beforehand and is not changed: the loss keeps a frozen copy of its part up to the
+    factor, which is saved with the Distiller. The exported student contains neither. The widths of
+    both models may differ, so the objective needs no projector.
 
     Args:
         paraphraser: A trained `paraphraser(channels)`, or another built functional or Sequential
@@ -89,8 +90,8 @@ class FactorTransfer(DistillationLoss):
         sample_weight: Optional weights, `(batch, height, width)`.
 
     Raises:
-        ValueError: If p or the paraphraser is none that fits; if the features have not four axes,
-            are of two sizes, or have an unknown number of channels.
+        ValueError: If p or the paraphraser does not fit; if the features do not have four axes,
+            differ in size, or have an unknown number of channels.
 
     Example:
 
@@ -113,8 +114,8 @@ class FactorTransfer(DistillationLoss):
     TensorShape([2, 4, 4])
 
     Reference: Kim et al. 2018, https://arxiv.org/abs/1802.04977, eq. 1 to 3. Deviations: the
-    paper has the norm, a sum over the factor; the mean is that of its authors' code, to which the
-    weight of 500 belongs. A factor of zeros has no direction: it counts as zeros.
+    paper has the norm, a sum over the factor; the mean is from its authors' code, and the weight of
+    500 belongs to this mean. A factor of zeros has no direction: it is treated as zeros.
     """
 
     same_shapes = False
@@ -172,7 +173,7 @@ class FactorTransfer(DistillationLoss):
 
 
 class _Translator(layers.Layer):
-    """From the student's features to a factor."""
+    """Maps the student's features to a factor."""
 
     def __init__(self, factor_channels, dtype):
         super().__init__(dtype=dtype, name="translator")
@@ -193,7 +194,7 @@ class _Translator(layers.Layer):
 
 
 def _blocks(widths, dtype, convolution=layers.Conv2D, last_name=None):
-    """A list of layers: a convolution, a normalisation and a leaky ReLU of each width."""
+    """Lists a convolution, a normalisation and a leaky ReLU for each width."""
     blocks = []
     for width in widths:
         blocks += [
@@ -205,7 +206,7 @@ def _blocks(widths, dtype, convolution=layers.Conv2D, last_name=None):
                 data_format="channels_last",
                 dtype=dtype,
             ),
-            # PyTorch's defaults, which the authors' code has.
+            # The authors' code has these defaults of PyTorch.
             layers.BatchNormalization(momentum=0.9, epsilon=1e-5, dtype=dtype),
         ]
         is_last = len(blocks) == 3 * len(widths) - 1
@@ -214,7 +215,7 @@ def _blocks(widths, dtype, convolution=layers.Conv2D, last_name=None):
 
 
 def _frozen_up_to_factor(model):
-    """A copy, so that the user's model can still be trained, and nothing of it changes here."""
+    """A frozen copy up to the factor, which leaves the user's model trainable and unchanged."""
     is_built = isinstance(model, keras.Model) and model.built
     inputs = getattr(model, "inputs", None) if is_built else None
     if not inputs or all(layer.name != _FACTOR for layer in model.layers):

@@ -1,4 +1,4 @@
-"""The flow of the solution procedure: how features change from one layer to a later one."""
+"""Flow of the solution procedure (FSP): how features change from one layer to a later one."""
 
 import keras
 import numpy as np
@@ -12,17 +12,18 @@ from keras_distill.losses.base import with_shape_of
 
 @keras.saving.register_keras_serializable(package="keras_distill")
 class FSP(DistillationLoss):
-    """Difference of the flows (FSP matrices) between two layers, such as a block's first and last.
+    """Difference of FSP matrices, the flow between two layers, such as a block's first and last.
 
     ```
     G_ij = mean over positions of first_i * last_j             for teacher and student
     loss = mean over i, j of (G_ij of the teacher - G_ij of the student)^2
     ```
 
-    first_i and last_j are channels of two feature maps of one model. Where these differ in height
+    first_i and last_j are channels of two feature maps of one model. If these differ in height
     or width, the larger is max-pooled to the size of the smaller. Teacher and student need the
-    same numbers of channels, not the same sizes. An order of the positions that both maps of a
-    model share does not matter, nor does a factor on one map that the other divides by.
+    same numbers of channels, not the same sizes. The loss does not change if the positions of both
+    maps of a model are reordered alike, or if one map is multiplied and the other divided by a
+    factor.
 
     Args:
         reduction: Keras's reduction of the values over the batch. Defaults to
@@ -33,14 +34,14 @@ class FSP(DistillationLoss):
     Call arguments:
         y_true: List of the teacher's two feature maps, `(batch, height, width, channels)` each,
             of known height, width and channels.
-        y_pred: List of the student's two, likewise.
+        y_pred: List of the student's two feature maps, in the same form.
         sample_weight: Optional weights, `(batch,)`.
 
     Raises:
         ValueError: If there are not two feature maps on each side, or teacher and student differ
-            in their channels; if the student's have a Keras mask.
+            in their channels; if the student's feature maps have a Keras mask.
 
-    Example: one objective for each block, with a weight of its own.
+    Example: each block has its own objective and weight.
 
     ```python
     kd.Objective(
@@ -59,8 +60,8 @@ class FSP(DistillationLoss):
     https://openaccess.thecvf.com/content_cvpr_2017/html/Yim_A_Gift_From_CVPR_2017_paper.html.
     Deviations: the paper has the squared norm, the sum over i and j; the mean keeps a weight
     independent of the numbers of channels. The paper trains with this loss first and with the
-    labels afterwards; an Objective does both at once. Sizes that are no multiples of each other
-    are pooled over windows that overlap.
+    labels afterwards; an Objective does both at once. Sizes that are not multiples of each other
+    are pooled over overlapping windows.
     """
 
     same_shapes = False
@@ -104,17 +105,17 @@ def _flow(first, last):
 
 
 def _pooled(features, size):
-    # Not ops.adaptive_max_pool: to 1x1, that of Keras 3.15 ends the process.
+    # Keras 3.15's ops.adaptive_max_pool crashes the process when it pools to 1x1.
     for axis, pooled_size in enumerate(size, start=1):
         if features.shape[axis] != pooled_size:
             windows = _windows(features.shape[axis], pooled_size)
-            # ops.max refuses a batch of none.
+            # ops.max refuses an empty batch.
             features = tf.reduce_max(ops.take(features, windows, axis=axis), axis=axis + 1)
     return ops.reshape(features, (-1, size[0] * size[1], features.shape[-1]))
 
 
 def _windows(size, pooled_size):
-    """The positions that each pooled one covers, a row each; the last again where it is short."""
+    """The positions that each pooled position covers, as rows; short rows repeat the last."""
     steps = np.arange(pooled_size)
     first, end = steps * size // pooled_size, -(-(steps + 1) * size // pooled_size)
     return np.minimum(first[:, None] + np.arange(max(end - first)), end[:, None] - 1)

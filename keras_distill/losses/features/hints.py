@@ -57,8 +57,8 @@ class FeatureCosine(DistillationLoss):
     loss = 1 - <teacher, student> / (|teacher| |student|)
     ```
 
-    0 for the same direction, 2 for opposite ones; independent of both lengths. A
-    vector of zeros has no direction: it counts 1 and gets no gradient.
+    The loss is 0 for equal directions and 2 for opposite ones, whatever the lengths. A
+    vector of zeros has no direction: its loss is 1, and it gets no gradient.
 
     Args:
         reduction: Keras's reduction of the values over the batch. Defaults to
@@ -82,7 +82,7 @@ class FeatureCosine(DistillationLoss):
     0.0
 
     Reference: Sanh et al. 2019, DistilBERT, https://arxiv.org/abs/1910.01108, between the last
-    hidden states. Deviation: vectors of zeros, see above.
+    hidden states. Deviation: the treatment of vectors of zeros, see above.
     """
 
     def __init__(self, reduction="sum_over_batch_size", name="feature_cosine", dtype=None):
@@ -90,7 +90,7 @@ class FeatureCosine(DistillationLoss):
 
     def call(self, y_true, y_pred):
         teacher, student = unit_vectors(y_true), unit_vectors(y_pred)
-        # |a - b|^2 / 2 = 1 - <a, b> for unit vectors, without the cancellation near 0.
+        # For unit vectors, |a - b|^2 / 2 = 1 - <a, b>, but without cancellation near 0.
         cosine_loss = ops.sum(ops.square(teacher - student), axis=-1) / 2
         is_zero = ops.logical_or(ops.all(teacher == 0, -1), ops.all(student == 0, -1))
         return ops.where(is_zero, ops.ones_like(cosine_loss), cosine_loss)

@@ -1,4 +1,4 @@
-"""Knowledge review: each student stage, with what deeper ones add, against the teacher's."""
+"""Knowledge review: compares each student stage, fused with deeper ones, with the teacher's."""
 
 import keras
 import numpy as np
@@ -8,13 +8,13 @@ from keras import ops
 from keras_distill._arguments.checks import check_integers
 from keras_distill.losses.base import DistillationLoss
 
-# Sides of the pooled features that are compared besides the whole ones.
+# Sides of the pooled features, which are compared in addition to the whole features.
 _LEVELS = (4, 2, 1)
 
 
 @keras.saving.register_keras_serializable(package="keras_distill")
 class KnowledgeReview(DistillationLoss):
-    """Difference of several stages, where a student's shallow stage sees its deeper ones, too.
+    """Difference of several stages, where a student's shallow stage also sees the deeper ones.
 
     ```
     x_k = conv1x1(student_k)                                    the deepest stage first
@@ -25,12 +25,12 @@ class KnowledgeReview(DistillationLoss):
     ```
 
     mse_l is the mean squared difference of both features averaged to l x l fields; levels that are
-    no smaller than the features are left out of both sums. Behind conv1x1(student_k) and conv3x3
-    is a batch normalisation. All these layers train with the student.
+    not smaller than the features are left out of both sums. A batch normalisation follows
+    conv1x1(student_k) and conv3x3. All these layers train with the student.
 
     Args:
-        mid_channels: Width of x_k, an integer of 1 or more. None, the default, for the deepest
-            student stage's, at most 512, as in the authors' code.
+        mid_channels: Width of x_k, an integer of 1 or more. None (default) means the width of
+            the deepest student stage, at most 512, as in the authors' code.
         reduction: Keras's reduction of the values over the batch. Defaults to
             `"sum_over_batch_size"`.
         name: Name of the loss, and of its entry in the history.
@@ -38,14 +38,14 @@ class KnowledgeReview(DistillationLoss):
 
     Call arguments:
         y_true: List of teacher features from shallow to deep, each `(batch, height, width,
-            channels)`, or `(batch, features)` for what is pooled to 1 x 1.
-        y_pred: List of as many student features. Their widths and sizes may be other ones than
-            the teacher's: x_k gets the teacher's size, by the nearest neighbour.
+            channels)`, or `(batch, features)` for a feature that is pooled to 1 x 1.
+        y_pred: List of as many student features. Their widths and sizes may differ from the
+            teacher's: x_k is resized to the teacher's size, by the nearest neighbour.
         sample_weight: Optional weights, `(batch,)`.
 
     Raises:
         ValueError: If mid_channels is out of range; if the lists differ in length, or a feature
-            has not two or four axes, or another size that is not known than the batch's.
+            does not have two or four axes, or has an unknown size other than the batch size.
 
     Example:
 
@@ -66,8 +66,8 @@ class KnowledgeReview(DistillationLoss):
 
     Reference: Chen P. et al. 2021, https://arxiv.org/abs/2104.09044, section 3. The architecture
     and the weights of the levels are those of the authors' code. Deviations: there the weight of
-    the loss also rises over the first 20 epochs; give the objective a schedule as its weight for
-    that. In features that are not square a level counts if it is smaller than both sides.
+    the loss also rises over the first 20 epochs; for this, give the objective a schedule as its
+    weight. In features that are not square, a level counts if it is smaller than both sides.
     """
 
     same_shapes = False
@@ -133,7 +133,7 @@ class _Review(layers.Layer):
         self.network = keras.Model(inputs, outputs, name="network")
 
     def call(self, student, teacher, training=False):
-        # A model of one output returns it without a list.
+        # A model with one output returns it without a list.
         return keras.tree.flatten(self.network(student, training=training))
 
     def _convolved(self, features, width, size):
@@ -142,12 +142,12 @@ class _Review(layers.Layer):
             size,
             padding="same",
             use_bias=False,
-            # The authors' (Kaiming with a = 1).
+            # The authors' code has this initializer (Kaiming with a = 1).
             kernel_initializer="lecun_uniform",
             data_format="channels_last",
             dtype=self.dtype_policy,
         )
-        # PyTorch's defaults.
+        # The authors' code has these defaults of PyTorch.
         norm = layers.BatchNormalization(momentum=0.9, epsilon=1e-5, dtype=self.dtype_policy)
         return norm(convolution(features))
 
@@ -164,7 +164,7 @@ def _image(features):
 
 
 def _resized(features, shape):
-    """The nearest neighbours, as PyTorch takes them: ops.image.resize looks half a pixel on."""
+    """Nearest neighbours as in PyTorch; ops.image.resize is shifted by half a pixel."""
     for axis in (1, 2):
         old, new = features.shape[axis], shape[axis]
         if old != new:
@@ -185,7 +185,7 @@ def _hierarchical_context(teacher, student):
 def _pooled(features, side):
     """Means of side x side fields that overlap if the sides do not divide the features'.
 
-    Not ops.adaptive_average_pool: Keras 3.15's fails in a graph where they do.
+    Keras 3.15's ops.adaptive_average_pool fails in a graph if they do divide them.
     """
     rows, columns = (_fields(size, side, features.dtype) for size in features.shape[1:3])
     return ops.einsum("bhwc,ih,jw->bijc", features, rows, columns)

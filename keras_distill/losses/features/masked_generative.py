@@ -12,7 +12,7 @@ from keras_distill.losses.channels import check_channels
 
 @keras.saving.register_keras_serializable(package="keras_distill")
 class MaskedGenerative(DistillationLoss):
-    """Difference of the teacher's features to those generated from a part of the student's (MGD).
+    """Difference of the teacher's features and features generated from masked student ones (MGD).
 
     ```
     generated = conv3x3(relu(conv3x3(mask * student)))
@@ -20,15 +20,15 @@ class MaskedGenerative(DistillationLoss):
     ```
 
     The mask is drawn anew for every example and training step. The two convolutions train with
-    the student. Outside of training, and where the loss is called by itself, nothing is masked:
-    the value is then that of the whole student, and does not vary.
+    the student. Outside of training, and if the loss is called by itself, nothing is masked:
+    the value is then for all of the student's features, and is deterministic.
 
     Args:
         rate: Share of the student's features that the mask sets to 0, from 0 to below 1. Defaults
             to 0.5. The authors' code has 0.15 for classification, 0.65 for detection and 0.75 for
             segmentation.
-        masked: "positions" for a mask over the image, the same for all channels, or "channels"
-            for one over the channels, the same for all positions. Defaults to "positions".
+        masked: "positions" for a mask over the image, equal for all channels, or "channels"
+            for a mask over the channels, equal for all positions. Defaults to "positions".
         seed: Integer seed of the masks, or None for one that Keras draws.
         reduction: Keras's reduction of the values over the batch. Defaults to
             `"sum_over_batch_size"`.
@@ -41,8 +41,8 @@ class MaskedGenerative(DistillationLoss):
         sample_weight: Optional weights, `(batch, height, width)`.
 
     Raises:
-        ValueError: If an argument is out of range, or the shapes differ, have not four axes or an
-            unknown number of channels.
+        ValueError: If an argument is out of range, or the shapes differ, do not have four axes, or
+            have an unknown number of channels.
 
     Example: the projector is the paper's alignment of the channels.
 
@@ -62,8 +62,8 @@ class MaskedGenerative(DistillationLoss):
 
     Reference: Yang et al. 2022, https://arxiv.org/abs/2205.01529, eq. 2 to 4. Deviations: the
     paper sums over channels and positions; the mean keeps a weight independent of the layer's
-    size, so the paper's weights, such as 7e-5 for classification, are to be multiplied by height
-    * width * channels. Of outside of training the paper says nothing.
+    size, so multiply the paper's weights, such as 7e-5 for classification, by height * width *
+    channels. The paper does not say what happens outside of training.
     """
 
     needs = ("training",)
@@ -128,7 +128,7 @@ class _Generation(layers.Layer):
 
     def build(self, features_shape):
         channels, dtype = features_shape[-1], self.dtype_policy
-        # Made here, where the variables of the objective are: within the strategy's scope.
+        # The layers are made here, like the objective's variables, within the strategy's scope.
         self.mask = layers.Dropout(self.rate, self.noise_shape, self.seed, dtype=dtype)
         self.first, self.second = (
             layers.Conv2D(
@@ -146,6 +146,6 @@ class _Generation(layers.Layer):
 
     def call(self, features, training=False):
         if training:
-            # Dropout divides what it keeps by the rate of that.
+            # Dropout divides the kept features by the share that it keeps, which this undoes.
             features = self.mask(features * (1 - self.rate), training=True)
         return self.second(self.first(features))

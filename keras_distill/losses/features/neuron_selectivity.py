@@ -1,4 +1,4 @@
-"""Neuron selectivity: to which positions of the input the channels of a layer respond."""
+"""Neuron selectivity: the positions of the input to which a layer's channels respond."""
 
 import math
 
@@ -15,7 +15,7 @@ from keras_distill.losses.base import with_shape_of
 
 @keras.saving.register_keras_serializable(package="keras_distill")
 class NeuronSelectivity(DistillationLoss):
-    """Maximum mean discrepancy (MMD) of the patterns that teacher's and student's channels see.
+    """Maximum mean discrepancy (MMD) of the response patterns of teacher's and student's channels.
 
     ```
     f = a channel's responses at all positions, divided by their L2 norm
@@ -23,9 +23,9 @@ class NeuronSelectivity(DistillationLoss):
     loss = mean k(teacher, teacher) + mean k(student, student) - 2 mean k(teacher, student)
     ```
 
-    The means are over all pairs of channels. The loss is 0 where both models have the same
-    patterns, in whatever channels and of whatever strength; the numbers of channels may differ.
-    A channel without any response has no pattern: its kernels count 0 and it gets no gradient.
+    The means are over all pairs of channels. The loss is 0 if both models have the same
+    patterns, in any channels and of any strength; the numbers of channels may differ.
+    A channel without any response has no pattern: its kernels are 0 and it gets no gradient.
     Time and memory grow with the square of the number of channels.
 
     Args:
@@ -35,18 +35,18 @@ class NeuronSelectivity(DistillationLoss):
         reduction: Keras's reduction of the values over the batch. Defaults to
             `"sum_over_batch_size"`.
         name: Name of the loss, and of its entry in the history.
-        dtype: Dtype of inputs and value; what is between is float64. Defaults to float32.
+        dtype: Dtype of inputs and value; intermediate results are float64. Defaults to float32.
 
     Call arguments:
         y_true: Teacher features, `(batch, ..., channels)`, such as
             `(batch, height, width, channels)`.
-        y_pred: Student features, of the same positions. Positions that their Keras mask leaves out
-            count as without response.
+        y_pred: Student features at the same positions. Positions that their Keras mask leaves out
+            are treated as without response.
         sample_weight: Optional weights, `(batch,)`.
 
     Raises:
-        ValueError: If degree is not an integer of 1 or more, there are no positions, or they
-            differ.
+        ValueError: If degree is not an integer of 1 or more, there are no positions, or the
+            positions of both models differ.
 
     Example:
 
@@ -57,8 +57,8 @@ class NeuronSelectivity(DistillationLoss):
     (0.0, 0.5)
 
     Reference: Huang & Wang 2017, Like What You Like, https://arxiv.org/abs/1707.01219.
-    Deviations: the paper counts the discrepancy half; its polynomial kernel has an offset, which
-    it sets to 0, and it tries a Gaussian kernel, too, which is not here.
+    Deviations: the paper multiplies the discrepancy by 1/2; its polynomial kernel has an offset,
+    which it sets to 0; the paper's Gaussian kernel is not implemented.
     """
 
     same_shapes = False
@@ -109,7 +109,7 @@ class NeuronSelectivity(DistillationLoss):
 
 def _patterns(features):
     """Vectors of length one, or 0, `(batch, positions, channels)`."""
-    # In float64: three terms that are almost equal cancel. No float32 squared overflows there.
+    # float64 limits the cancellation of three almost equal terms, and squares do not overflow.
     features = ops.cast(features, "float64")
     num_examples, *positions, num_channels = ops.shape(features)
     features = ops.reshape(features, (num_examples, math.prod(positions), num_channels))

@@ -1,4 +1,4 @@
-"""Patient knowledge distillation: the direction of the hidden state of the first token."""
+"""Patient knowledge distillation (PKD): the direction of the first token's hidden state."""
 
 import keras
 from keras import ops
@@ -10,19 +10,19 @@ from keras_distill.losses.features.hints import FeatureCosine
 
 @keras.saving.register_keras_serializable(package="keras_distill")
 class PKD(FeatureCosine):
-    """Squared distance of hidden states of length 1, of the first token or of each.
+    """Squared distance of normalised hidden states, of the first token or of every token.
 
     ```
     loss = sum_features (teacher / |teacher| - student / |student|)^2
          = 2 - 2 * cosine of the angle between them
     ```
 
-    Twice the `FeatureCosine`, from 0 to 4, and as there a vector of zeros counts as one at
-    right angles (2) and gets no gradient.
+    The loss is twice the `FeatureCosine`, from 0 to 4. As there, a vector of zeros is treated as
+    orthogonal (2) and gets no gradient.
 
     Args:
         first_token: True for the hidden state of the first token only, BERT's [CLS]; False for
-            each token's. Defaults to True.
+            the hidden states of all tokens. Defaults to True.
         reduction: Keras's reduction of the values over the batch. Defaults to
             `"sum_over_batch_size"`.
         name: Name of the loss, and of its entry in the history.
@@ -31,8 +31,8 @@ class PKD(FeatureCosine):
     Call arguments:
         y_true: Teacher hidden states, `(batch, length, features)`.
         y_pred: Student hidden states of the same shape. Their Keras mask is applied.
-        sample_weight: Optional weights, `(batch,)` or `(batch, length)`. With first_token the
-            first token's count.
+        sample_weight: Optional weights, `(batch,)` or `(batch, length)`. With first_token, only
+            the first token's weights count.
 
     Raises:
         ValueError: If first_token is no bool, or the shapes differ. Nothing is broadcast.
@@ -47,14 +47,14 @@ class PKD(FeatureCosine):
     >>> round(float(PKD(first_token=False)(teacher, student)), 6)
     1.0
 
-    With `kd.layer_objectives` over the teacher's and the student's layers but their last,
-    `mapping="uniform"` is the paper's PKD-Skip; with only the teacher's last layer left out on
-    its side and the student's on its own, `mapping="top"` is PKD-Last.
+    For a teacher of 12 layers and a student of 6, use `kd.layer_objectives` with the student's
+    first 5 layers: `mapping="uniform"` over the teacher's first 10 layers is the paper's PKD-Skip,
+    and `mapping="top"` over the teacher's first 11 layers is PKD-Last.
 
     Reference: Sun et al. 2019, https://arxiv.org/abs/1908.09355, eq. 7. Deviations: the mean
-    over the examples instead of the sum; each layer is an objective of its own, whose values
-    add up, as in the paper. The authors' code takes the mean over the features: its weight,
-    divided by the width, is the weight here.
+    over the examples instead of the sum; each layer has its own objective, and their values
+    add up, as in the paper. The authors' code takes the mean over the features: divide its weight
+    by the width to get the weight here.
     """
 
     def __init__(self, first_token=True, reduction="sum_over_batch_size", name="pkd", dtype=None):
@@ -74,7 +74,7 @@ class PKD(FeatureCosine):
             if mask is not None:
                 y_pred._keras_mask = mask[:, :1]
             if sample_weight is not None:
-                # Of rank 1 and 2: those of examples hold for their first token.
+                # The weights have rank 1 or 2; an example's weight applies to its first token.
                 sample_weight = fit_weights(sample_weight, 2)[:, :1]
         return super().__call__(y_true, y_pred, sample_weight)
 

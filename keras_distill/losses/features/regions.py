@@ -1,4 +1,4 @@
-"""Feature imitation in regions: the parts of a feature map that see objects."""
+"""Feature imitation in regions: the parts of a feature map that contain objects."""
 
 import keras
 from keras import ops
@@ -18,17 +18,18 @@ class RegionMSE(DistillationLoss):
     loss = mean_boxes mean_(cells that the box touches) mean_features (teacher - student)^2
     ```
 
-    Most of an image is background, and a hint on the whole map would spend the student on it. Each
-    box counts the same, whatever its size; a cell of several boxes counts for each. A cell is what
-    the map has of the image at one position: `1 / height` by `1 / width` of it. An image without
-    boxes counts 0. A box without area is padding, and what is outside of the image is cut off.
+    Most of an image is background, on which a hint for the whole map would waste the student's
+    capacity. All boxes have the same weight, whatever their size; a cell in several boxes counts
+    for each. A cell is the part of the image at one position of the map: `1 / height` by
+    `1 / width` of it. The loss of an image without boxes is 0. A box without area is padding, and
+    parts outside of the image are cut off.
 
     Args:
         bounding_box_format: Format of the boxes, as in Keras: "xyxy", "yxyx", "xywh",
-            "center_xywh" or "center_yxhw", in pixels, or with "rel_" in parts of the image.
-            Defaults to "rel_xyxy".
-        image_size: Height and width of the images in pixels, a pair of integers; for boxes in
-            pixels only. Defaults to None.
+            "center_xywh" or "center_yxhw", in pixels; with the prefix "rel_", relative to the
+            image's size. Defaults to "rel_xyxy".
+        image_size: Height and width of the images in pixels, a pair of integers; only for boxes
+            in pixels. Defaults to None.
         reduction: Keras's reduction of the values over the batch. Defaults to
             `"sum_over_batch_size"`.
         name: Name of the loss, and of its entry in the history.
@@ -39,13 +40,13 @@ class RegionMSE(DistillationLoss):
         y_pred: Student features of the same shape.
         sample_weight: Optional weights, `(batch,)`.
 
-    The boxes, `(batch, boxes, 4)`, are the labels of the batch, or
-    `DistillationInputs(images, labels=boxes)` where y is something else; outside of a Distiller,
+    The boxes, `(batch, boxes, 4)`, are the labels of the batch. If y is something else, give
+    `DistillationInputs(images, labels=boxes)`; outside of a Distiller, use
     `loss.for_batch(labels=boxes)`.
 
     Raises:
-        ValueError: If the format is not known, an image size is missing or needless, the features
-            are no maps of one shape, or the boxes have another shape.
+        ValueError: If the format is not known, an image size is missing or not needed, the features
+            are not maps of the same shape, or the boxes have another shape.
 
     Example:
 
@@ -58,9 +59,9 @@ class RegionMSE(DistillationLoss):
 
     Reference: Li et al. 2017, eq. 3 and 4 of
     https://openaccess.thecvf.com/content_cvpr_2017/html/Li_Mimicking_Very_Efficient_CVPR_2017_paper.html
-    Its layer between the two maps is `Objective(projector="auto")`. Deviations: the regions
-    are the given boxes, not what the detector proposes; their cells are compared one by one, not
-    pooled to one size; the paper counts half the squared norm.
+    The paper's layer between the two maps is `Objective(projector="auto")`. Deviations: the regions
+    are the given boxes, not the detector's proposals; their cells are compared one by one, not
+    pooled to one size; the paper has half the squared norm.
     """
 
     needs = ("labels",)
@@ -104,7 +105,7 @@ class RegionMSE(DistillationLoss):
     def _corners(self, student):
         """Left, top, right and bottom of the boxes, in the units of the image's size."""
         if self.labels is None:
-            self.for_batch()  # Says what is missing.
+            self.for_batch()  # Raises an error that says what is missing.
         boxes = ops.cast(self.labels, self.dtype)
         if not shapes_agree(tuple(boxes.shape), (student.shape[0], None, 4)):
             raise ValueError(
@@ -112,7 +113,7 @@ class RegionMSE(DistillationLoss):
                 f"{tuple(boxes.shape)} for features {tuple(student.shape)}. Where y is something "
                 "else, give DistillationInputs(images, labels=boxes)."
             )
-        # Relative ones, too, whose unit is the image.
+        # Relative boxes are converted in the same way; their unit is the image.
         source = self.bounding_box_format.removeprefix("rel_")
         return keras.utils.bounding_boxes.convert_format(boxes, source, "xyxy", dtype=self.dtype)
 
@@ -125,11 +126,11 @@ class RegionMSE(DistillationLoss):
 
 
 def _touched(start, end, size, num_cells):
-    """1 for the cells of an axis that intervals of it overlap, `(batch, boxes, cells)`; else 0."""
+    """1 for the cells of an axis that an interval overlaps, else 0: `(batch, boxes, cells)`."""
     start, end = (ops.expand_dims(edge, -1) for edge in (start, end))
     cells = ops.cast(ops.arange(num_cells), start.dtype)
     num_cells = ops.cast(num_cells, start.dtype)
-    # Without a division: sizes in pixels are compared exactly.
+    # Multiplication instead of division compares sizes in pixels exactly.
     begins_before_its_end = start * num_cells < (cells + 1) * size
     ends_behind_its_start = end * num_cells > cells * size
     is_touched = ops.logical_and(begins_before_its_end, ends_behind_its_start)

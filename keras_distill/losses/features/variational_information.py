@@ -13,7 +13,7 @@ from keras_distill.losses.channels import check_channels
 
 @keras.saving.register_keras_serializable(package="keras_distill")
 class VariationalInformation(DistillationLoss):
-    """How unlikely the teacher's features are, given the student's (VID).
+    """Negative log likelihood of the teacher's features, given the student's (VID).
 
     ```
     loss = mean_c log(sigma_c) + (teacher_c - student_c)^2 / (2 sigma_c^2)
@@ -21,8 +21,8 @@ class VariationalInformation(DistillationLoss):
     ```
 
     The student's features are the mean of a Gaussian whose variances, one for each channel c, are
-    trained with the student: a channel that the student cannot know counts less. A bound on the
-    mutual information of both models' features. It may be negative.
+    trained with the student: a channel that the student cannot predict has less weight. The loss
+    is a bound on the mutual information of both models' features. It may be negative.
 
     Args:
         initial_variance: sigma^2 of every channel before training, a float above epsilon.
@@ -64,7 +64,7 @@ class VariationalInformation(DistillationLoss):
 
     Reference: Ahn et al. 2019, https://arxiv.org/abs/1904.05835, eq. 5 and 6. Deviations: the
     paper sums over channels and positions; the mean, as in its authors' code, keeps a weight
-    independent of the layer's size. Without a projector the student itself is the mean.
+    independent of the layer's size. Without a projector, the mean is the student's own features.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class _Variance(keras.layers.Layer):
         super().__init__(dtype=dtype, name="variance")
         self.supports_masking = True  # Keras applies the mask to the loss's values.
         self.epsilon = epsilon
-        # The inverse of softplus, which overflows for no variance.
+        # This form of the inverse softplus does not overflow for any variance.
         above = initial - epsilon
         self.initial_alpha = above + math.log(-math.expm1(-above))
 

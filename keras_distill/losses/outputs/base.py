@@ -1,4 +1,4 @@
-"""What the losses between two models' outputs have in common: domain and temperature."""
+"""Base classes of losses between two models' outputs: domain and temperature."""
 
 import keras
 from keras import ops
@@ -13,8 +13,8 @@ from keras_distill.losses.base import DistillationLoss
 class OutputLoss(DistillationLoss):
     """A loss between two models' outputs, given as logits or as probabilities.
 
-    `activation` is the function that turns the logits into probabilities in this
-    loss, and that it can undo where a model ends in it.
+    `activation` is the function that turns logits into probabilities in this
+    loss. The loss can invert it if a model ends in it.
     """
 
     activation = None
@@ -44,8 +44,8 @@ class OutputLoss(DistillationLoss):
         return ops.cast(self.compare(teacher, student), self.dtype)
 
     def prepare(self, outputs, from_logits):
-        """What `compare` gets of a model's outputs: logits."""
-        # None: nobody declared anything, and a Distiller found no reason to doubt logits.
+        """Turns a model's outputs into the logits that `compare` takes."""
+        # None means that nothing was declared and that a Distiller had no doubts about logits.
         return self.logits_of(outputs) if from_logits is False else outputs
 
     def logits_of(self, probabilities):

@@ -1,4 +1,4 @@
-"""Regression with a bound: the teacher's error is good enough for the student."""
+"""Bounded regression: the student learns only while its error is above the teacher's."""
 
 import keras
 from keras import ops
@@ -11,7 +11,7 @@ from keras_distill.losses.base import with_shape_of
 
 @keras.saving.register_keras_serializable(package="keras_distill")
 class BoundedRegression(DistillationLoss):
-    """The student's squared error, where it is not below the teacher's by a margin.
+    """The student's squared error, unless it is below the teacher's by a margin.
 
     ```
     error(z) = mean_values (z - labels)^2
@@ -19,14 +19,14 @@ class BoundedRegression(DistillationLoss):
                0                   else
     ```
 
-    A teacher of real values may point in a direction that is opposite to the true one, so the
-    student does not imitate it: what it learns from are the labels, until it is better than the
-    teacher. Give it to a Distiller as the soft loss of the output with the boxes, next to a hard
-    loss such as `keras.losses.Huber()` on the same labels.
+    A regression teacher may point in a direction that is opposite to the true one, so the
+    student does not imitate it: it learns from the labels until it is better than the
+    teacher. Give this loss to a Distiller as the soft loss of the output with the boxes, next to a
+    hard loss such as `keras.losses.Huber()` on the same labels.
 
     Args:
-        margin: How much better than the teacher's an error must be to count 0, in the labels'
-            unit squared, a finite number >= 0. Defaults to 0.
+        margin: How far below the teacher's the student's error must be for a loss of 0, in the
+            labels' unit squared, a finite number >= 0. Defaults to 0.
         reduction: Keras's reduction of the values over the batch. Defaults to
             `"sum_over_batch_size"`.
         name: Name of the loss, and of its entry in the history.
@@ -37,7 +37,7 @@ class BoundedRegression(DistillationLoss):
         y_pred: Student outputs of the same shape. Their Keras mask is applied.
         sample_weight: Optional weights, `(batch, ...)`: 0 for an anchor without a box.
 
-    The labels, of the same shape, come from the Distiller; elsewhere from
+    The labels have the same shape. The Distiller passes them; elsewhere use
     `loss.for_batch(labels=...)`.
 
     Raises:
@@ -53,9 +53,9 @@ class BoundedRegression(DistillationLoss):
 
     Reference: Chen et al. 2017, eq. 5 of
     https://papers.nips.cc/paper/6676-learning-efficient-object-detection-models-with-knowledge-distillation
-    Deviations: the paper sums over the four coordinates of a box,
-    here the mean, so a margin is a fourth of the paper's; the smooth L1 loss that it adds is the
-    hard loss of the Distiller.
+    Deviations: the paper sums over the four coordinates of a box, this loss takes their mean, so a
+    margin is a fourth of the paper's; the smooth L1 loss that the paper adds is the hard loss of
+    the Distiller.
     """
 
     needs = ("labels",)
@@ -83,7 +83,7 @@ class BoundedRegression(DistillationLoss):
 
     def _labels_like(self, student):
         if self.labels is None:
-            self.for_batch()  # Says what is missing.
+            self.for_batch()  # Raises an error that says what is missing.
         labels = ops.cast(self.labels, student.dtype)
         if not shapes_agree(tuple(labels.shape), tuple(student.shape)):
             raise ValueError(

@@ -1,4 +1,4 @@
-"""Soft targets with a weight for each class, for classes that are as unequal as a background."""
+"""Soft targets with class weights, for imbalanced classes such as a detector's background."""
 
 import keras
 import numpy as np
@@ -11,17 +11,17 @@ from keras_distill.losses.outputs.soft_targets import SoftmaxLoss
 
 @keras.saving.register_keras_serializable(package="keras_distill")
 class ClassWeightedSoftTargets(SoftmaxLoss):
-    """Cross-entropy with the soft targets, whose terms have a weight for each class.
+    """Cross-entropy with the soft targets, with a weight for each class.
 
     ```
     p = softmax(teacher / T),  q = softmax(student / T)
     loss = -T^2 * sum_classes weight * p * log q
     ```
 
-    A detector sees background almost everywhere, and its mistakes are mostly background taken
-    for an object or the reverse. With weights that differ the student that fits best is not the
-    teacher but `q` in proportion to `weight * p`: a larger weight makes it say the class more
-    often. Equal weights of 1 are `SoftTargetCrossEntropy`. The value reaches no zero.
+    A detector sees background almost everywhere, and most of its mistakes confuse background and
+    objects. If the weights differ, the best student does not equal the teacher: its `q` is
+    proportional to `weight * p`, so a larger weight makes it predict the class more often. With
+    all weights 1 this is `SoftTargetCrossEntropy`. The loss does not reach 0.
 
     Args:
         class_weights: The weight of each class, a list of finite numbers >= 0, one of them above
@@ -29,12 +29,12 @@ class ClassWeightedSoftTargets(SoftmaxLoss):
         temperature: T, a positive float, or a `LearningRateSchedule` of the
             optimizer's step inside a Distiller. Defaults to 1.
         teacher_from_logits: False for a teacher that gives probabilities, True for
-            logits, None to let a Distiller find out (outside of one, logits).
+            logits, None to let a Distiller find out (elsewhere: logits).
         student_from_logits: The same for the student.
         reduction: Keras's reduction of the values over the batch. Defaults to
             `"sum_over_batch_size"`.
         name: Name of the loss.
-        dtype: Dtype of inputs and value; what is between is float64. Defaults to float32.
+        dtype: Dtype of inputs and value; intermediate results are float64. Defaults to float32.
         standardized: Whether the temperature divides the standard scores of the logits,
             as in `SoftTargetKL`. Defaults to False.
 
@@ -44,8 +44,8 @@ class ClassWeightedSoftTargets(SoftmaxLoss):
         sample_weight: Optional weights, `(batch, ...)`.
 
     Raises:
-        ValueError: If the weights are no such numbers or not as many as the classes, the
-            temperature is not positive and finite, or the shapes differ.
+        ValueError: If the weights are not such numbers or their number is not that of the classes,
+            the temperature is not positive and finite, or the shapes differ.
 
     Example:
 

@@ -17,7 +17,7 @@ from keras_distill.losses.relations.per_example import check_batch_size
 
 @keras.saving.register_keras_serializable(package="keras_distill")
 class DIST(SoftmaxLoss):
-    """Correlation instead of equality: for students that cannot reach a strong teacher.
+    """Correlation instead of equality (DIST), for students that cannot match a strong teacher.
 
     ```
     p = softmax(teacher / T),  q = softmax(student / T)
@@ -26,14 +26,14 @@ class DIST(SoftmaxLoss):
     loss_i = T^2 * (inter_weight * inter_i + intra_weight * mean_classes intra_c)
     ```
 
-    The correlations are Pearson's: of each example's probabilities, and of each class's,
-    only what a scale and a shift leave as it is must be equal. Every position of an output
+    The correlations are Pearson's: the probabilities of each example, and of each class,
+    must agree only up to a scale and a shift. Every position of an output
     `(batch, ..., classes)` is an example.
 
-    The intra term is one number for the batch and stands in each of its values, so that the
-    mean is the paper's loss. It is over the examples of one device. Positions that the
+    The intra term is one number for the batch and is added to each of its values, so that the
+    mean is the paper's loss. It covers the examples of one device. Positions that the
     student's Keras mask leaves out are in no correlation. Sample weights multiply the values;
-    a weight of 0 does not take an example out of intra_c.
+    a weight of 0 does not remove an example from intra_c.
 
     Args:
         temperature: T, a positive float, or a `LearningRateSchedule` of the
@@ -43,12 +43,12 @@ class DIST(SoftmaxLoss):
         intra_weight: Weight of the relation within a class, the paper's gamma: a float
             >= 0. Defaults to 1.
         teacher_from_logits: False for a teacher that gives probabilities, True for
-            logits, None to let a Distiller find out (outside of one, logits).
+            logits, None to let a Distiller find out (elsewhere: logits).
         student_from_logits: The same for the student.
         reduction: Keras's reduction of the values over the batch. Defaults to
             `"sum_over_batch_size"`.
         name: Name of the loss.
-        dtype: Dtype of inputs and value; what is between is float64. Defaults to float32.
+        dtype: Dtype of inputs and value; intermediate results are float64. Defaults to float32.
         standardized: Whether the temperature divides the standard scores of the logits,
             as in `SoftTargetKL`. Defaults to False.
 
@@ -59,8 +59,8 @@ class DIST(SoftmaxLoss):
 
     Raises:
         ValueError: If an argument is out of range, the shapes differ, or there are fewer
-            than two classes, or than two examples while intra_weight is above 0. In a last
-            batch of one, whose size only shows when it runs, the intra term is 0.
+            than two classes, or fewer than two examples while intra_weight is above 0. In a last
+            batch of one, whose size is known only at run time, the intra term is 0.
 
     Example:
 
@@ -71,11 +71,11 @@ class DIST(SoftmaxLoss):
     >>> round(float(DIST()(teacher, np.roll(teacher, 1, axis=0))), 4)
     3.0
 
-    Reference: Huang et al. 2022, https://arxiv.org/abs/2205.10536, section 4. T^2 is that of
-    the authors' code. Deviations: a correlation with probabilities that are all equal counts
+    Reference: Huang et al. 2022, https://arxiv.org/abs/2205.10536, section 4. T^2 is from
+    the authors' code. Deviations: a correlation with probabilities that are all equal is
     0, without a gradient; the authors' code adds 1e-8 to the product of the standard
-    deviations, which nearly drops a class that no example makes likely, and here it counts like
-    the others, as in the paper.
+    deviations, which nearly drops a class that is unlikely in all examples; here such a class has
+    the same weight as the others, as in the paper.
     """
 
     default_name = "dist"
@@ -149,10 +149,10 @@ class DIST(SoftmaxLoss):
 
 
 def _one_minus_correlation(log_p, log_q, axis, is_kept=None):
-    """Of two tensors of log probabilities; 1 where one of them is constant.
+    """1 - correlation of two tensors of log probabilities; 1 if one of them is constant.
 
     `1 - correlation` is half the squared distance of both deviations from the mean, each
-    divided by its length: exact when they are almost equal.
+    divided by its length. This form is exact when they are almost equal.
     """
     p, has_deviation = _direction(log_p, axis, is_kept)
     q, has_both = _direction(log_q, axis, is_kept)
@@ -161,20 +161,20 @@ def _one_minus_correlation(log_p, log_q, axis, is_kept=None):
 
 
 def _direction(log_probabilities, axis, is_kept):
-    """The deviations from the mean, divided by their length; and whether there are any."""
+    """The deviations from the mean, divided by their length; and whether they are not all 0."""
     if is_kept is None:
         is_kept = ops.ones_like(log_probabilities, dtype="bool")
     lowest = np.finfo("float64").min
     logs = ops.where(is_kept, log_probabilities, lowest)
-    # A scale changes no correlation, but probabilities far below 1 would underflow. Not
-    # ops.max, which refuses an empty batch.
+    # The scale prevents underflow and does not change a correlation. tf.reduce_max is used
+    # because ops.max refuses an empty batch.
     scale = ops.stop_gradient(tf.reduce_max(logs, axis=axis, keepdims=True))
     values = ops.where(is_kept, ops.exp(logs - scale), 0.0)
     count = ops.sum(ops.cast(is_kept, "float64"), axis=axis, keepdims=True)
     mean = ops.sum(values, axis=axis, keepdims=True) / ops.maximum(count, 1.0)
     deviations = ops.where(is_kept, values - mean, 0.0)
     squared = ops.sum(ops.square(deviations), axis=axis, keepdims=True)
-    # Less is what rounding leaves of equal values, the largest of which is 1.
+    # A smaller value is rounding noise between equal values, the largest of which is 1.
     has_any = squared > 1e-28 * count
     deviations = deviations / ops.sqrt(ops.where(has_any, squared, 1.0))
     return deviations, ops.squeeze(has_any, axis=axis)

@@ -1,4 +1,4 @@
-"""Soft targets in two parts: how sure the label is, and what the other classes say (DKD)."""
+"""Decoupled knowledge distillation (DKD): soft targets of the label's and the other classes."""
 
 import keras
 import numpy as np
@@ -14,7 +14,7 @@ from keras_distill.losses.outputs.soft_targets import SoftmaxLoss
 
 @keras.saving.register_keras_serializable(package="keras_distill")
 class DKD(SoftmaxLoss):
-    """Decoupled knowledge distillation: the label's class and the others, weighted apart.
+    """Decoupled knowledge distillation (DKD): separate weights for target and other classes.
 
     ```
     p = softmax(teacher / T),  q = softmax(student / T),  y the label
@@ -23,8 +23,8 @@ class DKD(SoftmaxLoss):
     loss = T^2 * (target_weight * TCKD + nontarget_weight * NCKD)
     ```
 
-    `SoftTargetKL` is `TCKD + (1 - p_y) * NCKD`: where the teacher is sure of the label, it
-    nearly loses what the teacher knows of the other classes. Values and gradients are exact
+    `SoftTargetKL` is `TCKD + (1 - p_y) * NCKD`: if the teacher is sure of the label, that loss
+    almost ignores what the teacher knows about the other classes. Values and gradients are exact
     to float32 rounding for finite logits of any size. With two classes NCKD is 0.
 
     Args:
@@ -34,12 +34,12 @@ class DKD(SoftmaxLoss):
         nontarget_weight: Weight of NCKD, the paper's beta: a float >= 0. Defaults to 8;
             the paper chooses it for each pair of models.
         teacher_from_logits: False for a teacher that gives probabilities, True for
-            logits, None to let a Distiller find out (outside of one, logits).
+            logits, None to let a Distiller find out (elsewhere: logits).
         student_from_logits: The same for the student.
         reduction: Keras's reduction of the values over the batch. Defaults to
             `"sum_over_batch_size"`.
         name: Name of the loss.
-        dtype: Dtype of inputs and value; what is between is float64. Defaults to float32.
+        dtype: Dtype of inputs and value; intermediate results are float64. Defaults to float32.
         standardized: Whether the temperature divides the standard scores of the logits,
             as in `SoftTargetKL`. Defaults to False.
 
@@ -48,15 +48,16 @@ class DKD(SoftmaxLoss):
         y_pred: Student logits of the same shape. Their Keras mask is applied.
         sample_weight: Optional weights, `(batch, ...)`.
 
-    The labels come from the batch: a Distiller gives the y of its output, and outside of one
-    it is `loss.for_batch(labels=y)(teacher, student)`. They are classes, `(batch, ...)` or
+    The labels come from the batch: a Distiller passes the y of its output; elsewhere, call
+    `loss.for_batch(labels=y)(teacher, student)`. They are classes, `(batch, ...)` or
     `(batch, ..., 1)`, or one-hot vectors or probabilities, `(batch, ..., classes)`, whose
-    largest counts. A negative class, or a vector of zeros, means no label: the entry counts 0.
+    largest entry is the class. A negative class, or a vector of zeros, means no label: the loss of
+    this entry is 0.
 
     Raises:
         ValueError: If an argument is out of range, the shapes differ, there are fewer than two
-            classes, labels are missing or of another shape, or one is beyond the classes. In a
-            compiled step, where labels have no values yet, one beyond the classes counts 0.
+            classes, labels are missing or of another shape, or a label is beyond the classes. In a
+            compiled step, where labels have no values yet, the loss of such a label is 0.
 
     Example:
 
@@ -66,8 +67,8 @@ class DKD(SoftmaxLoss):
     0.9271
 
     Reference: Zhao et al. 2022, https://arxiv.org/abs/2203.08679, eq. 7. Deviation: the
-    authors' code raises the weight of the loss from 0 over the first epochs; here that is a
-    schedule of the Distiller's alpha.
+    authors' code raises the weight of the loss from 0 over the first epochs; for this, give the
+    Distiller a schedule as alpha.
     """
 
     default_name = "dkd"
@@ -123,7 +124,7 @@ class DKD(SoftmaxLoss):
             classes = ops.where(ops.any(labels != 0, axis=-1), classes, -1)
             if labels_shape[-1] is not None:
                 return classes
-            # Only the batch tells whether they are classes (batch, ..., 1) or one-hot.
+            # Only the batch shows whether labels are classes (batch, ..., 1) or one-hot.
             is_sparse = ops.shape(labels)[-1] == 1
             return ops.where(is_sparse, ops.cast(labels[..., 0], "int32"), classes)
         if shapes_agree(labels_shape, (*shape[:-1], 1)):
@@ -150,11 +151,11 @@ class DKD(SoftmaxLoss):
 
 
 def _decouple(logits, labels, temperature):
-    """Logits of the label's class against the others, `(..., 2)`, and of the others alone."""
+    """Logits of the label's class against all others, `(..., 2)`, and logits of the others."""
     labels = ops.expand_dims(labels, -1)
     classes = ops.arange(logits.shape[-1], dtype="int32")
     target = ops.sum(ops.where(classes == labels, logits, ops.zeros_like(logits)), axis=-1)
-    # The i-th of the others is class i before the label, and class i + 1 from it on.
+    # The i-th other class is class i before the label, and class i + 1 after it.
     others = ops.where(classes[:-1] < labels, logits[..., :-1], logits[..., 1:])
     temperature = in_dtype(temperature, logits.dtype)
     sum_of_others = temperature * ops.logsumexp(others / temperature, axis=-1)

@@ -64,29 +64,29 @@ class SoftmaxLoss(TemperatureLoss):
 
 @keras.saving.register_keras_serializable(package="keras_distill")
 class SoftTargetKL(SoftmaxLoss):
-    """Divergence of the student's softened distribution from the teacher's.
+    """Kullback-Leibler divergence of the student's softened distribution from the teacher's.
 
     ```
     p = softmax(teacher / T),  q = softmax(student / T)
     loss = T^2 * sum_classes p * (log p - log q)
     ```
 
-    Zero exactly where both distributions are equal, else positive. T^2 keeps the size
-    of the gradient, `T * (q - p)`, comparable when T changes, and with that the
-    balance with the hard loss. Values and gradients are exact to float32 rounding for
+    The loss is exactly 0 where both distributions are equal, else positive. T^2 keeps the
+    size of the gradient, `T * (q - p)`, and so the balance with the hard loss,
+    comparable when T changes. Values and gradients are exact to float32 rounding for
     finite logits of any size, and for a student that almost equals its teacher.
 
     Args:
         temperature: T, a positive float, or a `LearningRateSchedule` of the
             optimizer's step inside a Distiller. Defaults to 4.
-        teacher_from_logits: False says that the teacher gives probabilities (its last
-            layer is a softmax), True that it gives logits. None, the default: a
-            Distiller finds out; outside of one, logits.
+        teacher_from_logits: False if the teacher gives probabilities (its last
+            layer is a softmax), True if it gives logits. None (default) lets a
+            Distiller find out; elsewhere it means logits.
         student_from_logits: The same for the student.
         reduction: Keras's reduction of the values over the batch. Defaults to
             `"sum_over_batch_size"`.
         name: Name of the loss.
-        dtype: Dtype of inputs and value; what is between is float64. Defaults to float32.
+        dtype: Dtype of inputs and value; intermediate results are float64. Defaults to float32.
         standardized: Whether the temperature divides the standard scores of the logits
             instead of the logits: `(z - mean) / standard deviation` over the classes, of
             each model. The student then need not reach the size of the teacher's logits.
@@ -114,9 +114,9 @@ class SoftTargetKL(SoftmaxLoss):
 
     Reference of `standardized`: Sun et al. 2024, https://arxiv.org/abs/2403.01427,
     algorithm 1. T is their base temperature (mostly 2) and T^2 stays, as in the
-    authors' code, which weighs the loss with 9 on top. Deviations: that code takes the
+    authors' code, which also multiplies the loss by 9. Deviations: that code takes the
     sample standard deviation plus 1e-7, here it is the paper's, over all classes; logits
-    that are all equal, which have none, are only centred, and keep a gradient.
+    that are all equal, whose deviation is 0, are only centred, and keep a gradient.
     """
 
     default_name = "soft_target_kl"
@@ -135,19 +135,19 @@ class SoftTargetCrossEntropy(SoftmaxLoss):
          = SoftTargetKL + T^2 * entropy(p)
     ```
 
-    The gradient is that of `SoftTargetKL`; the value does not reach zero, but the
+    The gradient is that of `SoftTargetKL`; the smallest value is not 0, but the
     teacher's entropy times T^2.
 
     Args:
         temperature: T, a positive float, or a `LearningRateSchedule` of the
             optimizer's step inside a Distiller. Defaults to 4.
         teacher_from_logits: False for a teacher that gives probabilities, True for
-            logits, None to let a Distiller find out (outside of one, logits).
+            logits, None to let a Distiller find out (elsewhere: logits).
         student_from_logits: The same for the student.
         reduction: Keras's reduction of the values over the batch. Defaults to
             `"sum_over_batch_size"`.
         name: Name of the loss.
-        dtype: Dtype of inputs and value; what is between is float64. Defaults to float32.
+        dtype: Dtype of inputs and value; intermediate results are float64. Defaults to float32.
         standardized: Whether the temperature divides the standard scores of the logits
             instead of the logits: `(z - mean) / standard deviation` over the classes, of
             each model. The student then need not reach the size of the teacher's logits.
@@ -184,27 +184,27 @@ class SoftTargetCrossEntropy(SoftmaxLoss):
 
 @keras.saving.register_keras_serializable(package="keras_distill")
 class BinarySoftTargets(TemperatureLoss):
-    """Divergence of yes/no outputs: several labels at once, or one logit for two classes.
+    """Divergence of sigmoid outputs: multi-label classes, or one logit for two classes.
 
     ```
     p = sigmoid(teacher / T),  q = sigmoid(student / T)       for each class
     loss = T^2 * mean_classes [ p * log(p / q) + (1 - p) * log((1 - p) / (1 - q)) ]
     ```
 
-    The mean over the classes is that of `keras.losses.BinaryCrossentropy`, so that
-    alpha weighs two terms of one scale.
+    The mean over the classes is as in `keras.losses.BinaryCrossentropy`, so that
+    alpha weights two terms of the same scale.
 
     Args:
         temperature: T, a positive float, or a `LearningRateSchedule` of the
             optimizer's step inside a Distiller. Defaults to 4.
         teacher_from_logits: False for a teacher that gives probabilities (its last
             layer is a sigmoid), True for logits, None to let a Distiller find out
-            (outside of one, logits).
+            (elsewhere: logits).
         student_from_logits: The same for the student.
         reduction: Keras's reduction of the values over the batch. Defaults to
             `"sum_over_batch_size"`.
         name: Name of the loss.
-        dtype: Dtype of inputs and value; what is between is float64. Defaults to float32.
+        dtype: Dtype of inputs and value; intermediate results are float64. Defaults to float32.
 
     Call arguments:
         y_true: Teacher logits, `(batch, ..., classes)`; one class for a single logit.
@@ -221,8 +221,8 @@ class BinarySoftTargets(TemperatureLoss):
     >>> round(float(loss(np.array([[2.0]]), np.array([[0.0]]))), 4)
     0.3278
 
-    Reference: Hinton et al. 2015, https://arxiv.org/abs/1503.02531, for each class on
-    its own: a logit z is the pair of logits (z, 0), which the temperature divides.
+    Reference: Hinton et al. 2015, https://arxiv.org/abs/1503.02531, applied to each class
+    separately: a logit z is the pair of logits (z, 0), which the temperature divides.
     Deviation: the divergence, as in `SoftTargetKL`.
     """
 
@@ -235,8 +235,8 @@ class BinarySoftTargets(TemperatureLoss):
         return ops.mean(divergences, axis=-1)
 
     def logits_of(self, probabilities):
-        # Next to 1 the floats are a step of epsilon apart: what rounds to 1 may be half of
-        # that away.
+        # Just below 1, floats are spaced by about epsilon: a value that rounds to 1 may be half
+        # of that away.
         complement = ops.maximum(1 - probabilities, np.finfo(self.dtype).eps / 2)
         return ops.log(_positive(probabilities)) - ops.log(complement)
 
@@ -249,12 +249,12 @@ class LogitsMSE(OutputLoss):
     loss = mean_classes (teacher - student)^2
     ```
 
-    Stricter than the soft targets: it also fixes the sum of the logits, which no
-    softmax can see. Probabilities have lost that sum, so both models must give logits.
+    This is stricter than the soft targets: it also fixes the sum of the logits, which a
+    softmax ignores. Probabilities have lost that sum, so both models must give logits.
 
     Args:
-        teacher_from_logits: True says that the teacher gives logits. None, the
-            default: a Distiller finds out; outside of one, logits.
+        teacher_from_logits: True if the teacher gives logits. None
+            (default) lets a Distiller find out; elsewhere it means logits.
         student_from_logits: The same for the student.
         reduction: Keras's reduction of the values over the batch. Defaults to
             `"sum_over_batch_size"`.
@@ -290,8 +290,8 @@ def _standard_scores(logits):
     """Logits of mean 0 and standard deviation 1 over the last axis, in float64."""
     logits = ops.cast(logits, "float64")
     centred = logits - ops.mean(logits, axis=-1, keepdims=True)
-    # Not by the variance: rounding gives equal logits one. Not ops.max, which refuses an
-    # empty batch.
+    # Equal logits are found by their extremes, because rounding gives them a variance; ops.max
+    # refuses an empty batch.
     highest, lowest = (
         extreme(logits, axis=-1, keepdims=True) for extreme in (tf.reduce_max, tf.reduce_min)
     )

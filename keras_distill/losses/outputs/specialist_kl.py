@@ -1,4 +1,4 @@
-"""A loss on teachers that know different classes."""
+"""A loss for several teachers that know different classes."""
 
 import keras
 from keras import ops
@@ -19,33 +19,33 @@ class SpecialistKL(TemperatureLoss):
     loss = T^2 * mean_i sum_classes_i p_i * (log p_i - log q_i)
     ```
 
-    A teacher says how likely each of its classes is, given that it is one of them: what it
-    gives an example of other classes says nothing about these. So only the student's
-    logits of its classes are compared, as a distribution of their own. Classes of several
-    teachers tie their scales together; between groups of classes that share none, only the
-    labels (alpha above 0) can say which is more likely.
+    A teacher's probabilities are conditional: they assume that the example has one of its
+    classes, and say nothing about other classes. So only the student's logits of the
+    teacher's classes are compared, as a separate distribution. Classes that several teachers
+    share put their logits on one scale; between groups that share no class, only the
+    labels (alpha above 0) can tell which is more likely.
 
     Args:
-        classes: One list per teacher of the student's classes that the teacher knows, in the
+        classes: For each teacher, a list of the student's classes that the teacher knows, in the
             order of its outputs: integers >= 0, at least two, none twice.
         temperature: T, a positive float, or a `LearningRateSchedule` of the
             optimizer's step inside a Distiller. Defaults to 4.
-        teacher_from_logits: True says that the teachers give logits. None, the default: a
-            Distiller finds out; outside of one, logits.
+        teacher_from_logits: True if the teachers give logits. None (default) lets a
+            Distiller find out; elsewhere it means logits.
         student_from_logits: The same for the student.
         reduction: Keras's reduction of the values over the batch. Defaults to
             `"sum_over_batch_size"`.
         name: Name of the loss.
-        dtype: Dtype of inputs and value; what is between is float64. Defaults to float32.
+        dtype: Dtype of inputs and value; intermediate results are float64. Defaults to float32.
 
     Call arguments:
-        y_true: The teachers' logits side by side, as `teachers.Specialists` gives them,
+        y_true: The teachers' logits, concatenated as `teachers.Specialists` returns them,
             `(batch, ..., sum of len(classes_i))`.
         y_pred: Student logits, `(batch, ..., classes)`. Their Keras mask is applied.
         sample_weight: Optional weights, `(batch, ...)`.
 
     Raises:
-        ValueError: If classes are no such lists or the student lacks one of them, the shapes
+        ValueError: If classes are not such lists or the student lacks one of them, the shapes
             do not fit, the temperature is not positive, or a model gives probabilities.
 
     Example:
@@ -57,9 +57,9 @@ class SpecialistKL(TemperatureLoss):
     0.0
 
     Reference: Vongkulbhisal et al. 2019, https://arxiv.org/abs/1904.06062. Deviations: the
-    student's own logits are fitted to the teachers; the paper estimates soft labels of all
-    classes from the teachers first. Here is the mean over the teachers and the divergence,
-    there the sum and the cross-entropy, which have the same gradient up to that factor.
+    student's own logits are fitted to the teachers; the paper first estimates soft labels of all
+    classes from the teachers. This loss takes the mean over the teachers and the divergence, the
+    paper the sum and the cross-entropy; the gradients are equal up to the number of teachers.
     """
 
     same_shapes = False
@@ -121,7 +121,7 @@ def _checked(classes):
 
 
 def _are(values):
-    """Whether these are classes of one teacher."""
+    """Whether these are valid classes of one teacher."""
     return (
         isinstance(values, (list, tuple, range))
         and len(values) >= 2

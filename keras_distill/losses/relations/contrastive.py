@@ -1,4 +1,4 @@
-"""Contrastive representation distillation: student and teacher agree on who is who."""
+"""Contrastive representation distillation (CRD): embeddings that identify their example."""
 
 import keras
 import numpy as np
@@ -15,11 +15,11 @@ from keras_distill.losses.relations.per_example import PerExampleLoss
 
 @keras.saving.register_keras_serializable(package="keras_distill")
 class CRD(PerExampleLoss):
-    """Contrastive representation distillation: to tell which embeddings are of one example.
+    """Contrastive representation distillation (CRD): embeddings of one example must match.
 
-    Both models' features are embedded by a trained layer each, and both embeddings of every
-    example are remembered. The loss is that of a classifier between the pair of one example
-    (teacher and student) and pairs of two, in both directions:
+    Each model's features are embedded by a trained layer, and both embeddings of every
+    example are kept in a memory. The loss is that of a classifier that distinguishes pairs of the
+    same example (teacher and student) from pairs of two examples, in both directions:
 
     ```
     s_i, t_i  = W x_i + b of length one                      of the student, of the teacher
@@ -30,29 +30,30 @@ class CRD(PerExampleLoss):
     t'_i     <- momentum * t'_i + (1 - momentum) * t_i, then of length one; s'_i likewise
     ```
 
-    Z is num_examples times the mean of exp(...) over the first training batch, and stays. The
-    value begins near `2 * (log(num_negatives + 1) + 1)`; the authors weigh it with 0.8.
+    Z is num_examples times the mean of exp(...) over the first training batch, and then stays
+    fixed. The value begins near `2 * (log(num_negatives + 1) + 1)`; the authors' weight is 0.8.
 
-    Each batch must say which examples it has: `keras_distill.with_example_index`. Memories, Z and
-    random state are saved with the Distiller. They change in training only. Validation batches
-    need indices into the same data set; leave `validate_with_teacher` off if they have none.
+    Each batch must carry the indices of its examples: see `keras_distill.with_example_index`.
+    Memories, Z and random state are saved with the Distiller. They change in training only.
+    Validation batches need indices into the same data set; leave `validate_with_teacher` off if
+    they have none.
 
-    On several devices (`MirroredStrategy`) each has the whole memory, and the new embeddings of
-    all of them are gathered: the memories stay equal.
+    With several devices (`MirroredStrategy`), each has the whole memory, and the new embeddings of
+    all devices are gathered, so that the memories stay equal.
 
     Args:
         num_examples: Number of examples in the transfer set, an integer of 2 or more. The
             memories are two float32 arrays `(num_examples, feature_dim)`.
         feature_dim: Width of the embeddings. Defaults to 128.
-        num_negatives: Negatives of each example. Time and memory of a step grow with batch *
-            num_negatives * feature_dim. Defaults to 1024.
+        num_negatives: Number of negatives for each example. Time and memory of a step grow with
+            batch * num_negatives * feature_dim. Defaults to 1024.
         temperature: A positive float. Defaults to 0.07.
-        momentum: Share of an embedding that stays when its example comes again, in [0, 1).
-            Defaults to 0.5.
+        momentum: Share of the remembered embedding that is kept when its example comes again, in
+            [0, 1). Defaults to 0.5.
         labels: Classes of all the examples, `(num_examples,)` integers in the order of the
-            indices: negatives are then of other classes only. Saved in the configuration.
-            Defaults to None: any other example.
-        seed: Seed of the negatives, an integer. Defaults to None: drawn from Keras's.
+            indices: negatives then have other classes only. They are saved in the configuration.
+            Defaults to None: any other example can be a negative.
+        seed: Seed of the negatives, an integer. Defaults to None: Keras draws a seed.
         reduction: Keras's reduction of the values over the batch. Defaults to
             `"sum_over_batch_size"`.
         name: Name of the loss, and of its entry in the history.
@@ -66,8 +67,8 @@ class CRD(PerExampleLoss):
 
     Raises:
         ValueError: If an argument is out of range, the features have no fixed size, or the
-            batch carries no example indices or one outside of num_examples. (An
-            `InvalidArgumentError` of TensorFlow where that only shows in a later step.)
+            batch carries no example indices or one outside of num_examples. (If this is found
+            only in a later step, TensorFlow raises an `InvalidArgumentError`.)
 
     Example:
 
@@ -88,7 +89,7 @@ class CRD(PerExampleLoss):
     authors' code. Deviations: negatives are drawn with replacement, 1024 of them instead of
     16384, which small data sets do not have; without labels they are any other examples; no 1e-7
     is added to the denominators of h, as the logarithms are computed without them; an embedding of
-    zeros, as features of zeros have it at first, has no direction: it stays, and gets no gradient.
+    zeros, which features of zeros have at first, has no direction: it stays and gets no gradient.
     """
 
     needs = ("example_index", "training")
@@ -150,7 +151,7 @@ class CRD(PerExampleLoss):
         return value
 
     def _contrast(self, log_p):
-        """Minus the log likelihood of the first candidate as the pair, and the others as none."""
+        """Minus the log likelihood that the first candidate is the pair, and no other one is."""
         log_odds = log_p - np.log(self.num_negatives / self.num_examples)
         negatives = ops.sum(ops.softplus(log_odds[:, 1:]), axis=-1)
         return ops.softplus(-log_odds[:, 0]) + negatives
@@ -175,7 +176,7 @@ class CRD(PerExampleLoss):
         message = f"example_index must be from 0 to {self.num_examples - 1}, below num_examples."
         if tf.executing_eagerly() and (outside := index[is_outside].numpy().tolist()):
             raise ValueError(f"{message} Received: {outside[:5]}.")
-        # In a graph it shows when it runs. XLA drops assertions.
+        # In a graph the check happens at run time. XLA drops assertions.
         passed = tf.debugging.Assert(ops.logical_not(ops.any(is_outside)), [message, index])
         with tf.control_dependencies([] if passed is None else [passed]):
             return ops.cast(index, "int32")

@@ -15,19 +15,19 @@ from keras_distill.losses.relations.pairs import dot_products
 from keras_distill.losses.relations.pairs import others
 from keras_distill.losses.relations.per_example import PerExampleLoss
 
-# A probability of 0 has no logarithm.
+# Kernels have a lower bound because a probability of 0 has no logarithm.
 _SMALLEST_KERNEL = 1e-12
 
 
 class RelationLoss(PerExampleLoss):
-    """A loss on how the examples of a batch lie to one another.
+    """A loss on the relations between the examples of a batch.
 
     Subclasses compare two matrices of dot products, `(batch, batch)` in float64.
     """
 
-    # Pairs, or triples.
+    # A relation has two examples, or three.
     smallest_batch = 2
-    # For relations that a shift does not change.
+    # True for relations that do not change when all features are shifted.
     is_centred = False
     default_name = None
 
@@ -52,14 +52,14 @@ class RKDDistance(RelationLoss):
     loss_i = mean over j != i of huber(d_ij of the teacher - d_ij of the student)
     ```
 
-    Neither a scale, a shift nor a rotation of the features changes it, and their widths
+    Scaling, shifting or rotating the features does not change the loss, and their widths
     may differ. Time and memory grow with the square of the batch.
 
     Args:
         reduction: Keras's reduction of the values over the batch. Defaults to
             `"sum_over_batch_size"`.
         name: Name of the loss, and of its entry in the history.
-        dtype: Dtype of the value; what is between is float64. Defaults to float32.
+        dtype: Dtype of the value; intermediate results are float64. Defaults to float32.
 
     Call arguments:
         y_true: Teacher features, `(batch, ...)`, one vector for each example.
@@ -70,7 +70,7 @@ class RKDDistance(RelationLoss):
 
     Raises:
         ValueError: If the batches differ, or have fewer than two examples. In a last batch of
-            one, whose size only shows when it runs, the loss is 0.
+            one, whose size is known only at run time, the loss is 0.
 
     Example:
 
@@ -101,15 +101,15 @@ class RKDAngle(RelationLoss):
     loss_j = mean over i != j != k != i of huber(cos_ijk of the teacher - of the student)
     ```
 
-    Neither a scale, a shift nor a rotation of the features changes it, and their widths
-    may differ. Time and memory grow with the cube of the batch. An angle at two examples that are
-    equal counts as a right one.
+    Scaling, shifting or rotating the features does not change the loss, and their widths
+    may differ. Time and memory grow with the cube of the batch. An angle between equal examples is
+    treated as a right angle.
 
     Args:
         reduction: Keras's reduction of the values over the batch. Defaults to
             `"sum_over_batch_size"`.
         name: Name of the loss, and of its entry in the history.
-        dtype: Dtype of the value; what is between is float64. Defaults to float32.
+        dtype: Dtype of the value; intermediate results are float64. Defaults to float32.
 
     Call arguments:
         y_true: Teacher features, `(batch, ...)`, one vector for each example.
@@ -119,7 +119,7 @@ class RKDAngle(RelationLoss):
 
     Raises:
         ValueError: If the batches differ, or have fewer than three examples. In a smaller last
-            batch, whose size only shows when it runs, the loss is 0.
+            batch, whose size is known only at run time, the loss is 0.
 
     Example:
 
@@ -141,27 +141,27 @@ class RKDAngle(RelationLoss):
         size = ops.shape(teacher)[0]
         difference = _cosines_at_vertices(teacher) - _cosines_at_vertices(student)
         num_pairs = ops.cast((size - 1) * (size - 2), difference.dtype)
-        # The cosine of an example that is the vertex itself is 0 in both.
+        # If an example is the vertex itself, its cosine is 0 in both models.
         return divide(ops.sum(_huber(difference) * others(size), axis=(1, 2)), num_pairs)
 
 
 @keras.saving.register_keras_serializable(package="keras_distill")
 class SimilarityPreserving(RelationLoss):
-    """Difference of the similarities of each example to those of its batch.
+    """Difference of the similarities between the examples of a batch.
 
     ```
     G = X X^T, each row divided by its length                        for teacher and student
     loss_i = sum_j (G_ij of the teacher - G_ij of the student)^2 / batch
     ```
 
-    A rotation of the features does not change it, nor a scale, and their widths may differ. Time
+    Rotating or scaling the features does not change the loss, and their widths may differ. Time
     and memory grow with the square of the batch.
 
     Args:
         reduction: Keras's reduction of the values over the batch. Defaults to
             `"sum_over_batch_size"`, which gives the paper's `|G_t - G_s|^2 / batch^2`.
         name: Name of the loss, and of its entry in the history.
-        dtype: Dtype of the value; what is between is float64. Defaults to float32.
+        dtype: Dtype of the value; intermediate results are float64. Defaults to float32.
 
     Call arguments:
         y_true: Teacher features, `(batch, ...)`, one vector for each example.
@@ -171,7 +171,7 @@ class SimilarityPreserving(RelationLoss):
 
     Raises:
         ValueError: If the batches differ, or have fewer than two examples. In a last batch of
-            one, whose size only shows when it runs, the loss is 0.
+            one, whose size is known only at run time, the loss is 0.
 
     Example:
 
@@ -193,7 +193,7 @@ class SimilarityPreserving(RelationLoss):
 
 @keras.saving.register_keras_serializable(package="keras_distill")
 class CorrelationCongruence(RelationLoss):
-    """Difference of the correlations of examples, by a Gaussian kernel.
+    """Difference of the correlations between examples, with a Gaussian kernel.
 
     ```
     K_ij = exp(-2 gamma) * sum over p = 0 ... order of (2 gamma)^p / p! * cos(x_i, x_j)^p
@@ -210,7 +210,7 @@ class CorrelationCongruence(RelationLoss):
         reduction: Keras's reduction of the values over the batch. Defaults to
             `"sum_over_batch_size"`.
         name: Name of the loss, and of its entry in the history.
-        dtype: Dtype of the value; what is between is float64. Defaults to float32.
+        dtype: Dtype of the value; intermediate results are float64. Defaults to float32.
 
     Call arguments:
         y_true: Teacher features, `(batch, ...)`, one vector for each example.
@@ -220,7 +220,7 @@ class CorrelationCongruence(RelationLoss):
 
     Raises:
         ValueError: If an argument is out of range, or the batches differ or have fewer than two
-            examples. In a last batch of one, whose size only shows when it runs, it is 0.
+            examples. In a last batch of one, whose size is known only at run time, it is 0.
 
     Example:
 
@@ -230,7 +230,7 @@ class CorrelationCongruence(RelationLoss):
     0.0
 
     Reference: Peng et al. 2019, https://arxiv.org/abs/1904.01802, with its Gaussian kernel; the
-    defaults are the paper's. Its soft targets are the Distiller's own loss.
+    defaults are the paper's. For the paper's soft targets, use the Distiller's soft loss.
     """
 
     default_name = "correlation_congruence"
@@ -246,7 +246,7 @@ class CorrelationCongruence(RelationLoss):
         return ops.mean(ops.square(difference), axis=-1)
 
     def _kernel(self, similarities):
-        # Horner's scheme: the gradient of a power is NaN at 0.
+        # Horner's scheme avoids powers, whose gradient is NaN at 0.
         series = 0.0
         for power in reversed(range(self.order + 1)):
             series = series * similarities + (2 * self.gamma) ** power / math.factorial(power)
@@ -258,7 +258,7 @@ class CorrelationCongruence(RelationLoss):
 
 @keras.saving.register_keras_serializable(package="keras_distill")
 class ProbabilisticTransfer(RelationLoss):
-    """Divergence of the probabilities that examples choose one another as neighbours (PKT).
+    """Divergence of the probabilities with which examples pick each other as neighbours (PKT).
 
     ```
     k_ij = (cos(x_i, x_j) + 1) / 2                                   for teacher and student
@@ -266,14 +266,14 @@ class ProbabilisticTransfer(RelationLoss):
     loss_i = sum over j != i of p_ij of the teacher * log(p_ij of the teacher / of the student)
     ```
 
-    A rotation and a scale of the features do not change it, and their widths may differ. Time
+    Rotating or scaling the features does not change the loss, and their widths may differ. Time
     and memory grow with the square of the batch.
 
     Args:
         reduction: Keras's reduction of the values over the batch. Defaults to
             `"sum_over_batch_size"`.
         name: Name of the loss, and of its entry in the history.
-        dtype: Dtype of the value; what is between is float64. Defaults to float32.
+        dtype: Dtype of the value; intermediate results are float64. Defaults to float32.
 
     Call arguments:
         y_true: Teacher features, `(batch, ...)`, one vector for each example.
@@ -282,8 +282,8 @@ class ProbabilisticTransfer(RelationLoss):
         sample_weight: Optional weights, `(batch,)`, of the examples i.
 
     Raises:
-        ValueError: If the batches differ, or have fewer than three examples: with two each has
-            but one neighbour. In a smaller last batch, whose size only shows when it runs,
+        ValueError: If the batches differ, or have fewer than three examples: with two, each has
+            only one neighbour. In a smaller last batch, whose size is known only at run time,
             the loss is 0.
 
     Example:
@@ -295,7 +295,7 @@ class ProbabilisticTransfer(RelationLoss):
 
     Reference: Passalis & Tefas 2018, https://arxiv.org/abs/1803.10837, with its cosine kernel.
     Deviations: the paper sums over i, the mean keeps a weight independent of the batch size; k is
-    at least 1e-12, so that vectors that point apart have a logarithm.
+    at least 1e-12, so that opposite vectors have a logarithm.
     """
 
     default_name = "probabilistic_transfer"

@@ -1,4 +1,4 @@
-"""The instance relationship graph: examples, their distances, and how layers change both."""
+"""Instance relationship graph (IRG): examples, their distances, and how layers change both."""
 
 import itertools
 
@@ -20,8 +20,8 @@ class IRG(DistillationLoss):
     """Difference of the instance relationship graphs of several layers.
 
     A graph has the batch's examples as vertices and their distances as edges. The loss compares
-    the last layers' vertices, each layer's edges, and what changes between two layers that follow
-    each other in the lists.
+    the last layers' vertices, each layer's edges, and the changes between consecutive layers of
+    the lists.
 
     ```
     A_l,ij = |x_l,i - x_l,j|^2 / the largest in the batch      of layer l, in teacher and student
@@ -34,18 +34,18 @@ class IRG(DistillationLoss):
              + transformation_weight * transformations_i
     ```
 
-    Edges and transformations do not change if a rotation, shift or scale is applied to a layer
-    (to all layers, for the transformation of vertices). Time and memory grow with the square of
-    the batch. In a last batch of one example only its vertex counts.
+    Edges and transformations do not change if a layer is rotated, shifted or scaled
+    (for the transformation of vertices: if all layers are). Time and memory grow with the square
+    of the batch. In a last batch of one example, only its vertex counts.
 
     Args:
-        transformation: `"edges"`, between layers of any shapes, or `"vertices"`, in models whose
-            tapped layers all have one shape. Defaults to `"edges"`.
+        transformation: `"edges"`, for layers of any shapes, or `"vertices"`, for models whose
+            tapped layers all have the same shape. Defaults to `"edges"`.
         vertex_weight: Factor of the vertices, a float >= 0. Defaults to 1. With 0 the last layers
             may differ in shape.
-        edge_weight: Factor of the edges, likewise. Defaults to 1.
-        transformation_weight: Factor of the transformations, likewise. Defaults to 1. With 0 one
-            layer is enough.
+        edge_weight: Factor of the edges, a float >= 0. Defaults to 1.
+        transformation_weight: Factor of the transformations, a float >= 0. Defaults to 1. With 0,
+            one layer is enough.
         reduction: Keras's reduction of the values over the batch. Defaults to
             `"sum_over_batch_size"`.
         name: Name of the loss, and of its entry in the history.
@@ -53,13 +53,13 @@ class IRG(DistillationLoss):
 
     Call arguments:
         y_true: List of the teacher's features, `(batch, ...)` each, one vector for each example.
-        y_pred: List of as many of the student's. Positions that their Keras mask
+        y_pred: List of as many of the student's features. Positions that their Keras mask
             `(batch, positions, ...)` leaves out are zeros in both.
         sample_weight: Optional weights, `(batch,)`, of the examples i.
 
     Raises:
         ValueError: If an argument is out of range; if the lists or batches differ; if the batch
-            has one example, a list one layer, or the shapes do not allow what has a weight.
+            has one example, a list one layer, or the shapes do not allow a term with a weight.
 
     Example:
 
@@ -77,9 +77,9 @@ class IRG(DistillationLoss):
 
     Reference: Liu et al. 2019, Knowledge Distillation via Instance Relationship Graph, CVPR 2019,
     https://openaccess.thecvf.com/content_CVPR_2019/papers/Liu_Knowledge_Distillation_via_Instance_Relationship_Graph_CVPR_2019_paper.pdf.
-    Deviations: means for sums, and distances in units of their largest, keep the weights
-    independent of batch, width and depth; the transformation of edges, one number for the whole
-    batch in the paper, is one for each example; the paper's full loss leaves that one out.
+    Deviations: means instead of sums, and distances relative to the largest, keep the weights
+    independent of batch, width and depth; the transformation of edges is one number for each
+    example, in the paper one for the whole batch; the paper's full loss leaves this term out.
     """
 
     same_shapes = False
@@ -115,7 +115,7 @@ class IRG(DistillationLoss):
 
     def __call__(self, y_true, y_pred, sample_weight=None):
         pairs = [without_masked(*pair) for pair in zip(y_true, y_pred)]
-        # A list that is longer than the other must not be cut without a word.
+        # zip() above cuts a longer list: such lists stay as they are, for the error.
         if len(y_true) == len(y_pred):
             y_true, y_pred = ([pair[side] for pair in pairs] for side in (0, 1))
         return super().__call__(y_true, y_pred, sample_weight)
@@ -170,7 +170,7 @@ class IRG(DistillationLoss):
 
 
 def _edges_of_layers(layers):
-    """`(batch, batch)` of each layer."""
+    """The edges of each layer, `(batch, batch)`."""
     return [
         _relative(squared_distances(dot_products(features, is_centred=True))) for features in layers
     ]
@@ -190,7 +190,7 @@ def _changes_of_vertices(layers):
 
 
 def _relative(squared):
-    # Of an empty batch the largest is 0, not an error.
+    # `initial` makes the maximum of an empty batch 0 instead of an error.
     return divide(squared, ops.max(squared, initial=0.0))
 
 

@@ -1,4 +1,4 @@
-"""What a contrastive loss remembers of all examples of a data set, and whom it contrasts."""
+"""Memory of a contrastive loss for all examples of a data set, and its negative samples."""
 
 import math
 
@@ -15,12 +15,12 @@ LARGEST_INT32 = 2**31 - 1
 class EmbeddingMemory(keras.layers.Layer):
     """Embeds one model's features on the unit sphere, and remembers every example's embedding.
 
-    On several devices each has the whole memory, and remembers the examples of all of them.
+    With several devices, each has the whole memory, and remembers the examples of all devices.
 
     Args:
         num_examples: Size of the data set.
         feature_dim: Width of the embedding.
-        momentum: How much of what was remembered stays when an example comes again.
+        momentum: Share of the remembered embedding that is kept when an example comes again.
     """
 
     def __init__(self, num_examples, feature_dim, momentum, **kwargs):
@@ -33,16 +33,16 @@ class EmbeddingMemory(keras.layers.Layer):
 
     def build(self, input_shape):
         self.projection.build((None, math.prod(input_shape[1:])))
-        # All replicas write the same, so one's is all's.
+        # All replicas write the same values, so the first replica's are enough.
         settings = {"trainable": False, "autocast": False, "aggregation": "only_first_replica"}
-        limit = math.sqrt(3 / self.feature_dim)  # Of length one on average.
+        limit = math.sqrt(3 / self.feature_dim)  # Rows then have a length of about one.
         self.bank = self.add_weight(
             name="bank",
             shape=(self.num_examples, self.feature_dim),
             initializer=keras.initializers.RandomUniform(-limit, limit),
             **settings,
         )
-        # Of a sum of 0: the first batch in training sets it.
+        # -inf is the log of a sum of 0; the first training batch sets the real value.
         self.log_normalizer = self.add_weight(
             name="log_normalizer",
             initializer=keras.initializers.Constant(-math.inf),
@@ -51,11 +51,11 @@ class EmbeddingMemory(keras.layers.Layer):
         self.built = True
 
     def call(self, features):
-        # Features of zeros have no direction, and an embedding of zeros: at first there is no bias.
+        # Features of zeros have an embedding of zeros while the bias is 0, and so no direction.
         return unit_vectors(self.projection(self.flatten(features)))
 
     def log_likelihoods(self, embeddings, index, temperature, training):
-        """Log of exp(product / temperature) over its sum over all examples.
+        """Log of exp(product / temperature), divided by its estimated sum over all examples.
 
         Args:
             embeddings: The other model's embeddings, `(batch, feature_dim)`.
@@ -70,20 +70,20 @@ class EmbeddingMemory(keras.layers.Layer):
         return products - self._log_normalizer(products, training)
 
     def remember(self, index, embeddings):
-        """Moves what is remembered of the examples towards `embeddings`, in place."""
+        """Moves the remembered embeddings of the examples towards `embeddings`, in place."""
         mixed = self.momentum * self._recall(index) + (1 - self.momentum) * embeddings
         index, mixed = _of_all_replicas(index), _of_all_replicas(unit_vectors(mixed))
         self.bank.value.scatter_update(tf.IndexedSlices(mixed, index))
 
     def _recall(self, index):
-        # Of a variable, these rows only. Keras's take would copy the bank first.
+        # tf.gather reads only these rows of the variable; Keras's take would copy all rows first.
         return tf.gather(self.bank.value, index)
 
     def _log_normalizer(self, products, training):
         rows = tf.reduce_logsumexp(products, axis=-1)
         if training:
             rows = _of_all_replicas(ops.stop_gradient(rows))
-        # Of an empty batch the sum is 0, and stays so.
+        # An empty batch has a sum of 0, and leaves the value unset.
         num_products = ops.maximum(ops.shape(rows)[0], 1) * ops.shape(products)[1]
         log_mean = tf.reduce_logsumexp(rows) - ops.log(ops.cast(num_products, products.dtype))
         estimate = ops.stop_gradient(log_mean) + math.log(self.num_examples)
@@ -95,12 +95,12 @@ class EmbeddingMemory(keras.layers.Layer):
 
 
 class NegativeSampler(keras.layers.Layer):
-    """Draws, for each example, others at random: all with the same chance, with replacement.
+    """Draws other examples for each example: uniformly, with replacement.
 
     Args:
-        num_negatives: How many for each example.
-        labels: The class of each example of the data set, integers: none of its own class is
-            drawn.
+        num_negatives: Number of negatives for each example.
+        labels: The class of each example of the data set, integers: negatives have another
+            class than their example.
         seed: Seed of the draws, an integer or None.
     """
 
@@ -109,7 +109,7 @@ class NegativeSampler(keras.layers.Layer):
         self.num_negatives = num_negatives
         self.seed = seed
         _, classes, sizes = np.unique(labels, return_inverse=True, return_counts=True)
-        # Sorted by class, the others of an example are all but one range.
+        # After sorting by class, an example's negatives are all examples outside of one range.
         self._sorted = np.argsort(classes, kind="stable").astype("int32")
         self._begin = (np.cumsum(sizes) - sizes)[classes].astype("int32")
         self._size = sizes[classes].astype("int32")

@@ -1,7 +1,7 @@
 """Distances and cosines between all pairs of a batch's examples, from their dot products.
 
-All `(batch, batch)` in float64: a distance is a difference of products, of which float32 would
-round off the digits that tell two close examples apart.
+All results are `(batch, batch)` in float64: a distance is a difference of products, and float32
+would round off the digits that distinguish two close examples.
 """
 
 import tensorflow as tf
@@ -12,18 +12,18 @@ from keras_distill.losses.numerics import safe_sqrt
 
 
 def dot_products(features, is_centred=False):
-    """Of the examples' features `(batch, ...)`, one vector for each.
+    """Dot products of the examples' features, one vector for each example.
 
     Args:
-        features: The features.
-        is_centred: Whether to take the batch's mean off first. Distances do not change, and
-            far from the origin their products would cancel.
+        features: The features, `(batch, ...)`.
+        is_centred: Whether to subtract the batch's mean first. Distances do not change, but
+            far from the origin the products would cancel.
     """
     features = ops.cast(features, "float64")
     if is_centred:
         features = features - ops.mean(features, axis=0, keepdims=True)
     axes = list(range(1, len(features.shape)))
-    # With a reshape instead, an empty batch has no width.
+    # A reshape would not work instead: it cannot infer the width of an empty batch.
     return tf.tensordot(features, features, (axes, axes))
 
 
@@ -32,12 +32,12 @@ def squared_distances(products):
     squares = ops.diagonal(products)
     lengths = squares[:, None] + squares[None, :]
     squared = lengths - 2 * products
-    # What is left of equal ones is rounding.
+    # A smaller value is rounding noise between equal examples.
     return ops.where(squared > 1e-14 * lengths, squared, 0.0)
 
 
 def distances(products):
-    """Euclidean distances; of equal examples 0 without a gradient, where there is none."""
+    """Euclidean distances; 0 without a gradient for equal examples, where it is undefined."""
     return safe_sqrt(squared_distances(products))
 
 
@@ -48,5 +48,5 @@ def cosines(products):
 
 
 def others(size):
-    """1 for each pair of two examples, 0 on the diagonal."""
+    """1 for each pair of different examples, 0 on the diagonal."""
     return 1 - ops.eye(size, dtype="float64")

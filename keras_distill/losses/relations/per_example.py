@@ -1,4 +1,4 @@
-"""Losses with one value for each example, whatever the shapes of the two models' features."""
+"""Losses with one value for each example, for features of any two shapes."""
 
 import tensorflow as tf
 from keras import ops
@@ -13,9 +13,9 @@ class PerExampleLoss(DistillationLoss):
     """A `DistillationLoss` between features `(batch, ...)` that are one vector for each example.
 
     Teacher and student may differ in everything but the batch. Positions that the student's
-    Keras mask `(batch, positions, ...)` leaves out are zeros. The teacher's are by its own mask,
-    or where it has none, as always in a Distiller, by the student's if it has as many
-    positions. A mask `(batch,)` is a weight of 0 for whole examples.
+    Keras mask `(batch, positions, ...)` leaves out become zeros. The teacher's own mask applies to
+    the teacher; if it has none, as always in a Distiller, the student's mask applies if the number
+    of positions is the same. A mask `(batch,)` is a weight of 0 for whole examples.
     """
 
     same_shapes = False
@@ -31,7 +31,7 @@ class PerExampleLoss(DistillationLoss):
 
 
 def check_examples(loss, teacher_shape, student_shape):
-    """Raises `ValueError` unless both have the same examples, and enough of them."""
+    """Raises `ValueError` unless both models have the same number of examples, and enough."""
     sizes = [shape[0] for shape in (teacher_shape, student_shape) if shape]
     known = {size for size in sizes if size is not None}
     if min(len(teacher_shape), len(student_shape)) < 2 or len(known) > 1:
@@ -45,7 +45,7 @@ def check_examples(loss, teacher_shape, student_shape):
 
 def check_batch_size(loss, size):
     """Raises `ValueError` unless a loss between examples has enough of them."""
-    # A replica may get an empty batch, which counts 0.
+    # A replica may get an empty batch, whose loss is 0.
     if 0 < size < loss.smallest_batch:
         raise ValueError(
             f"{type(loss).__name__} needs batches of at least {loss.smallest_batch} examples. "
@@ -54,7 +54,7 @@ def check_batch_size(loss, size):
 
 
 def without_masked(teacher, student):
-    """Both features with zeros where masks leave out positions: the teacher's own, or the same."""
+    """Both features with zeros at masked positions; a teacher without mask takes the student's."""
     mask = keras_mask(student)
     theirs = mask if keras_mask(teacher) is None else keras_mask(teacher)
     return _zero_masked(theirs, teacher), _zero_masked(mask, student)
@@ -69,8 +69,8 @@ def _zero_masked(mask, features):
         return features
     if mask is keras_mask(features) or None not in (*mask.shape[1:], *shape[1:]):
         return zero_masked(mask, features)
-    # The student's, for a teacher whose length only the batch tells: it may be another.
-    # It is brought to that length first: XLA compiles both branches of a condition.
+    # The student's mask may have another length than the teacher, which only the batch shows.
+    # It is brought to that length first, because XLA compiles both branches of a condition.
     sizes = tf.shape(features)[: len(mask.shape)]
     is_other = tf.reduce_any(tf.shape(mask) != sizes)
     for axis in range(1, len(mask.shape)):

@@ -1,4 +1,4 @@
-"""Losses on the order in which a batch's examples are similar to one of them (DarkRank)."""
+"""Losses on the ranking of a batch's examples by similarity to one of them (DarkRank)."""
 
 import itertools
 import math
@@ -16,12 +16,12 @@ from keras_distill.losses.relations.pairs import cosines
 from keras_distill.losses.relations.pairs import distances
 
 _LONGEST_LIST = 6
-# Of an example that is not there: the last in every list, surely.
+# Score of a missing example, which puts it last in every list.
 _LOWEST_SCORE = -1e30
 
 
 class RankLoss(RelationLoss):
-    """A `RelationLoss` on ranks: each example is the query that the others are ranked for."""
+    """A `RelationLoss` on ranks: each example is once the query for which the others are ranked."""
 
     smallest_batch = 3
 
@@ -50,7 +50,7 @@ class RankLoss(RelationLoss):
             for products in (teacher, student)
         )
         infinity = tf.fill(tf.shape(teacher)[:1], tf.constant(math.inf, teacher.dtype))
-        # First comes the query itself. Of equal scores the order is that of the batch.
+        # The query itself comes first. Equal scores keep the order of the batch.
         ranked = tf.argsort(
             tf.linalg.set_diag(teacher, infinity), direction="DESCENDING", stable=True
         )[:, 1:]
@@ -62,17 +62,17 @@ class RankLoss(RelationLoss):
 
 @keras.saving.register_keras_serializable(package="keras_distill")
 class HardDarkRank(RankLoss):
-    """How unlikely the student finds the order in which the teacher ranks the examples.
+    """Negative log likelihood of the teacher's ranking of the examples, under the student.
 
     ```
     s_qj = -scale * |x_q / |x_q| - x_j / |x_j||^power                for teacher and student
     loss_q = -mean over j != q of log(exp(s_qj) / sum of exp(s_qk) over j and all behind it)
     ```
 
-    j, and what is behind it, by the teacher's order of similarity to the query q, s by the
-    student. Each example is the query once. A scale and a rotation of the features change
-    nothing, and their widths may differ. It is not 0 at student = teacher: the better the
-    student separates the examples in this order, the smaller it gets. Time grows with
+    "All behind j" are the examples after j in the teacher's order of similarity to the query q; s
+    are the student's scores. Each example is the query once. Scaling or rotating the features
+    changes nothing, and their widths may differ. The loss is not 0 at student = teacher: it falls
+    as the student separates the examples better in this order. Time grows with
     `batch^2 log batch`, memory with the square of the batch.
 
     Args:
@@ -81,7 +81,7 @@ class HardDarkRank(RankLoss):
         reduction: Keras's reduction of the values over the batch. Defaults to
             `"sum_over_batch_size"`.
         name: Name of the loss, and of its entry in the history.
-        dtype: Dtype of the value; what is between is float64. Defaults to float32.
+        dtype: Dtype of the value; intermediate results are float64. Defaults to float32.
 
     Call arguments:
         y_true: Teacher features, `(batch, ...)`, one vector for each example.
@@ -92,7 +92,7 @@ class HardDarkRank(RankLoss):
 
     Raises:
         ValueError: If an argument is out of range, the batches differ, or they have fewer than
-            three examples. In a smaller last batch, whose size only shows when it runs, the
+            three examples. In a smaller last batch, whose size is known only at run time, the
             loss is 0.
 
     Example:
@@ -106,8 +106,8 @@ class HardDarkRank(RankLoss):
 
     Reference: Chen et al. 2018, https://arxiv.org/abs/1707.01220, hard transfer. Deviations:
     the paper has one query for a batch and a sum over the list; with each example as the
-    query a batch says more, and the mean keeps a weight independent of the batch size. The
-    features are divided by their lengths here, as the paper's networks do themselves.
+    query a batch gives more information, and the mean keeps a weight independent of the batch
+    size. The features are divided by their lengths here; the paper's networks do this themselves.
     """
 
     default_name = "hard_dark_rank"
@@ -119,7 +119,7 @@ class HardDarkRank(RankLoss):
 
 @keras.saving.register_keras_serializable(package="keras_distill")
 class SoftDarkRank(RankLoss):
-    """Divergence of the probabilities of all orders of the examples next to a query.
+    """Divergence of the probabilities of all orders of a query's nearest examples.
 
     ```
     s_qj = -scale * |x_q / |x_q| - x_j / |x_j||^power                for teacher and student
@@ -127,20 +127,20 @@ class SoftDarkRank(RankLoss):
     loss_q = KL(P_q of the teacher || P_q of the student)            over all orders of a list
     ```
 
-    The list of a query q are the `list_length` examples that the teacher finds most similar
-    to it; each example is the query once. A scale and a rotation of the features change
+    The list of a query q contains the `list_length` examples that are most similar to it in the
+    teacher; each example is the query once. Scaling or rotating the features changes
     nothing, and their widths may differ. Memory grows with `batch * list_length!`, and the
     square of the batch.
 
     Args:
         scale: Factor of the similarities, the paper's alpha, a positive float. Defaults to 3.
         power: Power of the distances, the paper's beta, a float >= 1. Defaults to 3.
-        list_length: Examples in a list, an integer from 2 to 6; in a smaller batch, all others.
-            Defaults to 4, which has 24 orders.
+        list_length: Examples in a list, an integer from 2 to 6; a smaller batch has all others in
+            its lists. Defaults to 4, which has 24 orders.
         reduction: Keras's reduction of the values over the batch. Defaults to
             `"sum_over_batch_size"`.
         name: Name of the loss, and of its entry in the history.
-        dtype: Dtype of the value; what is between is float64. Defaults to float32.
+        dtype: Dtype of the value; intermediate results are float64. Defaults to float32.
 
     Call arguments:
         y_true: Teacher features, `(batch, ...)`, one vector for each example.
@@ -151,7 +151,7 @@ class SoftDarkRank(RankLoss):
 
     Raises:
         ValueError: If an argument is out of range, the batches differ, or they have fewer than
-            three examples. In a smaller last batch, whose size only shows when it runs, the
+            three examples. In a smaller last batch, whose size is known only at run time, the
             loss is 0.
 
     Example:
@@ -164,9 +164,9 @@ class SoftDarkRank(RankLoss):
     5.3927
 
     Reference: Chen et al. 2018, https://arxiv.org/abs/1707.01220, soft transfer. Deviations:
-    the paper has one query for a batch, and all other examples of it in the list; here each
-    example is the query, with a short list of its neighbours, since the orders of n examples
-    are n! many. The features are divided by their lengths here, as the paper's networks do
+    the paper has one query for a batch, with all other examples in the list; here each
+    example is the query, with a short list of its neighbours, since n examples have n! orders.
+    The features are divided by their lengths here; the paper's networks do this
     themselves. The divergence is from the teacher's orders to the student's, as in the authors'
     code.
     """
@@ -200,7 +200,7 @@ class SoftDarkRank(RankLoss):
         return soft_target_kl(*log_probabilities, temperature=1.0)
 
     def _list(self, scores):
-        """The first `list_length` scores, also of a batch with fewer."""
+        """The first `list_length` scores, padded for a batch with fewer examples."""
         padding = [[0, 0], [0, self.list_length]]
         return tf.pad(scores, padding, constant_values=_LOWEST_SCORE)[:, : self.list_length]
 
@@ -209,6 +209,6 @@ class SoftDarkRank(RankLoss):
 
 
 def _log_likelihood(scores):
-    """Of the order in which scores stand on the last axis: the first is drawn first."""
+    """Log likelihood of the order of scores on the last axis: the first is drawn first."""
     of_those_left = tf.math.cumulative_logsumexp(scores, axis=-1, reverse=True)
     return ops.sum(scores - of_those_left, axis=-1)

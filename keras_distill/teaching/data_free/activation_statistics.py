@@ -1,4 +1,4 @@
-"""What is kept of a teacher's data: the mean and covariance of its activations."""
+"""Mean and covariance of a teacher's activations, kept in place of its data."""
 
 import json
 
@@ -15,18 +15,18 @@ from keras_distill.teachers.identity import identify_teacher
 
 
 class ActivationStatistics:
-    """Means and covariances of a teacher's activations, and no example of its data.
+    """Means and covariances of a teacher's activations, without any example of its data.
 
-    Made by `record_statistics`, read by `synthesize`.
+    `record_statistics` makes them, and `synthesize` reads them.
 
     Args:
         counts: How many examples each group has, `(groups,)`: one group for each class, or one
             for all examples.
-        means: Dict from the taps' paths to `(groups, width)`, of the activations of one example
-            flattened.
+        means: Dict from the taps' paths to `(groups, width)`; width is the number of activations
+            of one example, flattened.
         covariances: Dict from the taps' paths to `(groups, width, width)`, or to the variances
             `(groups, width)`. They divide by the number of examples.
-        lowest: Dict from the taps' paths to the lowest activation of all.
+        lowest: Dict from the taps' paths to the lowest activation of all examples.
         inputs: Dict of "mean", "deviation", "lowest" and "highest" of all numbers in the inputs.
         teacher: Hash of the teacher's weights.
     """
@@ -45,7 +45,7 @@ class ActivationStatistics:
         return list(self.means)
 
     def save(self, path):
-        """Writes an .npz file; what is there is replaced in one step."""
+        """Writes an .npz file; an existing file is replaced in one step."""
         settings = {
             "taps": self.taps,
             "lowest": self.lowest,
@@ -61,7 +61,7 @@ class ActivationStatistics:
 
     @classmethod
     def load(cls, path):
-        """Reads what `save` has written."""
+        """Reads a file that `save` has written."""
         with np.load(path) as arrays:
             settings = json.loads(str(arrays["settings"]))
             taps = settings.pop("taps")
@@ -70,7 +70,7 @@ class ActivationStatistics:
             return cls(arrays["counts"], means, covariances, **settings)
 
     def check_teacher(self, teacher):
-        """Raises `ValueError` unless these are the statistics of this very teacher."""
+        """Raises `ValueError` unless these are statistics of this teacher with these weights."""
         if weights_hash(teacher) != self.teacher:
             raise ValueError(
                 "statistics must be those of this teacher, with these weights: activations of "
@@ -99,11 +99,11 @@ class ActivationStatistics:
             if spread.ndim == 1:
                 drawn[is_of_group] *= np.sqrt(spread)
             else:
-                # Cholesky's factor does not exist if a unit never varies, as dead ones do.
+                # A Cholesky factor does not exist if a unit never varies, as dead units do not.
                 variances, axes = np.linalg.eigh(spread)
                 root = axes * np.sqrt(np.maximum(variances, 0))
                 drawn[is_of_group] = drawn[is_of_group] @ root.T
-        # Behind a ReLU nothing is below 0, whatever a normal distribution says.
+        # A ReLU's activations are never below 0, but draws from a normal distribution may be.
         return np.maximum(means[groups] + drawn, self.lowest[tap]).astype("float32")
 
 
@@ -119,19 +119,19 @@ def record_statistics(teacher, dataset, taps, *, by_class=True, max_covariance_w
 
     Args:
         teacher: A built `keras.Model` with one input of floats.
-        dataset: A finite, batched `tf.data.Dataset` of `(x, y)` or, without by_class, of x. y are
-            the classes, integers `(batch,)` from 0.
+        dataset: A finite, batched `tf.data.Dataset` of `(x, y)`, or of x if by_class is False. y
+            are the classes, integers `(batch,)` from 0.
         taps: List of paths of the teacher's layers, such as `["logits"]`, or "output" for its
             output.
         by_class: Whether each class has statistics of its own. Defaults to True.
-        max_covariance_width: Of wider activations, only the variances are kept. Defaults to 1024:
-            8 MB for each class.
+        max_covariance_width: For wider activations, only the variances are kept. Defaults to
+            1024, which takes 8 MB for each class.
 
     Returns:
         An `ActivationStatistics`.
 
     Raises:
-        ValueError: If a tap names no layer, the data has no example, no end, or not the y that
+        ValueError: If a tap names no layer, the data is empty, endless or lacks the y that
             by_class needs, or the teacher is not built.
 
     Example:
@@ -146,9 +146,9 @@ def record_statistics(teacher, dataset, taps, *, by_class=True, max_covariance_w
 
     Reference: Lopes et al. 2017, https://arxiv.org/abs/1710.07535, with the top layer or all
     layers as taps; the authors' code keeps statistics of each class. Deviations: activations are
-    kept as the tapped layer gives them, where that code keeps them before the ReLU; variances
-    instead of covariances are decided by width, there by whether Cholesky's factor exists. The
-    paper's spectral statistics of pairs of activations are not here.
+    the tapped layer's outputs, where that code takes them before the ReLU; here the width decides
+    between variances and covariances, there it depends on whether a Cholesky factor exists. The
+    paper's spectral statistics of pairs of activations are not implemented.
     """
     if not (isinstance(teacher, keras.Model) and teacher.built and teacher.weights):
         raise ValueError(
@@ -207,7 +207,7 @@ def _check_dataset(dataset):
 
 
 def weights_hash(teacher):
-    """What tells a teacher from the same one with other weights."""
+    """Hash that distinguishes a teacher from the same model with other weights."""
     return identify_teacher(teacher, version=None)["weights"]
 
 
@@ -231,9 +231,9 @@ class _Sums:
         self.lowest = float(min(self.lowest, values.min()))
         self.highest = float(max(self.highest, values.max()))
         if self._shift is None:
-            # Squares of large numbers that are nearly equal would cancel out.
+            # The shift prevents cancellation between squares of large, nearly equal numbers.
             self._shift = values.mean(axis=0)
-        values = values - self._shift  # Not in place: float64 data would change.
+        values = values - self._shift  # In place, this would change float64 data.
         num_groups = groups.max() + 1
         is_wide = values.shape[1] > self._max_width
         sums = np.zeros((num_groups, values.shape[1]))
@@ -264,7 +264,7 @@ class _Sums:
 
 
 def _added(sums, more):
-    """Adds arrays `(groups, ...)` of which one may have fewer groups."""
+    """Adds arrays `(groups, ...)`, one of which may have fewer groups."""
     if sums is None:
         return more
     longer, shorter = (sums, more) if len(sums) >= len(more) else (more, sums)
@@ -283,7 +283,7 @@ def _classes(y, num_examples, num_classes):
             "(x, y), or by_class=False."
         )
     if num_classes is not None and num_examples and y.max() >= num_classes:
-        # Each has a covariance, as large as the largest label says.
+        # The largest label fixes the number of classes, each with a covariance in memory.
         raise ValueError(
             f"y must be classes from 0 to {num_classes - 1}: the teacher has {num_classes} "
             f"outputs. Received: class {y.max()}. Number them as it does, or give by_class=False."

@@ -1,4 +1,4 @@
-"""What the generator, and the teacher that it learns from, must be."""
+"""Checks of the generator and of the teacher that it learns from."""
 
 import keras
 
@@ -14,7 +14,7 @@ _NO_LOGITS = (
 
 
 def check_teacher(teacher):
-    """Raises `ValueError` for no teacher, or one whose last layer says that it gives no logits."""
+    """Raises `ValueError` without a teacher, or if its last layer shows that it gives no logits."""
     if teacher is None:
         raise ValueError(
             "DataFree needs the teacher in every step: set data_free.distiller.teacher, which is "
@@ -31,7 +31,7 @@ def check_teacher(teacher):
 
 
 def check_logits(logits, teacher):
-    """Raises `ValueError` for outputs of a teacher, on a real batch, that are no logits."""
+    """Raises `ValueError` if the teacher's outputs for a real batch are not logits."""
     shape = getattr(logits, "shape", ())
     if len(shape) != 2 or shape[-1] < 2:
         raise ValueError(
@@ -46,7 +46,7 @@ def check_logits(logits, teacher):
 
 
 def check_generator(generator, distiller):
-    """Raises `ValueError` unless the generator makes what both models of the Distiller read."""
+    """Raises `ValueError` unless both models of the Distiller can read the generator's output."""
     if not (isinstance(generator, keras.Model) and generator.built and generator.weights):
         raise ValueError(
             "generator must be a keras.Model that is built: start it with a keras.Input, or call "
@@ -67,7 +67,7 @@ def check_generator(generator, distiller):
 def check_reads(reader, model, generator):
     """Raises `ValueError` if the model, "teacher" or "student", reads other shapes."""
     shape = getattr(model, "input_shape", None)
-    # A model of several inputs has a list or dict of shapes; a function has none.
+    # A model with several inputs has a list or dict of shapes; a function has no shape.
     if shape is not None and not (
         isinstance(shape, tuple) and shapes_agree(shape, generator.output_shape)
     ):

@@ -34,7 +34,7 @@ from keras_distill.teaching.data_free.generator_losses import one_hot_loss
 
 @keras.saving.register_keras_serializable(package="keras_distill")
 class DataFree(Learner):
-    """Data-free learning (DAFL): a generator learns to make what the teacher knows.
+    """Data-free learning (DAFL): a generator learns to make inputs that the teacher recognises.
 
     ```
     x         = generator(noise),  noise ~ N(0, 1)
@@ -46,37 +46,39 @@ class DataFree(Learner):
     p_i       = softmax(teacher(x_i)),  p = mean_i p_i
     ```
 
-    In each step the generator makes a batch and takes a step down its loss, through the teacher,
-    which runs once and is never changed; then the Distiller takes its step on the batch. `fit`
-    needs no data: `fit(steps_per_epoch=..., epochs=...)`. `evaluate` and `predict` are those of the
-    student.
+    In each step the generator makes a batch and is trained on its loss. The gradient passes
+    through the teacher, which runs once and is never changed. Then the Distiller takes its step on
+    the same batch. `fit` needs no data: `fit(steps_per_epoch=..., epochs=...)`. `evaluate` and
+    `predict` use the student.
 
     Args:
         distiller: A `Distiller`, compiled with the student's optimizer and metrics. Its teacher
-            has one output, logits `(batch, classes)`, and gradients to its inputs: a
-            `keras.Model`, or a function of TensorFlow. Generated batches have no labels: alpha
-            should be 0. The soft loss, the objectives and what the history says are its.
+            has one output, logits `(batch, classes)`, and gradients to its inputs: it is a
+            `keras.Model`, or a function of TensorFlow. Generated batches have no labels, so alpha
+            should be 0. The Distiller defines the soft loss, the objectives and their history.
         generator: A built `keras.Model` from noise `(batch, ...)` to the inputs of teacher and
             student, in their range: let it end in a sigmoid for pixels from 0 to 1. It is
             trained in place.
-        features: Path of the teacher's layer for the activation loss, the last before the
-            classes in the paper. None leaves this loss out.
+        features: Path of the teacher's layer for the activation loss; in the paper, the last
+            layer before the classes. None leaves this loss out.
         one_hot_weight: Weight from 0, a float or a `LearningRateSchedule` of the generator's
             steps. Defaults to 1.
-        activation_weight: As one_hot_weight, of the features. None for 0.1, or without features.
+        activation_weight: As one_hot_weight, for the activation loss. None means 0.1 if features
+            are given; without features it must be None.
         entropy_weight: As one_hot_weight. Defaults to 5.
-        seed: Integer, of the noise. None draws one, which `keras.utils.set_random_seed` fixes.
+        seed: Integer seed of the noise. None draws one, which `keras.utils.set_random_seed` fixes.
         name: Name of the model.
 
-    compile() takes the generator's optimizer, whose averages alone a `SwapEMAWeights` swaps. At the
-    end of `fit` each optimizer with use_ema sets its own model to its averages.
+    compile() takes the generator's optimizer. A `SwapEMAWeights` swaps the averages of this
+    optimizer only. At the end of `fit` each optimizer with use_ema sets its own model to its
+    averages.
 
-    History: that of the Distiller, generator_loss, and the generator's losses without their
-    weights, one_hot_loss, activation_loss and entropy_loss.
+    History: the Distiller's history, generator_loss, and the generator's losses without their
+    weights: one_hot_loss, activation_loss and entropy_loss.
 
     Raises:
         ValueError: If an argument is out of range, the teacher does not give logits of classes,
-            or the generator's output is not what teacher and student read.
+            or teacher or student cannot read the generator's output.
 
     Example:
 
@@ -89,14 +91,14 @@ class DataFree(Learner):
     >>> sorted(data_free.fit(batch_size=16, steps_per_epoch=2, verbose=0).history)
     ['entropy_loss', 'generator_loss', 'hard_loss', 'loss', 'one_hot_loss', 'soft_loss']
 
-    Saved and reloaded, it goes on where it stopped once `data_free.distiller.teacher` is set.
+    A saved and loaded model continues training once `data_free.distiller.teacher` is set.
 
     Reference: Chen et al. 2019, https://arxiv.org/abs/1904.01186. Deviations: the entropy is
     relative to its largest value, where the paper divides it by the number of classes; for ten
-    classes this is what the authors' code computes, which has logarithms to the base 10 and these
+    classes this equals the authors' code, which uses logarithms to the base 10 and these
     weights. The activation loss is the mean of the features instead of their sum, as in that code.
-    The soft loss is the Distiller's, with its temperature; the paper's is that of temperature 1.
-    Of several devices, each has the entropy of its own part of the batch.
+    The soft loss and its temperature are the Distiller's; the paper's temperature is 1. With
+    several devices, each computes the entropy of its own part of the batch.
     """
 
     fixed = ("distiller", "generator", "features", "seed")
@@ -159,8 +161,8 @@ class DataFree(Learner):
         """As `keras.Model.compile`, with the generator's optimizer.
 
         Args:
-            optimizer: Keras optimizer of the generator. That of the student, and the metrics, are
-                the Distiller's.
+            optimizer: Keras optimizer of the generator. The student's optimizer and the metrics
+                belong to the Distiller.
             **kwargs: run_eagerly, jit_compile, steps_per_execution and auto_scale_loss.
         """
         if taken := {"loss", "loss_weights", "metrics", "weighted_metrics"}.intersection(kwargs):
@@ -177,7 +179,7 @@ class DataFree(Learner):
         return {name: config[name] for name in taken if name in config}
 
     def compile_from_config(self, config):
-        # Keras leaves it to a model that has a compile() of its own.
+        # Keras expects this method of a model that overrides compile().
         self.compile(**keras.saving.deserialize_keras_object(config))
 
     def fit(self, x=None, *, batch_size=None, steps_per_epoch=None, **kwargs):
@@ -185,9 +187,10 @@ class DataFree(Learner):
 
         Args:
             x: None for noise drawn anew in each step, or a `tf.data.Dataset` of batches of noise.
-            batch_size: Examples to generate in a step; 512, the paper's, where x is None.
-            steps_per_epoch: Steps of an epoch, needed where x is None.
-            **kwargs: What else `keras.Model.fit` takes. validation_data are the student's.
+            batch_size: Examples to generate in a step. If x is None, it defaults to the paper's
+                512.
+            steps_per_epoch: Steps of an epoch, needed if x is None.
+            **kwargs: More arguments of `keras.Model.fit`. validation_data is for the student.
         """
         if x is None:
             if steps_per_epoch is None:
@@ -197,11 +200,11 @@ class DataFree(Learner):
                 )
             x = self._noise(512 if batch_size is None else batch_size)
             batch_size = None
-        # An optimizer that averages weights sets them when all is trained, before the callbacks, as
-        # Keras does with that of this model.
+        # At the end of training, before other callbacks, the student's optimizer sets the weights
+        # to its averages, as Keras does for this model's optimizer.
         averages = keras.callbacks.LambdaCallback(on_train_end=self._set_averages)
         kwargs["callbacks"] = [averages, *listed(kwargs.get("callbacks"))]
-        # Noise has no order; of a data set, Keras would warn that it cannot change it.
+        # Noise needs no shuffling; for a data set, Keras would warn that it cannot shuffle it.
         kwargs = {"shuffle": False, **kwargs}
         return super().fit(x, batch_size=batch_size, steps_per_epoch=steps_per_epoch, **kwargs)
 
@@ -210,14 +213,14 @@ class DataFree(Learner):
 
     @property
     def trainable_weights(self):
-        """The generator's: Keras has the optimizer set them to their averages as `fit` ends."""
+        """The generator's weights: at the end of `fit`, Keras sets these to their averages."""
         return self.generator.trainable_weights
 
     def check_validation(self, has_labels):
         self.distiller.check_validation(has_labels)
 
     def check_inputs(self, argument, x, in_training=True):
-        if not in_training:  # Or they are noise.
+        if not in_training:  # In training, the inputs are noise.
             self.distiller.check_inputs(argument, x, in_training=False)
 
     def check_classes(self, argument, y):
@@ -225,7 +228,7 @@ class DataFree(Learner):
 
     @property
     def loss_weights(self):
-        """Weights by loss, to be read: a compiled step would keep those of before."""
+        """Weights by loss. They are read-only: a compiled step would keep the old ones."""
         return types.MappingProxyType(self._loss_weights)
 
     def check_class_weight(self, class_weight):
@@ -257,7 +260,7 @@ class DataFree(Learner):
         return self.distiller.export(*args, **kwargs)
 
     def _noise(self, batch_size):
-        """Endless batches of noise, which go on where the generator's training stopped."""
+        """Endless batches of noise, which continue where the generator's training stopped."""
         check_integers(batch_size=batch_size)
         shape = (batch_size, *self.generator.input_shape[1:])
         if None in shape:
@@ -266,7 +269,7 @@ class DataFree(Learner):
                 f"generator.input_shape={self.generator.input_shape}. Give x, a tf.data.Dataset."
             )
         steps = tf.data.Dataset.from_tensors(0).flat_map(
-            # Read when the training begins: until then a callback may bring back another step.
+            # The step is read when training begins: a callback may restore another step first.
             lambda _: tf.data.Dataset.counter(
                 tf.numpy_function(lambda: np.int64(batches_seen(self.optimizer)), [], tf.int64)
             )
@@ -284,7 +287,7 @@ class DataFree(Learner):
             inputs = self.generator(noise, training=True)
             outputs, activations = self._teacher_pass.differentiable(inputs)
             losses = self._generator_losses(outputs, activations)
-            # Keras's losses divide by the number of replicas, so that their sum is the mean.
+            # Keras divides losses by the number of replicas, so that their sum is the mean.
             loss = self._aggregate_additional_loss(losses["generator_loss"])
             loss = self.optimizer.scale_loss(loss)
         variables = self.generator.trainable_variables
@@ -313,7 +316,7 @@ class DataFree(Learner):
     # Before the first step
 
     def make_train_function(self, force=False):
-        # A new teacher, or a new compile(), gives the Distiller another function.
+        # The Distiller has another train function after a new teacher or a new compile().
         is_new = self.distiller.train_function is not self._student_function
         if self.train_function is not None and not (is_new or force):
             return
@@ -354,7 +357,7 @@ class DataFree(Learner):
         )
         if y is not None:
             raise ValueError("DataFree learns from noise, without labels: x must have no y.")
-        # What the models change when they run is thrown away with the scope.
+        # The scope discards changes of state, such as batch normalization's moving statistics.
         with self.distribute_strategy.scope(), keras.StatelessScope():
             inputs = self.generator(noise, training=False)
             logits, activations = self._teacher_pass.differentiable(inputs)

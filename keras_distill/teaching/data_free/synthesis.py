@@ -1,4 +1,4 @@
-"""Inputs from statistics: noise, changed until the teacher's activations fit."""
+"""Inputs from statistics: noise is optimised until the teacher's activations fit."""
 
 import keras
 import numpy as np
@@ -14,7 +14,7 @@ from keras_distill.teaching.data_free.activation_statistics import ActivationSta
 def synthesize(
     teacher, statistics, num_examples, *, num_steps=1000, learning_rate=0.07, batch_size=64, seed=0
 ):
-    """Makes inputs that excite a teacher as its data did.
+    """Makes inputs that activate a teacher as its data did.
 
     ```
     target_ti ~ N(mean_t, covariance_t)                 of tap t and the class of example i
@@ -22,11 +22,11 @@ def synthesize(
     v_t       = mean over classes and features of the variance of tap t
     ```
 
-    Each x_i starts as noise with the mean and deviation of all numbers of the inputs, goes down
-    its loss by Adam, and is kept between their lowest and highest number. Examples have classes in
-    turn; each has targets of its own. The teacher runs in inference mode and is never changed.
+    Each x_i starts as noise with the mean and standard deviation of all numbers of the inputs. Adam
+    minimises its loss, and x_i is clipped to the inputs' range. Examples take the classes in
+    turn; each has its own targets. The teacher runs in inference mode and is never changed.
 
-    Distil on the result as on any data, without labels:
+    Distil on the result as on any data without labels:
 
     ```python
     distiller = kd.Distiller(student, teacher, alpha=0.0)
@@ -35,16 +35,17 @@ def synthesize(
     ```
 
     Args:
-        teacher: The `keras.Model` that the statistics are of.
+        teacher: The `keras.Model` whose statistics these are.
         statistics: An `ActivationStatistics`.
         num_examples: How many inputs to make, 1 or more.
         num_steps: Steps of Adam for each batch. Defaults to 1000.
-        learning_rate: Of Adam, positive, in the units of the inputs. Defaults to 0.07.
-        batch_size: Examples that are made at once; it changes time and memory only. Defaults to 64.
-        seed: Integer: the same seed gives the same inputs.
+        learning_rate: Learning rate of Adam, positive, in the units of the inputs. Defaults to
+            0.07.
+        batch_size: Examples that are made at once. It affects time and memory only. Defaults to 64.
+        seed: Integer; the same seed gives the same inputs.
 
     Returns:
-        float32 array `(num_examples, ...)`, for the teacher as for a student.
+        float32 array `(num_examples, ...)` of inputs for the teacher and for a student.
 
     Raises:
         ValueError: If the statistics are of another teacher, or a number is out of range.
@@ -61,9 +62,9 @@ def synthesize(
 
     Reference: Lopes et al. 2017, https://arxiv.org/abs/1710.07535. Steps and learning rate are
     those of the authors' code. Deviations: that code cuts targets and activations at zero and
-    divides each layer's error by its width; here targets are cut at the lowest activation on
-    record, and errors are relative to the variance, which makes layers of any scale count alike.
-    There, the noise is that of one data set. Inputs are kept in their range. Dropout is off.
+    divides each layer's error by its width; here targets are cut at the lowest recorded activation,
+    and errors are relative to the variance, so that layers of any scale have the same weight. That
+    code's noise fits one data set. Here inputs are kept in their range, and dropout is off.
     """
     if not isinstance(statistics, ActivationStatistics):
         raise ValueError(
@@ -91,7 +92,7 @@ def synthesize(
     search = _Search(teacher, statistics, (batch_size, *shape[1:]), learning_rate, limits)
     made = []
     for start in range(0, num_examples, batch_size):
-        rows = np.arange(start, start + batch_size) % num_examples  # Of one shape, to the end.
+        rows = np.arange(start, start + batch_size) % num_examples  # All batches have one shape.
         made.append(search({tap: t[rows] for tap, t in targets.items()}, noise[rows], num_steps))
     return np.concatenate(made)[:num_examples]
 
@@ -129,7 +130,7 @@ class _Search:
 
     def _error(self, tap, activation, target):
         activation = ops.reshape(ops.cast(activation, "float32"), target.shape)
-        # The sum over the examples: the mean would tie the step to the batch's size.
+        # This is a sum over the examples: with a mean, the step would depend on the batch size.
         error = ops.sum(ops.mean((activation - target) ** 2, axis=1))
         return error / self._variances[tap]
 

@@ -1,1 +1,1 @@
-"""Models that learn together, each from the others."""
+"""Online distillation: models that learn together, each from the others."""

@@ -1,4 +1,4 @@
-"""Models that learn from labels and, in the same step, from one another."""
+"""Online distillation: models learn from labels and, in the same step, from one another."""
 
 from typing import NamedTuple
 
@@ -32,7 +32,7 @@ from keras_distill.losses.base import shapes_agree
 
 
 class Lesson(NamedTuple):
-    """Which output teaches which, and the share of this in the student's soft loss."""
+    """The output that teaches, the one that learns, and the lesson's share of its soft loss."""
 
     teacher: str
     student: str
@@ -40,14 +40,14 @@ class Lesson(NamedTuple):
 
 
 class OnlineDistillation(Learner):
-    """One Keras model of several, each of which has an output of its name.
+    """One Keras model made of several models; each has an output with its name.
 
     ```
     total = sum_outputs hard + weight * sum_lessons share * soft + regularisers
     ```
 
-    Every output learns from the labels by the loss of compile(); in a lesson, one output
-    learns from another as it is in the same forward pass, which gets no gradient from it.
+    Every output learns from the labels by the loss of compile(). In a lesson, one output
+    learns from another output of the same forward pass, which gets no gradient from it.
 
     Args:
         models: Dict from the names of the outputs to built Keras models with one output each.
@@ -87,12 +87,12 @@ class OnlineDistillation(Learner):
 
     @property
     def students(self):
-        """Lists the models that learn; what they share is another one."""
+        """Lists the models that learn; the trunk that they share is one of them."""
         return _parts(self.models, self.trunk)
 
     @property
     def _models_by_output(self):
-        """Dict from the name of each output to the model that it is of; None: of several."""
+        """Dict from the name of each output to its model; None for an output of several."""
         return dict(self.models)
 
     def student(self, name=None):
@@ -102,7 +102,7 @@ class OnlineDistillation(Learner):
             name: Name of its output. Defaults to the first.
 
         Returns:
-            The model of this output; with a trunk, a new model of the trunk and it.
+            The model of this output; with a trunk, a new model of the trunk and this model.
         """
         name = next(iter(self.models)) if name is None else name
         if name not in self.models:
@@ -124,7 +124,7 @@ class OnlineDistillation(Learner):
         weighted_metrics=None,
         **kwargs,
     ):
-        """As `keras.Model.compile`; one loss, and a list of metrics, are for every output."""
+        """As `keras.Model.compile`; a single loss and a list of metrics apply to every output."""
         if loss is None:
             raise ValueError(
                 f"{type(self).__name__} needs a loss in compile(): models that learn from one "
@@ -141,7 +141,7 @@ class OnlineDistillation(Learner):
         super().compile(optimizer, loss, loss_weights, metrics, weighted_metrics, **kwargs)
 
     def compile_from_config(self, config):
-        # Keras leaves it to a model that has a compile() of its own.
+        # Keras expects this method of a model that overrides compile().
         self.compile(**keras.saving.deserialize_keras_object(config))
         self.optimizer.build(self.trainable_variables)
 
@@ -156,11 +156,11 @@ class OnlineDistillation(Learner):
         return self._outputs_of(features, training)
 
     def _outputs_of(self, features, training):
-        """The dict of outputs for the trunk's."""
+        """Returns the dict of outputs for the trunk's features."""
         return {name: model(features, training=training) for name, model in self.models.items()}
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """Returns the total loss, the lessons included in evaluation, too."""
+        """Returns the total loss, which includes the lessons in evaluation, too."""
         self._check_labels(y)
         labels = dict.fromkeys(y_pred, y)
         weights = None if sample_weight is None else dict.fromkeys(y_pred, sample_weight)
@@ -184,7 +184,7 @@ class OnlineDistillation(Learner):
         names = lesson.teacher, lesson.student
         models = [self._models_by_output[name] for name in names]
         outputs = [outputs_channels_last(m, outputs[name]) for m, name in zip(models, names)]
-        # Keras's losses give y_true a gradient.
+        # Keras's losses pass a gradient to y_true.
         outputs[0] = ops.stop_gradient(outputs[0])
         (pair,) = output_pairs(self.soft_loss, models, outputs, sample_weight, labels=labels)
         return pair._replace(name=lesson.student)
@@ -195,7 +195,7 @@ class OnlineDistillation(Learner):
 
     @property
     def metrics(self):
-        # Keras leaves out those of a model inside another one.
+        # Keras leaves out the metrics of a model inside another model.
         own = [metric for model in _parts(self.models, self.trunk) for metric in own_metrics(model)]
         return super().metrics + own
 
@@ -247,8 +247,8 @@ class OnlineDistillation(Learner):
     def make_train_function(self, force=False):
         if self.train_function is None or force:
             super().make_train_function(force)
-            # Batches of several devices have no size in the graph, but one that is put back has:
-            # Keras weighs the losses in its history by it.
+            # With several devices, batches have no size in the graph, but a batch that was put back
+            # has one, and Keras weights the losses in its history by the size.
             if self.distribute_strategy.num_replicas_in_sync == 1:
                 self.train_function = first_batch.checked(
                     self.train_function, self._check_batch, self.steps_per_execution
@@ -260,7 +260,7 @@ class OnlineDistillation(Learner):
         )
         if y is not None:
             self.check_classes("y", y)
-        # What the models change when they run is thrown away with the scope.
+        # The scope discards changes of state, such as batch normalization's moving statistics.
         with self.distribute_strategy.scope(), keras.StatelessScope():
             outputs = self(x, training=False)
             for lesson in self.lessons:
@@ -269,7 +269,7 @@ class OnlineDistillation(Learner):
     # Saving
 
     def export(self, filepath, *args, **kwargs):
-        """Raises `ValueError`: of several students, one is exported."""
+        """Raises `ValueError`: export one of the students instead."""
         names = list(self.models)
         raise ValueError(
             f"{type(self).__name__} has several students, of which an app runs one. Received: "
@@ -287,7 +287,7 @@ class OnlineDistillation(Learner):
 
 
 def named(argument, models):
-    """Dict of a list of at least two models by their names."""
+    """Turns a list of at least two models into a dict by their names."""
     names = [getattr(model, "name", None) for model in models]
     if len(names) < 2:
         raise ValueError(f"{argument} must be at least two Keras models. Received: {names}")
@@ -300,7 +300,7 @@ def named(argument, models):
 
 
 def ends(trunk):
-    """A trunk's symbolic inputs and outputs, as they are nested."""
+    """A trunk's symbolic inputs and outputs, in their own structure."""
     inputs = trunk.inputs[0] if isinstance(trunk, keras.Sequential) else trunk.input
     return inputs, trunk(inputs)
 
@@ -324,7 +324,7 @@ def _check_models(models, trunk):
                 f"trunk must have another name than the models behind it. Received: {trunk.name!r}"
             )
     shapes = [getattr(model, "output_shape", None) for model in models.values()]
-    # Of a subclassed model, the loss checks it.
+    # The shape of a subclassed model is unknown here; the loss checks it.
     known = [shape for shape in shapes if shape is not None]
     if any(not (isinstance(s, tuple) and shapes_agree(known[0], s)) for s in known):
         raise ValueError(
@@ -350,7 +350,7 @@ def _parts(models, trunk):
 
 
 def _copy(metric):
-    """A metric of its own for each output; a name makes one anyway."""
+    """Copies a metric, because each output needs its own; a name needs no copy."""
     if isinstance(metric, keras.metrics.Metric):
         return type(metric).from_config(metric.get_config())
     return metric

@@ -12,7 +12,7 @@ from keras_distill.teaching.online.base import named
 
 @keras.saving.register_keras_serializable(package="keras_distill")
 class MutualLearning(OnlineDistillation):
-    """Deep mutual learning (DML): models that teach one another, with no teacher before.
+    """Deep mutual learning (DML): models that teach one another, without a trained teacher.
 
     ```
     total  = sum_i (hard_i + weight * soft_i) + regularisers
@@ -20,15 +20,15 @@ class MutualLearning(OnlineDistillation):
     soft_i = mean over the other peers j of KL(softmax(peer_j) || softmax(peer_i))
     ```
 
-    A Keras model like any other, whose outputs are a dict with one entry for each peer: compile,
+    This is an ordinary Keras model, whose outputs are a dict with one entry for each peer: compile,
     fit, evaluate, predict, callbacks and save work as usual. The peers are trained in place and
     stay plain models; export any of them.
 
     Args:
         peers: List of at least two built Keras models, of any architecture, which read the same
-            inputs and have one output of the same shape each. They start from weights of their
-            own: equal ones would teach one another nothing. Their names, which must differ, name
-            the outputs.
+            inputs and have one output of the same shape each. They must start from different
+            weights: equal models would teach one another nothing. Their names, which must differ,
+            are the names of the outputs.
         soft_loss: Loss with y_true = another peer, y_pred = the peer. None for
             `losses.SoftTargetKL(temperature=1.0)`.
         weight: Weight of the soft losses, a float from 0 or a `LearningRateSchedule` of the
@@ -36,11 +36,11 @@ class MutualLearning(OnlineDistillation):
         name: Name of the model.
 
     History and evaluate: loss, and for each peer `{name}_loss` (the hard loss),
-    `{name}_soft_loss` and `{name}_{metric}`. One y and one sample_weight are those of every peer.
+    `{name}_soft_loss` and `{name}_{metric}`. A single y or sample_weight applies to every peer.
 
     Raises:
-        ValueError: If there are fewer than two peers, two have one name, they share layers, their
-            outputs differ, or a peer is not built.
+        ValueError: If there are fewer than two peers, two have the same name, they share layers,
+            their outputs differ, or a peer is not built.
 
     Example:
 

@@ -1,4 +1,4 @@
-"""ONE: the gated ensemble of a net's branches teaches each branch."""
+"""On-the-fly native ensemble (ONE): the gated ensemble of a net's branches teaches them."""
 
 import keras
 from keras import layers
@@ -29,18 +29,18 @@ class NativeEnsemble(OnlineDistillation):
     The trunk, the layers that all branches share, runs once. The soft losses train branches and
     trunk; the ensemble, with its gate, learns from the labels only.
 
-    A Keras model like any other, whose outputs are a dict with one entry for each branch and
+    This is an ordinary Keras model, whose outputs are a dict with one entry for each branch and
     "ensemble": compile, fit, evaluate, predict, callbacks and save work as usual. `student()` is
-    the model to export: trunk and one branch, as small as the net was without the others.
+    the model to export: trunk and one branch, as small as a net without the other branches.
 
     Args:
         trunk: The Keras model that all branches share, which starts with a `keras.Input`.
         branches: List of at least two built Keras models that read the trunk's output and have
-            one output of logits, of the same shape, each. Their names, which must differ, name
-            the outputs.
-        gate: Keras layer or model from the trunk's output to weights `(batch, num_branches)` with
-            the sum 1 for each example. None: the mean over positions, a Dense layer, batch
-            normalization, ReLU and softmax; the trunk then must have one output
+            one output of logits, of the same shape, each. Their names, which must differ, are the
+            names of the outputs.
+        gate: Keras layer or model from the trunk's output to weights `(batch, num_branches)` that
+            sum to 1 for each example. None means the mean over positions, a Dense layer, batch
+            normalization, ReLU and softmax; the trunk must then have one output
             `(batch, ..., features)`.
         soft_loss: Loss with y_true = ensemble, y_pred = branch, both in logits. None for
             `losses.SoftTargetKL(temperature=3.0)`.
@@ -52,9 +52,9 @@ class NativeEnsemble(OnlineDistillation):
     `{name}_{metric}`; for each branch `{name}_soft_loss`.
 
     Raises:
-        ValueError: If there are fewer than two branches, two have one name or one is called
+        ValueError: If there are fewer than two branches, two have the same name or one is called
             "ensemble", they share layers, their outputs differ or are not logits, or the trunk
-            has not the one output that the default gate reads.
+            does not have the single output that the default gate needs.
 
     Example:
 
@@ -72,8 +72,8 @@ class NativeEnsemble(OnlineDistillation):
     54
 
     Reference: Lan, Zhu, Gong 2018, https://arxiv.org/abs/1806.04606. Deviations: none in the loss;
-    the authors' code raises the weight of the soft losses from 0 over its first 80 epochs, which
-    is a schedule here.
+    the authors' code raises the weight of the soft losses from 0 over its first 80 epochs; here,
+    give a schedule as the weight.
     """
 
     def __init__(
@@ -116,13 +116,13 @@ class NativeEnsemble(OnlineDistillation):
 
 def _weighted_sum(branches, shares):
     """The sum of the branches' logits, `(batch, ...)`, with the shares, `(batch, branches)`."""
-    # Losses are computed in float32, too; of float16 logits a sum may overflow.
+    # The sum is at least float32, like the losses: a sum of float16 logits may overflow.
     dtypes = [keras.backend.standardize_dtype(logits.dtype) for logits in branches]
     dtype = "float64" if "float64" in dtypes else "float32"
     stacked = ops.stack([ops.cast(logits, dtype) for logits in branches], axis=1)
     shape = (-1, len(branches), *[1] * (len(stacked.shape) - 2))
     ensemble = ops.sum(stacked * ops.reshape(ops.cast(shares, dtype), shape), axis=1)
-    # What Keras's losses and metrics read: padded positions have no ensemble, either.
+    # Keras's losses and metrics read this mask: padded positions have no ensemble, either.
     set_keras_mask(ensemble, keras_mask(branches[0]))
     return ensemble
 
@@ -154,7 +154,7 @@ def _default_gate(trunk, num_branches):
 
 
 def _check_gate(gate, trunk, num_branches):
-    # The call builds it, too.
+    # The call also builds the gate.
     shape = tuple(gate(ends(trunk)[1]).shape)
     if shape[1:] != (num_branches,):
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Rocket launching: a booster net that trains with its light net, and is then let go."""
+"""Rocket launching: a booster net trains together with a light net, and is then dropped."""
 
 import keras
 
@@ -20,14 +20,14 @@ class RocketLaunching(OnlineDistillation):
     The trunk, the layers that both share, runs once. The hint loss trains the light net and the
     trunk under it, never the booster (the paper's gradient block).
 
-    A Keras model like any other with the outputs "light" and "booster": compile, fit, evaluate,
+    This is an ordinary Keras model with the outputs "light" and "booster": compile, fit, evaluate,
     predict, callbacks and save work as usual. `student()` is the model to export.
 
     Args:
-        light: A built Keras model with one output of logits: the light net behind the trunk.
-        booster: The booster net behind the trunk, of the same output shape.
-        trunk: The Keras model that both share, which starts with a `keras.Input`; its output is
-            what light and booster read. None if they share nothing, and read the inputs.
+        light: A built Keras model with one output of logits: the light net after the trunk.
+        booster: The booster net after the trunk, of the same output shape.
+        trunk: The Keras model that both share, which starts with a `keras.Input`; light and
+            booster read its output. None if they share nothing and read the inputs.
         soft_loss: The hint loss, with y_true = booster, y_pred = light net. None for
             `losses.LogitsMSE()`.
         weight: Weight of the hint loss, a float from 0 or a `LearningRateSchedule` of the
@@ -38,8 +38,8 @@ class RocketLaunching(OnlineDistillation):
     (the hint); the metrics of each, such as light_accuracy.
 
     Raises:
-        ValueError: If a model is not built, light and booster have outputs of two shapes, or share
-            layers that are not in the trunk.
+        ValueError: If a model is not built, light and booster have outputs of different shapes,
+            or they share layers that are not in the trunk.
 
     Example:
 
@@ -77,7 +77,7 @@ class RocketLaunching(OnlineDistillation):
         )
 
     def export(self, filepath, *args, **kwargs):
-        """As `student().export`: the light net, with the trunk."""
+        """As `student().export`: exports the light net with the trunk."""
         return self.student().export(filepath, *args, **kwargs)
 
     def get_config(self):

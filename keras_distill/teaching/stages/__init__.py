@@ -1,1 +1,1 @@
-"""One student in stages, and students that become teachers."""
+"""Training one student in stages, and chains of students that become teachers."""

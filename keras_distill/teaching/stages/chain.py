@@ -1,4 +1,4 @@
-"""Students that become teachers: assistants of falling size, and born-again generations."""
+"""Students that become teachers: teacher assistants, and born-again generations."""
 
 import itertools
 import pathlib
@@ -17,20 +17,21 @@ from keras_distill.teaching.stages.stages import fit_stages
 def fit_chain(students, teacher, stages, x, y=None, *, folder=None, **fit):
     """Trains students one after another; each is then the teacher of the next.
 
-    Teacher assistants: models from big to small, so that no step has a large gap.
-    Born-again generations: the same architecture again and again, `[make_student] * 3`; the
+    For teacher assistants, give models from big to small, so that no step has a large gap.
+    For born-again generations, repeat the same architecture, `[make_student] * 3`; the
     mean of their probabilities is `teachers.Ensemble(students)`.
 
     Args:
         students: List of built `keras.Model`s, or of functions without arguments that build
             one, in the order in which they learn. All have outputs of the same shapes.
-        teacher: The trained teacher of the first student, as of `Distiller`. For generations,
+        teacher: The trained teacher of the first student, as in `Distiller`. For generations,
             a model like the students that was trained on the labels alone.
-        stages: List of `Stage`s for every student; or a function from a student's place in
-            the list (0, 1, ...) to its list, which objectives need: they hold what they learn.
-        x, y: The data, as of `fit`, without the teacher's outputs.
-        folder: Folder of this run alone, or None. A run that was killed goes on, as in
-            `fit_stages`; so does one that is called again with more students.
+        stages: List of `Stage`s for every student; or a function from a student's index in
+            the list (0, 1, ...) to its list of stages. Objectives need the function, because they
+            hold what they have learnt.
+        x, y: The data, as in `fit`, without the teacher's outputs.
+        folder: Folder for this run only, or None. A run that was killed is resumed, as in
+            `fit_stages`; so is a run that is called again with more students.
         **fit: More arguments of `fit_stages`.
 
     Returns:
@@ -38,8 +39,8 @@ def fit_chain(students, teacher, stages, x, y=None, *, folder=None, **fit):
         returns for each.
 
     Raises:
-        ValueError: If an argument does not fit, before anything is trained; if the first batch
-            does not fit a student's stages, before this student is trained.
+        ValueError: Before anything is trained, if an argument does not fit; before a student is
+            trained, if the first batch does not fit its stages.
 
     Example:
 
@@ -52,8 +53,8 @@ def fit_chain(students, teacher, stages, x, y=None, *, folder=None, **fit):
     ```
 
     Reference: Furlanello et al. 2018, https://arxiv.org/abs/1805.04770, and Mirzadeh et al. 2020,
-    https://arxiv.org/abs/1902.03393. Deviations: the papers' weights, temperatures and learning
-    rates are the stages'; the first generation's teacher is not trained here.
+    https://arxiv.org/abs/1902.03393. Deviations: the stages set the weights, temperatures and
+    learning rates; the first generation's teacher is not trained here.
     """
     students = _build(students)
     if not callable(teacher):
@@ -87,7 +88,7 @@ def _build(students):
         )
     for one, other in itertools.pairwise(models):
         shapes = [[tuple(o.shape) for o in getattr(m, "outputs", None) or ()] for m in (one, other)]
-        # Those of a subclassed model are known when it is trained.
+        # The shapes of a subclassed model are known only when it is trained.
         if all(shapes) and not _agree(*shapes):
             raise ValueError(
                 "students must have outputs of the same shapes, as each teaches the next. "
@@ -129,7 +130,7 @@ def _stages_of_each(stages, students):
         found = [stages] * len(students)
     for each, student in zip(found, students):
         check_stages(each, student)
-    # Several stages of one student may have the same ones.
+    # Several stages of one student may share objectives.
     objectives = [
         {id(o) for s in each for o in s.distiller.get("objectives", ())} for each in found
     ]

@@ -1,4 +1,4 @@
-"""The values of every epoch of a training in a file, whole whenever the run is killed."""
+"""A file with the values of every epoch of a training, complete even after a kill."""
 
 import json
 
@@ -11,13 +11,13 @@ from keras_distill._files.json_files import read_json_object
 
 
 class EpochLog(keras.callbacks.Callback):
-    """Writes the values of every epoch; one that is trained again after a kill is there once.
+    """Writes the values of every epoch; an epoch that is trained again after a kill appears once.
 
     Args:
         path: The .json file.
-        num_epochs: How many epochs of it count: what it has of later ones is forgotten. None: all
-            that are there, at least one.
-        remedy: What to do about a damaged file, a sentence.
+        num_epochs: Number of epochs in the file that count; later ones are dropped. None: all
+            epochs in the file, at least one.
+        remedy: A sentence that says what to do about a damaged file.
 
     Raises:
         ValueError: If the file is damaged, or lacks an epoch.
@@ -52,7 +52,7 @@ class EpochLog(keras.callbacks.Callback):
         return len(self._epochs)
 
     def history(self):
-        """As `fit` has it."""
+        """The history, as `fit` returns it."""
         history = {}
         for logs in self._epochs:
             for name, value in logs.items():
@@ -60,7 +60,7 @@ class EpochLog(keras.callbacks.Callback):
         return history
 
     def _read(self, remedy):
-        """Lists the values of the epochs in the file, dicts."""
+        """Lists the values of the epochs in the file, as dicts."""
         if not self.path.exists():
             return []
         try:

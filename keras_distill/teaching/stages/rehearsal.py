@@ -1,4 +1,4 @@
-"""What would stop a later training, found before the first of several begins."""
+"""Finds errors of later trainings before the first of several trainings begins."""
 
 import collections.abc
 
@@ -13,7 +13,7 @@ from keras_distill.distillation.fit_arguments import check_fit
 
 
 def check_comes_again(x, num_trainings, fit):
-    """Raises `ValueError` for data that end with the first of several trainings."""
+    """Raises `ValueError` for data that can be read only once, if there are several trainings."""
     is_finite = not fit.get("steps_per_epoch")
     if num_trainings > 1 and isinstance(x, collections.abc.Iterator) and is_finite:
         raise ValueError(
@@ -24,13 +24,13 @@ def check_comes_again(x, num_trainings, fit):
 
 
 def rehearse(distiller, x, y, fit):
-    """Raises what `distiller.fit` would raise before its first step.
+    """Raises the errors that `distiller.fit` would raise before its first step.
 
     Args:
         distiller: A compiled `Distiller`, whose optimizer has made no step. Its objectives are
             built; nothing is trained.
-        x, y: The data, as of `fit`. Of a generator, whose batches come once, nothing is known.
-        fit: Dict of more arguments of `fit`, its epochs among them.
+        x, y: The data, as in `fit`. A generator is not read, because its batches come only once.
+        fit: Dict of more arguments of `fit`, including epochs.
     """
     check_fit(distiller, x, y, **fit)
     batch, num_batches = _first_batch(x, y, fit)
@@ -44,7 +44,7 @@ def rehearse(distiller, x, y, fit):
 
 
 def _first_batch(x, y, fit):
-    """The first batch, and the number of batches; None and 0 where they are not known."""
+    """The first batch and the number of batches; None and 0 if they are not known."""
     if isinstance(x, tf.data.Dataset):
         return next(iter(x), None), max(0, int(x.cardinality()))
     if isinstance(x, keras.utils.PyDataset):
@@ -59,7 +59,7 @@ def _first_batch(x, y, fit):
 
 
 def _first(array, size):
-    """The first examples, as `fit` gives them to the models."""
+    """The first examples, in the form in which `fit` gives them to the models."""
     if array is None:
         return None
     if isinstance(array, tf.SparseTensor):

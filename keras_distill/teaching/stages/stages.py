@@ -1,4 +1,4 @@
-"""One student taught in several stages, each with losses of its own."""
+"""Training one student in several stages, each with its own losses."""
 
 import contextlib
 import pathlib
@@ -24,21 +24,21 @@ from keras_distill.teaching.stages.rehearsal import rehearse
 
 
 class Stage:
-    """What one stage of `fit_stages` teaches: arguments of `Distiller`, `compile` and `fit`.
+    """One stage of `fit_stages`: its arguments of `Distiller`, `compile` and `fit`.
 
     Args:
-        name: Name of the stage, its key in the histories.
+        name: Name of the stage, which is its key in the histories.
         epochs: Number of epochs, at least 1.
         optimizer: An optimizer or its name. Each stage trains with a new copy of it: its
             step counts from 0. Defaults to "adam".
-        loss: Loss on the labels, as of `compile`. None: this stage does not use labels, so
-            that `alpha=1.0` leaves the objectives alone.
-        metrics: Metrics, as of `compile`.
+        loss: Loss on the labels, as in `compile`. None: this stage does not use labels, so
+            `alpha=1.0` then trains on the objectives only.
+        metrics: Metrics, as in `compile`.
         frozen: Layers of the student that keep their weights in this stage, such as
-            `student.layers[4:]`: those behind the hint, which no loss reads. Otherwise their
-            regularisers would train them, and their batch normalisation take statistics.
+            `student.layers[4:]`: the layers after the hint, which no loss reads. Otherwise their
+            regularisers would train them, and their batch normalisation would update statistics.
         **distiller: Arguments of `Distiller`: alpha, temperature, soft_loss, objectives,
-            teacher_metrics, validate_with_teacher. Objectives hold what they have learnt:
+            teacher_metrics, validate_with_teacher. Objectives hold what they have learnt, so
             make new stages for another student.
 
     Raises:
@@ -70,7 +70,7 @@ class Stage:
         self.metrics = metrics
         self.frozen = list(frozen)
         self.distiller = distiller
-        # As it is now: a projector that is "auto" is a layer later on.
+        # Described now, because an "auto" projector later becomes a layer.
         self._description = {
             key: describe_config(
                 serialize_losses(value)
@@ -87,23 +87,23 @@ class Stage:
 
     @property
     def validates(self):
-        """Whether there is anything that validation could measure."""
+        """Whether validation has anything to measure."""
         with_teacher = self.distiller.get("validate_with_teacher", False)
         return self.loss is not None or bool(self.metrics) or with_teacher
 
     def fit_arguments(self, fit):
-        """Dict of this stage's arguments of `fit`, given those of all stages."""
+        """Dict of this stage's arguments of `fit`, given the arguments for all stages."""
         fit = {"epochs": self.epochs, **fit}
         if not self.validates:
-            # Never; without a validation_split, its examples would be trained on.
+            # Validation never runs, but validation_split stays: its examples are not for training.
             fit["validation_freq"] = self.epochs + 1
         if self.loss is None:
-            # It has no labels, whose classes these are.
+            # Class weights apply to labels, and this stage has none.
             fit.pop("class_weight", None)
         return fit
 
     def describe(self, student):
-        """Dict of what the stage's result depends on, as JSON has it."""
+        """JSON-compatible dict of everything that the stage's result depends on."""
         layers = _layers_of(student)
         frozen = [place for place, layer in enumerate(layers) if layer in self.frozen]
         return {f"{self.name}: {key}": value for key, value in self._description.items()} | {
@@ -117,43 +117,43 @@ class Stage:
 
 
 def fit_stages(student, teacher, stages, x, y=None, *, folder=None, seed=None, **fit):
-    """Trains one student in stages, each a `Distiller` with losses of its own.
+    """Trains one student in stages, each a `Distiller` with its own losses.
 
     FitNets trains the student up to a hint layer, then the whole student on the outputs;
-    TinyBERT its hidden layers and attention, then the outputs. Each stage begins with the
-    weights that the one before left, and with a new optimizer.
+    TinyBERT trains hidden layers and attention, then the outputs. Each stage begins with the
+    weights of the previous stage, and with a new optimizer.
 
-    With a `folder`, a run that was killed goes on: the same call skips the stages that are done,
-    and goes on behind the last whole epoch of the one that was not. The batches of passed epochs
-    are read again, without training, so that data that are shuffled with a seed go on as in a run
-    that was not killed; arrays need none of it. Data without an end, such as a generator or
-    `repeat()`, do so within their stage: Keras reads ahead of them, so that the stage behind it
-    begins a few batches earlier or later in each run. A callback starts anew. Whether student,
-    teacher and stages are those of the folder is checked; the data and the weights that the student
-    began with are not.
+    With a `folder`, a run that was killed can be resumed: the same call skips the finished stages,
+    and continues after the last complete epoch of the unfinished one. The batches of passed epochs
+    are read again, without training, so that data that is shuffled with a seed continues as in a
+    run that was not killed; arrays need no reading. Endless data, such as a generator or
+    `repeat()`, continues so within its stage only: Keras reads ahead, so that the next stage
+    begins a few batches earlier or later in each run. Callbacks start anew. An error tells you if
+    student, teacher or stages differ from those of the folder; the data and the initial weights of
+    the student are not checked.
 
     Args:
         student: A built `keras.Model`, trained in place.
-        teacher: The teacher of every stage, as of `Distiller`.
-        stages: List of `Stage`s with names of their own.
-        x, y: The data, as of `fit`. A stage without a loss leaves y out, also that of a
-            `tf.data.Dataset`; of other generators of data it cannot.
-        folder: Folder of this run alone, or None. What is trained is written there, by one
-            process: not for several workers.
-        seed: Integer from 0, the seed of the random numbers in the first stage (those of new
-            projectors, for instance), plus 1 in each later one, so that a run that goes on
-            in a later stage gets the same ones. None: none is set.
+        teacher: The teacher of every stage, as in `Distiller`.
+        stages: List of `Stage`s with different names.
+        x, y: The data, as in `fit`. A stage without a loss leaves y out, also in a
+            `tf.data.Dataset`; in other generators of data it cannot.
+        folder: Folder for this run only, or None. One process writes the trained models there, so
+            it does not work with several workers.
+        seed: Integer from 0: the random seed of the first stage (used for new projectors, for
+            instance). Each later stage adds 1, so that a run that is resumed in a later stage
+            has the same random numbers. None sets no seed.
         **fit: More arguments of every `fit`, but not epochs. A stage with neither a loss nor
-            metrics validates with `validate_with_teacher=True` alone, one without a loss has no
-            class_weight.
+            metrics validates only with `validate_with_teacher=True`, and a stage without a loss
+            does not use class_weight.
 
     Returns:
-        Dict from the stages' names to their histories: dicts from a name to a list with a
-        value per epoch, also those of earlier calls in the folder.
+        Dict from the stages' names to their histories: dicts from a name to a list with one
+        value per epoch, including the epochs of earlier calls with this folder.
 
     Raises:
-        ValueError: If an argument does not fit, or the folder is that of another run, or the
-            first batch does not fit each stage, before anything is trained. Where the data is a
+        ValueError: Before anything is trained, if an argument does not fit, the folder belongs to
+            another run, or the first batch does not fit each stage. If the data is a
             generator, whose batches come once, a stage's first batch is checked when it begins.
 
     Example:
@@ -170,8 +170,8 @@ def fit_stages(student, teacher, stages, x, y=None, *, folder=None, seed=None, *
 
     Reference: Romero et al. 2015, https://arxiv.org/abs/1412.6550, and Jiao et al. 2020,
     https://arxiv.org/abs/1909.10351. Deviations: FitNets lowers the weight of the teacher's
-    outputs during its second stage (`alpha=` a schedule does); TinyBERT's first stages have a
-    teacher that was not fine-tuned, and data of their own: call this once for each teacher.
+    outputs during its second stage (here, give a schedule as alpha); TinyBERT's first stages have
+    another teacher, which was not fine-tuned, and other data: call this once for each teacher.
     """
     check_stages(stages, student)
     if reserved := {"epochs", "initial_epoch"}.intersection(fit):
@@ -183,7 +183,7 @@ def fit_stages(student, teacher, stages, x, y=None, *, folder=None, seed=None, *
     strategy = getattr(student, "distribute_strategy", tf.distribute.get_strategy())
     with strategy.scope(), contextlib.ExitStack() as run:
         distillers = [Distiller(student, teacher, **stage.distiller) for stage in stages]
-        # All of them, so that a wrong one shows before the first is trained.
+        # All stages are checked first, so that an error shows before the first is trained.
         for number, (stage, distiller) in enumerate(zip(stages, distillers)):
             if seed is not None:
                 keras.utils.set_random_seed(seed + number)
@@ -191,7 +191,7 @@ def fit_stages(student, teacher, stages, x, y=None, *, folder=None, seed=None, *
             rehearse(distiller, *_data_of(stage, x, y), stage.fit_arguments(fit))
         if folder is not None:
             settings = _settings(student, teacher, stages)
-            # Which examples a batch has, and in which order arrays come.
+            # These decide which examples a batch has, and the order of arrays.
             settings |= {"seed": seed, "batch_size": fit.get("batch_size")}
             folder = RunFolder("folder", pathlib.Path(folder), "training", settings)
             run.enter_context(folder.begun())
@@ -230,7 +230,7 @@ def check_stages(stages, student):
 
 
 def _fit_once(distiller, data, folder, name, how):
-    """Trains one stage, or reads what it has left; returns the history."""
+    """Trains one stage, or reads the files of a finished one; returns the history."""
     done, backup = folder.path / f"{name}.weights.h5", folder.path / f"{name}-backup"
     restore = BackupAndRestore(backup, delete_checkpoint=False)
     is_done = folder.has(done.name)
@@ -239,21 +239,21 @@ def _fit_once(distiller, data, folder, name, how):
         num_epochs=None if is_done else restore.num_epochs,
         remedy=_remedy(folder, name),
     )
-    # The order of arrays, shuffled anew by fit, depends on the seed alone.
+    # fit() shuffles arrays anew, in an order that depends only on the seed.
     goes_on = not are_arrays(data[0])
     if is_done:
         if goes_on:
-            # No epoch is left: only the data pass, which the next stage reads as well.
+            # No epoch is left to train, but the data must advance for the next stage.
             passed = PassedEpochs(lambda: log.num_epochs)
             how |= {"callbacks": [passed], "initial_epoch": how["epochs"], "verbose": 0}
             distiller.fit(*data, **how)
         _load(distiller, done, _remedy(folder, name))
     else:
         given = keras.tree.flatten(how.pop("callbacks", None) or [])
-        # Behind those that add to the log; an epoch is in the log before it counts as done.
+        # Callbacks that add to the logs come first; the log is written before the backup.
         own = [log, restore, *([PassedEpochs(lambda: restore.num_epochs)] if goes_on else [])]
         distiller.fit(*data, **how, callbacks=[*given, *own])
-        # All that has learnt, the projectors too: a later stage may go on with them.
+        # The file includes the projectors: a later stage may continue with them.
         distiller.save_weights(done)
     for left in backup.glob("*.weights.h5"):
         left.unlink()
@@ -264,7 +264,7 @@ def _load(distiller, path, remedy):
     try:
         distiller.load_weights(path)
     except Exception as error:
-        # Keras and h5py have many for a file that is damaged.
+        # Keras and h5py raise many kinds of errors for a damaged file.
         raise ValueError(
             f"{printable(path)} cannot be read as what a stage has left ({type(error).__name__}: "
             f"{one_line(error)}). {remedy}"
@@ -280,7 +280,7 @@ def _remedy(folder, name):
 
 @contextlib.contextmanager
 def _frozen(layers):
-    """A context in which layers are not trainable; they are afterwards what they were."""
+    """A context in which layers are not trainable; their settings are restored afterwards."""
     parts = [part for layer in layers for part in flatten_layers(layer)]
     before = [(part, part.trainable) for part in parts]
     try:
@@ -288,7 +288,7 @@ def _frozen(layers):
             layer.trainable = False
         yield
     finally:
-        # A layer sets those inside it, which come after it.
+        # Setting a layer also sets the layers inside it, which come after it in the list.
         for part, trainable in before:
             part.trainable = trainable
 
@@ -304,7 +304,7 @@ def _without_labels(x, y):
 
 
 def _leave_out_labels(x, y=None, *sample_weight):
-    # Not None, which tf.distribute cannot carry.
+    # The empty tuple replaces None, which tf.distribute cannot carry.
     return (x, (), *sample_weight) if sample_weight else (x,)
 
 
@@ -320,6 +320,6 @@ def _settings(student, teacher, stages):
 
 
 def _layers_of(student):
-    # What is no model at all, the Distiller says.
+    # The Distiller raises the error for a student that is not a model.
     is_model = isinstance(student, keras.Model)
     return flatten_layers(student, include_self=False) if is_model else []
