@@ -19,7 +19,7 @@ def load(path):
 @pytest.fixture(scope="session")
 def bert_preset(tmp_path_factory):
     """The folder of a small BERT of KerasHub, with its preprocessor."""
-    small_bert = load(TESTS / "teachers" / "small_bert.py")
+    small_bert = load(TESTS / "models" / "small_bert.py")
     folder = tmp_path_factory.mktemp("bert") / "preset"
     small_bert.make_backbone(max_sequence_length=128).save_to_preset(folder)
     small_bert.make_preprocessor().save_to_preset(folder)
