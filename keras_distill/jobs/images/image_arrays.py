@@ -47,7 +47,7 @@ def to_pixels(path, x, channels):
 
 
 def _why_not_pixels(x):
-    """Advice, or "", if x are not pixels; None if all are whole numbers from 0 to 255."""
+    """Words for the error if x are not pixels; None if they are whole numbers from 0 to 255."""
     if x.dtype.kind not in "iuf":
         return ""
     low, high, are_whole = np.inf, -np.inf, True
