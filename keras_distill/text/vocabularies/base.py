@@ -15,8 +15,8 @@ class Vocabulary(keras.layers.Layer):
     """The base of `WordPieceVocabulary` and `WordVocabulary`: ids of texts, padded with 0.
 
     The layer works on lists and arrays of strings, in `tf.data`, and on a string
-    `keras.Input` of a Functional model. It is saved with the model and contains its
-    tokens.
+    `keras.Input` of a Functional model. It is saved with the model,
+    including its tokens.
 
     A subclass defines `_split`. Id 0 is "[PAD]" and never an id of a text.
 
