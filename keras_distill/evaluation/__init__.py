@@ -1,4 +1,4 @@
-"""Compares models: how good, how like the teacher, how large, how fast."""
+"""Compares models: quality, agreement with the teacher, size and speed."""
 
 from keras_distill import metrics
 from keras_distill.evaluation.compare import compare

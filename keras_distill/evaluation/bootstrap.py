@@ -1,4 +1,4 @@
-"""Bootstrap intervals: how much of a figure is the luck of the examples that were drawn."""
+"""Bootstrap confidence intervals: the effect of the choice of examples on a figure."""
 
 import numpy as np
 
@@ -8,16 +8,16 @@ _COUNTS_AT_ONCE = 2**19
 class Bootstrap:
     """Resamples of a data set's examples, the same ones for all models.
 
-    So the figures of two models differ, resample by resample, by what the models do and
-    not by the examples that they got.
+    So in each resample, the figures of two models differ because of the models, and not
+    because of the examples.
 
     Args:
         num_examples: Size of the data set, and of each resample.
         num_resamples: Number of resamples.
         seed: Seed of the draws.
 
-    Reference: Efron 1979, https://doi.org/10.1214/aos/1176344552; intervals are those of
-    the percentiles.
+    Reference: Efron 1979, https://doi.org/10.1214/aos/1176344552; the intervals are
+    percentile intervals.
     """
 
     def __init__(self, num_examples, num_resamples=1000, seed=0):
@@ -49,16 +49,16 @@ class Bootstrap:
 
 
 def interval(figures, confidence=0.95):
-    """The interval that holds this share of the figures, `(low, high)`; NaN counts as none."""
+    """The interval `(low, high)` that contains this share of the figures; NaN is ignored."""
     if np.isnan(figures).all():
-        # Such as an area under the curve where the data has one class only.
+        # All are NaN for an area under the curve, for instance, if the data has only one class.
         return np.nan, np.nan
     tail = 50 * (1 - confidence)
     return tuple(np.nanpercentile(figures, [tail, 100 - tail], axis=0).tolist())
 
 
 def p_value(differences):
-    """How often resampled differences of two models lie on the far side of 0, two-sided.
+    """Two-sided p value: how often resampled differences of two models are beyond 0.
 
     One is added to each count, so that no finite number of resamples gives 0 (Davison &
     Hinkley 1997, section 4.2).

@@ -1,4 +1,4 @@
-"""Which output of each model is which class: found by the names of the classes."""
+"""Matches each model's outputs to classes by the names of the classes."""
 
 import dataclasses
 
@@ -10,11 +10,11 @@ class ClassOrder:
     """The classes in the order in which they are compared.
 
     Args:
-        names: Tuple of their names, or None where nothing has names.
+        names: Tuple of their names, or None without names.
         places: Dict from a model to the place of each class among its outputs, int
-            `(classes,)`; without those that have the order of the classes.
-        of_labels: The class of each class index of the labels, int; None: the same.
-        presumed: Tuple of the models of which nothing says that they have this order.
+            `(classes,)`; without the models that have the order of the classes.
+        of_labels: The class of each class index of the labels, int; None means the same.
+        presumed: Tuple of the models that are only assumed to have this order.
     """
 
     names: tuple | None
@@ -23,14 +23,14 @@ class ClassOrder:
     presumed: tuple
 
     def arrange(self, name, answers):
-        """Answers of a model, `(..., its outputs)`, with the classes in the common order."""
+        """A model's outputs, `(..., its classes)`, with the classes in the common order."""
         return answers if name not in self.places else answers[..., self.places[name]]
 
     def labels(self, labels):
-        """Labels as indices of the classes; -1, for none, stays."""
+        """Labels as indices of the classes; -1 (no label) stays."""
         if self.of_labels is None or labels is None:
             return labels
-        # Also of -1, the last.
+        # The label -1 selects the last entry, which is -1.
         of_labels = np.append(self.of_labels, -1)
         if isinstance(labels, list):
             return [of_labels[row] for row in labels]
@@ -38,14 +38,14 @@ class ClassOrder:
 
 
 def match_classes(models, data_names, class_names, has_labels):
-    """Finds the order of the classes, and each model's place of each.
+    """Finds the order of the classes, and the place of each class in each model's outputs.
 
     Args:
         models: Dict from a model's name to the names of its classes, a tuple; None for a model
             that does not name them.
         data_names: Names of the data's classes, by class index; None without names. It may lack
             classes that the models have.
-        class_names: What the caller says of models and labels without names: different strings,
+        class_names: The caller's names for models and labels without names: different strings,
             or None.
         has_labels: Whether there are labels.
 
@@ -53,13 +53,13 @@ def match_classes(models, data_names, class_names, has_labels):
         A `ClassOrder`.
 
     Raises:
-        ValueError: If a class of the data or of a model is unknown to the others, or nothing
-            says in which order a model has them.
+        ValueError: If a class of the data or of a model is unknown to the others, or the order
+            of a model's classes cannot be known.
     """
-    # Names that two classes share, as in ImageNet's lists, tell neither of them.
+    # Names that two classes share, as in ImageNet's lists, identify neither of them.
     named = {m: names for m, names in models.items() if names and len(set(names)) == len(names)}
     nameless = [model for model in models if model not in named]
-    # Labels without names are presumed to be in the models' order, and so are nameless models.
+    # Labels without names are assumed to have the models' order, and so are models without names.
     presumed = tuple(models if data_names is None else nameless)
     if class_names is not None:
         names, presumed = tuple(class_names), ()

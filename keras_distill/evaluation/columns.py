@@ -1,4 +1,4 @@
-"""What models read, in memory: rows of a data set, taken in any order and padded."""
+"""The models' inputs in memory: rows of a data set, taken in any order and padded."""
 
 import keras
 import numpy as np
@@ -26,19 +26,19 @@ class Column:
         return len(self._rows)
 
     def sizes(self):
-        """About how long each example is, int `(examples,)`: to batch like with like."""
+        """Approximate length of each example, int `(examples,)`, to batch similar lengths."""
         if self.is_text:
             return np.array([sum(map(len, np.ravel(row))) for row in self._rows])
         return np.array([row.size for row in self._rows])
 
     def shapes(self):
-        """Of each example what must be equal within a batch; None if all may meet."""
+        """The part of each example's shape that must be equal within a batch; None for none."""
         if isinstance(self._rows, np.ndarray) or _may_be_padded(self._rows):
             return None
         return [row.shape for row in self._rows]
 
     def take(self, indices):
-        """A batch of examples, an array; shorter rows of ids or words are filled up."""
+        """A batch of examples, an array; shorter rows of ids or words are padded."""
         if isinstance(self._rows, np.ndarray):
             return self._rows[indices]
         rows = [self._rows[index] for index in indices]
@@ -50,7 +50,7 @@ class Column:
 
 
 def columns_of(parts):
-    """Nested `Column`s of a list of batches of one structure."""
+    """Nested `Column`s from a list of batches with the same structure."""
     return keras.tree.map_structure(lambda *leaves: Column(leaves), *parts)
 
 
@@ -65,16 +65,16 @@ def take(columns, indices):
 
 
 def by_length(columns):
-    """Indices of all examples, the longest first: memory runs out at once or never."""
+    """Indices of all examples, the longest first, so that memory runs out at once or never."""
     sizes = sum(column.sizes() for column in keras.tree.flatten(columns))
     return np.argsort(-sizes, kind="stable")
 
 
 def batches(columns, batch_size):
-    """Indices of the examples of each batch, those of like length together.
+    """Indices of the examples of each batch; examples of similar length are batched together.
 
-    Ids and words are padded to the longest of their batch, 0 and "" mean nothing. Numbers that
-    are measured, such as pixels, are not: only examples of equal shapes meet.
+    Ids and words are padded to the longest example of their batch, with 0 and "". Measured
+    numbers, such as pixels, are not padded: only examples of equal shapes are batched together.
     """
     order = by_length(columns)
     shapes = [column.shapes() for column in keras.tree.flatten(columns)]
@@ -88,7 +88,7 @@ def batches(columns, batch_size):
 
 
 def _may_be_padded(rows):
-    """Whether rows are ids or words, the last axis the length: of a text, or of each of a pair."""
+    """Whether rows are ids or words of a text or a pair of texts, with the length as last axis."""
     dtypes = {row.dtype.name for row in rows}
     one_shape = len({row.shape[:-1] for row in rows}) == 1
     return dtypes <= _OF_IDS_AND_WORDS and rows[0].ndim in (1, 2) and one_shape

@@ -1,4 +1,4 @@
-"""Puts models side by side: how good, how like the teacher, how large, how fast."""
+"""Compares models: quality, agreement with the teacher, size and speed."""
 
 import warnings
 
@@ -45,52 +45,52 @@ def compare(
 ):
     """Compares models on examples that none of them has seen.
 
-    Each model runs once over the data. What is measured depends on the labels:
+    Each model runs once over the data. The measures depend on the labels:
 
-    - classes: accuracy, macro_f1, F1 by class, nll (nats), brier (0 to 2), ece (15 bins), auc
-      (two classes) or top_5_accuracy (more than five);
+    - classes: accuracy, macro_f1, F1 by class, nll (nats), brier (0 to 2), ece (expected
+      calibration error, 15 bins), auc (two classes) or top_5_accuracy (more than five);
     - tags of words: the same for words, and span_f1 of BIO tags;
     - numbers: mae and spearman;
     - none: only the teacher's measures.
 
-    Against the teacher: agreement, the share of examples with the same class, and fidelity,
-    KL(teacher || student) in nats; of numbers teacher_mae. Every figure has a 95 % bootstrap
-    interval, drawn over examples (sentences for tags), and its difference from the baseline
-    on the same draws; accuracy also McNemar's exact test. Intervals tell about other
-    examples, not about other seeds of the training.
+    With a teacher there are also agreement, the share of examples with the same class, and
+    fidelity, KL(teacher || student) in nats; for numbers teacher_mae. Every figure has a 95 %
+    bootstrap interval over examples (sentences for tags), and its difference from the baseline
+    on the same resamples; accuracy also has McNemar's exact test. Intervals cover the choice of
+    examples, not other seeds of the training.
 
     Args:
         models: Dict from name to model: a `keras.Model`, another function from a batch of x to
             logits, probabilities or numbers, a `TeacherStore`, or a path: a .keras or
             .tflite file, the folder of a SavedModel or of a store. A .keras file is loaded
-            in Keras's safe mode; a SavedModel can run code of its own: compare those
+            in Keras's safe mode; a SavedModel can run code: compare only models
             that you trust.
         data: `text.Examples`, arrays `(x, y)`, or a batched `tf.data.Dataset` of `(x, y)`;
-            `(x,)` without labels. Of `DistillationInputs` the teacher reads its part, all
-            others the student's. Labels are class indices (-1: none), names of classes, one-hot
-            rows, numbers of a float dtype, or tags. Of a float dtype, whole numbers are classes
-            where models have several outputs, and 0 and 1 where a model ends in a sigmoid; of
-            other models with one output `task` must say which 0 and 1 are.
-        teacher: Name of the teacher among the models. None: "teacher", if there is one.
-        baseline: Name of the model that the others are tested against. None: "alone", if
+            `(x,)` without labels. With `DistillationInputs`, the teacher reads its part and all
+            other models read the student's. Labels are class indices (-1 for no label), names of
+            classes, one-hot rows, numbers of a float dtype, or tags. With a float dtype, whole
+            numbers are classes if models have several outputs, and so are 0 and 1 if a model ends
+            in a sigmoid; for other models with one output, `task` must tell what 0 and 1 mean.
+        teacher: Name of the teacher among the models. None means "teacher", if there is one.
+        baseline: Name of the model that the others are tested against. None means "alone", if
             there is one.
-        preprocessors: Dict from a model's name to a function from x to what that model reads,
-            such as a vocabulary where x is texts.
-        class_names: Names of the classes, in the order of the outputs of those models that do
-            not name them, and of labels without names. None: the order of the data's names.
+        preprocessors: Dict from a model's name to a function from x to that model's inputs,
+            such as a vocabulary if x is texts.
+        class_names: Names of the classes, for models and labels without names, in the order of
+            these models' outputs. None means the order of the data's names.
             Models that name their classes (SavedModels and .tflite files with labels, .keras
             files of jobs, `layers.ClassNames`) are matched by these names. The data may lack
             classes.
-        task: "classification" or "regression": what the models do. None: what labels and
-            outputs tell.
-        histories: Dict from name to what `fit` returned, for the learning curves of the page.
-        num_threads: Numbers of threads for the times; an empty tuple skips them.
+        task: The models' task, "classification" or "regression". None: labels and outputs
+            decide.
+        histories: Dict from name to the result of `fit`, for the learning curves of the page.
+        num_threads: Numbers of threads for the latencies; an empty tuple skips them.
         num_resamples: Number of bootstrap resamples.
         seed: Seed of the resamples.
         verbose: 1 shows progress, 0 nothing. Defaults to 1.
 
     Returns:
-        A `Comparison`: printed it is a table; it writes JSON, Markdown and an HTML page.
+        A `Comparison`, which prints as a table and writes JSON, Markdown and an HTML page.
 
     Raises:
         ValueError: If an argument does not fit, or the models do not fit together.
@@ -139,7 +139,7 @@ def compare(
         changes[name] = outputs.change_between_runs(source, views[name], preprocessors[name])
     labels = order.labels(held_out.labels)
     task, kept = choice.choose_task(labels, order.names, raw, sources, task)
-    # One after the other: the outputs of all are not needed twice.
+    # Outputs are converted one model after the other, so that memory never holds all of them twice.
     answers = {}
     for name in sources:
         values = raw.pop(name)
@@ -196,10 +196,10 @@ def check_comparison(
     num_threads=(1, 2),
     num_resamples=1000,
 ):
-    """Raises what `compare` raises before it opens a model.
+    """Raises the errors that `compare` raises before it opens a model.
 
     Args:
-        models: Dict whose keys are the models' names; its values are not looked at.
+        models: Dict whose keys are the models' names; its values are ignored.
         data, teacher, baseline, preprocessors, class_names, task, num_threads, num_resamples:
             As for `compare`.
 
@@ -243,7 +243,7 @@ def _measure(task, answers, teacher, baseline, bootstrap):
 
 
 def _notes(task, answers, presumed, changes):
-    """What speaks against the figures: the labels, or answers that change from run to run."""
+    """Notes on doubtful figures: wrong labels, or outputs that change from run to run."""
     notes = [
         f"{name} draws random numbers: its outputs for the same examples differ by {change:.2g} "
         "from one run to the next, and so do its figures. Turn off what draws them, such as a "

@@ -15,14 +15,15 @@ from keras_distill.evaluation.report import render
 
 @dataclasses.dataclass(frozen=True)
 class ModelFigures:
-    """What was measured of one model.
+    """The measurements of one model.
 
     Args:
-        kind: What it is: "Keras", "TFLite", "SavedModel", "store" or "function".
+        kind: Kind of the model: "Keras", "TFLite", "SavedModel", "store" or "function".
         figures: Dict from `Measure` to `Figure`.
         differences: Dict from a measure's name to the `Difference` from the baseline.
-        mcnemar: p of McNemar's test against the baseline, or None.
-        class_f1: F1 of each class, NaN for one that is nowhere; None unless it classifies.
+        mcnemar: p value of McNemar's test against the baseline, or None.
+        class_f1: F1 of each class, NaN for a class without labels and predictions; None unless
+            the model classifies.
         cost: `Cost`.
     """
 
@@ -40,20 +41,20 @@ class ModelFigures:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Comparison:
-    """Models side by side; as a str, a table.
+    """The result of `compare`; as a str, a table.
 
     Args:
-        task: What the models do, with the labels.
+        task: The models' task, with the labels.
         models: Dict from name to `ModelFigures`.
-        teacher, baseline: Names of two of them, or None.
+        teacher, baseline: Names of two of the models, or None.
         num_examples: Number of examples that were compared.
         class_names: Names of the classes, or None.
-        answers: Dict from name to what the model said: log probabilities `(examples, classes)`,
-            numbers `(examples,)`, or of tags those of all words.
-        examples: What the models read.
-        places: Which of these have labels; None: all.
-        histories: Dict from name to what `fit` returned.
-        notes: Tuple of sentences about what is doubtful.
+        answers: Dict from name to the model's outputs: log probabilities `(examples, classes)`,
+            numbers `(examples,)`, or for tags the log probabilities of all words.
+        examples: The models' inputs.
+        places: Indices of the examples with labels; None means all.
+        histories: Dict from name to the result of `fit`.
+        notes: Tuple of sentences about doubtful figures.
 
     Example:
 
@@ -87,7 +88,7 @@ class Comparison:
         return tables.as_markdown(self)
 
     def to_json(self):
-        """All figures as JSON; null where there is none."""
+        """All figures as JSON; missing figures are null."""
         return json.dumps(_without_nan(self._figures()), indent=2)
 
     def write_markdown(self, path):
@@ -101,11 +102,11 @@ class Comparison:
     def write_html(self, path, title="Comparison"):
         """Writes one page with all figures, charts and departures from the teacher.
 
-        The page needs no network and fetches nothing. It holds examples of the data.
+        The page needs no network and loads nothing. It contains examples of the data.
 
         Args:
             path: The file.
-            title: Its heading.
+            title: Heading of the page.
 
         Raises:
             ImportError: If Jinja2 or Matplotlib is not installed.

@@ -1,4 +1,4 @@
-"""What a model costs: parameters, operations, bytes, time, memory."""
+"""Costs of a model: parameters, operations, bytes, time, memory."""
 
 import dataclasses
 
@@ -7,14 +7,14 @@ from keras_distill._arguments.checks import check_integers
 
 @dataclasses.dataclass(frozen=True)
 class Cost:
-    """Costs of one example on this machine's CPU. None where there is no such figure.
+    """Costs of one example on this machine's CPU. Missing figures are None.
 
     Args:
-        num_parameters: Weights.
-        num_flops: Floating-point operations, those of a tokenizer left out.
-        num_bytes: Of the file or the folder; of a Keras model, of its weights.
+        num_parameters: Number of weights.
+        num_flops: Floating-point operations, without a tokenizer's.
+        num_bytes: Size of the file or the folder; for a Keras model, of its weights.
         median_ms, p95_ms: Dicts by number of threads. A Keras model is timed as a SavedModel.
-        memory_bytes: What a process grows by that loads it and runs it, on one thread.
+        memory_bytes: Growth of a process that loads and runs the model, on one thread.
     """
 
     num_parameters: int | None
@@ -26,7 +26,7 @@ class Cost:
 
 
 def check_threads(num_threads):
-    """Raises `ValueError` unless these are numbers of threads, maybe none."""
+    """Raises `ValueError` unless these are numbers of threads; the list may be empty."""
     if not isinstance(num_threads, (list, tuple)):
         raise ValueError(
             f"num_threads must be a tuple, such as (1, 2), or (). Received: {num_threads!r}"
@@ -39,9 +39,9 @@ def measure_costs(source, x, num_threads):
     """Measures a model on one example.
 
     Args:
-        source: What `open_source` returns.
+        source: The result of `open_source`.
         x: The inputs of one example, with a batch axis.
-        num_threads: Numbers of threads to time it on; none: it is not timed.
+        num_threads: Numbers of threads to time the model on; if empty, it is not timed.
     """
     latencies = (source.latencies(x, num_threads) if num_threads else None) or {}
     return Cost(

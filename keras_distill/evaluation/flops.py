@@ -13,20 +13,20 @@ _PRODUCTS = ("BatchMatMulV2", "Conv2D", "Conv3D", "DepthwiseConv2dNative", "Eins
 
 
 def count_flops(model, x):
-    """Counts what TensorFlow's profiler knows of: products count as two operations.
+    """Counts the operations that TensorFlow's profiler knows: products count as two operations.
 
     Args:
         model: A `keras.Model`.
-        x: Its inputs, of one example.
+        x: The model's inputs for one example.
 
     Returns:
-        The number; None for a model with a loop, or a product, of unknown length.
+        The number; None for a model with a loop or a product of unknown length.
     """
     model, x = _behind_text(model, x)
     loops = _recurrent_layers(model)
     before = [layer.unroll for layer in loops]
     try:
-        # A loop's body would be counted once.
+        # Loops are unrolled, because the profiler counts a loop's body once.
         for layer in loops:
             layer.unroll = True
         return _count(model, x)
@@ -46,19 +46,19 @@ def _count(model, x):
     with tf.Graph().as_default() as inlined, quiet():
         tf.graph_util.import_graph_def(graph, name="")
         products = [op for op in inlined.get_operations() if op.type in _PRODUCTS]
-        # The profiler leaves these out with a remark, and the rest is no figure of the model.
+        # The profiler skips products of unknown shape, and the rest would be a wrong figure.
         if not all(tensor.shape.is_fully_defined() for op in products for tensor in op.inputs):
             return None
         options = tf.compat.v1.profiler.ProfileOptionBuilder.float_operation()
         options["output"] = "none"
         profile = tf.compat.v1.profiler.profile(inlined, options=options)
-    # Those of attention, which the profiler does not know.
+    # Attention uses Einsum operations, which the profiler does not know.
     attention = [op for op in products if op.type == "Einsum"]
     return profile.total_float_ops + sum(map(_einsum_flops, attention))
 
 
 def _einsum_flops(operation):
-    """Two for each combination of the indices: a product and a sum."""
+    """Two operations for each combination of the indices: a product and a sum."""
     indices = operation.get_attr("equation").decode().split("->")[0].split(",")
     sizes = {}
     for letters, tensor in zip(indices, operation.inputs):
@@ -67,7 +67,7 @@ def _einsum_flops(operation):
 
 
 def _behind_text(model, x):
-    """The part of a model behind its tokenizer, and what that part reads."""
+    """The part of a model after its tokenizer, and the inputs of that part."""
     layers = getattr(model, "layers", [])
     is_text = any(tensor.dtype == "string" for tensor in getattr(model, "inputs", None) or [])
     if is_text and isinstance(model, keras.Model) and len(layers) == 3:

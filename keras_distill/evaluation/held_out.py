@@ -1,4 +1,4 @@
-"""The examples that models are compared on: what they read, labels, names of classes."""
+"""The examples for a comparison: inputs, labels and names of classes."""
 
 import dataclasses
 from typing import Any
@@ -19,7 +19,7 @@ class HeldOut:
     """Examples in memory, none of which the models were trained on.
 
     Args:
-        student, teacher: Nested `Column`s: what each of them reads.
+        student, teacher: Nested `Column`s: the inputs of each of them.
         labels: int `(examples,)`, float `(examples,)` for regression, a list of int arrays
             `(words,)` for tagging; None without labels.
         class_names: Tuple of str, or None.
@@ -38,7 +38,7 @@ def read_held_out(data):
     """Reads `text.Examples`, arrays `(x, y)` or `(x,)`, or a batched `tf.data.Dataset` of them.
 
     Raises:
-        ValueError: If it is something else, or empty.
+        ValueError: If the data is something else, or empty.
     """
     class_names = None
     if isinstance(data, Examples):
@@ -103,10 +103,10 @@ def _unpacked(dataset):
 
 
 def _labels(parts):
-    """Labels as of `HeldOut`, and the names of the classes if labels are names."""
+    """Labels in the form of `HeldOut`, and the names of the classes if labels are names."""
     if parts[0] is None:
         return None, None
-    # A list of numbers or names; of arrays, they are labels of several outputs.
+    # A list of numbers or names becomes an array; a list of arrays has labels of several outputs.
     parts = [
         np.asarray(part, object if any(isinstance(v, (str, bytes)) for v in part) else None)
         if isinstance(part, list) and part and all(np.ndim(value) == 0 for value in part)
@@ -146,7 +146,7 @@ def _labels(parts):
     is_0_or_1 = all(np.isin(part, (0, 1)).all() for part in parts)
     if parts[0].ndim == 2 and (parts[0].dtype.kind in "iu" or is_0_or_1):
         rows = [row for part in parts for row in part.astype("int64")]
-        # Padded with -1 behind the words.
+        # The padding of -1 after the words is removed.
         return [row[: np.max(np.flatnonzero(row >= 0), initial=-1) + 1] for row in rows], None
     raise ValueError(
         "data must have labels (examples,), one-hot (examples, classes), or tags (examples, words) "

@@ -1,4 +1,4 @@
-"""A measure of a model on a data set, and the figure it comes to."""
+"""Measures of a model on a data set, their figures and differences."""
 
 import dataclasses
 from collections.abc import Callable
@@ -6,14 +6,14 @@ from collections.abc import Callable
 
 @dataclasses.dataclass(frozen=True)
 class Measure:
-    """What is measured.
+    """A measure, such as accuracy.
 
     Args:
-        name: Its name.
+        name: Name of the measure.
         statistic: Function from counts `(resamples, examples)`, how often each example
             counts, to figures `(resamples,)`.
-        is_share: Whether it is a share, which is shown in percent.
-        is_higher_better: Whether more is better.
+        is_share: Whether the figure is a share, which is shown in percent.
+        is_higher_better: Whether higher is better.
     """
 
     name: str
@@ -27,8 +27,8 @@ class Figure:
     """A measured value and its 95 % bootstrap interval.
 
     Args:
-        value: On all examples, each once.
-        low, high: The interval: what other examples of the same kind might have given.
+        value: Value for all examples, each counted once.
+        low, high: The interval, a range of plausible values for other examples of the same kind.
     """
 
     value: float
@@ -41,8 +41,9 @@ class Difference:
     """A model's figure minus the baseline's, on the same examples.
 
     Args:
-        value, low, high: As of `Figure`.
-        p_value: Of the paired bootstrap, two-sided: how easily the examples alone explain it.
+        value, low, high: As in `Figure`.
+        p_value: Two-sided p value of the paired bootstrap. A small p means that the difference
+            is unlikely to be due to the choice of test examples.
     """
 
     value: float

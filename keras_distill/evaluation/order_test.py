@@ -1,4 +1,4 @@
-"""Whether a classifier's answers have to do with the labels, and with its classes in this order."""
+"""Tests whether a classifier is better than chance, and whether its classes are in order."""
 
 import math
 
@@ -12,23 +12,23 @@ _SMALLEST_GAIN = 0.1
 
 
 def is_at_chance(labels, probabilities):
-    """Whether the labels might as well have been dealt to the examples at random.
+    """Whether a classifier is at chance: the labels could be a random permutation.
 
-    The statistic is the mean probability of the label. Of all ways to deal the same labels its
-    mean and variance are exact (Hoeffding 1951, https://doi.org/10.1214/aoms/1177729544), its
-    distribution taken for normal. One-sided, at a level of 5 %: a teacher that is a little better
-    than chance on some hundred examples is none at chance.
+    The statistic is the mean probability of the label. Its mean and variance over all permutations
+    of the labels are exact (Hoeffding 1951, https://doi.org/10.1214/aoms/1177729544), and its
+    distribution is assumed to be normal. The test is one-sided, at a level of 5 %: a teacher that
+    is slightly better than chance on a few hundred examples is not at chance.
 
     Args:
         labels: int `(examples,)`.
         probabilities: `(examples, classes)`.
 
     Returns:
-        Whether it is; False where so few examples cannot tell.
+        Whether it is at chance; False if there are too few examples to tell.
     """
     num_examples, num_classes = probabilities.shape
     counts = np.bincount(labels, minlength=num_classes)
-    # log of the number of ways: with less than 20, the best teacher would look like chance.
+    # log of the number of permutations: with less than 20, a perfect teacher would look random.
     ways = math.lgamma(num_examples + 1) - sum(math.lgamma(count + 1) for count in counts)
     if ways < -math.log(_CHANCE_LEVEL):
         return False
@@ -42,21 +42,21 @@ def is_at_chance(labels, probabilities):
 
 
 def better_order(labels, probabilities):
-    """Finds out whether a classifier has other classes in its outputs than it is taken to have.
+    """Finds out whether a classifier's outputs have another order of classes than assumed.
 
-    The best order is found on one half of the examples, and tried on the other: by a sign test
-    at a level of 0.1 %, and it must gain 0.1 of Cohen's kappa. That is 0 for a model which gives
-    all examples the same class.
+    The best order is found on one half of the examples and tested on the other half: by a sign
+    test at a level of 0.1 %, and Cohen's kappa must rise by 0.1. Kappa is 0 for a model that
+    gives all examples the same class.
 
     Args:
-        labels, probabilities: As of `is_at_chance`.
+        labels, probabilities: As for `is_at_chance`.
 
     Returns:
-        The accuracy with the classes as they are and in the best order; None if no order is
-        clearly better.
+        The accuracies with the classes in the given order and in the best order; None if no order
+        is clearly better.
     """
     num_classes = probabilities.shape[1]
-    # Every second example of each class.
+    # The halves take the examples of each class in turn.
     half = np.empty(len(labels), int)
     half[np.argsort(labels, kind="stable")] = np.arange(len(labels)) % 2
     assign = import_module("scipy.optimize").linear_sum_assignment

@@ -1,4 +1,4 @@
-"""What a model says of all examples: one pass, with a progress bar."""
+"""Runs a model once over all examples, with a progress bar."""
 
 import keras
 import numpy as np
@@ -11,19 +11,19 @@ from keras_distill.evaluation.columns import batches
 from keras_distill.evaluation.columns import take
 from keras_distill.evaluation.word_axis import WordAxis
 
-# Of float32, and of a mean of several models.
+# Rounding error of float32 probabilities, also of a mean of several models.
 _ROUNDING = 1e-3
 _STEP_OF_8_BITS = 1 / 256
 
 
 def run(name, source, columns, preprocessor, num_words, *, verbose):
-    """Runs a model over all examples, those of like length together.
+    """Runs a model over all examples, batched by similar length.
 
     Args:
         name: The model's name, for errors.
-        source: What `open_source` returns.
-        columns: Nested `Column`s: the examples.
-        preprocessor: Function from a batch of them to the model's inputs.
+        source: The result of `open_source`.
+        columns: Nested `Column`s of the examples.
+        preprocessor: Function from a batch of examples to the model's inputs.
         num_words: Number of words of each example if the model tags words, else None.
         verbose: Whether to show a progress bar.
 
@@ -46,7 +46,7 @@ def run(name, source, columns, preprocessor, num_words, *, verbose):
 
 
 def change_between_runs(source, columns, preprocessor):
-    """How far a model's outputs for its first examples differ from run to run; None if they agree.
+    """Difference between two runs of a model on the first examples; None if they agree.
 
     Args:
         source, columns, preprocessor: As for `run`.
@@ -84,8 +84,8 @@ def log_probabilities(outputs, domain):
     """Log probabilities, `(..., classes)`, float64, of logits or probabilities.
 
     Args:
-        outputs: `(..., classes)`; of one class, the second of two.
-        domain: As `output_domains` gives it; where it says neither, the values decide: from
+        outputs: `(..., classes)`; a single class is the second of two.
+        domain: As `output_domains` gives it. If it is unknown, the values decide: from
             0 to 1, with sums of about 1, they are probabilities.
     """
     outputs = np.asarray(outputs, "float64")
@@ -96,8 +96,8 @@ def log_probabilities(outputs, domain):
         else:
             outputs = np.concatenate([np.zeros_like(outputs), outputs], axis=-1)
     if is_probability:
-        # What was rounded to 0 is less than the smallest that is there, in float32 next to
-        # nothing, and less than a step of 8 bits. Half of that is a finite price for an error.
+        # A probability that was rounded to 0 is less than the smallest positive one, which is tiny
+        # in float32, and less than a step of 8 bits. Half of that makes the log finite.
         is_positive = outputs > 0
         step = min(_STEP_OF_8_BITS, outputs[is_positive].min())
         outputs = np.log(np.where(is_positive, outputs, step / 2))
@@ -107,11 +107,11 @@ def log_probabilities(outputs, domain):
 
 
 def are_probabilities(outputs, domain):
-    """Whether outputs are probabilities, by their domain or else by their values."""
+    """Whether outputs are probabilities, according to their domain or else their values."""
     if domain not in (None, OTHER):
         return domain in (SOFTMAX, SIGMOID)
     is_in_range = outputs.min() >= -_ROUNDING and outputs.max() <= 1 + _ROUNDING
-    # Of 8 bits, many small ones are 0: their sum is less than 1.
+    # With 8 bits, many small probabilities become 0, so that the sum is less than 1.
     sums_to_one = outputs.shape[-1] == 1 or abs(np.mean(outputs.sum(axis=-1)) - 1) < 0.1
     return bool(is_in_range and sums_to_one)
 

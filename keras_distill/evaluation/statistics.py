@@ -1,4 +1,4 @@
-"""Figures of a data set as functions of how often each example counts."""
+"""Figures of a data set as functions of the counts of its examples, for the bootstrap."""
 
 import numpy as np
 
@@ -9,10 +9,10 @@ class OfSums:
     """A figure that depends on sums over the examples: a mean, an F1, a calibration error.
 
     Args:
-        contributions: What each example adds, `(examples,)` or `(examples, terms)`, an
+        contributions: Terms of each example, `(examples,)` or `(examples, terms)`, an
             array or a SciPy sparse array.
         function: Function from sums `(resamples, terms)` to figures `(resamples,)`, or
-            `(resamples, figures)`. None: of the one term, its mean over the examples.
+            `(resamples, figures)`. None means the mean of a single term over the examples.
     """
 
     def __init__(self, contributions, function=None):
@@ -21,7 +21,7 @@ class OfSums:
         self._function = function
 
     def of_groups(self, groups):
-        """The same figure, where whole groups of examples are drawn.
+        """The same figure, but resamples draw whole groups of examples.
 
         Args:
             groups: The group of each example, int `(examples,)`.
@@ -36,8 +36,8 @@ class OfSums:
         return OfSums(sums, lambda sums: self._function(sums[:, :-1]))
 
     def __call__(self, counts):
-        """Returns the figures for `(resamples, examples)`, how often each example counts."""
-        # As sums of floats: products of integers have no fast path.
+        """Returns the figures for the counts of each example, `(resamples, examples)`."""
+        # Counts become floats, because NumPy has no fast matrix product of integers.
         sums = np.asarray((self._contributions.T @ counts.T.astype("float64")).T)
         if self._function is None:
             return sums[:, 0] / counts.sum(axis=1)
@@ -49,14 +49,14 @@ class OfCounts:
 
     Args:
         function: Function from counts `(resamples, examples)` to figures `(resamples,)`,
-            NaN where there is none.
+            NaN if the figure is undefined.
     """
 
     def __init__(self, function):
         self._function = function
 
     def of_groups(self, groups):
-        """As of `OfSums`."""
+        """As `OfSums.of_groups`."""
         return OfCounts(lambda counts: self._function(counts[:, groups]))
 
     def __call__(self, counts):
@@ -64,7 +64,7 @@ class OfCounts:
 
 
 def of_examples(function):
-    """The `OfCounts` of a function from indices of examples, some more than once, to a figure."""
+    """The `OfCounts` of a function from indices of examples, possibly repeated, to a figure."""
     return OfCounts(
         lambda counts: np.array([function(np.repeat(np.arange(len(row)), row)) for row in counts])
     )
@@ -75,5 +75,5 @@ def _dense(contributions):
 
 
 def on_all(statistic, num_examples):
-    """The figure of the examples as they are, each once."""
+    """The figure for all examples, each counted once."""
     return statistic(np.ones((1, num_examples), "int64"))[0]

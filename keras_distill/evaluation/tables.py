@@ -35,7 +35,7 @@ def _find(model, name):
 
 
 def difference_rows(comparison, max_measures=None):
-    """Each model against the baseline, in its first measures or all; empty without one."""
+    """Rows of each model against the baseline, for its first measures or all; [] if none."""
     rows = []
     for name, model in comparison.models.items():
         measures = {m.name: m for m in model.figures}
@@ -76,7 +76,7 @@ def as_markdown(comparison):
 
 
 def show_value(measure, figure):
-    """A figure with its interval; shares in percent; "" for one that the data does not give."""
+    """A figure with its interval; shares in percent; "" for a figure that is undefined."""
     if math.isnan(figure.value):
         return ""
     scale, digits = (100, 2) if measure.is_share else (1, 3)
@@ -85,17 +85,17 @@ def show_value(measure, figure):
 
 
 def show_signed(value, is_share):
-    """A difference; of shares in points."""
+    """A difference; a difference of shares is in percentage points."""
     return f"{100 * value:+.2f}" if is_share else f"{value:+.3f}"
 
 
 def show_p(p_value):
-    """A p value; "" for none."""
+    """A p value, or "" without one."""
     return "" if p_value is None else "< 0.001" if p_value < 0.001 else f"{p_value:.3f}"
 
 
 def show_count(number):
-    """A number with three digits and its unit, such as "1.23 M"; "" for none."""
+    """A number with three digits and its unit, such as "1.23 M", or "" without one."""
     if number is None:
         return ""
     for size, unit in _UNITS:
@@ -105,7 +105,7 @@ def show_count(number):
 
 
 def show_ms(milliseconds):
-    """A time; "" for none."""
+    """A time, or "" without one."""
     return "" if milliseconds is None else f"{milliseconds:.3g}"
 
 
@@ -128,6 +128,6 @@ def _aligned(rows):
 def _markdown(rows):
     header, *rest = rows
     lines = [header, ["---"] * len(header), *rest]
-    # Names are no Markdown and no HTML.
+    # Names are escaped, so that they are not read as Markdown or HTML.
     escaped = ([re.sub(r"([\\`*\[\]<>|&])", r"\\\1", printable(c)) for c in line] for line in lines)
     return "\n".join(f"| {' | '.join(line)} |" for line in escaped)

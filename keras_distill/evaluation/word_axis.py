@@ -1,17 +1,17 @@
-"""Which axis of a tagger's answers the words are on, as far as its batches tell."""
+"""Finds the axis of the words in a tagger's outputs, as far as its batches show it."""
 
 import keras
 import numpy as np
 
-# Of probabilities of 8 bits.
+# Rounding error in the sum of 8-bit probabilities.
 _ROUNDING = 0.1
 
 
 class WordAxis:
-    """Looks at the answers of a model, batch by batch: the words must be behind the batch.
+    """Checks a model's outputs, batch by batch: the axis of words must follow the batch axis.
 
     Args:
-        is_told: Whether the model's layers say where its classes are.
+        is_told: Whether the model's layers show the axis of its classes.
     """
 
     def __init__(self, is_told):
@@ -19,10 +19,10 @@ class WordAxis:
         self._undecided = None
 
     def look(self, answers, inputs):
-        """Raises `ValueError` where the words are on the last axis, `(batch, tags, words)`."""
+        """Raises `ValueError` if the words are on the last axis, `(batch, tags, words)`."""
         lengths = {leaf.shape[1] for leaf in keras.tree.flatten(inputs) if len(leaf.shape) > 1}
         if answers.ndim != 3 or answers.shape[2] not in lengths:
-            # Its words are no tags: batches of one model have one order.
+            # The last axis is not the words, and the order is the same in all batches.
             self._is_told = self._is_told or answers.ndim == 3
             return
         is_first = answers.shape[1] not in lengths
@@ -40,7 +40,7 @@ class WordAxis:
             )
 
     def check(self, owner):
-        """Raises `ValueError` if no batch has told it.
+        """Raises `ValueError` if no batch has shown the axis.
 
         Args:
             owner: The model's name.

@@ -1,4 +1,4 @@
-"""Whole jobs: from files with data to a student that is shipped, with the proof."""
+"""Whole jobs: from data files to a student ready to ship, with a report on its quality."""
 
 from keras_distill.jobs.images.image_job import ImageJob
 from keras_distill.jobs.texts.text_job import TextJob

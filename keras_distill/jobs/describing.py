@@ -1,4 +1,4 @@
-"""What a file is, or a folder: one that this package writes, or a SavedModel of anyone."""
+"""Describes files and folders: those that this package writes, and any SavedModel."""
 
 import dataclasses
 import pathlib
@@ -14,7 +14,7 @@ from keras_distill.export.tflite.description import describe_file
 from keras_distill.store.manifest import read_manifest
 
 _GRAPH = "saved_model.pb"
-# Of a job, in the order in which it writes them.
+# Results of a job, in the order in which it writes them.
 _RESULTS = ("answers", "alone.keras", "distilled.keras", "student.tflite", "serving", "report.html")
 _MAX_LISTED = 20
 _MAX_LETTERS = 120
@@ -22,12 +22,12 @@ _MAX_LETTERS = 120
 
 @dataclasses.dataclass(frozen=True)
 class FolderDescription:
-    """What `describe` found in a folder; as a str, a few lines of text.
+    """The result of `describe` for a folder; as a str, a few lines of text.
 
     Args:
         path: The folder.
-        kind: What it is, in words.
-        facts: What it holds: dict from titles to tuples of lines.
+        kind: Kind of the folder, in words.
+        facts: Contents of the folder: dict from titles to tuples of lines.
     """
 
     path: pathlib.Path
@@ -44,10 +44,10 @@ class FolderDescription:
 def describe(path):
     """Describes a TFLite file, or a folder of a job, a training, a store, or a SavedModel.
 
-    Nothing that is found is run. Of a file it tells what an app has to give it, and what it
-    answers; of a SavedModel the same of its signatures; of a folder that holds versions of one,
-    for a server, which there are, and the newest; of a store what is stored; of a job's folder,
-    and that of `fit_stages`, the settings and what is done.
+    Nothing in the files is run. For a TFLite file you get its inputs and outputs; for a SavedModel
+    those of its signatures; for a server's folder with versions of a SavedModel, the list of
+    versions and the newest one; for a store, its contents; for the folder of a job or of
+    `fit_stages`, the settings and the finished parts.
 
     Args:
         path: The file, with one signature or none, or the folder; of any origin.
@@ -56,9 +56,9 @@ def describe(path):
         A `TFLiteDescription` or a `FolderDescription`; as a str, a page of text.
 
     Raises:
-        FileNotFoundError: If there is nothing.
+        FileNotFoundError: If the path does not exist.
         ValueError: If it is none of these, or damaged.
-        RuntimeError: If LiteRT crashes on the file, in a process of its own, or does not end.
+        RuntimeError: If LiteRT, which runs in a separate process, crashes or does not end.
         ImportError: If ai-edge-litert is not installed.
 
     Example:
@@ -92,7 +92,7 @@ def _training(path):
 
 
 def _run(path, name, fingerprints, results):
-    """Settings and files of a run that can go on."""
+    """Settings and files of a run that can be resumed."""
     if not (path / name).is_file():
         return None
     settings = read_json_object(path / name)
@@ -133,7 +133,7 @@ def _store(path):
 
 
 def _sizes(shape):
-    # As in the description of a file: -1 is open.
+    # Open sizes are -1, as in the description of a TFLite file.
     return [-1 if size is None else size for size in shape]
 
 
@@ -146,7 +146,7 @@ def _saved_model(path):
         found = saved_model_pb2.SavedModel.FromString(graph.read_bytes())
         signatures = {k: v for m in found.meta_graphs for k, v in sorted(m.signature_def.items())}
         for name, signature in signatures.items():
-            # TensorFlow's own begin so.
+            # Names of TensorFlow's internal signatures begin so.
             if not name.startswith("__"):
                 facts[f"inputs of {name}"] = _tensors(signature.inputs)
                 facts[f"outputs of {name}"] = _tensors(signature.outputs)

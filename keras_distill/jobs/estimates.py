@@ -1,4 +1,4 @@
-"""About how long the stages of a job take, from a few batches of untrained models."""
+"""Estimates the time of a job's stages from a few batches of untrained models."""
 
 import time
 
@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from keras_distill.jobs.stages import duration
 
-# Mostly processes that start: they hardly depend on the data.
+# Mostly the start of processes, which hardly depends on the data.
 _EXPORT_SECONDS, _COMPARE_SECONDS = 25, 70
 
 
@@ -15,13 +15,13 @@ def stage_seconds(teacher, student, *, teacher_batches, answers, steps, test_bat
 
     Args:
         teacher, student: Pairs of a model and a batch for it.
-        teacher_batches: Batches that the teacher is trained on, 0 for one that is ready.
-        answers: Batches that it answers.
+        teacher_batches: Batches that the teacher is trained on, 0 for a trained teacher.
+        answers: Batches for which its outputs are stored.
         steps: Steps of each student.
         test_batches: Batches of the test set.
     """
     teacher, student = (_seconds_per_batch(*pair) for pair in (teacher, student))
-    # Forwards, and twice as much backwards.
+    # A backward pass takes about twice as long as a forward pass.
     return {
         "train the teacher": 3 * teacher * teacher_batches,
         "store its answers": teacher * answers,
@@ -33,12 +33,12 @@ def stage_seconds(teacher, student, *, teacher_batches, answers, steps, test_bat
 
 
 def describe_plan(work, notes):
-    """What a job would do, with sizes and times.
+    """Describes what a job would do, with sizes and times.
 
     Args:
-        work: What the job works with: train, test and transfer_set, num_steps,
+        work: The job's data and settings: train, test and transfer_set, num_steps,
             num_duplicates, seconds().
-        notes: Sentences on what is poor about a ready teacher.
+        notes: Sentences about weaknesses of a ready teacher.
 
     Returns:
         A dict: summary, a text; num_train, num_test, num_transfer, num_duplicates, num_steps, and

@@ -1,4 +1,4 @@
-"""Ctrl-C that ends a job even where TensorFlow swallows it."""
+"""Makes Ctrl-C end a job even if TensorFlow swallows the interrupt."""
 
 import contextlib
 import signal
@@ -13,13 +13,13 @@ _received = False
 def watched():
     """A context in which `check` raises `KeyboardInterrupt` once Ctrl-C has come.
 
-    As ever, it is raised at once. But in `fit` one is lost now and then without a word:
-    TensorFlow calls Python from C++, and clears the errors of some of these calls. It is checked
-    behind each step of a training and before each stage.
+    Python raises it at once, as usual. But in `fit` it is sometimes lost silently: TensorFlow
+    calls Python from C++, and clears the errors of some of these calls. So the job also checks
+    after each training step and before each stage.
     """
     global _received
     before = signal.getsignal(signal.SIGINT)
-    # Only the main thread gets signals, and who has a handler of his own knows why.
+    # Only the main thread gets signals; a user's own handler must not be replaced.
     if threading.current_thread() is not threading.main_thread() or (
         before is not signal.default_int_handler
     ):
@@ -40,7 +40,7 @@ def check():
 
 
 def callback():
-    """A callback of `fit` that checks it behind every step."""
+    """A callback of `fit` that calls `check` after every step."""
     return keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: check())
 
 

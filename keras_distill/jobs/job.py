@@ -1,4 +1,4 @@
-"""The stages of every job, whatever its examples are."""
+"""The stages of every job, for any kind of examples."""
 
 import os
 from functools import partial
@@ -28,23 +28,23 @@ ANSWERS = "answers"
 
 
 class Job:
-    """What `TextJob` and `ImageJob` share. They are dataclasses of settings, and define
+    """The base of `TextJob` and `ImageJob`, which are dataclasses of settings. They define
 
-    - `_prepare()`: reads and checks everything, and returns what the job works with;
-    - `_labelled(part)`: labelled examples as `compare` takes them;
-    - `_to_answer(work)`: the examples whose answers are stored;
+    - `_prepare()`: reads and checks everything, and returns the job's data and settings;
+    - `_labelled(part)`: labelled examples in the form that `compare` takes;
+    - `_to_answer(work)`: the examples for which the teacher's outputs are stored;
     - `_train_alone(work)` and `_distil(work, store, soft_loss)`: the trained students;
     - `_test_data(work)`: arguments of `compare_models`;
-    - `_export(work, student)`, which returns sentences to say;
-    - `_check_export(work)`: raises what `_export` would raise of the student not yet trained.
+    - `_export(work, student)`: exports the student, and returns sentences to print;
+    - `_check_export(work)`: raises the errors of `_export` that need no trained student.
     """
 
     def run(self):
-        """Runs the job, or what is left of it.
+        """Runs the job, or the stages that are left.
 
         Returns:
             A dict: summary, a text; the figures of the comparison, files by name,
-            num_duplicates, warnings, and broken, the files that are left out, with the reasons.
+            num_duplicates, warnings, and broken, the files that were left out, with the reasons.
 
         Raises:
             ValueError: If an argument or a file does not fit, before anything is trained.
@@ -54,7 +54,7 @@ class Job:
             return self._run(work)
 
     def dry_run(self):
-        """Says what `run` would do, with sizes and times, and writes nothing.
+        """Describes what `run` would do, with sizes and times, and writes nothing.
 
         Returns:
             A dict: summary, a text; num_train, num_test, num_transfer, num_duplicates,
@@ -64,7 +64,7 @@ class Job:
         return describe_plan(work, getattr(work.teacher, "notes", ()))
 
     def _checked(self):
-        """Reads everything, and asks each stage what it would refuse, before the first begins."""
+        """Reads all data and runs the checks of all stages before the first stage begins."""
         work = self._prepare()
         work.teacher.is_told = not work.teacher.is_ready
         if work.teacher.is_ready:
@@ -82,10 +82,10 @@ class Job:
         return work
 
     def _checks(self, work):
-        """What the stages refuse: lists of functions without arguments, by the stages' names.
+        """Checks of the stages: lists of functions without arguments, by the stages' names.
 
-        They are the functions with which a stage begins itself. What needs the trained teacher
-        or student is left to the stage.
+        The stages begin with the same functions. Checks that need the trained teacher or
+        student are left to the stage.
         """
         path = work.folder.path
         return {
@@ -141,7 +141,7 @@ class Job:
         return result_of(path, comparison, warnings=list(work.warnings), **more)
 
     def _examine(self, work, teacher):
-        """Says what is poor about the teacher, once, and returns the sentences."""
+        """Prints the weaknesses of the teacher, once, and returns the sentences."""
         if not hasattr(work.teacher, "notes"):
             part = work.train[sample(len(work.train), self.seed)]
             is_ready, is_told = work.teacher.is_ready, work.teacher.is_told
@@ -160,7 +160,7 @@ class Job:
             )
         is_list = isinstance(self.unlabelled, (list, tuple))
         if not is_list or not all(isinstance(path, (str, os.PathLike)) for path in self.unlabelled):
-            # Of a str each letter would be a path.
+            # Each letter of a str would be treated as a path.
             raise ValueError(
                 "unlabelled must be a tuple of paths. Received: "
                 f"unlabelled={self.unlabelled!r:.200}. Of one path write (path,), with the comma."

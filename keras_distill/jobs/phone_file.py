@@ -1,10 +1,10 @@
-"""The phone's file of a job: what is trained is not thrown away because one mode loses too much."""
+"""The phone's file of a job: if one mode loses too much accuracy, another mode is tried."""
 
 from keras_distill._arguments.printable import one_line
 from keras_distill._arguments.printable import printable
 from keras_distill.export import export_tflite
 
-# In place of a mode whose file differs too much from Keras: one that differs less.
+# If a mode's file differs too much from Keras, the next mode differs less.
 _NEXT = {
     "int8": "dynamic",
     "int16x8": "dynamic",
@@ -15,15 +15,15 @@ _NEXT = {
 
 
 def export_phone_file(model, *, quantization, **settings):
-    """`export_tflite`, in the next mode if it refuses the file, which only its check can tell.
+    """Calls `export_tflite`, and tries the next mode if the check refuses the file.
 
     Args:
         model: The trained student.
-        quantization: The mode that is asked for.
-        **settings: Those of `export_tflite`, which `check_tflite` has accepted.
+        quantization: The requested mode.
+        **settings: Other arguments of `export_tflite`, which `check_tflite` has accepted.
 
     Returns:
-        A tuple of sentences that say what is written in place of it.
+        A tuple of sentences that say which mode was written instead.
     """
     asked, reason = quantization, None
     while True:

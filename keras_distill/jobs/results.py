@@ -1,4 +1,4 @@
-"""The end of a job: the comparison in all its forms, and where the files are."""
+"""The results of a job: the comparison in all its formats, and the paths of the files."""
 
 import dataclasses
 import json
@@ -31,12 +31,12 @@ def compare_models(
         folder: The job's folder.
         teacher: The teacher.
         students: Dict of the students, whose names are STUDENTS.
-        test: The test set, as `compare` takes it.
+        test: The test set, in the form that `compare` takes.
         title: Heading of the page.
-        notes: Sentences to say with the figures.
-        preprocessor: What turns the test set's x into what the students read.
-        phone_preprocessor: What turns it into what the phone's file reads.
-        **settings: Those of `compare`.
+        notes: Sentences to print with the figures.
+        preprocessor: Function from the test set's x to the students' inputs.
+        phone_preprocessor: Function from the test set's x to the inputs of the phone's file.
+        **settings: Other arguments of `compare`.
 
     Returns:
         The `Comparison`.
@@ -66,11 +66,11 @@ def _is_worse(comparison):
 
 
 def check_results(folder, *, test, preprocessor=None, phone_preprocessor=None, **settings):
-    """Raises what `compare_models` raises before it opens a model.
+    """Raises the errors that `compare_models` raises before it opens a model.
 
     Args:
         folder, test, preprocessor, phone_preprocessor: As for `compare_models`.
-        **settings: Those of `check_comparison`.
+        **settings: Other arguments of `check_comparison`.
     """
     page, *others = _reports(folder)
     check_page("output", page)
@@ -96,7 +96,7 @@ def _preprocessors(preprocessor, phone_preprocessor):
 
 
 def result_of(folder, comparison, *, warnings, **more):
-    """The comparison and where the files are, as a dict; "summary" is a text of it."""
+    """The comparison and the paths of the files as a dict; "summary" is a text."""
     files = {**exported(folder), "report": _reports(folder)[0]}
     lines = [f"{name}: {path}" for name, path in files.items()]
     return {

@@ -8,11 +8,11 @@ from keras_distill._arguments.names import problem_of_name
 
 
 def check_classes(train, where):
-    """Raises `ValueError` unless there are two classes to tell apart.
+    """Raises `ValueError` unless there are at least two classes.
 
     Args:
         train: Labelled examples.
-        where: What the labels are read from, half a sentence.
+        where: Where the labels come from, for the error, as a part of a sentence.
     """
     if len(train.class_names) < 2:
         found = f"one, {train.class_names[0]!r}" if train.class_names else "none"
@@ -33,7 +33,7 @@ def check_classes(train, where):
 
 
 def split(train, test_rate, seed):
-    """Splits off a test set in which each class has its share.
+    """Splits off a stratified test set, in which each class has its share.
 
     Raises:
         ValueError: If a class has a single example, or there are fewer test examples than

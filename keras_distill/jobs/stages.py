@@ -1,4 +1,4 @@
-"""The stages of a job, with the time that is left."""
+"""The stages of a job, with the remaining time."""
 
 import contextlib
 import time
@@ -7,7 +7,7 @@ from keras_distill.jobs import interruption
 
 
 class Stages:
-    """Says which stage begins, and about how long the job will take.
+    """Prints which stage begins, and about how long the job will take.
 
     Args:
         seconds: Dict from the names of all stages to their estimated seconds.
@@ -28,19 +28,19 @@ class Stages:
         print(f"[{place + 1}/{len(self._names)}] {name} (about {duration(left)} left)")
         start = time.monotonic()
         yield
-        # What has been measured corrects what was guessed of the rest; what was there already
-        # has measured nothing.
+        # The measured time corrects the estimates of later stages; a stage that was already done
+        # measures nothing.
         ratio = (time.monotonic() - start) / max(self._estimates[name], 1)
         if ratio > 0.1:
             self._ratio = ratio
 
     def end(self):
-        """Says how long it took."""
+        """Prints how long the job took."""
         print(f"Took {duration(time.monotonic() - self._begin)}.")
 
 
 def duration(seconds):
-    """A length of time as a person says it."""
+    """A length of time in words."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = seconds / 60

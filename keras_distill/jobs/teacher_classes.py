@@ -1,4 +1,4 @@
-"""The classes of a ready teacher, brought into the order of the data's by their names."""
+"""Reorders the classes of a ready teacher by name, to match the data."""
 
 from keras_distill._arguments.names import clean_name
 from keras_distill.layers.class_names import check_class_names
@@ -7,17 +7,17 @@ from keras_distill.layers.class_names import with_class_names
 
 
 def in_order_of_data(model, path, class_names, data_names):
-    """Gives a ready teacher the classes of the data, in their order.
+    """Reorders a ready teacher's outputs to the classes of the data.
 
     Args:
-        model: The teacher, of as many classes as the data has.
-        path: Its file, for errors.
-        class_names: What the caller says of its outputs, in their order; None: nothing.
+        model: The teacher, with as many classes as the data.
+        path: The teacher's file, for errors.
+        class_names: The caller's names for its outputs, in their order, or None.
         data_names: Names of the data's classes.
 
     Returns:
-        The model, and whether its file says that it has the order of the data: what the caller
-        says is still to be tried on the labels.
+        The model, and whether its file itself proves the order of the classes. Names from the
+        caller must still be tested on the labels.
 
     Raises:
         ValueError: If the file and the caller name other classes, or the data has others.
@@ -25,7 +25,7 @@ def in_order_of_data(model, path, class_names, data_names):
     own = class_names_of(model)
     if class_names is not None:
         check_class_names(class_names)
-        # As the data's: a terminal may send an é as two characters.
+        # Names are cleaned like the data's: a terminal may send an é as two characters.
         class_names = tuple(map(clean_name, class_names))
     if own is not None and class_names not in (None, own):
         raise ValueError(

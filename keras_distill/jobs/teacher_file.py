@@ -1,4 +1,4 @@
-"""The file of a teacher that is ready; what is none is refused with what it may be."""
+"""The file of a ready teacher; errors say which teachers are accepted."""
 
 import os
 
@@ -11,8 +11,8 @@ def check_teacher_file(path, may_be):
     """Raises `ValueError` unless there is a file.
 
     Args:
-        path: Its path.
-        may_be: What it may be, for the error.
+        path: The path of the file.
+        may_be: The accepted teachers, for the error.
     """
     if not os.path.isfile(path):
         raise ValueError(
@@ -21,11 +21,11 @@ def check_teacher_file(path, may_be):
 
 
 def load_teacher(path, may_be):
-    """`load_model_file`, whose errors name the argument.
+    """As `load_model_file`, with errors that name the argument.
 
     Args:
         path: The file.
-        may_be: What it may be, for the error.
+        may_be: The accepted teachers, for the error.
     """
     check_teacher_file(path, may_be)
     try:

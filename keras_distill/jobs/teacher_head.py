@@ -1,4 +1,4 @@
-"""The soft loss of a job, by what the teacher's last layer gives."""
+"""Chooses the soft loss of a job by the teacher's last layer."""
 
 import keras
 
@@ -13,22 +13,22 @@ from keras_distill.losses import SoftTargetKL
 
 
 def soft_loss_for(model, x, temperature):
-    """The loss that a student learns from a stored teacher with.
+    """The soft loss with which a student learns from a stored teacher.
 
-    A store has no layers that tell a `Distiller` what the outputs are. So they are declared
-    here, and nothing is declared that the `Distiller` would refuse of the teacher itself.
+    A store has no layers that show a `Distiller` the domain of the outputs. So the domain is
+    declared here, in agreement with the checks that the `Distiller` makes for a teacher.
 
     Args:
         model: The teacher, a Keras model with one output.
-        x: A batch for it: its outputs decide where the last layer does not say.
-        temperature: Of the loss.
+        x: A batch for the teacher, whose outputs decide if the last layer shows no domain.
+        temperature: Temperature of the loss.
 
     Returns:
-        `SoftTargetKL` for logits and for probabilities of a softmax, `BinarySoftTargets` for a
+        `SoftTargetKL` for logits and for softmax probabilities, `BinarySoftTargets` for a
         sigmoid of each class.
 
     Raises:
-        ValueError: If the outputs are neither, or nothing says what they are.
+        ValueError: If the outputs are none of these, or their domain is unknown.
     """
     domain = (output_domains(model) or [None])[0] or _domain_of_values(model, x)
     if domain == OTHER:

@@ -1,4 +1,4 @@
-"""What a teacher knows of the labelled data that it is to teach from."""
+"""Tests a teacher on the labelled data from which it will teach."""
 
 import numpy as np
 
@@ -9,12 +9,12 @@ from keras_distill.evaluation.order_test import is_at_chance
 from keras_distill.evaluation.sources import open_source
 
 _MAX_EXAMPLES = 1000
-# With fewer, a teacher that is right on three of four examples may look like one at chance.
+# With fewer examples, a teacher with an accuracy of 75 % may look like one at chance.
 _ENOUGH_TO_REFUSE = 50
 
 
 def sample(num_examples, seed):
-    """Places of at most 1,000 examples, drawn from all of them, in their order."""
+    """Indices of at most 1,000 examples, drawn from all examples, in their order."""
     if num_examples <= _MAX_EXAMPLES:
         return np.arange(num_examples)
     draw = np.random.default_rng(seed).choice(num_examples, _MAX_EXAMPLES, replace=False)
@@ -22,20 +22,20 @@ def sample(num_examples, seed):
 
 
 def examine(model, data, *, is_ready, is_told):
-    """Says in sentences what is poor about a teacher.
+    """Returns sentences about weaknesses of a teacher.
 
     Args:
         model: The teacher.
-        data: Labelled examples, as `compare` takes them.
-        is_ready: Whether it came in a file.
-        is_told: Whether names say that its classes have the order of the data's.
+        data: Labelled examples, in the form that `compare` takes.
+        is_ready: Whether the teacher came from a file.
+        is_told: Whether names prove that its classes have the order of the data.
 
     Returns:
         A tuple of sentences, mostly empty.
 
     Raises:
-        ValueError: If it is at chance on 50 examples or more, or would clearly be
-            right in another order of its classes and nothing says that it has this one.
+        ValueError: If it is at chance on 50 examples or more, or another order of its classes
+            would clearly be right and no names prove the present order.
     """
     labels, probabilities = _answers(model, data)
     accuracy, num = np.mean(probabilities.argmax(axis=1) == labels), len(labels)
@@ -70,11 +70,11 @@ def examine(model, data, *, is_ready, is_told):
 
 
 def labels_differ(model, data):
-    """Says in sentences whether the test set counts the classes in another order.
+    """Returns sentences if the test set seems to have another order of classes.
 
     Args:
-        model: The teacher, which knows the classes in the order of the training data.
-        data: Labelled examples of the test set, as `compare` takes them.
+        model: The teacher, which has the classes in the order of the training data.
+        data: Labelled examples of the test set, in the form that `compare` takes.
     """
     labels, probabilities = _answers(model, data)
     order = better_order(labels, probabilities)
@@ -88,12 +88,12 @@ def labels_differ(model, data):
 
 
 def is_worse(model, student, data, preprocessor=None):
-    """Says in sentences whether a teacher is worse than a student that learned without it.
+    """Returns sentences if a teacher is worse than a student that learned without it.
 
     Args:
-        model, student: The teacher, and the student.
+        model, student: The teacher and the student.
         data: Labelled examples that neither has seen.
-        preprocessor: From x to what the student reads.
+        preprocessor: Function from x to the student's inputs.
     """
     (labels, taught), (_, alone) = _answers(model, data), _answers(student, data, preprocessor)
     taught, alone = (np.mean(p.argmax(axis=1) == labels) for p in (taught, alone))
@@ -101,7 +101,7 @@ def is_worse(model, student, data, preprocessor=None):
 
 
 def worse_sentence(teacher, alone, num_examples, p_value=None):
-    """The sentence on the accuracies of both."""
+    """The sentence about the accuracies of teacher and student."""
     chance = "" if p_value is None else f" (p = {p_value:.3f})"
     return (
         f"The teacher is worse than the student that learned without it: right on {teacher:.1%} "

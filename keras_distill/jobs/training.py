@@ -1,4 +1,4 @@
-"""Trains one model of a job, once: what is in the folder already is taken from there."""
+"""Trains one model of a job, or loads it if the folder already has it."""
 
 import csv
 import shutil
@@ -16,7 +16,7 @@ from keras_distill.jobs import interruption
 from keras_distill.layers.class_names import with_class_names
 from keras_distill.teachers import WarmupLinearDecay
 
-# Rounds of a training: after each there is a backup.
+# Number of rounds of a training; each ends with a backup.
 _NUM_ROUNDS = 10
 _NOT_THERE = "NA"
 
@@ -26,7 +26,7 @@ def check_training(folder, name):
 
     Args:
         folder: The job's folder, a `pathlib.Path`.
-        name: Of the model's files.
+        name: Name of the model's files.
     """
     for path, kind in zip(_files(folder, name), ("file", "folder", "file")):
         check_destination("output", path, kind)
@@ -49,19 +49,19 @@ def train_student(
     seed,
     **how,
 ):
-    """Returns a trained student; killed, the same call goes on behind the last round.
+    """Returns a trained student; after a kill, the same call resumes after the last round.
 
     Args:
         folder: The job's folder, a `pathlib.Path`.
-        name: Of its files.
+        name: Name of the student's files.
         make_student: Function without arguments that builds the student.
         make_batches: Function without arguments that makes its endless batches.
-        class_names: Names of the classes, which the file gets.
+        class_names: Names of the classes, which are saved in the file.
         num_steps: Number of steps.
-        learning_rate: Peak of a warm-up and a linear decay.
+        learning_rate: Peak learning rate of a schedule with warm-up and linear decay.
         hard_loss: Loss on the labels.
-        seed: Of weights and dropout.
-        **how: Arguments of the `Distiller`; none: the student learns from the labels alone.
+        seed: Seed of weights and dropout.
+        **how: Arguments of the `Distiller`; without any, the student learns from labels only.
     """
     path, backup, log = _files(folder, name)
     if not path.exists():
@@ -73,12 +73,12 @@ def train_student(
         restore = BackupAndRestore(backup, delete_checkpoint=False)
         steps_per_round = -(-num_steps // _NUM_ROUNDS)
         learner.fit(
-            # The batches that an unbroken run would see now.
+            # skip() gives the batches that an uninterrupted run would see now.
             make_batches().skip(restore.num_epochs * steps_per_round),
             epochs=_NUM_ROUNDS,
             steps_per_epoch=steps_per_round,
             callbacks=[
-                # A round is in the log before it counts as done.
+                # The log must be written before the backup, which marks a round as done.
                 _RoundLog(log, restore.num_epochs),
                 restore,
                 interruption.callback(),
@@ -92,7 +92,7 @@ def train_student(
 
 
 def read_history(folder, name):
-    """What `train_student` logged, as `fit` returns it.
+    """The history that `train_student` logged, as `fit` returns it.
 
     Raises:
         ValueError: If the log is damaged.
@@ -102,19 +102,19 @@ def read_history(folder, name):
     history = keras.callbacks.History()
     for key in rounds[0]:
         values = [row[key] for row in rounds]
-        # Keras's own logger had columns for a validation that there was not.
+        # Keras's CSVLogger wrote empty columns for a validation that did not take place.
         if key != "epoch" and _NOT_THERE not in values:
             history.history[key] = list(map(float, values))
     return history
 
 
 class _RoundLog(keras.callbacks.Callback):
-    """The losses of all rounds as a table, which is whole whenever the job is killed.
+    """Logs the losses of all rounds to a table that is complete even after a kill.
 
     Args:
         path: The .csv file.
-        num_rounds: How many rounds an earlier run has backed up; what it has logged of others is
-            forgotten.
+        num_rounds: Number of rounds that an earlier run has backed up; its log of later rounds is
+            dropped.
     """
 
     def __init__(self, path, num_rounds):
@@ -135,11 +135,11 @@ class _RoundLog(keras.callbacks.Callback):
 
 
 def _read_rounds(log):
-    """The rows of a log by their round."""
+    """The rows of a log by round."""
     try:
         with open(log, encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file))
-        # One of an earlier version may have a round twice.
+        # The log of an earlier version may have a round twice.
         rounds = {int(row["epoch"]): row for row in rows}
         for key, value in (item for row in rows for item in row.items()):
             if key != "epoch" and value != _NOT_THERE:
@@ -161,9 +161,9 @@ def train_teacher(folder, teacher, train, seed):
 
     Args:
         folder: The job's folder.
-        teacher: Has `model`, `is_ready`, and unless it is ready `train(train, seed)`.
+        teacher: Object with `model`, `is_ready` and, unless it is ready, `train(train, seed)`.
         train: The labelled examples.
-        seed: Of the training.
+        seed: Seed of the training.
     """
     if teacher.is_ready:
         return teacher.model
@@ -172,5 +172,5 @@ def train_teacher(folder, teacher, train, seed):
         teacher.train(train, seed)
         with replaced_file(path) as written:
             with_class_names(teacher.model, train.class_names).save(written)
-    # From the file in any case, so that a job that was stopped has the same teacher.
+    # The teacher is always loaded from the file, so that a resumed job has the same one.
     return load_model_file(path, is_own=True)

@@ -1,4 +1,4 @@
-"""Small models to be taught: from scratch, or cut out of their teacher."""
+"""Small student models: from scratch, or cut out of their teacher."""
 
 from keras_distill.quantization.training import quantization_aware
 from keras_distill.students.copies.from_teacher import from_teacher

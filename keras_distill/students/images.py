@@ -1,4 +1,4 @@
-"""A student that reads images: a small network of separable convolutions."""
+"""A student for images: a small network of separable convolutions."""
 
 import keras
 
@@ -13,7 +13,7 @@ _LARGE = 64
 def mobile_cnn(
     input_shape, num_classes, *, width=32, depths=(1, 2, 2), dropout=0.0, name="mobile_cnn"
 ):
-    """A small MobileNet: each 3 x 3 convolution by channel, then 1 x 1 over the channels.
+    """A small MobileNet of depthwise 3 x 3 and pointwise 1 x 1 convolutions.
 
     ```
     x = pixels / 127.5 - 1
@@ -22,15 +22,15 @@ def mobile_cnn(
     logits = dense(dropout(mean over the image of x))
     ```
 
-    Every convolution is followed by a batch normalization and a ReLU6. Images of 64 pixels or
-    more are halved by the stem as well. The layers "stem", "stage_0", ... and "features" are
-    there to be tapped.
+    Every convolution is followed by batch normalization and a ReLU6. The stem also halves
+    images of 64 pixels or more. Objectives can tap the layers "stem", "stage_0", ... and
+    "features".
 
     Args:
         input_shape: `(height, width, channels)`, of pixels from 0 to 255.
         num_classes: Number of classes; 1 for regression.
         width: Channels of the stem.
-        depths: Number of separable convolutions of each stage.
+        depths: Number of separable convolutions in each stage.
         dropout: Dropout rate before the logits, in [0, 1).
         name: Name of the model.
 
@@ -48,7 +48,7 @@ def mobile_cnn(
     (None, 10)
 
     Reference: Howard et al. 2017, https://arxiv.org/abs/1704.04861. Deviations: fewer and
-    narrower stages, a scaling of the pixels inside, and dropout as an option.
+    narrower stages, scaling of the pixels inside the model, and optional dropout.
     """
     check_integers(num_classes=num_classes, width=width)
     check_rates(with_one=False, dropout=dropout)
@@ -74,6 +74,6 @@ def mobile_cnn(
 
 
 def _activated(x, name=None):
-    # Keras's 0.99 needs a thousand steps to see what the network has learned.
+    # With Keras's default of 0.99, the statistics lag behind by a thousand steps.
     x = keras.layers.BatchNormalization(momentum=0.9)(x)
     return keras.layers.ReLU(6.0, name=name)(x)

@@ -1,4 +1,4 @@
-"""Plain networks of any depth: shallow and wide, or deep and thin, with as many parameters."""
+"""Plain networks of any depth: shallow and wide, or deep and thin, with equal parameters."""
 
 import bisect
 import itertools
@@ -22,7 +22,7 @@ def plain_cnn(
     num_stages=2,
     name="plain_cnn",
 ):
-    """A stack of 3 x 3 convolutions, as deep and as wide as is asked for.
+    """A stack of 3 x 3 convolutions of any depth and width.
 
     ```
     x = pixels / 127.5 - 1
@@ -30,10 +30,10 @@ def plain_cnn(
     logits = dense(mean over the image of x)
     ```
 
-    The layers are dealt out to `num_stages` stages, the first ones a layer more, and each stage
-    ends in a 2 x 2 max pooling. With `num_parameters` in place of a width, all layers have the same
-    number of channels, or the first ones one more: the most that this number of parameters allows.
-    So shallow and deep students of one size can be compared:
+    The layers are distributed over `num_stages` stages (the first stages may have one layer more),
+    and each stage ends in a 2 x 2 max pooling. With `num_parameters` in place of a width, layers
+    have the most channels that this number of parameters allows: all layers have the same number,
+    or the first ones have one more. So you can compare shallow and deep students of equal size:
 
     ```python
     deep = kd.students.plain_cnn((32, 32, 3), 10, depth=10, width=24)
@@ -46,9 +46,8 @@ def plain_cnn(
         num_classes: Number of classes; 1 for regression.
         depth: Number of convolutions.
         width: Number of channels of each; or give `num_parameters`.
-        num_parameters: Number of parameters, as `count_params()` has it, that the model has at
-            most.
-        num_stages: Number of stages, and of poolings, at most `depth`. Defaults to 2.
+        num_parameters: Largest number of parameters, as counted by `count_params()`.
+        num_stages: Number of stages and of pooling layers, at most `depth`. Defaults to 2.
         name: Name of the model.
 
     Returns:
@@ -66,7 +65,7 @@ def plain_cnn(
 
     Reference: Romero et al. 2015, FitNets (deep and thin), https://arxiv.org/abs/1412.6550; Ba &
     Caruana 2014 (shallow and wide), https://arxiv.org/abs/1312.6184. Deviations: batch
-    normalization and ReLU in place of maxout; a mean over the image in place of dense layers.
+    normalization and ReLU instead of maxout; a mean over the image instead of dense layers.
     """
     check_integers(num_classes=num_classes, depth=depth, num_stages=num_stages)
     check_image_shape(input_shape, num_stages)
@@ -87,7 +86,7 @@ def plain_cnn(
     for number, channels in enumerate(_widths(depth, width, num_parameters, count), start=1):
         convolution = {"padding": "same", "use_bias": False, "name": f"conv_{number}"}
         x = keras.layers.Conv2D(channels, 3, **convolution)(x)
-        # Keras's 0.99 needs a thousand steps to see what the network has learned.
+        # With Keras's default of 0.99, the statistics lag behind by a thousand steps.
         x = keras.layers.BatchNormalization(momentum=0.9)(x)
         x = keras.layers.ReLU(name=f"hidden_{number}")(x)
         if number in ends:
@@ -106,7 +105,7 @@ def mlp(
     bottleneck=None,
     name="mlp",
 ):
-    """Dense layers with ReLU, as many and as wide as is asked for.
+    """Dense layers with ReLU, of any depth and width.
 
     ```
     x = flatten(x), then a linear layer to `bottleneck` if given
@@ -114,17 +113,17 @@ def mlp(
     logits = dense(x)
     ```
 
-    `num_parameters` in place of a width is that of `plain_cnn`. Where there are many inputs, most
-    parameters of a shallow net read them; a linear bottleneck leaves them for the width.
+    `num_parameters` in place of a width works as in `plain_cnn`. If there are many inputs, most
+    parameters of a shallow net read them; with a linear bottleneck, more are left for the width.
 
     Args:
         input_shape: Shape of an example, without open axes.
         num_classes: Number of classes; 1 for regression.
         depth: Number of hidden layers.
         width: Number of units of each; or give `num_parameters`.
-        num_parameters: Number of parameters that the model has at most.
-        bottleneck: Units of a linear layer before the first hidden one. Defaults to None, no such
-            layer.
+        num_parameters: Largest number of parameters of the model.
+        bottleneck: Units of a linear layer before the first hidden layer. Defaults to None, which
+            means no such layer.
         name: Name of the model.
 
     Returns:
@@ -169,7 +168,7 @@ def mlp(
 
 
 def _widths(depth, width, num_parameters, count):
-    """The width of each layer; `count` is the model's number of parameters with such widths."""
+    """The width of each layer; `count` gives the model's number of parameters for widths."""
     if (width is None) == (num_parameters is None):
         raise ValueError(
             "One of width and num_parameters must be given. Received: "

@@ -1,4 +1,4 @@
-"""Charts of a comparison, as SVG that takes the page's colours, light or dark."""
+"""Charts of a comparison as SVG, which follow the page's light or dark colours."""
 
 import io
 import re
@@ -9,9 +9,9 @@ import numpy as np
 from keras_distill._arguments.imports import import_module
 from keras_distill._arguments.printable import printable
 
-# Told apart by people who see few colours, on light and on dark (Wong 2011, Nature Methods).
+# Colour-blind people can distinguish these, on light and dark (Wong 2011, Nature Methods).
 _COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#999933")
-# For more models than colours.
+# Markers distinguish models if there are more models than colours.
 _MARKERS = ("o", "s", "^", "D")
 # Colours that the page's style sheet replaces.
 _INK, _FAINT = "#010203", "#040506"
@@ -21,15 +21,15 @@ _MAX_LETTERS = 24
 
 
 def color(place):
-    """The colour of the model at this place."""
+    """The colour of the model with this index."""
     return _COLORS[place % len(_COLORS)]
 
 
 def pareto(points, x_label, y_label):
-    """Models by cost and quality; a line joins those that no other beats in both.
+    """Models by cost and quality; a line joins the Pareto-optimal ones.
 
     Args:
-        points: List of `(name, place, x, y, low, high)`; low and high are of y.
+        points: List of `(name, place, x, y, low, high)`; low and high belong to y.
         x_label, y_label: Titles of the axes; x is logarithmic.
 
     Returns:
@@ -55,13 +55,13 @@ def pareto(points, x_label, y_label):
     axes.margins(x=0.25, y=0.15)
     axes.set_xlabel(_short(x_label))
     axes.set_ylabel(_short(y_label))
-    # Names beside the points would cover each other: a student and its files are alike.
+    # A legend is used because names at the points would overlap: a student and its files are close.
     _add_legend(axes, marks, [point[0] for point in points])
     return _svg(figure)
 
 
 def reliability(models):
-    """How often a model is right against how sure it is.
+    """Reliability diagram: accuracy against confidence.
 
     Args:
         models: List of `(name, place, (confidence, accuracy, count))`.
@@ -80,10 +80,10 @@ def reliability(models):
 
 
 def confusion(counts, names, teacher, student):
-    """A heat map of what the student says where the teacher says something.
+    """A confusion matrix of the teacher's and the student's classes, as a heat map.
 
     Args:
-        counts: int `(classes, classes)`, the teacher's by row.
+        counts: int `(classes, classes)`, with the teacher's classes as rows.
         names: Names of the classes.
         teacher, student: Names of the models.
     """
@@ -109,7 +109,7 @@ def learning_curves(curves, label):
 
     Args:
         curves: List of `(name, place, values)`.
-        label: What is logged.
+        label: Name of the logged value.
     """
     figure, axes = _figure(4.8, 3.2)
     lines = []
@@ -124,19 +124,19 @@ def learning_curves(curves, label):
 def _short(name):
     name = printable(name)
     name = name if len(name) <= _MAX_LETTERS else f"{name[: _MAX_LETTERS - 1]}…"
-    # Matplotlib reads what is between two dollar signs as a formula.
+    # Matplotlib would read text between two dollar signs as a formula.
     return name.replace("$", r"\$")
 
 
 def _add_legend(axes, marks, names):
-    # Matplotlib leaves out whatever has a label that is empty or begins with "_".
+    # Names are set later: Matplotlib leaves out labels that are empty or begin with "_".
     legend = axes.legend(marks, ["name"] * len(marks), frameon=False)
     for text, name in zip(legend.get_texts(), names):
         text.set_text(_short(name))
 
 
 def _figure(width, height):
-    # Not pyplot, whose figures live on and whose backend may want a screen.
+    # pyplot would keep its figures alive, and its backend may need a screen.
     figure = import_module("matplotlib.figure").Figure(
         figsize=(width, height), layout="constrained"
     )
@@ -161,12 +161,12 @@ def _svg(figure):
             for text in axes.get_legend().get_texts():
                 text.set_color(_INK)
     file = io.StringIO()
-    # Texts stay texts, to be found and read aloud; the same chart has the same bytes.
+    # Texts stay texts, for search and screen readers; the salt makes the bytes reproducible.
     with (
         matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "keras_distill"}),
         warnings.catch_warnings(),
     ):
-        # The browser has the letters that Matplotlib's font lacks.
+        # The warning is irrelevant: the browser's fonts have the letters that Matplotlib's lacks.
         warnings.filterwarnings("ignore", r"(?s)Glyph .* missing from")
         figure.savefig(file, format="svg", metadata={"Date": None})
     svg = file.getvalue()

@@ -1,4 +1,4 @@
-"""Where students depart from their teacher: which classes, which examples."""
+"""Classes and examples in which students disagree with their teacher."""
 
 import base64
 import io
@@ -14,7 +14,7 @@ _THUMBNAIL = 64
 
 
 def class_names(comparison):
-    """Names of the classes; their numbers where they have none."""
+    """Names of the classes, or their numbers if they have no names."""
     if comparison.class_names is not None:
         return list(comparison.class_names)
     num_classes = next(iter(comparison.answers.values())).shape[1]
@@ -27,7 +27,7 @@ def class_counts(comparison):
 
 
 def confusion(comparison, student):
-    """int `(classes, classes)`: how often the teacher says the row and the student the column."""
+    """int `(classes, classes)`: counts by the teacher's class (row) and the student's (column)."""
     teacher, student = (
         comparison.answers[name].argmax(axis=1) for name in (comparison.teacher, student)
     )
@@ -49,10 +49,10 @@ def frequent(counts, names):
 
 
 def find(comparison):
-    """The examples on which a student gives another class than the teacher.
+    """The examples for which a student gives another class than the teacher.
 
     Returns:
-        None if there is no teacher of classes; else a dict: num_found, students, and rows
+        None without a teacher that classifies; else a dict: num_found, students, and rows
         (text, image, label, answers), the largest divergence first. text or image is None;
         answers are (class, probability, is another) of teacher and students.
     """
@@ -95,7 +95,7 @@ def _row(comparison, students, place):
 
 
 def _shown(comparison, place):
-    """What a reader sees of an example: a text, an image's data, or neither."""
+    """The visible part of an example: a text, an image's data, or neither."""
     row = place if comparison.places is None else comparison.places[place]
     columns = keras.tree.flatten(comparison.examples)
     values = columns[0].take(np.array([row]))[0]

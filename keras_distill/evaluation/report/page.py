@@ -13,10 +13,10 @@ from keras_distill.evaluation.tasks.classification import Classification
 
 
 def check_page(name, path):
-    """Raises unless a page can be written: the file, and the packages that make it.
+    """Raises unless the file can be written and the packages for the page are installed.
 
     Args:
-        name: Name of the argument that the path is.
+        name: Name of the argument with the path.
         path: A `pathlib.Path`.
     """
     check_destination(name, path, "file")
@@ -25,11 +25,11 @@ def check_page(name, path):
 
 
 def render(comparison, title):
-    """The page, a str.
+    """Returns the page as a str.
 
-    Everything that comes from data, labels, texts and names, is escaped, also what is no text
-    for UTF-8 or turns the direction of writing; the page has no outside resource, and forbids
-    its browser to fetch one.
+    Everything from the data (labels, texts and names) is escaped, including characters that
+    UTF-8 cannot encode or that change the writing direction. The page has no external resources,
+    and forbids the browser to fetch any.
 
     Args:
         comparison: A `Comparison`.
@@ -68,7 +68,7 @@ def render(comparison, title):
 
 
 def _figures(comparison):
-    """Rows of the main table, a model each: cells of (text, value to sort by)."""
+    """Rows of the main table, one for each model: cells of (text, value to sort by)."""
     models = comparison.models.values()
     measures = list(dict.fromkeys(m.name for model in models for m in model.figures))
     threads = sorted({count for model in models for count in model.cost.median_ms})
@@ -139,7 +139,7 @@ def _logged(histories):
 
 
 def _main_measure(comparison):
-    """The first that all models have and of which more is better."""
+    """The first measure that all models have and in which higher is better."""
     models = list(comparison.models.values())
     for measure in models[0].figures:
         is_common = all(any(m.name == measure.name for m in model.figures) for model in models)
@@ -161,7 +161,7 @@ def _students(comparison):
 
 
 def _confusions(comparison):
-    """For each student: name, the most frequent departures from the teacher, a heat map."""
+    """For each student: name, most frequent disagreements with the teacher, a heat map."""
     if comparison.teacher is None or not _has_classes(comparison):
         return []
     found = []

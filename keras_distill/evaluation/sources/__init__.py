@@ -1,4 +1,4 @@
-"""What can be compared: Keras models, functions, SavedModels, TFLite files, stores."""
+"""Models to compare: Keras models, functions, SavedModels, TFLite files, stores."""
 
 from keras_distill.evaluation.sources.opening import open_source
 

@@ -36,7 +36,7 @@ class KerasModel(Source):
         domains = output_domains(model)
         self.domain = domains[0] if domains and len(domains) == 1 else None
         self.class_names = class_names_of(model)
-        # What a subclassed model does to its outputs is not known.
+        # A subclassed model may rearrange its outputs in any way.
         self.tells_channels = bool(getattr(model, "outputs", None))
         self.num_parameters = sum(int(np.prod(weight.shape)) for weight in model.weights)
         self.num_bytes = sum(
@@ -56,12 +56,12 @@ class KerasModel(Source):
         return one_output(self._run(keras.tree.map_structure(tf.convert_to_tensor, x)))
 
     def _check_shape(self, leaves):
-        # A Sequential model takes any shape of as many numbers, such as that of other channels.
+        # A Sequential model accepts any shape with the same size, such as other channels.
         wanted, given = self._shape, tuple(getattr(leaves[0], "shape", ())[1:])
-        # Of ids a Keras model with a fixed length may read fewer.
+        # A Keras model with a fixed length may read fewer ids.
         if wanted is None or len(wanted) < 2 or len(leaves) != 1:
             return
-        # Keras adds a last axis of one number, and takes it away.
+        # Keras adds or removes a last axis of size 1.
         if given == (*wanted, 1) or wanted == (*given, 1):
             return
         if len(wanted) != len(given) or any(w not in (None, g) for w, g in zip(wanted, given)):
@@ -74,12 +74,12 @@ class KerasModel(Source):
         return count_flops(self._model, x)
 
     def latencies(self, x, num_threads):
-        """Times the model as a SavedModel, in processes of its own."""
+        """Times the model as a SavedModel, in separate processes."""
         try:
             model = NamedModel(self._model)
             inputs = model.name_inputs(keras.tree.map_structure(np.asarray, x))
         except ValueError:
-            # The inputs of a subclassed model that no keras.Input has met are not known.
+            # A subclassed model that was never called with a keras.Input has unknown inputs.
             return None
         with temporary_folder() as folder:
             path = pathlib.Path(folder, "saved_model")
@@ -90,11 +90,11 @@ class KerasModel(Source):
 
 
 class Function(Source):
-    """A function of which nothing is known but what it returns.
+    """A function about which only its return values are known.
 
     Args:
-        owner: Whose function, for errors.
-        function: From a batch of x, a dict or tuple of several inputs, to one output.
+        owner: Name of the function's owner, for errors.
+        function: Function from a batch of x, a dict or tuple of several inputs, to one output.
     """
 
     kind = "function"
@@ -104,7 +104,7 @@ class Function(Source):
         try:
             parameters = inspect.signature(function)
         except (TypeError, ValueError):
-            return  # One written in C does not tell.
+            return  # Functions written in C may have no signature.
         try:
             parameters.bind(None)
         except TypeError:
@@ -119,7 +119,7 @@ class Function(Source):
 
 
 def one_output(outputs):
-    """The one output of a model as an array."""
+    """The single output of a model as an array."""
     leaves = keras.tree.flatten(outputs)
     if len(leaves) != 1:
         raise ValueError(
@@ -132,5 +132,5 @@ def one_output(outputs):
 
 
 def _is_half(tensor):
-    # NumPy has no bfloat16.
+    # bfloat16 must be cast, because NumPy does not have it.
     return tf.as_dtype(tensor.dtype) == tf.bfloat16

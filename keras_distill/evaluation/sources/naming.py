@@ -1,4 +1,4 @@
-"""From nested inputs to those by name that a file takes."""
+"""Converts nested inputs to the named inputs of a file."""
 
 import keras
 
@@ -7,12 +7,12 @@ def named_inputs(owner, names, x):
     """Returns the inputs by name.
 
     Args:
-        owner: Whose inputs, for the error.
-        names: The names that the file has.
+        owner: Owner of the inputs, for the error.
+        names: The file's names of its inputs.
         x: A tensor, or a dict by these names.
 
     Raises:
-        ValueError: If x has other names, or none where the file has several.
+        ValueError: If x has other names, or no names although the file has several inputs.
     """
     leaves = keras.tree.flatten(x)
     if isinstance(x, dict) and set(names) <= set(x):

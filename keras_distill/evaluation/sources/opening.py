@@ -1,4 +1,4 @@
-"""Finds out what a model to compare is."""
+"""Finds out the kind of a model to compare, and opens it."""
 
 import pathlib
 
@@ -19,10 +19,10 @@ from keras_distill.store.manifest import read_manifest
 
 
 def open_source(name, model):
-    """Makes a function from inputs to outputs of anything that can be compared.
+    """Makes a function from inputs to outputs from any model that can be compared.
 
     Args:
-        name: Its name, for errors.
+        name: The model's name, for errors.
         model: A `keras.Model` or layer, another function, a signature of a SavedModel, a
             `TeacherStore`, or a path: a .keras
             or .tflite file, the folder of a SavedModel, of versions of one, or of a store.
@@ -31,7 +31,7 @@ def open_source(name, model):
         A `Source`.
 
     Raises:
-        ValueError: If it is nothing of that kind.
+        ValueError: If the model is none of these.
     """
     if isinstance(model, (str, pathlib.Path)):
         return _open_path(name, pathlib.Path(model))

@@ -15,7 +15,7 @@ from keras_distill.export.saved_model.export import DEFAULT
 from keras_distill.export.timing.benchmark import benchmark
 from keras_distill.teachers.hub_files import load_module
 
-# What export_saved_model calls the outputs of a classifier.
+# Domains by the output names that export_saved_model gives a classifier.
 _DOMAINS = {"logits": LOGITS, "probabilities": SOFTMAX}
 _DOMAINS_OF_OPERATIONS = {
     "LogSoftmax": LOGITS,
@@ -29,7 +29,7 @@ class Signature(Source):
     """A signature of a SavedModel, which takes its inputs by name.
 
     Args:
-        owner: What errors call it.
+        owner: Name of the model in errors.
         signature: The signature, as `tf.saved_model.load` returns it.
     """
 
@@ -100,7 +100,7 @@ class SavedModel(Signature):
 
 
 def _domain_by_graph(signature, output):
-    """The domain of an output by the operation that makes it; None if that does not tell."""
+    """The domain of an output according to the operation that computes it; None if unknown."""
     graph = signature.graph.as_graph_def()
     functions = {function.signature.name: function for function in graph.library.function}
     nodes = {node.name: node for node in graph.node}
@@ -126,8 +126,8 @@ def _adds_bias(node, nodes):
 def _class_names(signature):
     """The labels that `export_saved_model` wrote into the graph, or None.
 
-    There the best places are looked up in a constant: no file beside the graph can contradict
-    what a server answers.
+    The graph looks up the names of the best classes in a constant, so that no separate file can
+    contradict the server's answers.
     """
     for function in signature.graph.as_graph_def().library.function:
         nodes = {node.name: node for node in function.node_def}

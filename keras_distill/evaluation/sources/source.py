@@ -1,17 +1,17 @@
-"""What all sources of outputs have in common: the figures that most of them lack."""
+"""Base class of all sources of outputs; by default, figures are missing."""
 
 
 class Source:
-    """A callable from a batch of inputs to an array; None where there is no such figure.
+    """A callable from a batch of inputs to an array. Figures that it cannot give are None.
 
     Attributes:
-        kind: What it is, for people.
-        batch_size: Examples that it reads at once.
-        domain: As of `output_domains`.
-        reads_text: Whether it reads strings; None: unknown.
-        class_names: Names of its classes in the order of its outputs, a tuple; None: unnamed.
-        num_parameters, num_bytes: Its size.
-        tells_channels: Whether it knows which axis its classes are on, and gives them last.
+        kind: Kind of the source, for people.
+        batch_size: Number of examples that it reads at once.
+        domain: Domain of its output, as in `output_domains`.
+        reads_text: Whether it reads strings; None if unknown.
+        class_names: Names of its classes in the order of its outputs, a tuple; None without names.
+        num_parameters, num_bytes: Size of the model.
+        tells_channels: Whether the axis of its classes is known, and moved to the end.
     """
 
     kind = None

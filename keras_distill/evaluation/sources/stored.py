@@ -8,7 +8,7 @@ from keras_distill.evaluation.sources.source import Source
 
 
 class StoredOutputs(Source):
-    """What a store has for the examples."""
+    """The outputs that a store has for the examples."""
 
     batch_size = 4096
     kind = "store"

@@ -14,7 +14,7 @@ from keras_distill.export.tflite.metadata_reading import read_labels
 from keras_distill.export.timing.benchmark import benchmark
 
 _DTYPES_OF_IDS = ("int32", "int64")
-# What ends in others may be anything, such as a mean of probabilities.
+# Files that end in other operations may give anything, such as a mean of probabilities.
 _DOMAINS = {
     "CONV_2D": LOGITS,
     "FULLY_CONNECTED": LOGITS,
@@ -68,14 +68,14 @@ class TFLiteFile(Source):
         return {name: self._fill_up(name, np.asarray(v)) for name, v in named.items()}
 
     def _fill_up(self, name, values):
-        """Appends zeros to ids where the file has a fixed, larger length."""
+        """Pads ids with zeros if the file has a fixed, larger length."""
         detail = self._inputs[name]
         sizes = np.asarray(detail["shape_signature"][1:])
-        # -1 is open.
+        # A size of -1 is open.
         sizes = np.where(sizes < 0, values.shape[1:] or sizes, sizes)
-        # Of a file that takes integers for floats: they become those by its scale.
+        # A file with quantized inputs takes floats as integers, according to its scale.
         is_quantized = bool(detail["quantization"][0])
-        # Zeros around a picture, or further channels, would be another picture.
+        # Only ids are padded: zeros around a picture, or more channels, would change the picture.
         is_ids = detail["dtype"] in _DTYPES_OF_IDS and not is_quantized and len(sizes) in (1, 2)
         wanted, given = tuple(map(int, sizes)), values.shape[1:]
         if is_ids and len(given) == len(wanted) and given[:-1] == wanted[:-1]:
@@ -100,12 +100,12 @@ class TFLiteFile(Source):
         return values
 
     def _check_range(self, name, values):
-        """Raises `ValueError` for floats that the file's integers mostly cannot stand for."""
+        """Raises `ValueError` if the file's integers cannot represent most of the floats."""
         detail = self._inputs[name]
         scale, zero_point = detail["quantization"]
         limits = np.iinfo(detail["dtype"])
         low, high = (scale * (end - zero_point) for end in (limits.min, limits.max))
-        # Some values are cut off on purpose.
+        # Calibration clips some values on purpose, so only most values are checked.
         margin = 0.1 * (high - low)
         if np.mean((values < low - margin) | (values > high + margin)) > 0.5:
             raise ValueError(

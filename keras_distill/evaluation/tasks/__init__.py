@@ -1,1 +1,1 @@
-"""Measures of what a model does: classes, numbers, tags."""
+"""Measures for each task: classification, regression, tagging."""

@@ -1,4 +1,4 @@
-"""What models do, told by the labels and by what the models give."""
+"""Chooses the task of models by their labels and outputs."""
 
 import numpy as np
 
@@ -11,7 +11,7 @@ _TASKS = (None, Classification.name, Regression.name)
 
 
 def check_task(task, held_out, class_names):
-    """Raises `ValueError` unless the labels and the names of classes are of this task.
+    """Raises `ValueError` unless the labels and the names of classes fit this task.
 
     Args:
         task: "classification", "regression", or None.
@@ -47,7 +47,7 @@ def check_task(task, held_out, class_names):
 
 
 def labelled(labels):
-    """Indices of the examples with a label, where some have none; else None."""
+    """Indices of the examples with a label, if some have none; else None."""
     if labels is None or isinstance(labels, list) or labels.dtype.kind == "f":
         return None
     places = np.flatnonzero(labels >= 0)
@@ -60,14 +60,14 @@ def labelled(labels):
 
 
 def choose_task(labels, class_names, raw, sources, task=None):
-    """Tells classes, numbers and tags apart.
+    """Distinguishes classes, numbers and tags.
 
     Args:
-        labels: As of `HeldOut`.
+        labels: As in `HeldOut`.
         class_names: Names of the classes, or None.
-        raw: Dict from a model's name to what it gave, a list of rows or an array.
+        raw: Dict from a model's name to its outputs, a list of rows or an array.
         sources: Dict from a model's name to its `Source`.
-        task: As of `check_task`.
+        task: As in `check_task`.
 
     Returns:
         The task, and the indices of the examples that have a label, None for all.
@@ -76,7 +76,7 @@ def choose_task(labels, class_names, raw, sources, task=None):
         return Tagging(labels, class_names), None
     widths = {name: values[0].size for name, values in raw.items()}
     has_one_output = max(widths.values()) == 1
-    # Their names, or a sigmoid, say that the models classify.
+    # Names of classes, or a sigmoid, show that the models classify.
     is_named = class_names is not None
     is_named = is_named or any(source.domain == outputs.SIGMOID for source in sources.values())
     are_rows = all(np.ndim(values) == 2 for values in raw.values())
@@ -102,7 +102,7 @@ def choose_task(labels, class_names, raw, sources, task=None):
 
 
 def check_classes(answers, task, class_names):
-    """Raises `ValueError` unless all models have as many classes as labels and names say."""
+    """Raises `ValueError` unless all models have the classes of the labels and names."""
     shapes = {name: values.shape[1:] for name, values in answers.items()}
     if not isinstance(task, Regression) and any(len(shape) != 1 for shape in shapes.values()):
         raise ValueError(
@@ -131,7 +131,7 @@ def check_classes(answers, task, class_names):
 
 
 def _told_by(labels, has_one_output, is_named):
-    """The task that labels and models tell."""
+    """The task that labels and models show."""
     if labels is None:
         is_class = is_named or not has_one_output
     elif labels.dtype.kind != "f":
@@ -139,7 +139,7 @@ def _told_by(labels, has_one_output, is_named):
     elif not has_one_output:
         is_class = _are_whole(labels)
     else:
-        # Of one output 1 to 5 may be stars.
+        # With one output, labels from 1 to 5 may be ratings.
         is_class = bool(np.isin(labels, (-1, 0, 1)).all())
         if is_class and not is_named:
             raise ValueError(
@@ -152,7 +152,7 @@ def _told_by(labels, has_one_output, is_named):
 
 
 def _check_are_probabilities(raw, sources):
-    """Raises `ValueError` if several outputs of all models may be numbers as well as classes."""
+    """Raises `ValueError` if the several outputs of all models could be numbers, not classes."""
     domains = {name: source.domain for name, source in sources.items()}
     if not any(outputs.are_probabilities(values, domains[name]) for name, values in raw.items()):
         raise ValueError(
@@ -163,7 +163,7 @@ def _check_are_probabilities(raw, sources):
 
 
 def _are_whole(labels):
-    """Whether labels are indices of classes, of a float dtype as many files and tables have."""
+    """Whether labels are whole numbers; many files and tables have class indices as floats."""
     return bool(np.all(_is_index(labels)))
 
 

@@ -51,14 +51,14 @@ class Classification:
             measures.append(Measure("auc", _auc(labels, scores), is_share=True))
         if num_classes > 5:
             of_label = answers[rows, labels][:, None]
-            # Of equal ones the first counts, as for the best class.
+            # Among equal probabilities, the first class ranks first, as in argmax.
             is_before = np.arange(num_classes) < labels[:, None]
             rank = np.sum((answers > of_label) | ((answers == of_label) & is_before), axis=1)
             measures.append(Measure("top_5_accuracy", OfSums(rank < 5), is_share=True))
         return measures
 
     def teacher_measures(self, teacher, answers):
-        """agreement: the same class; fidelity: KL(teacher || student) in nats."""
+        """agreement: share of equal classes; fidelity: KL(teacher || student) in nats."""
         divergence = np.sum(np.exp(teacher) * (teacher - answers), axis=1)
         is_same = np.equal(teacher.argmax(axis=1), answers.argmax(axis=1))
         return [
@@ -71,7 +71,7 @@ class Classification:
         return OfSums(self._f1_terms(answers), _class_f1)
 
     def mcnemar(self, baseline, answers):
-        """p of McNemar's exact test that both models are right equally often.
+        """p value of McNemar's exact test that both models have the same accuracy.
 
         Reference: McNemar 1947, https://doi.org/10.1007/BF02295996, with the binomial
         distribution in place of its approximation.
@@ -84,7 +84,7 @@ class Classification:
         return float(test.pvalue)
 
     def reliability(self, answers):
-        """How often the model is right, by how sure it is, in 15 bins of equal width.
+        """Accuracy by confidence, in 15 bins of equal width.
 
         Returns:
             `(confidence, accuracy, count)`, `(bins,)` each, without empty bins.
@@ -96,7 +96,7 @@ class Classification:
         return confidence[is_used] / count, right[is_used] / count, count.astype(int)
 
     def _f1_terms(self, answers):
-        """For each example and class: is rightly predicted, is the label, is predicted; sparse."""
+        """For each example and class, sparse: correctly predicted, is the label, is predicted."""
         labels, predicted = self.labels, answers.argmax(axis=1)
         is_right = predicted == labels
         parts = [(is_right, labels), (np.ones(len(labels)), labels)]
@@ -105,7 +105,7 @@ class Classification:
 
 
 def _class_f1(sums):
-    """`(resamples, classes)`; NaN for a class that neither labels nor predictions have."""
+    """F1, `(resamples, classes)`; NaN for a class without labels and predictions."""
     right, true, predicted = np.split(sums, 3, axis=1)
     total = true + predicted
     return np.divide(2 * right, total, out=np.full_like(total, np.nan), where=total > 0)
@@ -116,7 +116,7 @@ def _macro_f1(sums):
 
 
 def _calibration_terms(labels, probabilities):
-    """For each example and bin of confidence: confidence, is right, is there; sparse."""
+    """For each example and bin of confidence, sparse: confidence, is correct, is in the bin."""
     confidence = probabilities.max(axis=1)
     bins = np.minimum((confidence * _NUM_BINS).astype(int), _NUM_BINS - 1)
     is_right = probabilities.argmax(axis=1) == labels
@@ -125,13 +125,13 @@ def _calibration_terms(labels, probabilities):
 
 
 def _calibration_error(sums):
-    """Guo et al. 2017, https://arxiv.org/abs/1706.04599."""
+    """Expected calibration error, Guo et al. 2017, https://arxiv.org/abs/1706.04599."""
     confidence, right, count = np.split(sums, 3, axis=1)
     return np.abs(confidence - right).sum(axis=1) / count.sum(axis=1)
 
 
 def _sparse_columns(parts, width):
-    """Puts each part's value of an example into its column of `width`, the parts side by side."""
+    """Puts each part's value of an example into one of `width` columns; parts are concatenated."""
     sparse = import_module("scipy.sparse")
     arrays = []
     for values, columns in parts:
@@ -144,7 +144,7 @@ def _sparse_columns(parts, width):
 def _auc(labels, scores):
     """The share of pairs of both classes whose scores are in order, ties counting half.
 
-    Sorted once for all resamples: scikit-learn's sorts, and checks, for each anew.
+    The scores are sorted once for all resamples; scikit-learn would sort and check each anew.
     """
     order = np.argsort(scores)
     labels, scores = labels[order], scores[order]

@@ -25,7 +25,7 @@ class Regression:
         return np.asarray(outputs, "float64").reshape(len(outputs), -1)[:, 0]
 
     def measures(self, answers):
-        """mae, and spearman, the rank correlation."""
+        """mae (mean absolute error) and spearman (rank correlation)."""
         rank = of_examples(lambda chosen: _rank_correlation(self.labels[chosen], answers[chosen]))
         return [
             Measure("mae", OfSums(np.abs(answers - self.labels)), is_higher_better=False),
@@ -33,7 +33,7 @@ class Regression:
         ]
 
     def teacher_measures(self, teacher, answers):
-        """teacher_mae: the mean distance from the teacher."""
+        """teacher_mae: the mean absolute difference from the teacher."""
         return [Measure("teacher_mae", OfSums(np.abs(teacher - answers)), is_higher_better=False)]
 
 

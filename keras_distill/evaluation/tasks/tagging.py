@@ -1,4 +1,4 @@
-"""Measures of models that tag words: those of a classifier over words, and F1 of spans."""
+"""Measures of models that tag words: a classifier's measures over words, and F1 of spans."""
 
 import dataclasses
 
@@ -22,7 +22,7 @@ class Tagging:
 
     def __init__(self, labels, tags):
         labels_of_all = np.concatenate(labels)
-        # A label of -1 is none: that word does not count.
+        # Words with the label -1 (no label) do not count.
         self._kept = labels_of_all >= 0
         self.labels = labels_of_all[self._kept]
         self._tags = tags
@@ -36,7 +36,7 @@ class Tagging:
         return log_probabilities(np.concatenate(outputs)[self._kept], domain)
 
     def measures(self, answers):
-        """Those of the words, and span_f1 if the tags begin spans with B-."""
+        """The measures of the words, and span_f1 if the tags begin spans with B-."""
         return self._span_measures(answers) + self._of_words(self._words.measures(answers))
 
     def teacher_measures(self, teacher, answers):

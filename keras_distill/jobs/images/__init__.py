@@ -1,1 +1,1 @@
-"""From folders of images to a student that is shipped."""
+"""From folders of images to a student ready to ship."""

@@ -1,4 +1,4 @@
-"""Images of an .npz file: their pixels, and the classes that y names."""
+"""Images of an .npz file: their pixels, and the classes in y."""
 
 import re
 
@@ -8,7 +8,7 @@ from keras_distill._arguments.names import clean_name
 from keras_distill._arguments.printable import printable
 
 NO_LABEL = -1
-# Of values that are looked at in one go.
+# Number of images that are checked at once.
 _BLOCK = 1024
 _NUMBER = re.compile(r"[+-]?\d+(\.0*)?")
 _DIGITS = re.compile(r"\d+")
@@ -19,12 +19,12 @@ def to_pixels(path, x, channels):
 
     Args:
         path: The file, for errors.
-        x: `(images, height, width, channels)`, or `(images, height, width)` of gray images; whole
+        x: `(images, height, width, channels)`, or `(images, height, width)` for gray images; whole
             numbers from 0 to 255 of any type.
-        channels: Those that the teacher reads; None: any.
+        channels: Number of channels that the teacher reads; None means any.
 
     Raises:
-        ValueError: If they are something else.
+        ValueError: If x is something else.
     """
     given = x.dtype, x.shape
     x = x[..., None] if x.ndim == 3 else x
@@ -47,7 +47,7 @@ def to_pixels(path, x, channels):
 
 
 def _why_not_pixels(x):
-    """None if all are whole numbers from 0 to 255."""
+    """Words for the error if x are not pixels; None if they are whole numbers from 0 to 255."""
     if x.dtype.kind not in "iuf":
         return ""
     low, high, are_whole = np.inf, -np.inf, True
@@ -55,7 +55,7 @@ def _why_not_pixels(x):
         part = x[start : start + _BLOCK]
         low, high = np.minimum(low, part.min()), np.maximum(high, part.max())
         are_whole = are_whole and (x.dtype.kind != "f" or bool(np.all(part == np.rint(part))))
-    # Zeros and ones are rather pixels that were divided by 255: no picture is that black.
+    # Only zeros and ones are probably pixels divided by 255: no picture is that black.
     if are_whole and low >= 0 and 1 < high <= 255:
         return None
     advice = ""
@@ -71,16 +71,16 @@ def to_classes(path, y, num_images, class_names=None):
     Args:
         path: The file, for errors.
         y: One label for each image: whole numbers of any type, `(images,)` or `(images, 1)`;
-            names of classes; or one-hot rows. The number -1 is an image without a label.
+            names of classes; or one-hot rows. The number -1 means no label.
         num_images: Number of images.
-        class_names: Those of the training images; None: all are in y. Numbers are looked up
-            among them if all names are numbers, and count them otherwise.
+        class_names: Names of the training images' classes; None: all are in y. Numbers in y are
+            looked up in these names if all names are numbers; otherwise they are indices.
 
     Returns:
         int32 `(images,)`, and a tuple of the classes' names.
 
     Raises:
-        ValueError: If they are something else, or a class has no image.
+        ValueError: If y is something else, or a class has no image.
     """
     labels = y.reshape(-1) if y.ndim == 2 and y.shape[1] == 1 else y
     if len(y) != num_images if y.ndim else True:
@@ -104,7 +104,7 @@ def _texts(path, labels):
         texts = np.char.decode(labels, "utf-8") if labels.dtype.kind == "S" else labels
         texts = [clean_name(text) for text in texts.tolist()]
     except (UnicodeDecodeError, SystemError):
-        # Bytes in another encoding; numbers that are no character's.
+        # Bytes may have another encoding, and a str array may hold numbers that are no characters.
         raise _refused(path, f"{labels.dtype} {labels.shape}") from None
     if "" in texts:
         raise _refused(path, f"an empty name, of image {texts.index('')}")
@@ -114,7 +114,7 @@ def _texts(path, labels):
 def _from_names(path, texts, class_names):
     names = class_names or tuple(sorted(set(texts)))
     places = {name: place for place, name in enumerate(names)}
-    # As in tables: of two classes it can only be one.
+    # As in tables, with two names "-1" can only be a class.
     if class_names is None and str(NO_LABEL) in places and len(places) > 2:
         raise _refused(path, f"the name '{NO_LABEL}', which can be a class or stand for no label")
     if unknown := sorted(set(texts) - set(places)):
@@ -151,7 +151,7 @@ def _from_numbers(path, labels, num_classes, class_names):
     if class_names is None:
         num_classes = num_classes or int(found.max(initial=NO_LABEL)) + 1
         if len(found) < num_classes:
-            # As few as there are: the largest number may be a hundred million.
+            # The search is short, because the largest label may be a hundred million.
             missing = np.setdiff1d(np.arange(min(num_classes, len(found) + 5)), found)[:5]
             raise ValueError(
                 f"{path} must have an image of each class from 0 to {num_classes - 1}, the largest "
@@ -172,12 +172,12 @@ def _from_numbers(path, labels, num_classes, class_names):
 
 
 def _places(path, class_names, is_index):
-    """From labels to class indices: by name, if the names are numbers, else by index."""
+    """Dict from labels to class indices: by name if the names are numbers, else by index."""
     numbers = [int(name.split(".")[0]) for name in class_names if _NUMBER.fullmatch(name)]
     if not is_index and numbers and len(set(numbers)) == len(class_names):
         return dict(zip(numbers, range(len(class_names))))
-    # As texts 10 comes before 2, and nobody knows by which of both orders y counts; nor whether
-    # 2 is the class of that name or that index.
+    # As text, "10" comes before "2", and y may use either order. It is also unclear whether 2 is
+    # the class with that name or with that index.
     by_number = sorted(class_names, key=lambda name: _DIGITS.sub(lambda d: d[0].zfill(20), name))
     if by_number != list(class_names) or (numbers and not is_index):
         raise ValueError(

@@ -28,9 +28,9 @@ class Images:
 
     Args:
         pixels: uint8 `(images, height, width, channels)`.
-        labels: int32 `(images,)`, -1 for none, or None.
+        labels: int32 `(images,)`, -1 for no label, or None.
         class_names: Tuple of str, or None.
-        broken: Tuple of what was left out, files and folders, each with its reason.
+        broken: Tuple of the files and folders that were left out, each with the reason.
     """
 
     pixels: np.ndarray
@@ -50,14 +50,14 @@ def read_labelled(path, size, class_names=None, channels=None, max_bytes=MAX_BYT
 
     Args:
         path: The folder or the file.
-        size: `(height, width)` to scale to. None: the images' own, which must be one.
-        class_names: Those of the training images; None: the folders' names, sorted.
-        channels: Those that the teacher reads, 1 or 3. None: 3 of files, all of an .npz file.
-        max_bytes: The most that the images may take.
+        size: `(height, width)` to scale to. None means the images' own size, which must be equal.
+        class_names: Classes of the training images; None means the folders' names, sorted.
+        channels: Channels that the teacher reads, 1 or 3. None means 3 for files, all for .npz.
+        max_bytes: Largest memory for the images.
 
     Raises:
-        ValueError: If nothing is there, there is another class, a class has no image, or it is
-            too much for memory.
+        ValueError: If there are no images, there is another class, a class has no image, or the
+            images need too much memory.
     """
     path = pathlib.Path(path)
     if _is_npz(path):
@@ -88,7 +88,7 @@ def read_labelled(path, size, class_names=None, channels=None, max_bytes=MAX_BYT
 
 
 def read_unlabelled(path, size, channels=None, max_bytes=MAX_BYTES):
-    """Reads all images below a folder, or x of an .npz file; arguments as `read_labelled`."""
+    """Reads all images below a folder, or x of an .npz file; arguments as for `read_labelled`."""
     path = pathlib.Path(path)
     if _is_npz(path):
         pixels = to_pixels(path, *read_arrays(path, ("x",), max_bytes), channels)
@@ -104,7 +104,7 @@ def read_unlabelled(path, size, channels=None, max_bytes=MAX_BYTES):
 
 
 def with_and_without_label(images):
-    """A list: those that have a label, and the others, if there are any."""
+    """Lists the images with a label, and then those without, if there are any."""
     has_label = images.labels != NO_LABEL
     if has_label.all():
         return [images]
@@ -122,7 +122,7 @@ def fingerprint(images):
 
 
 def num_duplicates(train, test):
-    """Number of test images that are training images, too."""
+    """Number of test images that are also training images."""
     known = {xxhash.xxh3_128_digest(image.tobytes()) for image in train.pixels}
     return sum(xxhash.xxh3_128_digest(image.tobytes()) in known for image in test.pixels)
 
@@ -139,7 +139,7 @@ def _is_npz(path):
 
 
 def _read_files(folder, files, size, channels, max_bytes):
-    """Pixels of the files that can be read, their places, and why the others cannot."""
+    """Pixels of the readable files, their indices, and why the others cannot be read."""
     channels = channels or 3
     pixels, kept, broken, first = None, [], [], None
     for place, file in enumerate(files):

@@ -1,4 +1,4 @@
-"""From folders of images to a student that is shipped: teacher, store, students, files, report."""
+"""From folders of images to a student ready to ship: teacher, store, students, files, report."""
 
 import dataclasses
 import pathlib
@@ -32,51 +32,52 @@ from keras_distill.jobs.training import train_student
 from keras_distill.store import RandomViews
 from keras_distill.students import mobile_cnn
 
-# -1 is an image without a label.
+# The label -1 means an image without a label.
 _CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=-1)
 _BATCH_SIZE = 64
 _LARGEST_SHIFT = 1 / 8
 _MAX_SHUFFLED = 10_000
-# Images that the phone's file is calibrated and checked on; of fewer than a third it is said.
+# Images that calibrate and check the phone's file; a note tells if there are less than a third.
 _NUM_CHECKED = 300
 
 
 @dataclasses.dataclass(frozen=True)
 class ImageJob(Job):
-    """A whole distillation of an image classifier, as `TextJob` is one of texts.
+    """The whole distillation of an image classifier, like `TextJob` for texts.
 
-    Teacher and students read images of one size. The student is `students.mobile_cnn`.
+    Teacher and students read images of the same size. The student is `students.mobile_cnn`.
 
     Args:
         train: A folder with a folder of images for each class, or an .npz file with x, uint8
-            `(images, height, width, channels)` or, gray, `(images, height, width)`, and y, one
-            class for each image: its index, its name, or a one-hot row; -1 is an image without
-            a label, which only the teacher answers. Of folders, subfolders are read as well, and
-            names that begin with a dot are not. Pictures are known by their contents; what is
-            left out is counted and listed, with the reason.
-        output: The folder for all that is written.
+            `(images, height, width, channels)` or, for gray images, `(images, height, width)`, and
+            y, one class for each image: its index, its name, or a one-hot row; -1 means no label,
+            so that only the teacher's output is used. Subfolders are also read, but not names
+            that begin with a dot. Pictures are recognised by their contents; files that are
+            left out are counted and listed with the reason.
+        output: The folder for all results.
         teacher: A .keras or .h5 file of a classifier that reads pixels from 0 to 255, gray
             or RGB, with an output for each class; or the name of a network of
             `keras.applications`, which is fine-tuned.
-        teacher_weights: Of that network: "imagenet", which downloads them, or a file.
-        test: Like train. None: a part of train, each class by its share.
-        test_rate: How much of it, in (0, 1).
-        unlabelled: Folders of images, or .npz files with x, for the teacher to answer.
-        image_size: `(height, width)`, to which images are scaled as
-            `keras.utils.image_dataset_from_directory` does it. None: the teacher's, or, if it
-            reads any, that of the images, which must be one.
+        teacher_weights: Weights of that network: "imagenet", which are downloaded, or a file.
+        test: Test images in the same form as train. None means a stratified part of train.
+        test_rate: Share of train for the test set, in (0, 1).
+        unlabelled: Folders of images, or .npz files with x, for which only the teacher's outputs
+            are used.
+        image_size: `(height, width)`, to which images are scaled as by
+            `keras.utils.image_dataset_from_directory`. None means the teacher's size or, if it
+            reads any size, that of the images, which must be equal.
         width: Channels of the student's stem.
-        num_views: Views of each image, mirrored and shifted, that teacher and student both
-            see; 0: the images as they are.
+        num_views: Number of mirrored and shifted views of each image, which teacher and student
+            both see; 0 means the original images.
         quantization: A mode of `export_tflite`.
-        num_steps: Training steps of each student, of 64 images. None: 20 rounds over all
-            images, at least 1,000 and at most 20,000.
-        teacher_epochs: Rounds of the teacher over the labelled images.
-        alpha, temperature: Of the `Distiller`.
-        num_threads: Numbers of threads to time the models on; none: they are not timed.
-        seed: Of all that is drawn.
-        class_names: Of a ready teacher that does not name its classes: their names, in the
-            order of its outputs. None: taken to be the order of the data's.
+        num_steps: Training steps of each student, with 64 images each. None means 20 epochs over
+            all images, at least 1,000 and at most 20,000 steps.
+        teacher_epochs: Epochs of the teacher over the labelled images.
+        alpha, temperature: As in `Distiller`.
+        num_threads: Numbers of threads to time the models on; if empty, they are not timed.
+        seed: Seed of all random numbers.
+        class_names: If a ready teacher does not name its classes: their names, in the
+            order of its outputs. None assumes the order of the data's classes.
 
     Example:
 
@@ -141,7 +142,7 @@ class ImageJob(Job):
         )
 
     def _doubts(self, num_images):
-        """What is said where there are few images to calibrate the phone's file on."""
+        """Notes if there are few images to calibrate the phone's file."""
         if not MODES[self.quantization].is_calibrated or num_images >= _NUM_CHECKED / 3:
             return ()
         return (
@@ -151,7 +152,7 @@ class ImageJob(Job):
         )
 
     def _read(self, size, channels):
-        """The images to train on, to test on, those without labels, and what is left out."""
+        """The images for training, for testing, those without labels, and left-out files."""
         room = image_data.MAX_BYTES
         train = image_data.read_labelled(self.train, size, None, channels, room)
         broken, room = train.broken, room - train.pixels.nbytes
@@ -207,7 +208,7 @@ class ImageJob(Job):
         return part.pixels, part.labels
 
     def _shuffled(self, images):
-        # The files of a class lie together: a buffer alone would not mix them.
+        # The files of a class are adjacent: a shuffle buffer alone would not mix them.
         order = np.random.default_rng(self.seed).permutation(len(images))
         mixed = image_data.Images(images.pixels[order], images.labels[order])
         return _dataset(mixed).shuffle(min(len(images), _MAX_SHUFFLED), seed=self.seed)
@@ -222,7 +223,7 @@ class ImageJob(Job):
             work.folder.path,
             name,
             lambda: mobile_cnn(shape, len(names), width=self.width, dropout=0.2),
-            # Made behind the seed: TensorFlow's orders depend on that of the program, too.
+            # Made after the seed is set: TensorFlow's orders also depend on the global seed.
             lambda: make_examples().repeat().batch(_BATCH_SIZE).prefetch(tf.data.AUTOTUNE),
             class_names=names,
             num_steps=work.num_steps,
@@ -233,7 +234,7 @@ class ImageJob(Job):
         )
 
     def _export(self, work, student):
-        # Written anew in any case: the quantization may be another one now.
+        # The file is always written anew, because the quantization may have changed.
         said = export_phone_file(student, **self._phone(work))
         if not work.folder.has("serving/1"):
             export_saved_model(student, **self._server(work))
@@ -246,7 +247,7 @@ class ImageJob(Job):
 
     def _phone(self, work):
         """Arguments of `export_tflite`."""
-        # Of all classes, and of what has no label.
+        # The sample covers all classes and the images without labels.
         pixels = work.transfer_set.pixels
         places = np.unique(np.linspace(0, len(pixels) - 1, _NUM_CHECKED).astype(int))
         return {
@@ -268,7 +269,7 @@ class ImageJob(Job):
 
 @dataclasses.dataclass(frozen=True)
 class _Work:
-    """What a job works with, once its files are read; as a str, what it will do."""
+    """A job's data and settings after its files are read; as a str, the plan of the job."""
 
     folder: RunFolder
     train: image_data.Images
@@ -283,7 +284,7 @@ class _Work:
     warnings: tuple = ()
 
     def batch(self):
-        """Images as the teacher reads them."""
+        """A batch of images for the teacher."""
         shape = _BATCH_SIZE, *self.train.pixels.shape[1:]
         return tf.constant(np.resize(self.train.pixels, shape).astype("float32"))
 
@@ -329,7 +330,7 @@ def _leave(image, seed):
 
 
 def _mirror_and_shift(image, seed):
-    """A view of an image: mirrored or not, moved by an eighth at most."""
+    """A view of an image: mirrored or not, shifted by an eighth at most."""
     height, width, channels = image.shape
     image = tf.image.stateless_random_flip_left_right(image, seed)
     margins = [round(size * _LARGEST_SHIFT) for size in (height, width)]

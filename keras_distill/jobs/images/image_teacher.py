@@ -1,4 +1,4 @@
-"""The teacher of a job with images: one that is ready, or a network of keras.applications."""
+"""The teacher of a job with images: a ready model, or a network of keras.applications."""
 
 import inspect
 import os
@@ -23,7 +23,7 @@ _FILE = "a .keras or .h5 file of a classifier of images"
 
 
 def is_model_file(teacher):
-    """Whether this is the path of a file, not the name of a network."""
+    """Whether this is the path of a file, instead of the name of a network."""
     return pathlib.Path(teacher).suffix in _MODEL_FILES
 
 
@@ -34,11 +34,11 @@ class ReadyTeacher:
         path: A .keras file, or an .h5 file of Keras 2 or 3.
 
     Attributes:
-        size: `(height, width)` that it reads; None: any.
-        channels: As many as it reads; None: any.
+        size: `(height, width)` that it reads; None means any.
+        channels: Number of channels that it reads; None means any.
 
     Raises:
-        ValueError: If it is no such file, or reads something else.
+        ValueError: If it is not such a file, or the model reads something else.
     """
 
     is_ready, num_images = True, 0
@@ -62,7 +62,7 @@ class ReadyTeacher:
         self.channels = shape[3]
 
     def check_size(self, size):
-        """Raises `ValueError` unless it reads images of that size; None: its own."""
+        """Raises `ValueError` unless the teacher reads images of that size; None always fits."""
         height, width = self.model.input_shape[1:3]
         if size is not None and not (height in (None, size[0]) and width in (None, size[1])):
             raise ValueError(
@@ -71,7 +71,7 @@ class ReadyTeacher:
             )
 
     def prepare(self, num_classes, shape, num_images):
-        """Raises `ValueError` unless it fits the images."""
+        """Raises `ValueError` unless the teacher fits the images."""
         if (self.model.output_shape[1], num_classes) == (1, 2):
             self.model = with_two_outputs(self.model, self._path)
         found = self.model.output_shape[1], self.model.input_shape[1:]
@@ -84,7 +84,7 @@ class ReadyTeacher:
 
 
 def check_no_weights(teacher, weights):
-    """Raises `ValueError` for weights beside a file, which has its own: they would do nothing."""
+    """Raises `ValueError` for weights given with a file, which already has weights."""
     if weights != "imagenet":
         raise ValueError(
             "teacher_weights are those of a network of keras.applications, and a file has its own. "
@@ -97,15 +97,15 @@ class FinetunedTeacher:
     """A network of `keras.applications` that scales its pixels itself, with a new head.
 
     Args:
-        name: Its name there, such as "EfficientNetV2B0" or "MobileNetV3Large".
-        weights: "imagenet", which downloads them, or a file.
+        name: Name in `keras.applications`, such as "EfficientNetV2B0" or "MobileNetV3Large".
+        weights: "imagenet", which are downloaded, or a file.
     """
 
     is_ready, size, channels = False, (224, 224), 3
 
     def __init__(self, name, weights):
         make = getattr(keras.applications, os.fspath(name), None)
-        # Modules of networks are there, too.
+        # keras.applications also has modules, which are not networks.
         is_network = inspect.isfunction(make)
         if not is_network or "include_preprocessing" not in inspect.signature(make).parameters:
             found = found_at(name) if os.path.exists(name) else "is neither"
@@ -122,7 +122,7 @@ class FinetunedTeacher:
         self._make, self._weights = make, weights
 
     def check_size(self, size):
-        """Any size that is large enough fits; `prepare` finds out."""
+        """Accepts any size; `prepare` finds out whether it is large enough."""
 
     def prepare(self, num_classes, shape, num_images):
         """Builds the model; raises `ValueError` unless the images have three channels.
@@ -130,7 +130,7 @@ class FinetunedTeacher:
         Args:
             num_classes: Number of logits.
             shape: Shape of an image.
-            num_images: Number of images that it will be trained on, rounds included.
+            num_images: Number of images for training, counted in every epoch.
         """
         if shape[2] != 3:
             raise ValueError(
@@ -158,7 +158,7 @@ class FinetunedTeacher:
         )
 
     def train(self, train, seed):
-        """Fine-tunes it, mirrored images included."""
+        """Fine-tunes the network, also on mirrored images."""
         num_epochs = self.num_images // len(train)
         images = tf.data.Dataset.from_tensor_slices((train.pixels, train.labels))
         batches = images.shuffle(len(train), seed=seed).batch(_BATCH_SIZE)

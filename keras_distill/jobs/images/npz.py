@@ -1,4 +1,4 @@
-"""Arrays of an .npz file, none of which is larger than what is allowed."""
+"""Reads arrays of an .npz file within a limit of memory."""
 
 import math
 import pathlib
@@ -17,19 +17,19 @@ _HEADERS = {
 
 
 def read_arrays(path, names, max_bytes):
-    """Reads arrays of an .npz file, checksums included.
+    """Reads arrays of an .npz file and checks their checksums.
 
     Args:
         path: The file.
         names: Names of the arrays; others in the file are not read.
-        max_bytes: The most that they may take in memory, by their headers, together.
+        max_bytes: Largest memory of all arrays together, according to their headers.
 
     Returns:
         A list of arrays.
 
     Raises:
-        ValueError: If there is no such file, it is damaged, lacks an array, or one is too large
-            or has Python objects in it.
+        ValueError: If there is no such file, it is damaged or lacks an array, or an array is too
+            large or contains Python objects.
     """
     path = pathlib.Path(path)
     if not path.is_file():
@@ -54,7 +54,7 @@ def read_arrays(path, names, max_bytes):
     except _RefusedError as error:
         raise ValueError(str(error)) from None
     except Exception as error:
-        # Of a damaged file zipfile, zlib and NumPy fail in many ways.
+        # zipfile, zlib and NumPy fail in many ways if a file is damaged.
         raise ValueError(
             f"{path} must be an .npz file as numpy.savez writes it. Received: "
             f"{type(error).__name__}: {one_line(error)}"
@@ -62,12 +62,12 @@ def read_arrays(path, names, max_bytes):
 
 
 def has_array(path, name):
-    """Whether an .npz file has an array of this name; False, too, if it is no such file."""
+    """Whether an .npz file has an array with this name; False if it is not such a file."""
     return zipfile.is_zipfile(path) and f"{name}.npy" in zipfile.ZipFile(path).namelist()
 
 
 class _RefusedError(Exception):
-    """What is wrong with a file that is not damaged."""
+    """The error for a file that is wrong, but not damaged."""
 
 
 def _num_bytes(path, archive, name):
@@ -89,7 +89,7 @@ def _num_bytes(path, archive, name):
 def _read(archive, name):
     with archive.open(f"{name}.npy") as file:
         array = np.lib.format.read_array(file, allow_pickle=False)
-        # The checksum is compared at the end of the file, which a wrong header would not reach.
+        # zipfile compares the checksum at the end of the file, so the read must reach it.
         if file.read(1):
             raise ValueError(f"{name} has more bytes than its header says")
     return array

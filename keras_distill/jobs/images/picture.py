@@ -1,4 +1,4 @@
-"""One picture file: upright, in 8 bits, in the channels that a teacher reads."""
+"""Reads a picture file: upright, with 8 bits, and with the channels that a teacher reads."""
 
 import pathlib
 import warnings
@@ -8,15 +8,15 @@ from PIL import Image
 
 from keras_distill._arguments.printable import one_line
 
-# By what is in a file, whatever its name is. Not here: drawings (EPS starts a program, WMF), IPTC,
-# whose contents may be a drawing, films, and measurements, whose values have no range (FITS,
-# SPIDER, MCIDAS). HEIF is there if pillow_heif has registered it.
+# Formats are recognised by a file's contents, not its name. These are left out: drawings (EPS
+# starts a program, WMF), IPTC, which may contain a drawing, films, and measurements, whose values
+# have no range (FITS, SPIDER, MCIDAS). HEIF works if pillow_heif has registered it.
 _RASTER_FORMATS = (
     *("PNG", "JPEG", "MPO", "GIF", "BMP", "DIB", "WEBP", "TIFF", "AVIF", "HEIF", "JPEG2000", "PPM"),
     *("ICO", "ICNS", "CUR", "PCX", "DCX", "PSD", "QOI", "SGI", "SUN", "DDS", "BLP", "FTEX", "FLI"),
     *("GBR", "IM", "IMT", "MSP", "PCD", "PIXAR", "XBM", "XPM", "XVTHUMB"),
 )
-# Its files do not begin with anything of their own: the name has to say it.
+# TGA files have no signature at the beginning, so their name must show the format.
 _TGA, _TGA_SUFFIXES = "TGA", (".tga", ".icb", ".vda", ".vst")
 _MODES = {1: "L", 3: "RGB"}
 _ORIENTATION, _BITS, _PHOTOMETRIC, _WHITE_IS_ZERO = 0x0112, 258, 262, 0
@@ -32,10 +32,10 @@ _UPRIGHT = {
 
 
 def read_picture(path, channels):
-    """Reads a picture as a person sees it; of several frames the first.
+    """Reads a picture as a person sees it; if there are several frames, the first.
 
-    Alpha is dropped, and colours become gray, as Keras does it; 16 bits become 8 by their upper
-    half. Unlike Keras, the picture is turned as its EXIF data say.
+    As in Keras, alpha is dropped, and colours are converted to gray; 16 bits are reduced to their
+    upper 8. Unlike in Keras, the picture is rotated according to its EXIF data.
 
     Args:
         path: A `pathlib.Path`.
@@ -45,17 +45,17 @@ def read_picture(path, channels):
         uint8 `(height, width, channels)`.
 
     Raises:
-        ValueError: With the reason, without the path, if it cannot be read, is damaged, or has
-            more pixels than `PIL.Image.MAX_IMAGE_PIXELS`.
+        ValueError: If the picture cannot be read, is damaged, or has more pixels than
+            `PIL.Image.MAX_IMAGE_PIXELS`. The message has the reason, but not the path.
     """
     if not path.is_file():
         raise ValueError("not a file: a pipe, a device, or a link to nothing")
     try:
         with warnings.catch_warnings():
-            # Pillow warns where it guesses what a damaged file means.
+            # Pillow warns if it guesses the meaning of a damaged file.
             warnings.simplefilter("error")
             warnings.filterwarnings("ignore", category=DeprecationWarning)
-            # Some cameras write such files: the main picture is whole.
+            # Some cameras write such files, whose main picture is complete.
             warnings.filterwarnings("ignore", "Image appears to be a malformed MPO file")
             with Image.open(path, formats=_formats(path)) as image:
                 image.load()
@@ -65,7 +65,7 @@ def read_picture(path, channels):
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         raise ValueError(f"more than {Image.MAX_IMAGE_PIXELS:,} pixels") from None
     except Exception as error:
-        # Of a damaged file any part of Pillow may fail, in any way.
+        # Any part of Pillow may fail, in any way, if a file is damaged.
         raise ValueError(f"cannot be read, {type(error).__name__}: {one_line(error)}") from None
     return pixels.reshape(*pixels.shape[:2], channels)
 
@@ -80,14 +80,14 @@ def _pixels(image, mode):
     method = _UPRIGHT.get(image.getexif().get(_ORIENTATION))
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         image = Image.fromarray(_upper_bits(image))
-    # Pillow would look for a colour of the result that stands for it.
+    # Pillow would try to convert the transparent colour, too.
     image.info.pop("transparency", None)
     image = image.convert(mode)
     return np.asarray(image if method is None else image.transpose(method))
 
 
 def _upper_bits(image):
-    """Gray of 16 bits, or of as many as a TIFF file says, in 8; Pillow would cut it at 255."""
+    """Gray with 16 bits, or as many as a TIFF file says, in 8 bits; Pillow would clip at 255."""
     is_16_bit = image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM")
     if not is_16_bit:
         raise ValueError(f"its values are in mode {image.mode}, in which white is not known")

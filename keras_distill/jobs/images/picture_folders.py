@@ -1,4 +1,4 @@
-"""The files of a folder of pictures, and what is left out of it."""
+"""The files in a folder of pictures, and the files that are left out."""
 
 import os
 import pathlib
@@ -22,7 +22,7 @@ def files_below(folder):
         folder: A `pathlib.Path`.
 
     Returns:
-        The sorted paths, and a list of what cannot be listed, each with its reason.
+        The sorted paths, and a list of folders that cannot be listed, each with the reason.
     """
     files, left_out, folders = [], [], [(folder, ())]
     while folders:
@@ -52,7 +52,7 @@ def files_by_class(path):
 
     Returns:
         A dict from the classes' names, sorted, to paths; and a list of what is left out, each
-        with its reason.
+        entry with the reason.
 
     Raises:
         ValueError: If there is no such folder, or its folders are parts of a data set.
@@ -70,7 +70,7 @@ def files_by_class(path):
         found, missed = files_below(folder)
         left_out += missed
         if found:
-            # Names that differ only in what nobody sees, such as the bytes of an é, are one class.
+            # Names that look equal but differ, as in the bytes of an é, are the same class.
             files.setdefault(clean_name(folder.name), []).extend(found)
         else:
             left_out.append(line(folder, "a folder without a file"))
@@ -86,7 +86,7 @@ def files_by_class(path):
             "parts of a data set. Give the folder of one part, and another as test."
         )
     for name, found in files.items():
-        # Folders alone, all of which are called as classes are.
+        # This class contains only folders, whose names are all names of other classes.
         inside = {_below(path, file) for file in found}
         if inside <= {*files} - {name}:
             raise ValueError(
@@ -99,18 +99,18 @@ def files_by_class(path):
 def _are_parts(names):
     """Whether these are names of parts of a data set, such as training_set and test_set."""
     parts = [{word.lower() for word in _WORD.findall(name)} & _SPLITS for name in names]
-    # One word alone may be what all classes are about, such as trains.
+    # A single common word may be the subject of all classes, such as trains.
     return len(parts) > 1 and all(parts) and len(set().union(*parts)) > 1
 
 
 def _below(path, file):
-    """The name of the folder in which a file lies within that of its class; None if in none."""
+    """Name of the subfolder of its class's folder that has a file; None without subfolder."""
     parts = file.relative_to(path).parts
     return clean_name(parts[1]) if len(parts) > 2 else None
 
 
 def line(path, reason):
-    """What is said of a file that is left out."""
+    """The message about a file that is left out."""
     return f"{printable(str(path))}: {reason}"
 
 

@@ -1,21 +1,21 @@
-"""The one way in which the images of a job are scaled: that of Keras."""
+"""Scales the images of a job, always in the same way as Keras."""
 
 import numpy as np
 import tensorflow as tf
 
-# Of images that are scaled at once, in float32.
+# Largest number of pixels that are scaled at once, in float32.
 _MAX_PIXELS = 2**24
 
 
 def scaled(pixels, size):
     """Images of another size, as `keras.utils.image_dataset_from_directory` scales them.
 
-    Bilinear between four pixels, without a filter before it, and stretched: height and width are
-    scaled each by itself. `keras.layers.Resizing` does the same. The values are rounded.
+    The interpolation is bilinear between four pixels, without antialiasing. Height and width are
+    scaled independently, as in `keras.layers.Resizing`. The values are rounded.
 
     Args:
         pixels: uint8 `(images, height, width, channels)`.
-        size: `(height, width)`. None: they stay as they are.
+        size: `(height, width)`. None means that images are not scaled.
     """
     if size is None or pixels.shape[1:3] == tuple(size):
         return pixels

@@ -1,1 +1,1 @@
-"""From a table of texts to a student that is shipped."""
+"""From a table of texts to a student ready to ship."""

@@ -1,4 +1,4 @@
-"""The texts of a job: read by their files' names."""
+"""Reads the texts of a job; the suffix of a file's name shows its format."""
 
 import json
 import pathlib
@@ -22,7 +22,7 @@ def read_labelled(path, text, label, class_names=None):
     """Reads a .csv, .tsv or .jsonl file, also with .gz.
 
     Raises:
-        ValueError: If it is no such file or lacks the columns.
+        ValueError: If it is not such a file or lacks the columns.
     """
     read = _TABLES.get(_suffix(path))
     if read is None:
@@ -34,9 +34,9 @@ def read_labelled(path, text, label, class_names=None):
 
 
 def read_unlabelled(path, text):
-    """Reads texts: of a table its column, of another file its lines; "-" is standard input."""
+    """Reads the text column of a table, or the lines of another file; "-" is standard input."""
     if path == _STDIN:
-        # In UTF-8 as files are, whatever the terminal's encoding is.
+        # Like files, the input is UTF-8, whatever the terminal's encoding is.
         return read_lines("standard input", sys.stdin.buffer)
     read = _TABLES.get(_suffix(path))
     if _suffix(path) in _OTHER_TABLES:
@@ -57,13 +57,13 @@ def _checked(path, examples):
 
 
 def num_duplicates(train, test):
-    """Number of test texts that are training texts, too, whatever blanks they have."""
+    """Number of test texts that are also training texts, apart from whitespace."""
     known = set(map(_with_single_blanks, train.texts.tolist()))
     return sum(_with_single_blanks(text) in known for text in test.texts.tolist())
 
 
 def without(examples, others):
-    """The unlabelled texts that are in none of the others, each once: a transfer set."""
+    """The transfer set: the unlabelled texts that are in none of the others, each once."""
     known = {_with_single_blanks(text) for other in others for text in other.texts.tolist()}
     texts = dict.fromkeys(examples.texts.tolist())
     texts = [text for text in texts if _with_single_blanks(text) not in known]
@@ -71,7 +71,7 @@ def without(examples, others):
 
 
 def _with_single_blanks(text):
-    # Students split there, so that they read these as one text.
+    # Students split at whitespace, so that such texts are the same to them.
     return " ".join(text.split())
 
 
@@ -87,7 +87,7 @@ def fingerprint(examples):
 
 
 def fingerprint_vocabulary(vocabulary):
-    """A hash of what decides which ids a vocabulary gives."""
+    """A hash of everything that affects the ids of a vocabulary."""
     config = {key: value for key, value in vocabulary.get_config().items() if key != "name"}
     return xxhash.xxh3_128_hexdigest(json.dumps(config, sort_keys=True, default=str).encode())
 

@@ -1,4 +1,4 @@
-"""From a table of texts to a student that is shipped: teacher, store, students, files, report."""
+"""From a table of texts to a student ready to ship: teacher, store, students, files, report."""
 
 import dataclasses
 import pathlib
@@ -34,9 +34,9 @@ from keras_distill.text import Vocabulary
 from keras_distill.text import augment
 from keras_distill.text import batch_by_length
 
-# -1 is a text without a label.
+# The label -1 means a text without a label.
 _CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=-1)
-# With hard labels only, smoothing helps.
+# Label smoothing helps a student that learns from hard labels only.
 _SMOOTHED = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.1)
 _BATCH_SIZE = 64
 _PIECES_PER_WORD = 2
@@ -44,42 +44,42 @@ _PIECES_PER_WORD = 2
 
 @dataclasses.dataclass(frozen=True)
 class TextJob(Job):
-    """A whole distillation of a text classifier.
+    """The whole distillation of a text classifier.
 
-    Trains or takes a teacher, stores its answers to the labelled and unlabelled texts, trains
-    a student alone and one by the teacher in as many steps, writes the distilled one as a
-    TFLite file and a SavedModel, and compares all on the test set. Settings of the training
-    are defaults and not tuned for the data; both students get the same number of steps.
+    The job trains or loads a teacher, stores its outputs for the labelled and unlabelled texts,
+    trains one student alone and one with the teacher, exports the distilled one as a
+    TFLite file and a SavedModel, and compares all models on the test set. The training settings
+    are defaults, not tuned for the data; both students get the same number of steps.
 
     Args:
         train: A .csv, .tsv or .jsonl file with texts and labels, also .gz.
-        output: The folder for all that is written. Stopped at any point, the same job goes
-            on there.
+        output: The folder for all results. If the job is interrupted, run the same job again:
+            it resumes there.
         teacher: A KerasHub preset or folder, a Hugging Face folder, a TF-Hub handle or folder,
-            which is fine-tuned; a .keras file of a classifier that reads texts; or
+            each of which is fine-tuned; a .keras file of a classifier that reads texts; or
             "ensemble", three small models from scratch.
         preprocessor: A TF-Hub teacher's preprocessor, a handle or folder.
         student: "bilstm", "text_cnn" or "transformer".
-        test: A file like train. None: a part of train, each class by its share.
-        test_rate: How much of it, in (0, 1).
-        unlabelled: Files with more texts for the teacher to answer: of a table the text's
-            column, of other files each line; "-" is standard input.
+        test: Test file in the same form as train. None means a stratified part of train.
+        test_rate: Share of train for the test set, in (0, 1).
+        unlabelled: Files with more texts, for which only the teacher's outputs are used: the
+            text column of a table, or each line of other files; "-" is standard input.
         text, label: Names of the columns.
-        num_augmented: Rounds of `text.augment`, whose texts the teacher answers as well.
+        num_augmented: Rounds of `text.augment`; the teacher's outputs for its texts are used, too.
         quantization: A mode of `export_tflite`.
-        max_length: Words of a text for the student, of pieces twice as many; tokens for
+        max_length: Words of a text for the student, or twice as many word pieces; tokens for
             the teacher.
-        vocabulary_size: Number of words that the student knows. Where words are not apart,
-            as in Chinese, Japanese and Thai, they are pieces: less than half of the words
-            of held-out texts would be known.
-        num_steps: Training steps of each student, of 64 texts. None: 10 rounds over all
-            texts, at least 1,000 and at most 10,000.
-        teacher_epochs: Rounds of the teacher over the labelled texts.
-        alpha, temperature: Of the `Distiller`.
-        num_threads: Numbers of threads to time the models on; none: they are not timed.
-        seed: Of all that is drawn.
-        class_names: Of a ready teacher that does not name its classes: their names, in the
-            order of its outputs. None: taken to be the order of the data's.
+        vocabulary_size: Number of words that the student knows. It has word pieces instead if
+            words are not separated by spaces, as in Chinese, Japanese and Thai: less than half of
+            the words of held-out texts would be known.
+        num_steps: Training steps of each student, with 64 texts each. None means 10 epochs over
+            all texts, at least 1,000 and at most 10,000 steps.
+        teacher_epochs: Epochs of the teacher over the labelled texts.
+        alpha, temperature: As in `Distiller`.
+        num_threads: Numbers of threads to time the models on; if empty, they are not timed.
+        seed: Seed of all random numbers.
+        class_names: If a ready teacher does not name its classes: their names, in the
+            order of its outputs. None assumes the order of the data's classes.
 
     Example:
 
@@ -214,7 +214,7 @@ class TextJob(Job):
         )
 
     def _export(self, work, student):
-        # Written anew in any case: the quantization may be another one now.
+        # The file is always written anew, because the quantization may have changed.
         said = export_phone_file(self._fixed(work, student), **self._phone(work))
         if not work.folder.has("serving/1"):
             export_saved_model(student, **self._server(work))
@@ -256,7 +256,7 @@ class TextJob(Job):
 
 @dataclasses.dataclass(frozen=True)
 class _Work:
-    """What a job works with, once its files are read; as a str, what it will do."""
+    """A job's data and settings after its files are read; as a str, the plan of the job."""
 
     folder: RunFolder
     train: Examples
@@ -271,7 +271,7 @@ class _Work:
     broken: tuple = ()
 
     def batch(self):
-        """Texts as the teacher reads them."""
+        """A batch of texts for the teacher."""
         return tf.constant(np.resize(self.train.texts, _BATCH_SIZE).tolist())
 
     def seconds(self):
@@ -302,7 +302,8 @@ class _Work:
 
 
 def _texts_to_check(work):
-    # Not of the test set, whose accuracy is to be measured; from all of a table that is sorted.
+    # The test set is left out, because its accuracy is measured later. A table may be sorted, so
+    # the texts are spread over all of it.
     places = np.linspace(0, len(work.train) - 1, 300).astype(int)
     return work.train.texts[np.unique(places)].tolist()
 

@@ -1,4 +1,4 @@
-"""The students of a job with texts: built, and made ready for export."""
+"""Builds the students of a job with texts, and prepares them for export."""
 
 from keras_distill.students import bilstm
 from keras_distill.students import text_cnn
@@ -12,10 +12,10 @@ def make_student(kind, vocabulary, num_classes, dropout, length=None):
 
     Args:
         kind: One of `KINDS`.
-        vocabulary: What it reads.
+        vocabulary: The student's vocabulary.
         num_classes: Number of logits.
-        dropout: Dropout rate; of the embeddings half of it.
-        length: A fixed number of ids, for a file that apps run; a loop is then unrolled.
+        dropout: Dropout rate; embeddings have half of it.
+        length: A fixed number of ids, for a file that apps run; loops are then unrolled.
     """
     rates = {"dropout": dropout, "embedding_dropout": dropout / 2}
     if kind == "bilstm":
@@ -44,7 +44,7 @@ def make_student(kind, vocabulary, num_classes, dropout, length=None):
 
 
 def for_export(kind, student, vocabulary, num_classes):
-    """The student with a fixed length and no loop, as MediaPipe wants it."""
+    """The student with a fixed length and without loops, as MediaPipe needs it."""
     fixed = make_student(kind, vocabulary, num_classes, 0.0, vocabulary.max_length)
     fixed.set_weights(student.get_weights())
     return fixed

@@ -1,4 +1,4 @@
-"""The teacher of a job with texts: one that is ready, a BERT to fine-tune, or an ensemble."""
+"""The teacher of a job with texts: a ready model, a BERT to fine-tune, or an ensemble."""
 
 import os
 
@@ -26,11 +26,11 @@ _FILE = "a .keras file of a classifier that reads texts"
 
 
 def check_teacher(name, preprocessor):
-    """Raises `ValueError` for what is no teacher by its name, before anything is read.
+    """Raises `ValueError` for a name that cannot be a teacher, before anything is read.
 
     Args:
-        name: What the job has as `teacher`.
-        preprocessor: What it has as `preprocessor`.
+        name: The job's `teacher`.
+        preprocessor: The job's `preprocessor`.
     """
     name = os.fspath(name)
     if name == ENSEMBLE or _is_model_file(name):
@@ -55,10 +55,10 @@ def _is_model_file(name):
 class ReadyTeacher:
     """A .keras file of a classifier that reads texts. It is loaded in Keras's safe mode.
 
-    One output for two classes, a logit or a sigmoid, is that of the second class.
+    A single output for two classes, a logit or a sigmoid, belongs to the second class.
 
     Raises:
-        ValueError: If it reads something else, or has other classes.
+        ValueError: If the model reads something else, or has other classes.
     """
 
     is_ready, num_texts = True, 0
@@ -85,7 +85,7 @@ class FinetunedTeacher:
     Args:
         encoder, preprocessor: As for `bert_classifier`.
         train: The labelled `text.Examples`.
-        num_epochs: Rounds over them.
+        num_epochs: Epochs over these texts.
         max_length: Tokens of a text.
     """
 
@@ -99,7 +99,7 @@ class FinetunedTeacher:
         self.num_texts = num_epochs * len(train)
 
     def train(self, train, seed):
-        """Fine-tunes it."""
+        """Fine-tunes the teacher."""
         classifier = self.model.get_layer("classifier")
         batches = batch_by_length(
             train,
@@ -108,7 +108,7 @@ class FinetunedTeacher:
             batch_size=32,
             seed=seed,
         )
-        # A head that starts from nothing needs steps; the layers below change less and less.
+        # A new head needs many steps; lower layers have smaller learning rates.
         rate = 5e-5 if len(train) > 5000 else 2e-4
         optimizer = finetuning_optimizer(
             classifier, rate, num_steps=self._num_epochs * len(batches), layer_decay=0.9
@@ -123,13 +123,13 @@ class FinetunedTeacher:
 
 
 class EnsembleTeacher:
-    """Three small models from scratch, averaged: a teacher where no BERT can be had.
+    """The average of three small models trained from scratch, if no BERT is available.
 
-    Two are linear, on words and on pieces of words; one is convolutional. Where words are
-    not apart, single characters and pairs of them take the place of words.
+    Two are linear, on words and on pieces of words; one is convolutional. If words are
+    not separated by spaces, single characters and pairs of them replace words.
 
     Args:
-        vocabulary: What the convolutional network reads.
+        vocabulary: The vocabulary of the convolutional network.
         train: The labelled `text.Examples`.
         num_steps: Steps of each model.
     """
@@ -138,7 +138,7 @@ class EnsembleTeacher:
 
     def __init__(self, vocabulary, train, num_steps):
         self._steps = num_steps
-        # All of them run at once when it answers.
+        # The model runs all members at once.
         self.num_texts = _BATCH_SIZE * num_steps
         num_classes = len(train.class_names)
         are_words = isinstance(vocabulary, WordVocabulary)
@@ -162,7 +162,7 @@ class EnsembleTeacher:
         }
         logits = {name: output for name, output in logits.items() if output is not None}
         self._members = {name: keras.Model(texts, output) for name, output in logits.items()}
-        # The geometric mean of their probabilities; `Ensemble` has the arithmetic one.
+        # The mean of logits is the geometric mean of probabilities; `Ensemble` has the arithmetic.
         average = logits["network"]
         if len(logits) > 1:
             average = keras.layers.Average(name="logits")(list(logits.values()))
@@ -186,19 +186,19 @@ class EnsembleTeacher:
 
 
 def _linear(texts, train, num_classes, **settings):
-    """Weighs the words of a text, or its pieces, by how rare they are (TF-IDF).
+    """A linear model on the TF-IDF weights of words, or of pieces of words.
 
-    None where there are none, as where all texts are single letters, or of signs alone.
+    The result is None if there are none, for instance if all texts are single letters or signs.
     """
-    # Of the labelled texts alone: pieces that are in none of them have no weight, and would
-    # shorten those that have one.
+    # Only labelled texts are used: pieces that occur in none of them would get no weight, and
+    # would scale down those that have one.
     vectorize = keras.layers.TextVectorization(
         output_mode="tf_idf", standardize=lower_on_one_line, **settings
     )
     try:
         vectorize.adapt(tf.data.Dataset.from_tensor_slices(train.texts.tolist()).batch(512))
     except AttributeError:
-        # Keras has no weights for a vocabulary of nothing.
+        # Keras has no weights for an empty vocabulary.
         if vectorize.vocabulary_size() > 1:
             raise
         return None
@@ -208,20 +208,20 @@ def _linear(texts, train, num_classes, **settings):
 
 @keras.saving.register_keras_serializable(package="keras_distill")
 def lower_on_one_line(texts):
-    """Lowers letters, takes punctuation marks out, and makes a blank of what parts words.
+    """Lowers letters, removes punctuation, and replaces separators and control characters.
 
-    Keras saves what a layer learned line by line. A piece with a line end in it, or one of the
-    signs that `str.splitlines` takes for one, would be two after loading, and a piece that is NUL
-    would be none.
+    Keras saves a layer's vocabulary line by line. A piece with a line end, or another character
+    that `str.splitlines` treats as one, would become two pieces after loading, and a piece that is
+    NUL would be lost.
     """
-    # First of all: lowered, a text ends at a NUL.
+    # Replacing comes first, because lowering cuts a text at a NUL.
     texts = tf.strings.regex_replace(texts, r"[\p{Z}\p{Cc}]", " ")
     texts = tf.strings.lower(texts, encoding="utf-8")
     return tf.strings.regex_replace(texts, r"[!-/:-@\[-`{-~]", "")
 
 
 def make_teacher(name, preprocessor, vocabulary, train, num_epochs, max_length):
-    """Makes a teacher by its name: "ensemble", a .keras file, a preset, handle or folder."""
+    """Makes a teacher from its name: "ensemble", a .keras file, a preset, handle or folder."""
     if name == ENSEMBLE:
         num_steps = int(np.clip(num_epochs * len(train) / _BATCH_SIZE * 5, 400, 4000))
         return EnsembleTeacher(vocabulary, train, num_steps)

@@ -1,4 +1,4 @@
-"""What the students of a text job read: words, or pieces where the words are not apart."""
+"""The vocabulary of a text job: words, or word pieces if spaces do not separate words."""
 
 import numpy as np
 
@@ -7,18 +7,18 @@ from keras_distill.text import learn_word_pieces
 from keras_distill.text import learn_words
 from keras_distill.text.vocabularies.base import UNKNOWN
 
-# Below it a text is mostly holes.
+# With a smaller share of known words, most of a text is unknown.
 ENOUGH = 0.5
 _MAX_TEXTS, _EVERY, _CHUNK = 50_000, 10, 4096
-# Of rarer ones, whole sentences would be pieces.
+# With rarer pieces, whole sentences would become pieces.
 _MIN_PIECE_COUNT = 5
 
 
 def has_words(texts, size):
-    """Whether words between blanks are of use: half of those of held-out texts are known.
+    """Whether splitting at spaces works: half of the words of held-out texts are known.
 
-    Chinese, Japanese and Thai have no blanks between words, so that nearly every sentence is
-    a word of its own, which is in no other text.
+    Chinese, Japanese and Thai have no spaces between words, so that nearly every sentence is
+    a word of its own, which no other text contains.
 
     Args:
         texts: Object array of str.
@@ -33,7 +33,7 @@ def has_words(texts, size):
 
 
 def learn_vocabulary(texts, size, max_length, are_words):
-    """Learns a vocabulary that reads texts as MediaPipe's tokenizers do: words, or pieces."""
+    """Learns a vocabulary of words or word pieces that tokenizes like MediaPipe."""
     settings = {"max_length": max_length, "for_apps": True}
     if are_words:
         return learn_words(texts, size, **settings)
@@ -41,14 +41,14 @@ def learn_vocabulary(texts, size, max_length, are_words):
 
 
 def tokenizer_of(vocabulary):
-    """The name of MediaPipe's tokenizer that reads as a vocabulary does."""
+    """The name of MediaPipe's tokenizer that matches a vocabulary."""
     return "bert" if isinstance(vocabulary, WordPieceVocabulary) else "regex"
 
 
 def known_share(vocabulary, texts):
     """The share of the words of texts that a vocabulary knows, in [0, 1].
 
-    Of pieces, a word is what its pieces make up; one that has none is unknown.
+    With word pieces, a word is known if it can be made of pieces.
     """
     tokens = vocabulary.tokens
     is_word = np.ones(len(tokens), bool)
@@ -64,7 +64,7 @@ def known_share(vocabulary, texts):
 
 
 def warnings_of(vocabulary, texts):
-    """A tuple, of a sentence where a vocabulary knows under half of the words of the test set."""
+    """A tuple with a sentence if a vocabulary knows under half of the test set's words."""
     share = known_share(vocabulary, texts)
     if share >= ENOUGH:
         return ()

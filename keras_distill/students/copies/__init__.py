@@ -1,1 +1,1 @@
-"""Students that are made of their teacher."""
+"""Students that are made from their teacher."""

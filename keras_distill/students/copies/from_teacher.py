@@ -1,4 +1,4 @@
-"""A student cut out of its teacher: a BERT with fewer layers, and narrower if wished."""
+"""A student cut out of its teacher: a BERT with fewer layers, and optionally narrower."""
 
 import keras
 from keras import ops
@@ -41,11 +41,11 @@ def from_teacher(
     """Cuts a smaller BERT out of a KerasHub BERT: some of its layers, at its width or less.
 
     Embeddings, the chosen layers, the pooling layer and the head start with the teacher's
-    weights, and the student keeps the teacher's activation. Then it is an ordinary student
-    that has yet to be taught. With all layers and the whole width it is the teacher.
+    weights, and the student keeps the teacher's activation. Train the student afterwards like
+    any other. With all layers and the full width it equals the teacher.
 
-    With `width`, everything that reads or writes the hidden states is projected onto the
-    `width` first principal directions P of the token embeddings (teacher width x width,
+    With `width`, all weights that read or write the hidden states are projected onto the
+    first `width` principal directions P of the token embeddings (teacher width x width,
     from their singular value decomposition, not centred):
 
     ```
@@ -54,36 +54,36 @@ def from_teacher(
     feed-forward width = teacher's * width / teacher width, rounded
     ```
 
-    The heads that are kept have the largest norm of `P' value_kernel output_kernel P`, the
-    neurons that are kept the largest product of the norms of their projected weights. The
-    embeddings are the best of their rank (Eckart and Young); the layers are only a start.
+    The kept heads have the largest norm of `P' value_kernel output_kernel P`, and the kept
+    neurons have the largest product of the norms of their projected weights. The embeddings
+    are the best of their rank (Eckart and Young); the layers are only a starting point.
 
     Args:
         teacher: A `keras_hub.models.BertBackbone`, a KerasHub classifier or a
             `kd.teachers.bert_classifier` over one, or any `keras.Model` with one inside.
             It is not changed.
         layers: Indices of the teacher's layers, from 0, in the student's order. Defaults
-            to every second one, from the first.
+            to every second layer, from the first.
         num_classes: Number of classes; 1 for regression. Defaults to the teacher's. The
-            head is copied if the teacher has just one Dense layer behind its backbone,
+            head is copied if the teacher has just one Dense layer after its backbone,
             of this size.
         width: Width of the hidden states, a multiple of the width of a teacher's head, at
             most the teacher's. Defaults to the teacher's.
         dropout: Dropout rate, in [0, 1). Defaults to the teacher's.
-        per_word: True for an answer per word, as in `bilstm`; the head then reads the
+        per_word: True for logits per word, as in `bilstm`; the head then reads the
             last hidden state at the word instead of the pooled output.
         ids_only: Whether the student reads only token ids, (batch, length) with 0 for
             padding, as other students do. False: the teacher's inputs, a dict of
             token_ids, padding_mask and segment_ids, for pairs of texts in one sequence.
-        length: A fixed number of ids, and of words. Defaults to None, any number.
+        length: A fixed number of ids and of words. Defaults to None, which means any number.
         name: Name of the model.
 
     Returns:
         A Functional `keras.Model` that gives logits, (batch, num_classes).
 
     Raises:
-        ValueError: If the teacher has no `BertBackbone`, or one with LoRA or quantized weights, or
-            an argument does not fit it.
+        ValueError: If the teacher has no `BertBackbone`, its backbone has LoRA or quantized
+            weights, or an argument does not fit it.
 
     Example:
 
@@ -217,7 +217,7 @@ def _is_index(value, count):
 
 
 def _check_width(width, source):
-    """Returns the number of heads of a student of this width."""
+    """Returns the number of heads of a student with this width."""
     check_integers(width=width)
     head_dim = source.hidden_dim // source.num_heads
     if width > source.hidden_dim or width % head_dim:

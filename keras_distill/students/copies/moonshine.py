@@ -1,4 +1,4 @@
-"""Moonshine: a student that is its teacher, with cheaper convolutions."""
+"""Moonshine: a student with its teacher's architecture, but cheaper convolutions."""
 
 import keras
 
@@ -24,7 +24,7 @@ _DEPTHWISE = {
 
 
 def moonshine(model, *, groups=1, bottleneck=1, name="moonshine"):
-    """Copies a network and puts a cheaper block in place of each convolution of more than 1 x 1.
+    """Copies a network, with a cheaper block in place of each convolution larger than 1 x 1.
 
     ```
     G(g)       k x k in g groups, 1 x 1                         groups=g
@@ -33,26 +33,26 @@ def moonshine(model, *, groups=1, bottleneck=1, name="moonshine"):
     ```
 
     n is the number of the convolution's filters. The k x k convolution has the strides, padding
-    and dilation of the one that it stands for; batch normalization and ReLU stand between the
+    and dilation of the convolution that it replaces; batch normalization and ReLU are between the
     parts. The last 1 x 1 has the name, bias and activation of the convolution, so its output has
-    the shape of the teacher's layer of that name, and objectives need no projector.
+    the shape of the teacher's layer with that name, and objectives need no projector.
 
-    All weights are new and trainable: the student is to be trained from the beginning, in the paper
-    by attention transfer. What a layer has learnt by `adapt`, as Normalization does, it keeps.
-    Convolutions in Functional and Sequential models inside are replaced, too. Left as they are:
-    what is no convolution, 1 x 1 convolutions, convolutions in groups, depthwise, separable and
-    transposed ones, those of your own classes, inside of them or wrapped by another layer, such as
-    TimeDistributed, and, as in the paper, the first convolution behind an input.
+    All weights are new and trainable: train the student from scratch, in the paper by attention
+    transfer. Layers with `adapt`, such as Normalization, keep their adapted state.
 
-    To train on a CPU take `groups="depthwise"` and `compile(jit_compile=False)`: TensorFlow is slow
-    there with the gradients of other convolutions in groups, the slower the more groups.
+    Convolutions in nested Functional and Sequential models are replaced, too. These are not
+    replaced: other layers; 1 x 1, grouped, depthwise, separable and transposed convolutions;
+    convolutions of your own classes, inside of them or wrapped by another layer, such as
+    TimeDistributed; and, as in the paper, the first convolution after an input.
+
+    To train on a CPU, use `groups="depthwise"` and `compile(jit_compile=False)`: TensorFlow's
+    gradients of other grouped convolutions are slow there, and slower with more groups.
 
     Args:
         model: The teacher, a Functional or Sequential `keras.Model`. It is not changed.
-        groups: Number of groups, which divides the number of channels that the k x k convolution
-            reads and writes; "depthwise" for as many as there are channels. Defaults to 1.
-        bottleneck: What the number of filters is divided by, without a remainder. Defaults to
-            1, no bottleneck.
+        groups: Number of groups, a divisor of the number of channels that the k x k convolution
+            reads and writes; "depthwise" for one group per channel. Defaults to 1.
+        bottleneck: Divisor of the number of filters. Defaults to 1, which means no bottleneck.
         name: Name of the student.
 
     Returns:
@@ -70,7 +70,7 @@ def moonshine(model, *, groups=1, bottleneck=1, name="moonshine"):
     (188234, 37194)
 
     Reference: Crowley et al. 2018, https://arxiv.org/abs/1711.02613. Deviations: each convolution
-    is replaced by itself, as in the authors' code; a grouped convolution without a bottleneck
+    is replaced separately, as in the authors' code; a grouped convolution without a bottleneck
     keeps the number of channels that it reads.
     """
     if groups != "depthwise":
@@ -95,15 +95,15 @@ class _Rebuilding:
     """Replaces convolutions while a model is rebuilt.
 
     Args:
-        groups, bottleneck: As of `moonshine`.
+        groups, bottleneck: As in `moonshine`.
         is_behind: Whether a convolution comes before the model.
     """
 
     def __init__(self, groups, bottleneck, is_behind=False):
         self._groups, self._bottleneck, self._is_behind = groups, bottleneck, is_behind
-        # By id: tensors with a convolution before them.
+        # Tensors that come after a convolution, by id.
         self._behind = {}
-        # By id of a layer, which may be called again: what takes its place, called in turn.
+        # Replacements by the id of a layer, because a layer may be called again.
         self._places = {}
         self.num_replaced = 0
 
@@ -159,7 +159,7 @@ class _Rebuilding:
                 f"groups must divide the {num_channels} channels of the {layer.kernel_size} "
                 f"convolution in place of {name!r}. Received: groups={self._groups}"
             )
-        # Keras has no depthwise one that is causal, and none of three axes.
+        # Keras has no causal depthwise convolution, and none with three axes.
         if groups == num_channels and layer.padding != "causal" and convolution in _DEPTHWISE:
             of_depthwise = {f"depthwise_{key}": value for key, value in of_kernel.items()}
             parts.append(_DEPTHWISE[convolution](**spatial, **kept, **of_depthwise))
@@ -171,7 +171,7 @@ class _Rebuilding:
 
 
 def _untrained(layer):
-    """A copy to be trained, also of a layer that is frozen, as a teacher's are."""
+    """A trainable copy, even if the layer is frozen, as a teacher's layers are."""
     new = copied(layer)
     if isinstance(new, keras.layers.Layer):
         new.trainable = True
@@ -181,7 +181,7 @@ def _untrained(layer):
 def _normalized(layer, place):
     name, settings = f"{layer.name}_{place}", {"dtype": layer.dtype_policy}
     return [
-        # As the authors' code; Keras's 0.99 needs a thousand steps to see what has been learned.
+        # The authors' code has 0.9; with Keras's 0.99, statistics lag by a thousand steps.
         keras.layers.BatchNormalization(
             _axis(layer), momentum=0.9, name=f"{name}_normalization", **settings
         ),
@@ -198,6 +198,6 @@ def _is_replaced(layer):
 
 
 def _has(layer, kinds):
-    """Whether a layer is of these kinds, or has one of them inside."""
+    """Whether a layer is of these kinds, or contains one of them."""
     is_layer = isinstance(layer, keras.layers.Layer)
     return is_layer and any(isinstance(inside, kinds) for inside in flatten_layers(layer))

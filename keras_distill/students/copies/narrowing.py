@@ -1,10 +1,10 @@
-"""Weights of a BERT for a smaller width: projected, with the lesser heads and neurons cut."""
+"""Weights of a BERT for a smaller width: projected, without the weakest heads and neurons."""
 
 import keras
 import numpy as np
 
 _WIDTH, _HEAD, _NEURON, _KEPT = "width", "head", "neuron", "kept"
-# What the axes of a KerasHub BertBackbone's weights stand for.
+# Meaning of the axes of a KerasHub BertBackbone's weights.
 _AXES = {
     "token_embedding/embeddings": (_KEPT, _WIDTH),
     "position_embedding/embeddings": (_KEPT, _WIDTH),
@@ -27,7 +27,7 @@ _AXES = {
 
 
 def principal_directions(embeddings, width):
-    """The orthonormal directions that keep most of a matrix's rows.
+    """The orthonormal directions that preserve a matrix's rows best.
 
     `embeddings @ P @ P.T` is the best approximation of rank `width` (Eckart and Young).
 
@@ -39,18 +39,18 @@ def principal_directions(embeddings, width):
         P, (teacher width, width), float64.
     """
     embeddings = _float64(embeddings)
-    # The right singular vectors, without the left ones, which are as long as the vocabulary.
+    # eigh gives the right singular vectors without the left ones, which have vocabulary length.
     _, directions = np.linalg.eigh(embeddings.T @ embeddings)
     return directions[:, ::-1][:, :width]
 
 
 def num_neurons(backbone, width):
-    """Number of a narrowed layer's feed-forward neurons: the teacher's share of the width."""
+    """Number of a narrowed layer's feed-forward neurons, in the teacher's ratio to the width."""
     return max(1, round(backbone.intermediate_dim * width / backbone.hidden_dim))
 
 
 class Narrowing:
-    """Brings the weights of a BERT's layers to a smaller width.
+    """Reduces the weights of a BERT's layers to a smaller width.
 
     ```
     axes of the width      W becomes P' W, or W P; a gain g becomes the diagonal of P' diag(g) P
@@ -63,7 +63,7 @@ class Narrowing:
     Args:
         backbone: The teacher's `keras_hub.models.BertBackbone`.
         width: The smaller width.
-        num_heads: Number of heads that are kept.
+        num_heads: Number of heads to keep.
     """
 
     def __init__(self, backbone, width, num_heads):
@@ -72,7 +72,7 @@ class Narrowing:
         self._num_neurons = num_neurons(backbone, width)
 
     def copy(self, teacher, student):
-        """Sets the weights of a layer from those of the teacher's."""
+        """Sets the weights of a layer from the teacher's layer."""
         weights = {_kind(v): _float64(v) for v in teacher.weights}
         kept = self._kept(weights) if "query/kernel" in weights else {}
         for variable in student.weights:

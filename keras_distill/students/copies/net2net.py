@@ -1,4 +1,4 @@
-"""Net2Net: a wider or deeper network that starts with the function of the one it grew from."""
+"""Net2Net: a wider or deeper network that computes the same function as the original."""
 
 import keras
 import numpy as np
@@ -23,7 +23,7 @@ _IDEMPOTENT = (keras.activations.linear, keras.activations.relu, keras.activatio
 
 
 def net2net_wider(model, layer_name, width, *, noise=0.0, seed=None):
-    """Widens a layer and keeps the model's function: new channels are copies of old ones.
+    """Widens a layer but keeps the model's function: new channels are copies of old ones.
 
     ```
     g = (0, ..., n - 1, then width - n random ones of them)     n: the layer's width so far
@@ -31,22 +31,22 @@ def net2net_wider(model, layer_name, width, *, noise=0.0, seed=None):
     kernel[..., j, :]    of the layers that read it: that of g(j) / number of copies of g(j)
     ```
 
-    Behind the layer may come activations, poolings, dropout, batch normalization, depthwise
-    convolutions, concatenations and Flatten, in any order, up to the Dense and Conv layers that
-    read it: those of Keras, not subclasses, which may compute something else.
+    Between the layer and the Dense and Conv layers that read it, there may be activations, pooling,
+    dropout, batch normalization, depthwise convolutions, concatenations and Flatten, in any order.
+    All must be Keras's own layers: subclasses may compute something else.
 
     Args:
         model: A Functional or Sequential `keras.Model`. It is not changed.
         layer_name: Name of a Dense, Conv1D, Conv2D or Conv3D layer.
-        width: The layer's new number of units or filters, more than it has.
+        width: The layer's new number of units or filters, larger than the old one.
         noise: Standard deviation of normal noise on the copies' kernels, relative to that of
-            the layer's kernel. Two equal channels of which both are trained alike stay equal
-            unless dropout tells them apart; with noise, the function is kept only nearly.
-            Defaults to 0.
-        seed: Seed of the choice and of the noise. Defaults to None, another one each time.
+            the layer's kernel. Without noise, two equal channels stay equal in training,
+            unless dropout makes them differ; with noise, the function is kept only
+            approximately. Defaults to 0.
+        seed: Seed of the choice and of the noise. Defaults to None, a new seed each time.
 
     Returns:
-        A Functional `keras.Model` with all other weights of `model`.
+        A Functional `keras.Model`; its other weights equal those of `model`.
 
     Raises:
         ValueError: If an argument does not fit, or the layer's output reaches a layer where its
@@ -61,7 +61,7 @@ def net2net_wider(model, layer_name, width, *, noise=0.0, seed=None):
     12
 
     Reference: Chen et al. 2016, Net2Net, https://arxiv.org/abs/1511.05641, section 2.2.
-    Deviation: the noise is relative to the kernel's spread.
+    Deviation: the noise is relative to the kernel's standard deviation.
     """
     layer = _layer(model, layer_name)
     check_integers(width=width)
@@ -97,33 +97,34 @@ def net2net_wider(model, layer_name, width, *, noise=0.0, seed=None):
 
 
 def net2net_deeper(model, layer_name, *, kernel_size=None, normalization_data=None, name=None):
-    """Inserts a layer that changes nothing behind another one, so that the model is deeper.
+    """Inserts an identity layer after another layer, which makes the model deeper.
 
     ```
     relu(I relu(x)) = relu(x)        I: a Dense or Conv layer that gives back what it reads
     ```
 
-    Behind a Dense layer, or an activation of features (batch, features), it is a Dense layer;
-    otherwise a convolution: a causal one if the layer is, or, behind an activation, if any of the
-    model is. The activation follows in a layer of its own. All have the layer's dtype.
+    After a Dense layer, or an activation of features (batch, features), the new layer is a Dense
+    layer; otherwise it is a convolution, which is causal if the layer is or, after an activation,
+    if any convolution of the model is. The activation follows as a separate layer. All have the
+    layer's dtype.
 
     Args:
         model: A Functional or Sequential `keras.Model`. It is not changed.
         layer_name: Name of a Dense or Conv layer, or of an Activation or ReLU, whose activation
-            is linear, relu or relu6: applied twice they are as once.
+            is linear, relu or relu6: applying these twice is the same as once.
         kernel_size: Size of the new convolution along each axis. Defaults to that of the layer,
-            3 behind an activation.
+            or to 3 after an activation.
         normalization_data: A batch of the model's inputs. If given, a BatchNormalization
-            follows the new layer, with the means and variances of this batch, undone by its
-            scale and shift: the function is kept in inference, and in training as far as a
-            batch is like this one. Defaults to None.
-        name: Name of the new layer. Defaults to the layer's with "_deeper".
+            follows the new layer, with the means and variances of this batch, which its
+            scale and shift undo: the function is kept in inference, and in training if
+            batches are similar to this one. Defaults to None.
+        name: Name of the new layer. Defaults to the layer's name with "_deeper".
 
     Returns:
         A Functional `keras.Model` with all weights of `model`, and the new ones.
 
     Raises:
-        ValueError: If an argument does not fit, or the activation is another one.
+        ValueError: If an argument does not fit, or the layer has another activation.
 
     Example:
 
@@ -148,7 +149,7 @@ def net2net_deeper(model, layer_name, *, kernel_size=None, normalization_data=No
     ):
         raise ValueError(f"name must be a new one. Received: {sorted(taken)}, which are layers.")
     width, rank = layer.output.shape[-1], len(layer.output.shape)
-    # A new layer has no weights to be quantized.
+    # The new layer is not quantized, even if the old one is.
     dtype = layer.dtype_policy if layer.quantization_mode is None else layer.compute_dtype
     is_causal = rank == 3 and _is_causal(layer, model)
     if rank == 2 or type(layer) is keras.layers.Dense:
@@ -187,7 +188,7 @@ def net2net_deeper(model, layer_name, *, kernel_size=None, normalization_data=No
     for old, new in pairs:
         copy_weights(old, new)
     kernel = np.zeros(inserted[0].kernel.shape, "float32")
-    # Where padding="same" has the middle, of an even size the one before.
+    # padding="same" centres the kernel here; an even size has its centre at the earlier place.
     places = [length - 1 if is_causal else (length - 1) // 2 for length in size]
     kernel[tuple(places)] = np.eye(width)
     inserted[0].kernel.assign(kernel)
@@ -216,7 +217,7 @@ def _is_idempotent(layer):
 
 
 def _is_causal(layer, model):
-    """Whether a convolution behind the layer must not see what comes later."""
+    """Whether a convolution after the layer must be causal."""
     among = [layer] if is_product(layer) else flatten_layers(model)
     return any(getattr(one, "padding", None) == "causal" for one in among)
 

@@ -1,4 +1,4 @@
-"""A copy of a Functional model, some of whose layers are others."""
+"""Copies a Functional model with some of its layers replaced."""
 
 import copy
 import types
@@ -15,9 +15,8 @@ def rebuild(model, clone_layer, call_layer):
 
     Args:
         model: A Functional or Sequential `keras.Model`. It is not changed.
-        clone_layer: Function from a layer, or an operation of `keras.ops`, to the one that
-            takes its place.
-        call_layer: Function of that one and its arguments, to its outputs.
+        clone_layer: Function from a layer, or an operation of `keras.ops`, to its replacement.
+        call_layer: Function from the replacement and its arguments to its outputs.
 
     Returns:
         A Functional model, not compiled.
@@ -30,7 +29,7 @@ def rebuild(model, clone_layer, call_layer):
 
 
 def as_functional(model):
-    """A Functional model of the same layers, not compiled."""
+    """A Functional model with the same layers, not compiled."""
     if isinstance(model, keras.Sequential) and model.built:
         return keras.Model(model.inputs[0], model.outputs[0], name=model.name)
     if not is_graph(model):
@@ -42,15 +41,15 @@ def as_functional(model):
 
 
 def is_graph(layer):
-    """Whether it is a model that knows how its layers are connected."""
+    """Whether a layer is a model that knows how its layers are connected."""
     is_built = isinstance(layer, keras.Sequential) and layer.built
     return is_built or is_functional(layer)
 
 
 def copied(layer):
-    """A layer of the same configuration, with weights of its own.
+    """A layer with the same configuration and new weights.
 
-    Of one with `adapt`, such as Normalization, the copy has learnt what it has.
+    The copy of a layer with `adapt`, such as Normalization, keeps the adapted state.
 
     Raises:
         ValueError: If the layer cannot be made from its configuration.
@@ -58,7 +57,7 @@ def copied(layer):
     if _is_keras_graph(layer) or (is_graph(layer) and any(map(_adapts, flatten_layers(layer)))):
         return rebuild(layer, copied, lambda inner, *args, **kwargs: inner(*args, **kwargs))
     try:
-        # No configuration has what was learnt. Keras copies by its way of saving.
+        # The configuration lacks the adapted state; deepcopy saves and loads the layer with it.
         return copy.deepcopy(layer) if _adapts(layer) else made_again(layer)
     except Exception as error:
         raise ValueError(
@@ -69,9 +68,9 @@ def copied(layer):
 
 
 def made_again(layer, **changes):
-    """A new layer of a layer's configuration, with some settings changed."""
+    """A new layer from a layer's configuration, with some settings changed."""
     with warnings.catch_warnings():
-        # That a lambda is not safe in a file, where this does not go.
+        # Keras warns that a lambda is unsafe in a file, but this configuration stays in memory.
         warnings.simplefilter("ignore")
         config = layer.get_config()
     # Keras finds a function by its name, and only if it is registered.
@@ -82,12 +81,12 @@ def made_again(layer, **changes):
     }
     config |= functions | changes
     kind = layer.__class__
-    # A Lambda's from_config takes no function.
+    # A Lambda's from_config does not accept a function.
     return kind(**config) if kind is keras.layers.Lambda else kind.from_config(config)
 
 
 def _is_keras_graph(layer):
-    """Whether it is a graph of no class of its own, which would be lost."""
+    """Whether a layer is a graph of Keras's own classes; a copy would lose another class."""
     return is_graph(layer) and type(layer).__module__.startswith("keras.")
 
 

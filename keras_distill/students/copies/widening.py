@@ -1,4 +1,4 @@
-"""Copied channels: how those of a widened layer go on through a model."""
+"""Follows the copied channels of a widened layer through a model."""
 
 import math
 
@@ -10,10 +10,10 @@ from keras_distill.students.copies.plain_weights import has_plain_weights
 from keras_distill.students.copies.rebuilding import copied
 from keras_distill.students.copies.rebuilding import made_again
 
-# A subclass of any of these may compute something else: only the classes themselves are known.
+# Only these classes themselves are known: a subclass may compute something else.
 CONVOLUTIONS = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
 _DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
-# Treat each channel by itself, and all of them alike.
+# These layers treat each channel separately, and all channels alike.
 _CHANNELWISE = (
     keras.layers.Activation,
     keras.layers.AveragePooling1D,
@@ -50,12 +50,12 @@ class Widening:
 
     Args:
         layer: The layer to widen.
-        sources: For each of its new channels the old one that it copies.
+        sources: For each new channel, the old channel that it copies.
     """
 
     def __init__(self, layer, sources):
         self._layer, self._sources = layer, sources
-        # By id of a new tensor: the tensor, the sources of its last axis, the old length of it.
+        # By id of a new tensor: the tensor, and the sources and old length of its last axis.
         self._channels = {}
         self._pairs, self._changes, self._called = {}, {}, set()
 
@@ -70,7 +70,7 @@ class Widening:
 
     def call(self, new, *args, **kwargs):
         old, _ = self._pairs[id(new)]
-        # Keras's masks have no channels.
+        # The mask is left out: Keras's masks have no channels.
         read = args, {key: value for key, value in kwargs.items() if key != "mask"}
         inputs = [x for x in keras.tree.flatten(read) if hasattr(x, "shape")]
         channels = [self._channels[id(x)][1:] if id(x) in self._channels else None for x in inputs]
@@ -92,7 +92,7 @@ class Widening:
         return outputs
 
     def _pass(self, old, inputs, channels):
-        """Channels of the outputs, and how each of the layer's variables changes."""
+        """Channels of the outputs, and a function for each variable that changes."""
         rank = len(inputs[0].shape)
         is_last = getattr(old, "axis", -1) in (-1, rank - 1)
         if type(old) is keras.layers.Concatenate and is_last:
@@ -157,7 +157,7 @@ def _concatenated(inputs, channels):
 
 
 def _taken(sources, axis, counts=None):
-    """A function from old weights to new ones, along the axis of the copied channels."""
+    """A function from old to new weights, along the axis of the copied channels."""
 
     def take(weights):
         taken = np.take(weights, sources, axis)
@@ -167,7 +167,7 @@ def _taken(sources, axis, counts=None):
 
 
 def is_product(layer):
-    """Whether each output channel is a sum over all input channels, in channels_last."""
+    """Whether each output channel is a sum over all input channels, with channels last."""
     is_convolution = type(layer) in CONVOLUTIONS and layer.groups == 1
     return (is_convolution or type(layer) is keras.layers.Dense) and _is_channels_last(layer)
 
@@ -177,7 +177,7 @@ def _is_channels_last(layer):
 
 
 def is_elementwise(layer):
-    """Whether the layer's activation treats each channel by itself, and all of them alike."""
+    """Whether the layer's activation treats each channel separately, and all channels alike."""
     activation = getattr(layer, "activation", None)
     if activation is None:
         return True
@@ -190,17 +190,17 @@ def is_elementwise(layer):
             for values in (channels, channels[:, :2], channels[:, 2:])
         )
     except (TypeError, ValueError, tf.errors.InvalidArgumentError):
-        return False  # It needs more channels, or other values.
+        return False  # The activation needs more channels, or other values.
     alone = np.concatenate(alone, axis=-1)
     return together.shape == alone.shape and np.allclose(together, alone, atol=1e-6)
 
 
 def copy_weights(old, new):
-    """Gives a rebuilt layer its weights; what is no layer has none."""
+    """Gives a rebuilt layer the old weights; operations that are not layers have none."""
     if isinstance(old, keras.layers.Layer):
         new.set_weights(old.get_weights())
 
 
 def described(layer):
-    """A layer as an error names it."""
+    """The name of a layer in errors."""
     return f"the {type(layer).__name__} {layer.name!r}"

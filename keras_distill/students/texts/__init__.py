@@ -1,1 +1,1 @@
-"""Students that read texts."""
+"""Students for texts."""

@@ -1,4 +1,4 @@
-"""The token embeddings that a text student starts from."""
+"""The initial token embeddings of a text student."""
 
 import keras
 import numpy as np
@@ -12,9 +12,9 @@ def token_embedding(vocabulary, embedding_dim, embeddings, trainable):
 
     Args:
         vocabulary: A vocabulary with a length, or the number of its tokens.
-        embedding_dim: Number of columns, or None for what the matrix has.
-        embeddings: The matrix to start from, or None for random numbers.
-        trainable: Whether it trains.
+        embedding_dim: Number of columns, or None for that of the matrix.
+        embeddings: The initial matrix, or None for random numbers.
+        trainable: Whether the embeddings train.
 
     Raises:
         ValueError: If an argument does not fit.

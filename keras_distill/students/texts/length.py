@@ -1,4 +1,4 @@
-"""The number of ids per text, of a model with so many positions."""
+"""Checks the number of ids per text."""
 
 from keras_distill._arguments.checks import check_integers
 

@@ -40,30 +40,30 @@ def bilstm(
     logits = dense(dropout(relu(dense(h))))
     ```
 
-    Padding never changes the output. The layers "embeddings", "bilstm" and "features" are
-    there to be tapped.
+    Padding never changes the output. Objectives can tap the layers "embeddings", "bilstm" and
+    "features".
 
     Args:
         vocabulary: A vocabulary with a length, or the number of its tokens; id 0 is padding.
         num_classes: Number of classes; 1 for regression.
-        embedding_dim: Width of the embeddings. Defaults to that of `embeddings`; one of
-            the two must be given.
-        embeddings: A matrix to start from, (len(vocabulary), embedding_dim).
+        embedding_dim: Width of the embeddings. Defaults to the width of `embeddings`; give
+            one of the two.
+        embeddings: The initial matrix, (len(vocabulary), embedding_dim).
         trainable_embeddings: Whether the embeddings train. Defaults to True.
         units: Width of the LSTM in each direction.
-        dense_units: Width of the hidden layer behind it.
+        dense_units: Width of the hidden layer after the LSTM.
         embedding_dropout: Dropout rate of the embeddings, in [0, 1).
         dropout: Dropout rate before the logits, in [0, 1).
-        pairs: True for pairs of texts: ids (batch, 2, length), both read by the same
-            LSTM, and h = [h1, h2, |h1 - h2|, h1 * h2].
-        per_word: True for an answer per word: inputs `{"token_ids": (batch, length),
+        pairs: True for pairs of texts: ids (batch, 2, length). The same LSTM reads both, and
+            h = [h1, h2, |h1 - h2|, h1 * h2].
+        per_word: True for logits per word: inputs `{"token_ids": (batch, length),
             "word_starts": (batch, words)}`, where word_starts holds the position of each
             word's first token and 0 for padding; logits (batch, words, num_classes) with
             the Keras mask `word_starts > 0`. A label of -1 for padding needs a loss with
             `ignore_class=-1`.
-        length: A fixed number of ids, and of words. Defaults to None, any number.
+        length: A fixed number of ids and of words. Defaults to None, which means any number.
         unroll: Whether the loop over the text is unrolled, which needs a `length`:
-            MediaPipe's tasks take no TFLite file with a loop. Defaults to False.
+            MediaPipe's tasks do not accept a TFLite file with a loop. Defaults to False.
         name: Name of the model.
 
     Returns:
@@ -80,8 +80,8 @@ def bilstm(
     (None, 2)
 
     Reference: Tang et al. 2019, https://arxiv.org/abs/1903.12136. Deviations: the paper
-    reads its embeddings in a frozen and a trained copy (two channels), here there is one,
-    and dropout is an option here.
+    has a frozen and a trained copy of the embeddings (two channels), here there is one;
+    dropout is optional here.
     """
     check_integers(num_classes=num_classes, units=units, dense_units=dense_units)
     check_rates(with_one=False, embedding_dropout=embedding_dropout, dropout=dropout)
@@ -120,24 +120,24 @@ def text_cnn(
     logits = dense(dropout(h))
     ```
 
-    Padding never changes the output: it counts as zeros, as does what lies beyond the
-    ends. The layers "embeddings", "conv_3", ... and "features" are there to be tapped.
+    Padding never changes the output: it is treated as zeros, like positions beyond the
+    ends. Objectives can tap the layers "embeddings", "conv_3", ... and "features".
 
     Args:
         vocabulary: A vocabulary with a length, or the number of its tokens; id 0 is padding.
         num_classes: Number of classes; 1 for regression.
-        embedding_dim: Width of the embeddings. Defaults to that of `embeddings`; one of
-            the two must be given.
-        embeddings: A matrix to start from, (len(vocabulary), embedding_dim).
+        embedding_dim: Width of the embeddings. Defaults to the width of `embeddings`; give
+            one of the two.
+        embeddings: The initial matrix, (len(vocabulary), embedding_dim).
         trainable_embeddings: Whether the embeddings train. Defaults to True.
         filters: Number of filters of each width.
-        kernel_sizes: Widths of the convolutions, in tokens, each once.
+        kernel_sizes: Widths of the convolutions in tokens, without repetition.
         embedding_dropout: Dropout rate of the embeddings, in [0, 1).
         dropout: Dropout rate before the logits, in [0, 1).
         pairs: As in `bilstm`.
-        per_word: As in `bilstm`; h is then what the convolutions give at the word, with
-            no maximum.
-        length: A fixed number of ids, and of words. Defaults to None, any number.
+        per_word: As in `bilstm`; h is then the convolutions' output at the word, without
+            the maximum.
+        length: A fixed number of ids and of words. Defaults to None, which means any number.
         name: Name of the model.
 
     Returns:
@@ -153,8 +153,8 @@ def text_cnn(
     >>> student.output_shape
     (None, 2)
 
-    Reference: Kim 2014, https://arxiv.org/abs/1408.5882. Deviations: convolutions reach
-    over the ends of the text, so that no text is too short; one channel; no constraint on
+    Reference: Kim 2014, https://arxiv.org/abs/1408.5882. Deviations: convolutions extend
+    beyond the ends of the text, so that no text is too short; one channel; no constraint on
     the norm of the last layer's weights.
     """
     kernel_sizes = _check_kernel_sizes(kernel_sizes)
@@ -173,7 +173,7 @@ def text_cnn(
         ]
     )
     if not per_word:
-        # Behind a ReLU, 0 is the smallest value: padding never is the maximum.
+        # After a ReLU, 0 is the smallest value, so padding is never the maximum.
         x = ZeroPadding(name="zero_windows")(x, task.token_mask)
         x = keras.layers.GlobalMaxPooling1D(name="max_over_text")(x)
     return task.model(task.features(x), num_classes, dropout, name)
@@ -198,7 +198,7 @@ def transformer(
     length=None,
     name="transformer",
 ):
-    """A small transformer encoder, as BERT's, with learned positions.
+    """A small transformer encoder like BERT's, with learned positions.
 
     ```
     x = norm(token embedding + position embedding)
@@ -206,7 +206,7 @@ def transformer(
     logits = dense(dropout(mean over the tokens of x))
     ```
 
-    Padding never changes the output. To be tapped: the layers "embeddings",
+    Padding never changes the output. Objectives can tap the layers "embeddings",
     "transformer_layer_0", ..., whose outputs are the hidden states and carry a Keras mask,
     so that losses between hidden states leave padding out; and
     "transformer_layer_0/self_attention_layer/attention_scores".
@@ -220,15 +220,15 @@ def transformer(
         intermediate_dim: Width of the hidden layer of the feed-forward networks. Defaults
             to 4 * width.
         embedding_dim: Width of the token embeddings. Defaults to that of `embeddings`, or
-            to `width`; where it is not `width`, a linear layer follows.
-        embeddings: A matrix to start from, (len(vocabulary), embedding_dim).
+            to `width`; if it is not `width`, a linear layer follows.
+        embeddings: The initial matrix, (len(vocabulary), embedding_dim).
         trainable_embeddings: Whether the token embeddings train. Defaults to True.
-        max_length: Number of positions. Longer texts are an error.
+        max_length: Number of positions. Longer texts raise an error.
         pooling: "mean" of the tokens, or "first" token. Defaults to "mean".
         dropout: Dropout rate of embeddings, attention, layers and head, in [0, 1).
         pairs: As in `bilstm`.
         per_word: As in `bilstm`; the head then reads the hidden state at the word.
-        length: A fixed number of ids, and of words. Defaults to None, any number.
+        length: A fixed number of ids and of words. Defaults to None, which means any number.
         name: Name of the model.
 
     Returns:
@@ -245,7 +245,7 @@ def transformer(
     (None, 2)
 
     Reference: Devlin et al. 2019, https://arxiv.org/abs/1810.04805. Deviations: no segment
-    embeddings and no dense layer behind the first token.
+    embeddings and no dense layer after the first token.
     """
     if embeddings is None and embedding_dim is None:
         embedding_dim = width

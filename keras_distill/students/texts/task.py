@@ -1,4 +1,4 @@
-"""What text students read and how they answer: one text, a pair of texts, or each word."""
+"""Inputs and heads of text students: for one text, a pair of texts, or each word."""
 
 import keras
 from keras import ops
@@ -9,20 +9,20 @@ from keras_distill.students.texts.length import check_length
 
 
 class TextTask:
-    """The inputs of a text student, and its head; the encoder stands between them.
+    """The inputs of a text student, and its head; the encoder comes between them.
 
     Args:
         length: Number of ids per text, None for any.
         pairs: Whether an example is a pair of texts, (batch, 2, length). One encoder
             reads both, stacked along the batch: (2 * batch, length).
-        per_word: Whether each word gets an answer. There is then an input word_starts,
+        per_word: Whether each word has logits. There is then an input word_starts,
             (batch, words).
         names: Names of the inputs that the encoder reads, the ids first.
 
     Attributes:
         inputs: The model's inputs: the ids alone, or a dict if there are several inputs.
         token_ids: The ids that the encoder reads, (texts, length).
-        token_mask: Which of them are tokens and not padding, (texts, length).
+        token_mask: Booleans, (texts, length): True for tokens, False for padding.
     """
 
     def __init__(self, length, *, pairs=False, per_word=False, names=("token_ids",)):
@@ -44,13 +44,13 @@ class TextTask:
         self.token_mask = TokenMask(name="token_mask")(self.token_ids)
 
     def features(self, encoded):
-        """Turns the encoder's output into one row of features per answer.
+        """Turns the encoder's output into features, one row for each row of logits.
 
         Args:
-            encoded: (texts, width), or for answers per word (texts, length, width).
+            encoded: (texts, width), or (texts, length, width) for logits per word.
 
         Returns:
-            (batch, width); (batch, 4 * width) of pairs; (batch, words, width).
+            (batch, width); (batch, 4 * width) for pairs; (batch, words, width) per word.
         """
         if self._pairs:
             return ComparePairs(name="compare_pairs")(encoded)
@@ -59,9 +59,9 @@ class TextTask:
         return encoded
 
     def model(self, features, num_classes, dropout, name):
-        """Puts dropout and the layer of the logits on the features."""
+        """Adds dropout and the layer of the logits to the features."""
         features = keras.layers.Dropout(dropout, name="features")(features)
-        # In float32 under mixed precision too: a loss on float16 logits is coarse.
+        # Logits are float32 under mixed precision, too: a loss on float16 logits is imprecise.
         logits = keras.layers.Dense(num_classes, dtype="float32", name="logits")(features)
         return keras.Model(self.inputs, logits, name=name)
 
@@ -79,7 +79,7 @@ class ComparePairs(keras.layers.Layer):
     """Features of a pair of encoded texts: `[h1, h2, |h1 - h2|, h1 * h2]`.
 
     Call arguments:
-        encoded: (2 * batch, width), the two texts of a pair behind each other.
+        encoded: (2 * batch, width); the two texts of a pair follow each other.
 
     Returns:
         (batch, 4 * width).

@@ -27,7 +27,7 @@ def augment(
 ):
     """Makes new texts from those of a transfer set, for the teacher to label.
 
-    In each round, of each text:
+    Each round makes a new text from each text:
 
     1. One uniform draw x for each word. x < mask_rate: the word becomes mask_token.
        mask_rate <= x < mask_rate + replace_rate: it becomes another word of the same
@@ -35,44 +35,43 @@ def augment(
     2. With probability ngram_rate only n words in a row are kept, from anywhere in the
        text; n is uniform in 1 ... max_ngram, and at most the text's length.
 
-    A word's group is its part of speech if there is a tagger. Without one, it is the
-    words that are about as frequent: those whose counts in the texts have the same
-    floor(log2(count)). A word that is alone in its group stays.
+    A word's group is its part of speech if there is a tagger. Without a tagger, the group
+    contains the words of similar frequency, whose counts in the texts have the same
+    floor(log2(count)). A word that is alone in its group is not replaced.
 
-    Of pairs, the first round changes the first text, the second round the second text,
-    the third round both, and so on.
+    With pairs of texts, the first round changes the first text, the second round the second
+    text, the third round both, and so on.
 
     Args:
         texts: Strings, or pairs of strings: a list, or an array `(n,)` or `(n, 2)`, as
             in `Examples.texts`.
-        num_iterations: Number of rounds. The texts of fewer rounds are the first ones of
-            more rounds. Defaults to 20.
+        num_iterations: Number of rounds. More rounds append texts and do not change the
+            earlier ones. Defaults to 20.
         mask_rate: Probability that a word is masked, in [0, 1]. Defaults to 0.1.
         replace_rate: Probability that a word is replaced, in [0, 1 - mask_rate].
             Defaults to 0.1.
         ngram_rate: Probability that a text is cut to an n-gram, in [0, 1]. Defaults to
             0.25.
         max_ngram: Largest n. Defaults to 5.
-        tagger: Callable, list of the words of a text to as many tags (any hashable
-            values). None takes groups of frequency. Defaults to None.
+        tagger: Callable from the list of a text's words to as many tags (any hashable
+            values). None groups words by frequency. Defaults to None.
         mask_token: The mask. Defaults to "[MASK]".
-        split: Callable, text to list of words; `list` gives the characters of Chinese.
-            None splits at white space. Defaults to None.
-        join: What stands between the words of a new text; "" with `split=list`.
+        split: Callable from a text to a list of words; `list` splits Chinese into characters.
+            None splits at whitespace. Defaults to None.
+        join: Separator between the words of a new text; use "" with `split=list`.
             Defaults to " ".
         seed: Seed of the draws, 0 or more. The same seed gives the same texts, whatever
             num_workers is. Defaults to 0.
-        num_workers: Number of threads. None is one for each CPU. Defaults to None.
+        num_workers: Number of threads. None means one for each CPU. Defaults to None.
         verbose: 1 shows a progress bar, 0 nothing. Defaults to 1.
 
     Returns:
-        Object array of the new texts, `(m,)` or `(m, 2)`: each once and none that was
-        there before, so m is at most num_iterations times the number of texts. The texts
-        that were given are not in it.
+        Object array of the new texts, `(m,)` or `(m, 2)`, without duplicates and without
+        the given texts, so m is at most num_iterations times the number of texts.
 
     Raises:
-        ValueError: If a text is no string or has no words (the message has its index), a
-            rate is out of its range, or the tagger gives not one tag for each word.
+        ValueError: If a text is not a string or has no words (the message has its index), a
+            rate is out of its range, or the tagger does not give one tag for each word.
 
     Example:
 
@@ -86,10 +85,10 @@ def augment(
     ```
 
     Reference: Tang et al. 2019, Distilling Task-Specific Knowledge from BERT into Simple
-    Neural Networks, https://arxiv.org/abs/1903.12136. Deviations: groups of frequency if
-    there is no tagger; a replaced word is never replaced by itself; an n longer than the
-    text keeps all of it, which the paper leaves open; duplicates of the given texts are
-    dropped too.
+    Neural Networks, https://arxiv.org/abs/1903.12136. Deviations: words are grouped by
+    frequency if there is no tagger; a word is never replaced by itself; an n longer than the
+    text keeps the whole text, which the paper leaves open; duplicates of the given texts are
+    dropped, too.
     """
     check_rates(mask_rate=mask_rate, replace_rate=replace_rate, ngram_rate=ngram_rate)
     if mask_rate + replace_rate > 1:
@@ -124,10 +123,10 @@ def augment(
 
 
 class _Replacements:
-    """Draws, for a word of the texts, another word of its group by frequency.
+    """Draws another word of the same group for a word of the texts, by frequency.
 
-    All words of the texts are laid out by group, equal ones side by side in a run. To draw
-    another word of the group is then to draw a place in the group outside of the run.
+    All words of the texts are sorted by group, with equal words adjacent in a run. To draw
+    another word of the group, it draws a place in the group outside of the word's run.
     """
 
     def __init__(self, ids, groups):
@@ -143,7 +142,7 @@ class _Replacements:
         self._group_start, self._group_size = starts[group_of_run], sizes[group_of_run]
 
     def draw(self, rng, places):
-        """Returns new ids for the words at `places`, the old one where there is no other."""
+        """Returns new ids for the words at `places`, or the old id if there is no other word."""
         run = self._run[places]
         num_others = self._group_size[run] - self._run_size[run]
         drawn = self._group_start[run] + (rng.random(len(run)) * num_others).astype(np.int64)
@@ -179,7 +178,7 @@ def _cut_to_ngrams(rng, ids, lengths, ngram_rate, max_ngram):
     starts = (rng.random(num_texts) * (lengths - sizes + 1)).astype(np.int64)
     new_lengths = np.where(is_cut, sizes, lengths)
     starts = np.where(is_cut, starts, 0) + np.cumsum(lengths) - lengths
-    # Of each word that stays: its distance from the text's first one, and that one's place.
+    # A kept word's place is its text's first kept place plus its distance from that word.
     firsts = np.cumsum(new_lengths) - new_lengths
     places = np.arange(new_lengths.sum()) + np.repeat(starts - firsts, new_lengths)
     return ids[places], new_lengths

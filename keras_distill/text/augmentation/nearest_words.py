@@ -1,4 +1,4 @@
-"""New texts for a transfer set: words replaced by those nearest in an embedding."""
+"""New texts for a transfer set: words are replaced by the nearest words in an embedding."""
 
 import re
 
@@ -11,7 +11,7 @@ from keras_distill.text.augmentation.word_rounds import Corpus
 from keras_distill.text.augmentation.word_rounds import check_rounds
 from keras_distill.text.augmentation.word_rounds import make_texts
 
-# 64 MB of float32 scores at a time, whatever the number of words.
+# A block has 64 MB of float32 scores, for any number of words.
 _SCORES_PER_BLOCK = 2**24
 _NO_WORD = re.compile(r"##.+|\[.+\]")
 
@@ -30,36 +30,35 @@ def augment_with_nearest_words(
     num_workers=None,
     verbose=1,
 ):
-    """Makes new texts by replacing words by near ones, for the teacher to label.
+    """Makes new texts by replacing words with similar ones, for the teacher to label.
 
     In each round, each word of each text is replaced with probability replace_rate by one
     of the num_candidates words whose embeddings have the largest cosine with its own, each
-    equally likely. A word that has no embedding, or one of zeros, stays; if only its lower
-    case has one, that counts. Pairs cycle as in `augment`.
+    equally likely. A word without an embedding, or with one of zeros, is not replaced; if only
+    its lowercase form has an embedding, that is used. Pairs cycle as in `augment`.
 
     Args:
         texts: Strings, or pairs of strings: a list, or an array `(n,)` or `(n, 2)`, as
             in `Examples.texts`.
-        words: The words of the rows of embeddings: of GloVe vectors, or the tokens of the
-            teacher's vocabulary. Word pieces ("##ing") and special tokens ("[CLS]") are
-            never put into a text.
+        words: The words of the rows of embeddings: the words of GloVe vectors, or the tokens
+            of the teacher's vocabulary. Word pieces ("##ing") and special tokens ("[CLS]") are
+            never inserted into a text.
         embeddings: Array `(len(words), dim)`: the vectors, or the teacher's matrix of
             token embeddings.
-        num_iterations: Number of rounds, the paper's N_a. The texts of fewer rounds are
-            the first ones of more rounds. Defaults to 20.
+        num_iterations: Number of rounds, the paper's N_a. More rounds append texts and do not
+            change the earlier ones. Defaults to 20.
         replace_rate: Probability that a word is replaced, in [0, 1], the paper's p_t.
             Defaults to 0.4.
-        num_candidates: Number of near words to draw from, the paper's K. Defaults to 15.
+        num_candidates: Number of nearest words to draw from, the paper's K. Defaults to 15.
         split, join, seed, num_workers, verbose: As for `augment`.
 
     Returns:
-        Object array of the new texts, `(m,)` or `(m, 2)`, as `augment` gives them: each
-        once and none that was there before.
+        Object array of the new texts, `(m,)` or `(m, 2)`, as in `augment`: without duplicates
+        and without the given texts.
 
     Raises:
-        ValueError: If a text is no string or has no words (the message has its index),
-            words and embeddings do not belong together, or no word of the texts has an
-            embedding.
+        ValueError: If a text is not a string or has no words (the message has its index),
+            words and embeddings do not match, or no word of the texts has an embedding.
 
     Example:
 
@@ -72,9 +71,9 @@ def augment_with_nearest_words(
     ['fine film', 'fine movie', 'good movie']
 
     Reference: Jiao et al. 2020, TinyBERT, https://arxiv.org/abs/1909.10351, algorithm 1.
-    Deviations: the paper takes BERT's predictions at a masked word as the candidates of a
-    word that is one word piece, and near GloVe vectors for the others; here all words
-    take near vectors of the matrix that is given. Duplicates are dropped.
+    Deviations: the paper's candidates for a word that is one word piece are BERT's
+    predictions at a masked word, and the nearest GloVe vectors for the others; here the
+    candidates of all words are the nearest vectors of the given matrix. Duplicates are dropped.
     """
     check_rates(replace_rate=replace_rate)
     check_integers(num_candidates=num_candidates)
@@ -106,10 +105,10 @@ def nearest_rows(embeddings, rows, candidates, num_nearest):
     """Returns which candidates are nearest to each row by cosine, nearest first.
 
     Args:
-        embeddings: float32 array `(n, dim)`, no row of zeros among those asked for.
-        rows: Indices `(m,)` of the rows to find neighbours of.
-        candidates: Indices of the rows that may be neighbours. A row is not its own.
-        num_nearest: How many; fewer than there are candidates.
+        embeddings: float32 array `(n, dim)`, in which `rows` and `candidates` are not zeros.
+        rows: Indices `(m,)` of the rows whose neighbours are wanted.
+        candidates: Indices of the rows that may be neighbours. A row is not its own neighbour.
+        num_nearest: Number of neighbours, fewer than there are candidates.
 
     Returns:
         Array `(m, num_nearest)` of row indices.
@@ -120,7 +119,7 @@ def nearest_rows(embeddings, rows, candidates, num_nearest):
     for start in range(0, len(rows), block_size):
         block = rows[start : start + block_size]
         scores = tf.matmul(_directions(embeddings[block]), among, transpose_b=True)
-        # One more, for the row itself may be there; where it is not, the last goes.
+        # One more is found, because the row itself may be among them; otherwise the last is cut.
         found = candidates[tf.math.top_k(scores, num_nearest + 1).indices.numpy()]
         order = np.argsort(found == block[:, np.newaxis], axis=1, kind="stable")
         found = np.take_along_axis(found, order, axis=1)
@@ -129,7 +128,7 @@ def nearest_rows(embeddings, rows, candidates, num_nearest):
 
 
 def _near_words(corpus, words, embeddings, num_candidates):
-    """Returns the words to put in, and the ids `(corpus words, candidates)` of those."""
+    """Returns the words to insert, and their ids `(corpus words, candidates)`."""
     has_direction = np.any(embeddings != 0, axis=1)
     row_of_word = {word: row for row, word in enumerate(words) if has_direction[row]}
     row_of_id = np.array(
@@ -171,6 +170,6 @@ def _checked_embeddings(words, embeddings):
 
 
 def _directions(vectors):
-    # By the largest entry first, so that no square over- or underflows.
+    # Dividing by the largest entry first prevents overflow and underflow of the squares.
     vectors = vectors / np.max(np.abs(vectors), axis=1, keepdims=True)
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)

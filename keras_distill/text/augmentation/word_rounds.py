@@ -9,10 +9,10 @@ import numpy as np
 
 from keras_distill._arguments.checks import check_integers
 
-# Fixed, because each chunk has random numbers of its own: so they do not depend on the
+# The size is fixed: each chunk has its own random numbers, which then do not depend on the
 # number of workers.
 _CHUNK_SIZE = 4096
-# Which of a pair's texts a round changes: the first, the second, both.
+# The texts of a pair that a round changes, in turn: the first, the second, both.
 _CHANGED = ((0,), (1,), (0, 1))
 
 
@@ -21,18 +21,18 @@ class Corpus:
 
     Args:
         texts: Strings, or pairs of strings.
-        split: Callable, text to words; None splits at white space.
-        join: What stands between the words of a text.
+        split: Callable from a text to its words; None splits at whitespace.
+        join: Separator between the words of a text.
 
     Attributes:
         words: The different words; index = id.
-        ids: Ids of all words of all texts, int32. Of pairs, those of all first texts come
-            before those of the second ones.
-        offsets: Where each text's words begin in `ids`, and the end of the last.
-        columns: The texts, put together from their words, first ones and second ones.
+        ids: Ids of all words of all texts, int32. With pairs, the ids of all first texts come
+            before those of the second texts.
+        offsets: Start of each text's words in `ids`, and the end of the last text.
+        columns: The texts, joined from their words: all first texts and all second texts.
 
     Raises:
-        ValueError: If there are no texts, or one is no string or has no words.
+        ValueError: If there are no texts, or a text is not a string or has no words.
     """
 
     def __init__(self, texts, split, join):
@@ -67,9 +67,9 @@ def make_texts(corpus, rewrite, words, *, num_iterations, join, seed, num_worker
 
     Args:
         corpus: A `Corpus`.
-        rewrite: Callable `(rng, places, lengths)`: slice of `corpus.ids` and the number of
-            words of each text in it, to the ids and lengths of the new texts.
-        words: The word of each id that `rewrite` gives.
+        rewrite: Callable `(rng, places, lengths)` from a slice of `corpus.ids` and the number of
+            words of each text in it to the ids and lengths of the new texts.
+        words: The word of each id that `rewrite` returns.
         num_iterations, join, seed, num_workers, verbose: As for `augment`.
 
     Returns:
@@ -80,8 +80,8 @@ def make_texts(corpus, rewrite, words, *, num_iterations, join, seed, num_worker
 
     def make_chunk(task):
         iteration, start = task
-        # Not default_rng((seed, 0, 0)): its draws would be those of default_rng(seed), which
-        # the user may have drawn the texts with.
+        # default_rng((seed, 0, 0)) would give the draws of default_rng(seed), which the user may
+        # have used to draw the texts.
         rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(iteration, start)))
         stop = min(start + _CHUNK_SIZE, len(corpus))
         columns = []

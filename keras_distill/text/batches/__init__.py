@@ -1,1 +1,1 @@
-"""Tokenized batches of texts of like length."""
+"""Tokenized batches of texts of similar length."""

@@ -1,4 +1,4 @@
-"""Batches of texts of like length, tokenized once for student and teacher."""
+"""Batches of texts of similar length, tokenized once for student and teacher."""
 
 import itertools
 import warnings
@@ -23,39 +23,39 @@ def batch_by_length(
     seed=0,
     drop_remainder=False,
 ):
-    """Batches texts with others of like length, so that little padding is computed.
+    """Batches texts with others of similar length, so that there is little padding.
 
     Every text is tokenized once, when this function is called, and its ids are kept in
-    memory. The bucket of an example is the smallest length that holds it as the student
-    and as the teacher reads it. An epoch draws an order of the examples, fills batches
+    memory. The bucket of an example is the smallest length that holds both the student's
+    and the teacher's ids. An epoch draws an order of the examples, fills batches
     from each bucket, and draws an order of the batches. In a batch, each model's ids are
     padded to the smallest bucket length that holds them, and never beyond the model's own
-    max_length: there are few shapes, and nothing is traced again.
+    max_length: there are few shapes, and nothing is retraced.
 
     Args:
         examples: `Examples`, or a finite, unbatched `tf.data.Dataset` of `text`,
             `(text, y)` or `(text, y, sample_weight)`. A text is a string, a pair of shape
-            (2,), or words of shape (words,). Where both models do not read the same
-            text, `DistillationInputs` of texts (its teacher_outputs are kept). y is a
+            (2,), or words of shape (words,). If both models do not read the same
+            text, give `DistillationInputs` of texts (teacher_outputs are kept). y is a
             number, an array of a fixed shape, or one tag for each word.
         student: Function from strings, `(batch,)`, `(batch, 2)` or `(batch, words)`, to
-            ids, `(batch, length)` or `(batch, 2, length)`, or to a dict of such (ids, mask,
-            ...), padded with 0: a `Vocabulary`, a KerasHub preprocessor of one text, a
+            ids, `(batch, length)` or `(batch, 2, length)`, or to a dict of such tensors (ids,
+            mask, ...), padded with 0: a `Vocabulary`, a KerasHub preprocessor for one text, a
             `HubLayer` preprocessor; `vocabulary.tokenize_words` for words. It must run in
             tf.data. None: the student reads strings.
-        teacher: The same for the teacher: `tf.identity` if it reads strings. None: the
-            teacher reads what the student reads; with `DistillationInputs`, strings.
+        teacher: Such a function for the teacher; `tf.identity` if it reads strings. None: the
+            teacher reads the student's ids; with `DistillationInputs`, strings.
         bucket_lengths: Lengths in tokens, increasing. Ids beyond the last are cut off.
-        tokens_per_batch: A batch has as many examples as make up this number of tokens
-            in the length of its bucket (at least 1). Examples then count unequally if the
-            loss is a mean over the batch: long ones are in smaller batches.
-        batch_size: Number of examples of every batch instead. Defaults to None.
-        shuffle: Whether every epoch has an order of its own. False: bucket by bucket,
+        tokens_per_batch: Number of tokens in a batch, padding included: the batch has this
+            number divided by its bucket length of examples (at least 1). If the loss is a mean
+            over the batch, examples then have unequal weights: long ones are in smaller batches.
+        batch_size: A fixed number of examples per batch instead. Defaults to None.
+        shuffle: Whether every epoch has a new random order. False: bucket by bucket,
             in the order of the examples.
-        seed: Of the orders, an integer of at least 0. The same seed gives the same
+        seed: Seed of the orders, an integer of at least 0. The same seed gives the same
             epochs. Defaults to 0.
         drop_remainder: Whether to leave out the examples that do not fill the last
-            batch of a bucket, others in every epoch if shuffled. Defaults to False.
+            batch of a bucket; if shuffled, they differ in every epoch. Defaults to False.
 
     Returns:
         A `tf.data.Dataset` of `x`, `(x, y)` or `(x, y, sample_weight)`, of known
@@ -67,8 +67,8 @@ def batch_by_length(
             strings into ids, or if an argument is out of its range.
 
     Warns:
-        UserWarning: With the number of texts that were cut, by a `Vocabulary`'s
-            max_length or by the last bucket. Other functions cut unseen.
+        UserWarning: With the number of texts that were cut by a `Vocabulary`'s
+            max_length or by the last bucket. Cuts by other functions are not noticed.
 
     Example:
 
@@ -96,7 +96,7 @@ def batch_by_length(
 
 
 class _Order:
-    """Which examples are in which batch of an epoch."""
+    """Draws the examples of each batch of an epoch."""
 
     def __init__(self, buckets, batch_sizes, shuffle, seed, drop_remainder):
         self._buckets, self._batch_sizes = buckets, batch_sizes
@@ -124,8 +124,8 @@ class _Order:
             batches += [indices[start : start + size] for start in range(0, stop, size)]
         if self._shuffle:
             rng.shuffle(batches)
-            # Not a rest first: Keras builds a model on the first batch of the first epoch, and
-            # under MirroredStrategy it cannot on one that leaves a device without an example.
+            # A full batch must come first: Keras builds a model on the first batch, which under
+            # MirroredStrategy fails if a device has no example.
             first = next((i for i, b in enumerate(batches) if len(b) in self._batch_sizes), 0)
             batches[0], batches[first] = batches[first], batches[0]
         yield from batches

@@ -13,7 +13,7 @@ _CHUNK = 1024
 
 
 class Corpus:
-    """The examples of a data set as student and teacher read them, tokenized once.
+    """The examples of a data set, tokenized once for student and teacher.
 
     Args:
         dataset: An unbatched `tf.data.Dataset`, as for `batch_by_length`.
@@ -22,10 +22,10 @@ class Corpus:
         bucket_lengths: Increasing lengths to pad to.
 
     Attributes:
-        buckets: int array, `(num_examples,)`: the place in bucket_lengths of the smallest
-            that holds the example as either model reads it.
+        buckets: int array, `(num_examples,)`: the index in bucket_lengths of the smallest
+            length that holds the example's ids for both models.
         num_cut: Dict from "student" and "teacher" to the number of texts that were cut,
-            of those that have any.
+            without entries of 0.
     """
 
     def __init__(self, dataset, student, teacher, bucket_lengths):
@@ -92,7 +92,7 @@ class Corpus:
 
 
 class _View:
-    """What one of the models reads of every example."""
+    """The inputs of one of the models for every example."""
 
     def __init__(self, name, function, specs, bucket_lengths):
         self._name, self._function, self._specs = name, function, specs
@@ -107,7 +107,7 @@ class _View:
         self.num_cut = 0
 
     def append(self, texts, leaves):
-        """Adds a chunk: its texts, and the tensors that the function made of them."""
+        """Adds a chunk: its texts, and the tensors that the function made from them."""
         num_texts = int(tf.shape(texts)[0])
         self.num_examples += num_texts
         lengths = {
@@ -125,12 +125,12 @@ class _View:
             column.append(*(_rows(leaf) if kind == "text" else _used(leaf.numpy(), lengths[kind])))
 
     def freeze(self):
-        """Ends the adding."""
+        """Ends the adding of chunks and makes tensors."""
         for column in self._columns:
             column.freeze()
         if self.has_ids:
             self.lengths = np.concatenate(self.lengths)
-            # A model may have no place for more than its function gives.
+            # A model may not accept more ids than its function gives.
             if longest := _longest(self._function, self._specs):
                 longest = max(longest, np.max(self.lengths))
                 self._bucket_lengths = np.minimum(self._bucket_lengths, longest).astype("int32")
@@ -142,7 +142,7 @@ class _View:
         return tf.gather(self._bucket_lengths, tf.searchsorted(self._bucket_lengths, longest))[0]
 
     def batch(self, indices, widest):
-        """What the model reads of these examples; words are padded to `widest`."""
+        """The model's inputs for these examples; words are padded to `widest`."""
         width = self.width(indices) if self.has_ids else widest
         leaves = [
             column.batch(indices, width if kind == "ids" else widest)
@@ -155,7 +155,7 @@ class _View:
         return keras.tree.pack_sequence_as(self._specs, leaves)
 
     def _num_used(self, num_texts, arrays):
-        """Lengths of the rows of ids, which may be pairs, without the zeros behind them."""
+        """Lengths of the rows of ids, which may be pairs, without the padding of zeros."""
         shapes = {array.shape for array in arrays}
         shape = arrays[0].shape
         if len(shapes) > 1 or len(shape) not in (2, 3) or shape[0] != num_texts:
@@ -180,7 +180,7 @@ class _View:
         if "word_starts" in self._kinds:
             num_kept = np.count_nonzero(leaves[self._kinds.index("word_starts")], axis=1)
             return np.count_nonzero(num_kept < texts.row_lengths().numpy())
-        # A layer, or its method.
+        # The function is a layer or a layer's method.
         vocabulary = getattr(self._function, "__self__", self._function)
         if isinstance(vocabulary, Vocabulary) and (lengths >= vocabulary.max_length).any():
             return vocabulary.num_truncated(texts.numpy()[lengths >= vocabulary.max_length])
@@ -188,7 +188,7 @@ class _View:
 
 
 class _Column:
-    """A tensor of every example; rows of different lengths lie end to end."""
+    """A tensor of every example; rows of different lengths are concatenated."""
 
     def __init__(self, integer_padding=0):
         self._integer_padding = integer_padding
@@ -227,8 +227,8 @@ def _kind(path, spec):
 
 
 def _longest(function, specs):
-    """The largest number of ids that a function gives, or None where it does not say."""
-    # A layer, or its method; in front of a teacher, around a vocabulary.
+    """The largest number of ids that a function gives, or None if it is unknown."""
+    # The function is a layer or a layer's method; a teacher's layer may wrap a vocabulary.
     function = getattr(function, "__self__", function)
     function = getattr(function, "preprocessor", function)
     for name in ("max_length", "sequence_length"):
@@ -239,7 +239,7 @@ def _longest(function, specs):
 
 
 def _apply(function, texts):
-    """Runs a function on strings, padded where they are words of tagged texts."""
+    """Runs a function on strings, which are padded if they are words of tagged texts."""
     if function is None:
         return texts
     view = function(texts.to_tensor("") if isinstance(texts, tf.RaggedTensor) else texts)
@@ -249,20 +249,20 @@ def _apply(function, texts):
 
 
 def _rows(values):
-    """Splits a batch into values and row lengths, None where all rows are of one shape."""
+    """Splits a batch into values and row lengths, None if all rows have the same shape."""
     if isinstance(values, tf.RaggedTensor):
         return values.values.numpy(), values.row_lengths().numpy()
     return values.numpy(), None
 
 
 def _used(ids, lengths):
-    """Values and row lengths of the first ids of each row; those of pairs lie together."""
+    """Values and row lengths of the first ids of each row; pairs are concatenated."""
     ids = np.moveaxis(ids, 1, -1) if ids.ndim == 3 else ids
     return ids[np.arange(ids.shape[1]) < lengths[:, None]], lengths
 
 
 def _check_dataset(dataset):
-    """Raises `ValueError` for what cannot be read; tells whether x is DistillationInputs."""
+    """Raises `ValueError` for unsuitable data; returns whether x is DistillationInputs."""
     if dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
         raise ValueError(
             "examples must be finite. Received: an endless data set. Take a part of it."

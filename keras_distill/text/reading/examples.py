@@ -12,8 +12,8 @@ class Examples:
     """Texts, their labels and the names of the classes.
 
     `examples[index]` takes a slice, an array of indices or a mask and gives `Examples`.
-    `examples + other` puts two behind each other: labelled and unlabelled ones of
-    classes too, for a transfer set; those without a label then get -1.
+    `examples + other` concatenates two. Examples with classes and unlabelled ones can be
+    combined for a transfer set; unlabelled ones then get the label -1.
 
     Args:
         texts: NumPy object array: `(n,)` of str; `(n, 2)` of str for pairs; for tagging
@@ -25,8 +25,8 @@ class Examples:
             texts. Defaults to None.
 
     Raises:
-        ValueError: If there are not as many labels as texts; in `+`, if the two are not
-            of one kind.
+        ValueError: If there are not as many labels as texts; in `+`, if the two have
+            different kinds of texts or labels.
 
     Example:
 
@@ -90,7 +90,7 @@ class Examples:
         return Examples(texts, labels, class_names)
 
     def dataset(self):
-        """Returns a `tf.data.Dataset` of `(text, label)`; of `text` alone if unlabelled.
+        """Returns a `tf.data.Dataset` of `(text, label)`, or of `text` alone if unlabelled.
 
         A text is a string tensor `()`, `(2,)` for a pair, `(words,)` for tagging. A label
         is `()`, or `(words,)` for tagging.
@@ -103,7 +103,7 @@ class Examples:
             ragged = tf.data.Dataset.from_tensor_slices((words,))
             return ragged.map(lambda words: words)
         ragged = tf.data.Dataset.from_tensor_slices((words, _ragged(self.labels, tf.int32)))
-        # The elements are plain tensors, which the dataset says only after a map.
+        # The elements are plain tensors, but the dataset's spec shows this only after a map.
         return ragged.map(lambda words, tags: (words, tags))
 
     @property
@@ -125,7 +125,7 @@ class Examples:
 
 
 def object_array(values, shape=None):
-    """Returns an object array of `values` as they are, lists and arrays too."""
+    """Returns an object array of unchanged `values`, even if they are lists or arrays."""
     array = np.empty(len(values) if shape is None else shape, dtype=object)
     array[:] = values
     return array

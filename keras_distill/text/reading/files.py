@@ -10,7 +10,7 @@ import threading
 import warnings
 import zlib
 
-# What fits into a C long on all systems.
+# This limit fits into a C long on all systems.
 _LARGEST_FIELD = 2**31 - 1
 _field_size_lock = threading.Lock()
 
@@ -18,7 +18,7 @@ _field_size_lock = threading.Lock()
 def tsv_records(path, columns):
     """Yields `(line number, [field of each column])` of tab-separated lines.
 
-    No quoting: a quotation mark is text. Blank lines are skipped.
+    There is no quoting: a quotation mark is text. Blank lines are skipped.
 
     Warns:
         UserWarning: Once, if a field is quoted as in CSV.
@@ -46,8 +46,8 @@ def _is_quoted(field):
 def csv_records(path, columns):
     """Yields `(line number, [field of each column])` of comma-separated records.
 
-    A field in quotation marks may hold commas and line ends; the number is that of the
-    record's first line. Blank lines are skipped.
+    A field in quotation marks may contain commas and line ends; the line number is that of
+    the record's first line. Blank lines are skipped.
     """
     return _columns_of_table(path, _csv_fields(path), columns)
 
@@ -57,7 +57,7 @@ def json_records(path, columns):
     for number, line in numbered_lines(path):
         try:
             record = json.loads(line, object_pairs_hook=_object)
-        # A ValueError is JSON's own, or of a number with thousands of digits.
+        # A ValueError comes from JSON, or from a number with thousands of digits.
         except (ValueError, RecursionError) as error:
             raise ValueError(
                 f"{path}, line {number}: every line must be a JSON object. Received: "
@@ -83,7 +83,7 @@ def json_records(path, columns):
 
 
 class _Repeated:
-    """The value of a key that an object has more than once."""
+    """Marks the value of a key that an object has more than once."""
 
 
 def _object(pairs):
@@ -100,12 +100,11 @@ def numbered_lines(path, file=None):
     The file is UTF-8, with or without a byte order mark, and gzip if its name ends in .gz.
 
     Args:
-        path: The file, or what it is called.
-        file: What to read instead, open in binary mode, such as standard input.
+        path: The file, or its name in errors.
+        file: An open binary file to read instead, such as standard input.
 
     Raises:
-        ValueError: If the file cannot be read, has no text, is not UTF-8, or has line ends of
-            another kind.
+        ValueError: If the file cannot be read, has no text, is not UTF-8, or has other line ends.
     """
     is_empty = True
     for number, line in enumerate(_raw_lines(path, file), start=1):
@@ -122,7 +121,7 @@ def _raw_lines(path, file=None):
         if number == 1:
             line = line.removeprefix("\ufeff")
             if "\r" in line.rstrip("\r\n") and not line.endswith("\n"):
-                # All of the file would be one line.
+                # Otherwise the whole file would be one line.
                 raise ValueError(
                     f"{path} must have a line end, LF, behind each line. Received: line ends of CR "
                     f"alone, {line[:80]!r}. Save the file with other line ends."
@@ -147,7 +146,7 @@ def _decoded_lines(path, file):
             f"{path} cannot be read: it is a folder. Give the path of a readable text file, plain "
             "or .gz."
         ) from error
-    # A ValueError is that of a path with NUL in it.
+    # A ValueError comes from a path that contains NUL.
     except (OSError, EOFError, zlib.error, ValueError) as error:
         where = f", after line {number}" if number else ""
         raise ValueError(
@@ -161,7 +160,7 @@ def _open(path):
 
 
 def _csv_fields(path):
-    # Line ends in a quoted field belong to it, so not numbered_lines.
+    # numbered_lines is not suitable: line ends in a quoted field belong to the field.
     reader = csv.reader(_raw_lines(path), strict=True)
     first_line = 1
     try:
@@ -179,7 +178,7 @@ def _csv_fields(path):
 def _records(reader):
     """The records of a reader with fields of any length.
 
-    The limit is one of the whole program, whose other readers keep their own.
+    The limit is global to the program, so it is restored for other readers.
     """
     while True:
         with _field_size_lock:
@@ -211,7 +210,7 @@ def _columns_of_table(path, records, columns):
     positions = [header.index(column) for column in columns]
     names = sorted(header)
     for number, fields in records:
-        # Where files were put behind each other; with it, a byte order mark may be within.
+        # Concatenated files repeat the header, perhaps with a byte order mark.
         if len(header) > 1 and sorted(f.removeprefix("\ufeff") for f in fields) == names:
             raise ValueError(
                 f"{path}, line {number} is a header again. Received: {fields!r:.120}. Put tables "

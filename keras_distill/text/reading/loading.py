@@ -10,8 +10,8 @@ from keras_distill.text.reading.rows import make_examples
 def read_tsv(path, text="text", label="label", class_names=None, *, regression=False, tags=False):
     """Reads a tab-separated file with a header line.
 
-    A quotation mark is text like any other: there is no quoting, and a warning tells of a file that
-    seems to have it. Blank lines are skipped.
+    There is no quoting: a quotation mark is ordinary text. You get a warning if a file seems to use
+    quoting. Blank lines are skipped.
 
     Args:
         path: The file, UTF-8; gzip if its name ends in .gz.
@@ -19,23 +19,23 @@ def read_tsv(path, text="text", label="label", class_names=None, *, regression=F
             "text".
         label: Name of the label's column, or None for unlabelled text. Defaults to
             "label".
-        class_names: The names of the classes in the order of their indices; for dev and
-            test files those of the training examples, so that indices agree and a label
-            unseen in training is an error. None takes the labels of the file, sorted,
-            numbers by value. A label is a name even if it is a number: "0" is the class
+        class_names: The names of the classes in the order of their indices. For dev and
+            test files, give those of the training examples, so that indices agree and a label
+            unseen in training raises an error. None takes the labels of the file, sorted
+            (numbers by value). A label is a name even if it is a number: "0" is the class
             called "0". Defaults to None.
         regression: Whether labels are numbers to predict. Defaults to False.
         tags: Whether the text is words and the label their tags, both separated by
-            spaces. class_names are then those of the tags. Defaults to False.
+            spaces. class_names are then the names of the tags. Defaults to False.
 
     Returns:
         `Examples`.
 
     Raises:
-        ValueError: If the file cannot be read, is empty or not UTF-8, lacks a column, or
+        ValueError: If the file cannot be read, is empty or not UTF-8, or lacks a column; if
             a line has another number of fields than the header, no label, a label that is
-            not in class_names or no number, or not one tag for each word. The message has
-            the path and the line's number.
+            not in class_names or not a number, or not one tag for each word. The message has
+            the path and the line number.
 
     Example:
 
@@ -52,8 +52,8 @@ def read_tsv(path, text="text", label="label", class_names=None, *, regression=F
 def read_csv(path, text="text", label="label", class_names=None, *, regression=False, tags=False):
     """Reads a comma-separated file with a header line.
 
-    A field may be in quotation marks and then hold commas, line ends and doubled
-    quotation marks. Blank lines are skipped.
+    A field in quotation marks may contain commas, line ends and doubled quotation
+    marks. Blank lines are skipped.
 
     Args:
         path, text, label, class_names, regression, tags: As for `read_tsv`.
@@ -90,7 +90,7 @@ def read_jsonl(path, text="text", label="label", class_names=None, *, regression
         `Examples`.
 
     Raises:
-        ValueError: As for `read_tsv`, and if a line is no JSON object or a text no
+        ValueError: As for `read_tsv`, and if a line is not a JSON object or a text is not a
             string.
 
     Example:
@@ -107,8 +107,8 @@ def read_lines(path, file=None):
 
     Args:
         path: The file, UTF-8; gzip if its name ends in .gz.
-        file: What is read instead, open in binary mode, such as `sys.stdin.buffer`; path is
-            then what errors call it. Defaults to None.
+        file: An open binary file to read instead, such as `sys.stdin.buffer`; path is then
+            its name in errors. Defaults to None.
 
     Returns:
         `Examples` without labels.
@@ -134,7 +134,7 @@ def from_lists(texts, labels=None, class_names=None, *, tags=False):
         texts: Strings; for sentence pairs, tuples or lists of two strings; for tagging,
             lists of words.
         labels: Strings or integers, which are names of classes as in `read_tsv`; floats
-            for regression; for tagging, lists of tags; None for unlabelled texts.
+            for regression; lists of tags for tagging; None for unlabelled texts.
             Defaults to None.
         class_names: As for `read_tsv`. Defaults to None.
         tags: Whether texts are lists of words and labels lists of tags. Defaults to
@@ -144,8 +144,8 @@ def from_lists(texts, labels=None, class_names=None, *, tags=False):
         `Examples`.
 
     Raises:
-        ValueError: If there are no texts, not as many labels, or one of them is not what
-            it must be; the message has its index.
+        ValueError: If there are no texts, not as many labels as texts, or a text or label is
+            invalid; the message has its index.
 
     Example:
 

@@ -1,4 +1,4 @@
-"""Checks texts and labels row by row, and makes `Examples` of them."""
+"""Checks texts and labels row by row, and makes `Examples` from them."""
 
 import numbers
 import re
@@ -14,12 +14,12 @@ from keras_distill.text.reading.examples import object_array
 
 _NUMBER = re.compile(r"-?\d+(\.\d+)?")
 _MINUS_ONE = re.compile(r"-0*1(\.0*)?")
-# NUL is the end of a text in other libraries; half a character, of an emoji, cannot be written.
+# Other libraries end a text at NUL, and half of a surrogate pair cannot be written.
 _NO_TEXT = re.compile("[\0\ud800-\udfff]")
 
 
 class Row(NamedTuple):
-    """A text and its label as they were found, and where."""
+    """A text and its label as they were found, and their place."""
 
     place: str
     text: object
@@ -27,19 +27,19 @@ class Row(NamedTuple):
 
 
 def make_examples(rows, *, is_labelled, class_names=None, regression=False, tags=False):
-    """Makes `Examples` of rows.
+    """Makes `Examples` from rows.
 
     Args:
         rows: Iterable of `Row`. A text is a str; a list or tuple of two is a pair.
         is_labelled: Whether the rows' labels are read.
-        class_names: The class names to use, in order. None takes those in the rows,
-            sorted, numbers by value.
+        class_names: The class names to use, in order. None takes the labels in the rows,
+            sorted (numbers by value).
         regression: Whether labels are numbers. Defaults to False.
         tags: Whether texts and labels are words and their tags: lists, or strings
             separated by spaces. Defaults to False.
 
     Raises:
-        ValueError: If a text or label is not what it must be; the message names its place.
+        ValueError: If a text or label is invalid; the message has its place.
     """
     given_names = _checked_class_names(class_names, regression, tags)
     rows = list(rows)
@@ -123,7 +123,7 @@ def _check_string(place, value, what):
 def _words(row, value, what):
     if not _is_sequence(value):
         _check_string(row.place, value, what)
-        # Not split(): a word may hold a no-break space.
+        # split() without argument would also split at a no-break space, which a word may contain.
         value = [word for word in value.split(" ") if word]
     for word in value:
         _check_string(row.place, word, f"every word of {what}")
@@ -158,7 +158,7 @@ def _name(row, label):
 
 
 def _check_differ(rows, names, class_names):
-    """Raises `ValueError` for classes of a file that are one, or none, to whoever reads it."""
+    """Raises `ValueError` for class names that a reader would confuse, or read as no label."""
     if pair := look_alike(class_names):
         places = [_first_place(rows, names, name) for name in pair]
         raise ValueError(
@@ -167,7 +167,7 @@ def _check_differ(rows, names, class_names):
             "says that they are two classes."
         )
     missing = [name for name in class_names if _MINUS_ONE.fullmatch(name)]
-    # Among fewer it can only be one of two classes.
+    # With two names, "-1" can only be a class.
     if missing and len(class_names) > 2:
         raise ValueError(
             f"{_first_place(rows, names, missing[0])}: the label {missing[0]!r} can be a class, "

@@ -13,17 +13,17 @@ _SECONDS_TO_ANSWER = 5
 
 
 def load_tfds(name, split, text=None, label="label", class_names=None, *, data_dir=None):
-    """Loads a split of a TensorFlow dataset (TFDS), downloading it if need be.
+    """Loads a split of a TensorFlow dataset (TFDS), and downloads it if necessary.
 
     Args:
         name: Name as for `tfds.load`: "glue/sst2", "imdb_reviews".
         split: Split as for `tfds.load`: "train", "train[:10%]".
         text: Name of the text feature; a pair of names for sentence pairs. None takes the
-            only text feature that the dataset has. Defaults to None.
+            dataset's only text feature. Defaults to None.
         label: Name of the label feature: a class, an integer, or a float for regression.
             None for unlabelled text. A split that has -1 for all its labels, as GLUE's
             test splits do, gives unlabelled text. Defaults to "label".
-        class_names: As for `read_tsv`; None takes the dataset's own. Defaults to None.
+        class_names: As for `read_tsv`; None takes the dataset's own names. Defaults to None.
         data_dir: Folder of the prepared datasets, as for `tfds.load`. Defaults to TFDS's
             own.
 
@@ -32,7 +32,7 @@ def load_tfds(name, split, text=None, label="label", class_names=None, *, data_d
 
     Raises:
         ValueError: If there is no such dataset, split or feature, the dataset is not in
-            data_dir and none of its hosts answers, or a text is not UTF-8.
+            data_dir and no download host answers, or a text is not UTF-8.
 
     Example:
 
@@ -75,7 +75,7 @@ def load_tfds(name, split, text=None, label="label", class_names=None, *, data_d
 
 
 def _text_features(tfds, name, features, text):
-    # Sorted, because TFDS gives those of a prepared dataset in any order.
+    # Sorted, because TFDS gives the features of a prepared dataset in any order.
     known = sorted(key for key in features if isinstance(features[key], tfds.features.Text))
     texts = known if text is None else np.atleast_1d(text).tolist()
     is_chosen = len(texts) == 1 or (len(texts) == 2 and text is not None)
@@ -88,7 +88,7 @@ def _text_features(tfds, name, features, text):
 
 
 def _check_reachable(builder, name, data_dir):
-    """Raises before TFDS retries each file for minutes."""
+    """Raises if no host answers, because TFDS would retry each file for minutes."""
     import requests  # Comes with tensorflow-datasets.
 
     hosts = {urllib.parse.urlsplit(url)[:2] for url in builder.url_infos or ()}

@@ -1,1 +1,1 @@
-"""Vocabularies: learned, of words, of pieces, and their vectors."""
+"""Vocabularies of words and word pieces, how to learn them, and word vectors."""

@@ -1,4 +1,4 @@
-"""What all vocabularies share: strings to ids, in tf.data and inside models."""
+"""Base class of all vocabularies: strings to ids, in tf.data and inside models."""
 
 import collections
 
@@ -12,28 +12,29 @@ PADDING, UNKNOWN, START, END, MASK = SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]"
 
 
 class Vocabulary(keras.layers.Layer):
-    """What `WordPieceVocabulary` and `WordVocabulary` share: ids of texts, padded with 0.
+    """The base of `WordPieceVocabulary` and `WordVocabulary`: ids of texts, padded with 0.
 
-    A layer that works on lists and arrays of strings, in `tf.data`, and on a string
-    `keras.Input` of a Functional model. It is saved with the model, tokens included.
+    The layer works on lists and arrays of strings, in `tf.data`, and on a string
+    `keras.Input` of a Functional model. It is saved with the model,
+    including its tokens.
 
-    A subclass defines `_split`. Id 0 is "[PAD]" and never the id of any text.
+    A subclass defines `_split`. Id 0 is "[PAD]" and never an id of a text.
 
     Args:
-        tokens: List of str; a token's place is its id. The first is "[PAD]"; "[UNK]" is
-            among them.
-        max_length: The largest number of ids of a text, special tokens included; texts
-            with more are cut at the end. `num_truncated` counts them.
-        add_special_tokens: Whether the ids of a text stand between "[CLS]" and "[SEP]".
-        **kwargs: Those of `keras.layers.Layer`.
+        tokens: List of str; a token's index is its id. The first token is "[PAD]", and the
+            list contains "[UNK]".
+        max_length: The largest number of ids of a text, including special tokens; longer
+            texts are cut at the end. `num_truncated` counts them.
+        add_special_tokens: Whether the ids of a text are enclosed in "[CLS]" and "[SEP]".
+        **kwargs: Arguments of `keras.layers.Layer`.
 
     Call arguments:
         texts: Strings, `(batch,)`, or `(batch, 2)` for pairs.
 
     Returns:
         int32 ids, `(batch, length)`, or `(batch, 2, length)` for pairs, padded with 0 to
-        the longest text of the batch. A text without a token is one "[UNK]", so that no
-        model reads nothing but padding.
+        the longest text of the batch. A text without a token becomes one "[UNK]", so that no
+        model reads only padding.
 
     Raises:
         ValueError: If the texts are not strings of such a shape.
@@ -57,7 +58,7 @@ class Vocabulary(keras.layers.Layer):
 
     @property
     def tokens(self):
-        """The tokens, a list of str; a token's place is its id."""
+        """The tokens, a list of str; a token's index is its id."""
         return list(self._tokens)
 
     def __len__(self):
@@ -85,13 +86,13 @@ class Vocabulary(keras.layers.Layer):
         return keras.KerasTensor((*texts.shape, None), dtype="int32")
 
     def pieces(self, texts):
-        """Returns the ids of all pieces, neither cut nor framed by special tokens.
+        """Returns the ids of all pieces, not cut and without special tokens.
 
         Args:
             texts: Strings, `(batch,)`.
 
         Returns:
-            An int32 `tf.RaggedTensor`, `(batch, pieces)`, with at least one id a text.
+            An int32 `tf.RaggedTensor`, `(batch, pieces)`, with at least one id per text.
         """
         pieces = self._split(as_strings("texts", texts))
         return self._name_unknown(pieces, pieces.row_lengths() == 0)
@@ -103,8 +104,8 @@ class Vocabulary(keras.layers.Layer):
             words: Strings, `(batch, words)`, padded with "".
 
         Returns:
-            A dict of int32: "token_ids", `(batch, length)`, where "[CLS]" is the first of
-            each text ("[SEP]" the last if `add_special_tokens`); "word_starts", `(batch,
+            A dict of int32: "token_ids", `(batch, length)`, which begin with "[CLS]" (and end
+            with "[SEP]" if `add_special_tokens`); "word_starts", `(batch,
             words)`, the position in token_ids of each word's first piece, 0 for padding
             and for words that max_length cut off.
 
@@ -138,10 +139,10 @@ class Vocabulary(keras.layers.Layer):
         return {"token_ids": token_ids, "word_starts": starts}
 
     def num_truncated(self, texts):
-        """Counts the texts, or pairs, that `max_length` cuts.
+        """Counts the texts or pairs that `max_length` cuts.
 
         Args:
-            texts: Strings, `(batch,)`, or `(batch, 2)` for pairs; not in a graph.
+            texts: Strings, `(batch,)`, or `(batch, 2)` for pairs; only eager, not in a graph.
         """
         texts = as_strings("texts", texts)
         lengths = self.pieces(tf.reshape(texts, [-1])).row_lengths().numpy()
@@ -176,7 +177,7 @@ class Vocabulary(keras.layers.Layer):
 
 
 def read_tokens(path):
-    """Reads a vocabulary file, one token a line.
+    """Reads a vocabulary file with one token per line.
 
     Args:
         path: Path of a UTF-8 file.

@@ -32,14 +32,14 @@ def learn_words(
 
     Args:
         texts: Iterable of str, or of pairs of str.
-        size: The largest number of tokens, the five special ones included.
+        size: The largest number of tokens, including the five special ones.
         lowercase: Whether texts are lowercased. Defaults to True.
-        split_punctuation: Whether punctuation marks and Chinese characters are words of
-            their own. Defaults to False: texts are split at whitespace only.
-        among: Iterable of str: only these words are taken, such as those of
-            `vector_words`. None, the default: any word.
-        min_count: How often a word must come to be taken. Defaults to 1.
-        for_apps: Whether texts are read as an app reads them, for `TextMetadata` with
+        split_punctuation: Whether punctuation marks and Chinese characters are separate
+            words. Defaults to False: texts are split at whitespace only.
+        among: Iterable of str: only these words are used, such as those of
+            `vector_words`. None (default) allows any word.
+        min_count: Smallest number of occurrences of a word. Defaults to 1.
+        for_apps: Whether texts are tokenized as in an app, for `TextMetadata` with
             tokenizer="regex". Defaults to False.
         **options: Further arguments of `WordVocabulary`.
 
@@ -48,7 +48,7 @@ def learn_words(
         alphabetical order.
 
     Raises:
-        ValueError: If texts are no strings or none, or if size leaves no room for a word.
+        ValueError: If a text is not a string, there are no texts, or size has no room for a word.
 
     Example:
 
@@ -94,22 +94,22 @@ def learn_word_pieces(
 ):
     """Learns word pieces from texts.
 
-    Chinese characters are pieces of their own: the most frequent ones, on at most four
-    fifths of the places, are taken. The other places are for the pieces of all other
+    Chinese characters are separate pieces: the most frequent ones take at most four
+    fifths of the vocabulary. The rest is for the pieces of all other
     words, learned by TensorFlow Text's WordPiece learner.
 
     Args:
         texts: Iterable of str, or of pairs of str.
-        size: The largest number of tokens, the five special ones included. The learner
+        size: The largest number of tokens, including the five special ones. The learner
             stops within 5 % of it.
         lowercase: Whether texts are lowercased. Defaults to True.
-        strip_accents: Whether accents are removed. Casing and accents like the teacher's
-            let the student share the teacher's embeddings (`copy_embeddings`). Defaults to
-            True, and to False with for_apps.
-        min_count: How often a string of several letters must come to become a piece.
-            Defaults to 1. Where words are not apart, a sentence is one word, and of few
-            texts whole sentences would become pieces, which are in no other text.
-        for_apps: Whether texts are read as an app reads them, for `TextMetadata` with
+        strip_accents: Whether accents are removed. With the casing and accents of the
+            teacher, the student can share the teacher's embeddings (`copy_embeddings`).
+            Defaults to True, and to False with for_apps.
+        min_count: Smallest number of occurrences of a piece with several letters.
+            Defaults to 1. If spaces do not separate words, a sentence is one word; with few
+            texts, whole sentences would become pieces, which no other text contains.
+        for_apps: Whether texts are tokenized as in an app, for `TextMetadata` with
             tokenizer="bert". Defaults to False.
         **options: Further arguments of `WordPieceVocabulary`.
 
@@ -117,7 +117,7 @@ def learn_word_pieces(
         A `WordPieceVocabulary` that begins with "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]".
 
     Raises:
-        ValueError: If texts are no strings or none, or if size leaves no room for a piece.
+        ValueError: If a text is not a string, there are no texts, or size has no room for a piece.
 
     Example:
 
@@ -126,8 +126,8 @@ def learn_word_pieces(
     ```
 
     Reference: https://www.tensorflow.org/text/guide/subwords_tokenizer, bottom-up WordPiece.
-    Deviation: Chinese characters are kept apart, as the learner keeps a thousand
-    characters at most.
+    Deviation: Chinese characters are handled separately, because the learner keeps at most
+    a thousand characters.
     """
     _check_size(size)
     tf_text = import_module("tensorflow_text")
@@ -139,7 +139,7 @@ def learn_word_pieces(
     def split(chunk):
         if for_apps:
             return mediapipe.split_at_marks(chunk)
-        # As KerasHub's tokenizer does it.
+        # KerasHub's tokenizer strips accents in the same way.
         if strip_accents:
             chunk = tf_text.normalize_utf8(chunk, "NFD")
             chunk = tf.strings.regex_replace(chunk, r"\p{Mn}", "")
@@ -165,21 +165,21 @@ def learn_word_pieces(
 
 
 def _learn_pieces(learner, counts, num_pieces, min_count):
-    # The learner bisects for the count from which on a string becomes a piece. Words have
-    # two pieces at most on average, and sentences without blanks one for every four letters,
-    # so that no higher one can fill the places.
+    # The learner bisects for the smallest count of a string that becomes a piece. Words have at
+    # most two pieces on average, and sentences without spaces one for every four letters, so no
+    # count above `highest` can fill the vocabulary.
     letters = set("".join(counts))
     num_letters = sum(len(word) * count for word, count in counts.items())
     num_strings = max(2 * sum(counts.values()), num_letters // 4)
     highest = max(num_strings // max(1, num_pieces - 2 * len(letters)) + 1, min_count)
-    # It goes no higher than the most frequent word comes, which is once where sentences are
-    # words. A letter is a piece at any count, and has no parts that would be counted along.
+    # The learner limits the count to that of the most frequent word, which is 1 if sentences are
+    # words. So a letter gets a higher count: it is a piece at any count, and has no parts.
     letter = min(letters)
     counts = {**counts, letter: counts.get(letter, 0) + highest}
     pieces = learner.learn(
         counts, num_pieces, reserved_tokens=[], upper_thresh=highest, lower_thresh=min_count
     )
-    # The letters first: with them every word can be spelled, should there be too many pieces.
+    # Letters come first, so that a cut list of pieces can still spell every word.
     return sorted(pieces, key=lambda piece: len(piece.removeprefix("##")) > 1)[:num_pieces]
 
 
@@ -208,7 +208,7 @@ def _count_words(texts, split):
 
 
 def _count_unspelled(counts, lowercase):
-    """A Counter of the words that are found, of one of the words as texts spell them."""
+    """Merges the counts of words as spelled in texts into counts of the words that they match."""
     found = collections.Counter()
     for spelling, count in counts.items():
         if spelling not in mediapipe.RESERVED:

@@ -21,44 +21,44 @@ from keras_distill.text.vocabularies.base import Vocabulary
 from keras_distill.text.vocabularies.base import as_strings
 from keras_distill.text.vocabularies.base import read_tokens
 
-# Where Hugging Face and TF 1, a SavedModel and a KerasHub preset have it.
+# Vocabulary files of Hugging Face and TF 1, of a SavedModel, and of a KerasHub preset.
 _VOCABULARY_FILES = ("vocab.txt", "assets/vocab.txt", "assets/tokenizer/vocabulary.txt")
 
 
 @keras.saving.register_keras_serializable(package="keras_distill")
 class WordPieceVocabulary(Vocabulary):
-    """Word pieces, as a BERT reads them.
+    """A vocabulary of word pieces, like BERT's.
 
-    Texts are split at whitespace and around punctuation marks and Chinese characters;
-    each word becomes the longest pieces that the vocabulary has, those inside of a word
-    marked by "##", or "[UNK]". "[MASK]" in a text stays one piece.
+    Texts are split at whitespace and around punctuation marks and Chinese characters.
+    Each word is split into the longest pieces in the vocabulary, or becomes "[UNK]"; pieces
+    inside of a word begin with "##". "[MASK]" in a text stays one piece.
 
     Args:
-        tokens: List of str, as in a BERT's vocab.txt: the first is "[PAD]", and "[UNK]"
-            is among them. A token's place is its id.
+        tokens: List of str, as in a BERT's vocab.txt: the first token is "[PAD]", and the list
+            contains "[UNK]". A token's index is its id.
         max_length: The largest number of ids of a text. Defaults to 128.
         lowercase: Whether texts are lowercased. Defaults to True.
-        strip_accents: Whether accents are removed. The uncased BERTs lowercase and strip;
-            their pieces have no accents, and "café" would be unknown. Defaults to True, and
-            to False with for_apps.
-        add_special_tokens: Whether the ids of a text stand between "[CLS]" and "[SEP]".
+        strip_accents: Whether accents are removed. Uncased BERTs lowercase texts and strip
+            accents; their pieces have no accents, so "café" would be unknown. Defaults to True,
+            and to False with for_apps.
+        add_special_tokens: Whether the ids of a text are enclosed in "[CLS]" and "[SEP]".
             Defaults to False, and to True with for_apps.
-        for_apps: Whether every text gets the ids that MediaPipe's "bert" tokenizer gives in
-            an app, for a student with `TextMetadata`: only letters of ASCII are lowercased,
-            only blanks of ASCII split, "[MASK]" is text, a text ends at a NUL, and one
-            without a token is its special tokens. Defaults to False.
-        **kwargs: Those of `keras.layers.Layer`.
+        for_apps: Whether every text gets the same ids as from MediaPipe's "bert" tokenizer in
+            an app, for a student with `TextMetadata`: only ASCII letters are lowercased,
+            only ASCII whitespace splits, "[MASK]" is text, a text ends at a NUL, and a text
+            without a token has only its special tokens. Defaults to False.
+        **kwargs: Arguments of `keras.layers.Layer`.
 
     Call arguments:
         texts: Strings, `(batch,)`, or `(batch, 2)` for pairs.
 
     Returns:
         int32 ids, `(batch, length)`, or `(batch, 2, length)`, padded with 0 to the
-        longest text of the batch. A text without a token is one "[UNK]".
+        longest text of the batch. A text without a token becomes one "[UNK]".
 
     Raises:
-        ValueError: If "[PAD]" is not the first token, if "[UNK]" is missing or a token
-            comes twice, or if an app cannot read as the arguments say; when called, if the
+        ValueError: If "[PAD]" is not the first token, "[UNK]" is missing or a token
+            comes twice, or an app cannot tokenize with these arguments; when called, if the
             texts are not strings of such a shape.
 
     Example:
@@ -67,10 +67,10 @@ class WordPieceVocabulary(Vocabulary):
     >>> vocabulary(["Playing!", "play"]).numpy().tolist()
     [[2, 3, 4], [2, 0, 0]]
 
-    Reference: Wu et al. 2016, https://arxiv.org/abs/1609.08144; the splitting is that of
-    Devlin et al. 2019, https://arxiv.org/abs/1810.04805, as KerasHub does it. TF-Hub's
-    preprocessors fold letters before they split, so that a few signs differ: the ellipsis
-    in one character is three full stops there.
+    Reference: Wu et al. 2016, https://arxiv.org/abs/1609.08144; texts are split as in
+    Devlin et al. 2019, https://arxiv.org/abs/1810.04805, like in KerasHub. TF-Hub's
+    preprocessors normalise characters before they split, so that a few differ: there, the
+    single-character ellipsis becomes three full stops.
     """
 
     def __init__(
@@ -113,33 +113,33 @@ class WordPieceVocabulary(Vocabulary):
 
 @keras.saving.register_keras_serializable(package="keras_distill")
 class WordVocabulary(Vocabulary):
-    """Whole words, for word vectors such as GloVe's.
+    """A vocabulary of whole words, for word vectors such as GloVe's.
 
     Args:
         words: List of str, without special tokens: "[PAD]", "[UNK]", "[CLS]", "[SEP]" and
-            "[MASK]" are put before them, ids 0 to 4.
+            "[MASK]" are added before them, with ids 0 to 4.
         max_length: The largest number of ids of a text. Defaults to 128.
         lowercase: Whether texts are lowercased. Defaults to True.
-        split_punctuation: Whether punctuation marks and Chinese characters are words of
-            their own. False, the default, splits at whitespace only, for texts whose
-            words and marks are already apart ("it 's good .").
-        add_special_tokens: Whether the ids of a text stand between "[CLS]" and "[SEP]".
+        split_punctuation: Whether punctuation marks and Chinese characters are separate
+            words. False (default) splits at whitespace only, for texts in which spaces
+            already separate words and marks ("it 's good .").
+        add_special_tokens: Whether the ids of a text are enclosed in "[CLS]" and "[SEP]".
             Defaults to False.
-        for_apps: Whether every text gets the ids that MediaPipe's "regex" tokenizer gives
-            in an app, for a student with `TextMetadata`: a lowercase word is found also with
-            its first letter or all letters in capitals, other spellings ("iPhone") are words
-            of their own, and a text ends at a NUL. Defaults to False.
-        **kwargs: Those of `keras.layers.Layer`.
+        for_apps: Whether every text gets the same ids as from MediaPipe's "regex" tokenizer
+            in an app, for a student with `TextMetadata`: a lowercase word also matches with
+            its first letter or all letters in capitals, other spellings ("iPhone") are
+            separate words, and a text ends at a NUL. Defaults to False.
+        **kwargs: Arguments of `keras.layers.Layer`.
 
     Call arguments:
         texts: Strings, `(batch,)`, or `(batch, 2)` for pairs.
 
     Returns:
         int32 ids, `(batch, length)`, or `(batch, 2, length)`, padded with 0 to the
-        longest text of the batch. A text without a word is one "[UNK]".
+        longest text of the batch. A text without a word becomes one "[UNK]".
 
     Raises:
-        ValueError: If a word comes twice, or if an app cannot read as the arguments say;
+        ValueError: If a word comes twice, or if an app cannot tokenize with these arguments;
             when called, if the texts are not strings of such a shape.
 
     Example:
@@ -168,17 +168,17 @@ class WordVocabulary(Vocabulary):
             wanted = {"split_punctuation": False, "add_special_tokens": False}
             _check_for_apps(self, "regex", wanted)
         ids = self.spellings()
-        # What it does not find has the place 0.
+        # The lookup gives unknown words the index 0.
         self._lookup = keras.layers.StringLookup(
             vocabulary=list(ids), mask_token=None, oov_token=UNKNOWN
         )
         self._ids = np.array([tokens.index(UNKNOWN), *ids.values()], "int32")
 
     def spellings(self):
-        """Returns the id of each word as texts spell it, a dict.
+        """Returns a dict from each spelling of a word to the word's id.
 
-        With `for_apps`, as an app's file has them: with `lowercase` each word in small letters
-        also stands there with its first letter and with all letters in capitals.
+        With `for_apps` and `lowercase`, there are also spellings of lowercase words with the
+        first letter and with all letters in capitals, as in an app's file.
         """
         ids = {token: i for i, token in enumerate(self._tokens) if token not in (PADDING, UNKNOWN)}
         if not self.for_apps:
@@ -213,10 +213,10 @@ def split_words(texts, split_punctuation):
 
     Args:
         texts: String tensor.
-        split_punctuation: Whether punctuation marks and Chinese characters are words of
-            their own. "[MASK]" stays one word.
+        split_punctuation: Whether punctuation marks and Chinese characters are separate
+            words. "[MASK]" stays one word.
     """
-    # tf.strings.split knows the blanks of ASCII only.
+    # tf.strings.split knows only ASCII whitespace.
     texts = tf.strings.regex_replace(texts, mediapipe.BLANKS, " ")
     if split_punctuation:
         texts = tf.strings.regex_replace(texts, r"\[MASK\]|" + mediapipe.MARKS, r" \0 ")
@@ -224,27 +224,27 @@ def split_words(texts, split_punctuation):
 
 
 def teacher_vocabulary(source, max_length=128, lowercase=None, strip_accents=None, **options):
-    """The vocabulary of a BERT teacher, for a student that reads the same word pieces.
+    """Makes the vocabulary of a BERT teacher, for a student that reads the same word pieces.
 
     Args:
         source: A KerasHub preprocessor or tokenizer; a `HubLayer` of a TF-Hub encoder or
-            preprocessor; a vocabulary file, or a folder that has one: of Hugging Face,
+            preprocessor; a vocabulary file, or a folder that contains one: of Hugging Face,
             of a KerasHub preset, or of a SavedModel.
         max_length: The largest number of ids of a text. Defaults to 128.
-        lowercase: Whether texts are lowercased. None, the default: as the tokenizer does,
-            or as the folder's tokenizer_config.json says; else unless the vocabulary has
-            a piece with a capital letter.
-        strip_accents: Whether accents are removed. None, the default: as the teacher;
-            a file that does not say so strips them if it lowercases, as BERT does.
+        lowercase: Whether texts are lowercased. None (default) follows the tokenizer or
+            the folder's tokenizer_config.json; without these, texts are lowercased unless
+            the vocabulary has a piece with a capital letter.
+        strip_accents: Whether accents are removed. None (default) follows the teacher; if a
+            file does not say it, accents are removed if texts are lowercased, as in BERT.
         **options: Further arguments of `WordPieceVocabulary`. add_special_tokens defaults
-            to True here: a teacher reads texts between "[CLS]" and "[SEP]".
+            to True here, because a teacher reads texts between "[CLS]" and "[SEP]".
 
     Returns:
         A `WordPieceVocabulary`.
 
     Raises:
-        ValueError: If the source has no vocabulary, or one that does not begin with
-            "[PAD]" or has no "[UNK]".
+        ValueError: If the source has no vocabulary, or its vocabulary does not begin with
+            "[PAD]" or lacks "[UNK]".
 
     Example:
 
@@ -272,7 +272,7 @@ def teacher_vocabulary(source, max_length=128, lowercase=None, strip_accents=Non
     try:
         return WordPieceVocabulary(tokens, max_length, lowercase, strip_accents, **options)
     except (ValueError, RuntimeError) as error:
-        # Of odd tokens TensorFlow Text raises a RuntimeError of its own.
+        # TensorFlow Text raises its own RuntimeError for unusual tokens.
         where = "vocabulary" if path is None else printable(path)
         raise ValueError(f"{where} makes no vocabulary: {one_line(error)}") from error
 
@@ -315,7 +315,7 @@ def _read_casing(folder):
     return {}
 
 
-# Copies of a layer, and those of other lengths, share one: it takes a second to trace.
+# Copies of a layer, also with another length, share one function: tracing takes a second.
 @functools.lru_cache(maxsize=8)
 def _word_piece_function(tokens, lowercase, strip_accents, for_apps):
     keras_hub = import_module("keras_hub")
@@ -329,11 +329,11 @@ def _word_piece_function(tokens, lowercase, strip_accents, for_apps):
     def tokenize(texts):
         return tokenizer.tokenize(mediapipe.split_at_marks(texts) if for_apps else texts)
 
-    # As a graph: eagerly, KerasHub takes a slower path of pure Python.
+    # The function is a graph: eagerly, KerasHub takes a slower path in pure Python.
     split = tf.function(
         tokenize, input_signature=[tf.TensorSpec([None], tf.string)], autograph=False
     )
-    # A tf.function that is a layer's attribute would be written into a SavedModel by itself.
+    # The lambda hides the tf.function: as a layer's attribute, a SavedModel would contain it.
     return lambda texts: split(texts)
 
 
@@ -353,5 +353,5 @@ def _check_for_apps(vocabulary, tokenizer, wanted):
 
 
 def _for_apps_config(vocabulary):
-    # Only where it is set, so that what was saved before it was there has the same configuration.
+    # The key is written only if set, so that configurations stay equal to those of older versions.
     return {"for_apps": True} if vocabulary.for_apps else {}

@@ -1,4 +1,4 @@
-"""Embedding matrices to start a student from: word vectors, or the teacher's rows."""
+"""Initial embedding matrices of a student: word vectors, or the teacher's embeddings."""
 
 import pathlib
 
@@ -15,22 +15,22 @@ _MISSING_SCALE = 0.05
 def load_vectors(path, vocabulary, *, seed=0):
     """Reads word vectors for the tokens of a vocabulary.
 
-    A token of the vocabulary that the file does not have gets a small random vector,
+    A token that the file does not contain gets a small random vector,
     uniform in [-0.05, 0.05) as in `keras.layers.Embedding`; "[PAD]" gets zeros.
 
     Args:
-        path: A text file of lines `word v1 v2 ...`, as GloVe's, gzipped if it ends in
-            .gz (a first line of fastText's, `words dimensions`, is skipped); or a .npy
-            matrix, `(words, dim)`, with the file vocab.txt beside it, one word a line;
+        path: A text file of lines `word v1 v2 ...`, like GloVe's, gzipped if its name ends in
+            .gz (fastText's first line, `words dimensions`, is skipped); or a .npy
+            matrix, `(words, dim)`, next to a file vocab.txt with one word per line;
             or a folder with one such matrix.
-        vocabulary: A `Vocabulary`. Words must be spelled as in the file, case included.
-        seed: Of the random vectors. Defaults to 0.
+        vocabulary: A `Vocabulary`. Words must be spelled as in the file, including case.
+        seed: Seed of the random vectors. Defaults to 0.
 
     Returns:
         float32 array, `(len(vocabulary), dim)`.
 
     Raises:
-        ValueError: If the file cannot be read (with the number of the line), or if it
+        ValueError: If the file cannot be read (the message has the line number), or if it
             has no vector for any token.
 
     Example:
@@ -62,7 +62,7 @@ def load_vectors(path, vocabulary, *, seed=0):
 
 
 def vector_words(path):
-    """Returns the words of a file of vectors, a list of str, for `learn_words(among=...)`.
+    """Returns the words of a file of vectors as a list of str, for `learn_words(among=...)`.
 
     Args:
         path: As in `load_vectors`.
@@ -74,23 +74,23 @@ def vector_words(path):
 
 
 def copy_embeddings(embeddings, teacher_vocabulary, vocabulary):
-    """Makes a student's embeddings of the teacher's.
+    """Makes a student's embeddings from the teacher's.
 
-    A token that both vocabularies have gets the teacher's vector. Any other gets the
-    mean of the vectors of the pieces that the teacher splits it into ("##" left out), the
+    A token that both vocabularies have gets the teacher's vector. Any other token gets the
+    mean vector of the pieces into which the teacher splits it (without "##"), or the
     vector of "[UNK]" if the teacher does not know it; "[PAD]" gets zeros.
 
     Args:
-        embeddings: The teacher's, `(len(teacher_vocabulary), dim)`: an array, a variable
-            or an Embedding layer's `embeddings`.
-        teacher_vocabulary: The teacher's `Vocabulary`, of `teacher_vocabulary`.
+        embeddings: The teacher's embeddings, `(len(teacher_vocabulary), dim)`: an array, a
+            variable or an Embedding layer's `embeddings`.
+        teacher_vocabulary: The teacher's `Vocabulary`, from `teacher_vocabulary`.
         vocabulary: The student's `Vocabulary`, with the teacher's casing and accents.
 
     Returns:
         float32 array, `(len(vocabulary), dim)`.
 
     Raises:
-        ValueError: If there are not as many vectors as tokens of the teacher.
+        ValueError: If the number of vectors is not the number of the teacher's tokens.
 
     Example:
 
@@ -188,7 +188,7 @@ def _vector_file(path):
 
 
 def _vector_lines(path):
-    """Yields `(line number, word, values)` of a text file; a word may have blanks in it."""
+    """Yields `(line number, word, values)` of a text file; a word may contain spaces."""
     dim = None
     for number, line in numbered_lines(path):
         fields = line.rstrip().split(" ")
