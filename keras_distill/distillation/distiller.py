@@ -9,9 +9,7 @@ from keras_distill._arguments.schedules import check_number
 from keras_distill._arguments.schedules import is_schedule
 from keras_distill._arguments.schedules import value_at
 from keras_distill._keras.channel_axis import outputs_channels_last
-from keras_distill._keras.compiled import compiled_as
 from keras_distill._keras.compiled import own_loss
-from keras_distill._keras.compiled import own_metrics
 from keras_distill._keras.loss_config import serialize_losses
 from keras_distill._keras.raw_inputs import check_preprocessed
 from keras_distill._keras.several_labels import remember
@@ -20,32 +18,25 @@ from keras_distill.data.inputs import DistillationInputs
 from keras_distill.data.inputs import example_index
 from keras_distill.data.inputs import inputs_of
 from keras_distill.data.inputs import is_missing
-from keras_distill.data.inputs import student_view
 from keras_distill.data.inputs import unpack
 from keras_distill.distillation import first_batch
-from keras_distill.distillation.hard_loss import check_takes_logits
 from keras_distill.distillation.history_names import check_names
 from keras_distill.distillation.history_names import compiled_names
 from keras_distill.distillation.history_names import metric_names
 from keras_distill.distillation.input_gradients import follow
 from keras_distill.distillation.input_gradients import student_gradients
-from keras_distill.distillation.labels import check_class_weight
-from keras_distill.distillation.labels import check_classes
-from keras_distill.distillation.labels import known_outputs
-from keras_distill.distillation.learner import Learner
 from keras_distill.distillation.objective import check_objectives
-from keras_distill.distillation.outputs import check_labels
 from keras_distill.distillation.saving import build_saved_objectives
 from keras_distill.distillation.saving import save_objective_shapes
 from keras_distill.distillation.shared_weights import check_own_weights
-from keras_distill.distillation.soft_loss import check_soft_loss
+from keras_distill.distillation.soft_loss import checked_soft_loss
 from keras_distill.distillation.soft_loss import heads_with_loss
 from keras_distill.distillation.soft_loss import output_pairs
 from keras_distill.distillation.soft_loss import temperatures
 from keras_distill.distillation.student_hooks import check_compiled
-from keras_distill.distillation.student_hooks import check_steps
 from keras_distill.distillation.student_hooks import has_own
-from keras_distill.distillation.student_hooks import overrides
+from keras_distill.distillation.student_learner import StudentLearner
+from keras_distill.distillation.student_learner import check_student
 from keras_distill.distillation.taps import Taps
 from keras_distill.distillation.taps import current_recording
 from keras_distill.distillation.teacher_pass import TeacherPass
@@ -53,7 +44,7 @@ from keras_distill.losses.outputs.soft_targets import SoftTargetKL
 
 
 @keras.saving.register_keras_serializable(package="keras_distill")
-class Distiller(Learner):
+class Distiller(StudentLearner):
     """Trains a small model (the student) to imitate a large one (the teacher).
 
     ```
@@ -145,7 +136,8 @@ class Distiller(Learner):
     fixed = ("student", "soft_loss", "objectives", "teacher_metrics")
     changeable = ("alpha", "temperature", "validate_with_teacher")
     remedy = "Make a new Distiller with it; what the student has learnt is in the student."
-    untracked = (*Learner.untracked, "teacher")
+    untracked = (*StudentLearner.untracked, "teacher")
+    unsaved = (*StudentLearner.unsaved, "teacher")
 
     def __init__(
         self,
@@ -160,9 +152,9 @@ class Distiller(Learner):
         validate_with_teacher=False,
         name="distiller",
     ):
-        _check_student(student)
+        check_student(student)
         check_number("alpha", alpha, FRACTION)
-        check_soft_loss(soft_loss)
+        soft_loss = checked_soft_loss(soft_loss)
         if soft_loss is None and temperature is None:
             temperature = 4.0
         _check_temperature(temperature, soft_loss)
@@ -203,19 +195,11 @@ class Distiller(Learner):
         self.supports_jit = self._teacher_pass.supports_jit
         self.train_function = self.test_function = None
 
-    @property
-    def students(self):
-        return [self.student]
-
     def check_setting(self, name, value):
         if name == "alpha":
             check_number("alpha", value, FRACTION)
         elif name == "temperature":
             _check_temperature(value, self.soft_loss)
-
-    def __dir__(self):
-        # Keras's saver stores every layer that it finds by dir().
-        return [name for name in super().__dir__() if name != "teacher"]
 
     @property
     def _parts(self):
@@ -242,10 +226,6 @@ class Distiller(Learner):
         return is_schedule(self.alpha) or self.alpha > 0
 
     @property
-    def _has_own_loss(self):
-        return has_own(self.student, "compute_loss")
-
-    @property
     def _loss_of_outputs(self):
         return SoftTargetKL(self.temperature) if self.soft_loss is None else self.soft_loss
 
@@ -259,67 +239,24 @@ class Distiller(Learner):
         with follow(self.objectives, "student", self.student, recording, inputs) as inputs:
             return self.student(inputs, training=training)
 
-    @property
-    def output_names(self):
-        # A student without names raises AttributeError, which Keras's hasattr() expects.
-        return self.student.output_names
-
     def train_step(self, data):
         with self._student_taps.record():
             return super().train_step(self._with_teacher(data))
 
     def test_step(self, data):
         if not self.validate_with_teacher:
-            return self._test_student(data)
+            return super().test_step(data)
         with self._student_taps.record():
-            return super().test_step(self._with_teacher(data))
-
-    def _test_student(self, data):
-        inputs, y, sample_weight = unpack(data)
-        self.check_validation(has_labels=y is not None)
-        logs = super().test_step((inputs.student, y, sample_weight))
-        absent = {metric.name for metric in self._idle_metrics(has_labels=y is not None)}
-        return {name: value for name, value in logs.items() if name not in absent}
+            # As any model is tested, with the teacher's activations, not as the student alone.
+            return super(StudentLearner, self).test_step(self._with_teacher(data))
 
     def check_validation(self, has_labels):
-        if not self.compiled or self.validate_with_teacher:
-            return
-        idle = self._idle_metrics(has_labels)
-        if all(metric in idle for metric in super().metrics):
-            raise ValueError(
-                "Evaluation has nothing to measure: it needs labels and compile(loss=...) or "
-                "compile(metrics=...), or validate_with_teacher=True."
-            )
+        if not self.validate_with_teacher:
+            super().check_validation(has_labels)
 
-    def _idle_metrics(self, has_labels):
-        """The metrics that the student alone does not update in evaluation."""
-        idle = [*self._part_trackers.values(), *self.teacher_metrics]
-        idle += [] if has_labels else self._label_metrics
-        has_loss = has_labels and self._compile_loss is not None
-        if not (has_loss or self._has_own_loss):
-            # No loss is computed; a callback that monitors the loss must not see a 0.
-            idle.append(self._loss_tracker)
-        return idle
-
-    def predict_step(self, data):
-        data = (unpack(data)[0].student,)
-        if has_own(self.student, "predict_step"):
-            return self.student.predict_step(data)
-        return super().predict_step(data)
-
-    def predict(self, x, *args, **kwargs):
-        """As `student.predict`; `DistillationInputs` are reduced to the student's inputs."""
-        check_preprocessed("student", self.student, "x", student_view(x))
-        if overrides(self.student, "predict"):
-            return self.student.predict(student_view(x), *args, **kwargs)
-        return super().predict(x, *args, **kwargs)
-
-    def predict_on_batch(self, x):
-        """As `student.predict_on_batch`, with the student's part of `DistillationInputs`."""
-        check_preprocessed("student", self.student, "x", student_view(x))
-        if overrides(self.student, "predict_on_batch"):
-            return self.student.predict_on_batch(student_view(x))
-        return super().predict_on_batch(x)
+    @property
+    def taught_metrics(self):
+        return [*self._part_trackers.values(), *self.teacher_metrics]
 
     def _with_teacher(self, data):
         """Adds the teacher's activations to a batch, outside the gradient tape."""
@@ -337,14 +274,8 @@ class Distiller(Learner):
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """Returns the total loss; without teacher activations in x, the student's own loss."""
-        is_taught = isinstance(x, DistillationInputs)
-        batch = x.student if is_taught else x, y, y_pred, sample_weight
-        if not is_taught and self._has_own_loss:
-            return own_loss(self.student, self, *batch, training=training)
-        if not is_taught:
-            hard = self._compiled_loss(*batch[1:])
-            return self._total([] if hard is None else [hard], self.student.losses)
-
+        if not isinstance(x, DistillationInputs):
+            return super().compute_loss(x, y, y_pred, sample_weight, training)
         step = 0 if self.optimizer is None else self.optimizer.iterations
         alpha = value_at(self.alpha, step)
         parts, terms, regularisers = {}, [], self.losses
@@ -352,13 +283,14 @@ class Distiller(Learner):
             regularisers = [*self.student.losses, *(x for o in self.objectives for x in o.losses)]
         # This precedes the student's own loss, which may run its layers again.
         learnt = self.objectives and self._learnt(current_recording(), y_pred, x.teacher_outputs)
-        if not self._has_own_loss:
-            hard = self._compiled_loss(*batch[1:])
+        if not self.has_own_loss:
+            hard = self.compiled_loss(y, y_pred, sample_weight)
         elif self._has_hard_loss or y is not None:
             # The student's own loss includes its regularisers, if it has any.
             regularisers = [(1 - alpha) * loss for loss in self.student.losses]
             regularisers = regularisers if self._has_soft_loss else []
             regularisers += [loss for o in self.objectives for loss in o.losses]
+            batch = x.student, y, y_pred, sample_weight
             hard = own_loss(self.student, self, *batch, training=training)
         else:
             hard = None
@@ -384,16 +316,7 @@ class Distiller(Learner):
             terms += [weight * value for weight, value in zip(weights, values.values())]
         batch_size = keras.ops.shape(keras.tree.flatten(y_pred)[0])[0]
         self.track(self._part_trackers, parts, batch_size)
-        return self._total(terms, regularisers)
-
-    def _compiled_loss(self, y, y_pred, sample_weight):
-        if y is None or self._compile_loss is None:
-            return None
-        return self._compile_loss(y, y_pred, sample_weight)
-
-    def _total(self, terms, regularisers):
-        terms = terms + [self._aggregate_additional_loss(loss) for loss in regularisers]
-        return sum(terms) if terms else keras.ops.zeros(())
+        return self.total(terms, regularisers)
 
     def _update_teacher_metrics(self, pairs):
         if self.teacher_metrics and len(pairs) != 1:
@@ -429,51 +352,6 @@ class Distiller(Learner):
         }
         given |= {"example_index": example_index(inputs), "training": training, "step": step}
         return {o.name: o(*o.pick(taught, learnt), **given) for o in self.objectives}
-
-    def compute_metrics(self, x, y, y_pred, sample_weight=None):
-        if has_own(self.student, "compute_metrics"):
-            x = x.student if isinstance(x, DistillationInputs) else x
-            with compiled_as(self.student, self):
-                logs = self.student.compute_metrics(x, y, y_pred, sample_weight)
-            return {**logs, **{m.name: m.result() for m in self._own_trackers}}
-        if y is None and not has_own(self.student, "get_metrics_result"):
-            return {m.name: m.result() for m in self.metrics if m not in self._label_metrics}
-        if y is None:
-            return self.get_metrics_result()
-        return super().compute_metrics(x, y, y_pred, sample_weight)
-
-    def get_metrics_result(self):
-        """As `keras.Model.get_metrics_result`, or as the student overrides it."""
-        if not has_own(self.student, "get_metrics_result"):
-            return super().get_metrics_result()
-        with compiled_as(self.student, self):
-            logs = self.student.get_metrics_result()
-        return {**logs, **{m.name: m.result() for m in self._own_trackers}}
-
-    @property
-    def _label_metrics(self):
-        metrics = [self._compile_metrics, *getattr(self._compile_loss, "metrics", ())]
-        return [metric for metric in metrics if metric is not None]
-
-    @property
-    def metrics(self):
-        # Keras's container of the compile metrics has no result before it has seen labels.
-        unbuilt = [m for m in [self._compile_metrics] if m is not None and not m.built]
-        metrics = [metric for metric in super().metrics if metric not in unbuilt]
-        # Keras leaves out the metrics of a model inside another model.
-        taken = {metric.name for metric in metrics}
-        return metrics + [m for m in own_metrics(self.student) if m.name not in taken]
-
-    @property
-    def _own_trackers(self):
-        return [self._loss_tracker, *self._part_trackers.values(), *self.teacher_metrics]
-
-    def reset_metrics(self):
-        super().reset_metrics()
-        for metric in own_metrics(self.student):
-            metric.reset_state()
-        if has_own(self.student, "reset_metrics"):
-            self.student.reset_metrics()
 
     # Before the first step
 
@@ -538,30 +416,15 @@ class Distiller(Learner):
         """Builds the compile metrics and losses, and checks the names of the history."""
         remember(self.student, self.loss, self.soft_loss)
         inputs, y, sample_weight = unpack(self._batch_spec)
-        self._check_labels(y)
+        self.check_labels(y)
         self.build_state((inputs.student, y, sample_weight))
         compiled = compiled_names(self, getattr(self, "output_names", None))
         check_names([*self._parts, *metric_names(self.teacher_metrics), *compiled])
 
-    def check_classes(self, argument, y):
-        if not self._has_own_loss:
-            outputs = known_outputs(self.student)
-            check_classes(argument, y, self.loss, outputs, getattr(self, "output_names", None))
-
-    def check_class_weight(self, class_weight):
-        loss = None if self._has_own_loss else self.loss
-        return check_class_weight(class_weight, loss, known_outputs(self.student))
-
-    def _check_labels(self, y):
-        if not self._has_own_loss:  # An own loss may read labels of any structure.
-            check_labels(y, self.loss, getattr(self.student, "output", None))
-            if y is not None:
-                check_takes_logits(self.loss, self.student)
-
     def check_ahead(self, batch):
         """Checks a batch as `fit` does before its first step, and builds the objectives."""
         self.see_data(data_batch=batch)
-        self._check_labels(unpack(batch)[1])
+        self.check_labels(unpack(batch)[1])
         self._build_objectives()
         self._check_train_batch(batch)
 
@@ -569,9 +432,9 @@ class Distiller(Learner):
         _, y, _ = unpack(first_batch.local_batch(batch, self.distribute_strategy))
         if y is not None:
             self.check_classes("y", y)
-        if y is None and not self.needs_teacher and not self._has_own_loss:
+        if y is None and not self.needs_teacher and not self.has_own_loss:
             raise ValueError("There is nothing to learn from: alpha is 1 and the data has no y.")
-        has_loss = self._compile_loss is not None or self._has_own_loss
+        has_loss = self._compile_loss is not None or self.has_own_loss
         if y is not None and self._has_hard_loss and not has_loss:
             raise ValueError(
                 f"The data has labels and alpha is {self.alpha}, but compile() got no loss for "
@@ -611,10 +474,6 @@ class Distiller(Learner):
 
     # Saving
 
-    def export(self, filepath, *args, **kwargs):
-        """As `student.export`: the student alone, which is what `predict` runs."""
-        return self.student.export(filepath, *args, **kwargs)
-
     def save_own_variables(self, store):
         save_objective_shapes(store, self.objectives)
         super().save_own_variables(store)
@@ -650,17 +509,6 @@ def _check_temperature(temperature, soft_loss):
             f"Received: temperature={temperature!r} and soft_loss={soft_loss!r}. Give it to "
             "the loss, such as soft_loss=keras_distill.losses.SoftTargetKL(temperature=...)."
         )
-
-
-def _check_student(student):
-    if not isinstance(student, keras.Model):
-        raise ValueError(f"student must be a keras.Model. Received: student={student!r}")
-    if not (student.built and student.weights):
-        raise ValueError(
-            f"student {student.name!r} is not built, so it has no weights to train. Start it with "
-            "a keras.Input, or call it once on a batch."
-        )
-    check_steps("student", student)
 
 
 def _check_teacher_metrics(metrics, taken):

@@ -38,6 +38,9 @@ class Learner(keras.Model):
     # its weights, checkpoints and exports, and would wrap the containers of a spec.
     untracked = ("_batch_spec", "_epochs_of_data")
 
+    # What Keras's saver must not find by dir(): it is saved under another name, or not at all.
+    unsaved = ("students",)
+
     _batch_spec = None
     _epochs_of_data = None
 
@@ -54,6 +57,9 @@ class Learner(keras.Model):
         super().__setattr__(name, value)
         if is_changed:
             self._make_steps_anew()
+
+    def __dir__(self):
+        return [name for name in super().__dir__() if name not in self.unsaved]
 
     def _make_steps_anew(self):
         # A compiled step still contains the previous value.

@@ -14,12 +14,12 @@ from keras_distill._keras.loss_config import serialize_losses
 from keras_distill._keras.masks import keras_mask
 from keras_distill._keras.weights import fit_weights
 from keras_distill.distillation.projectors import auto_projector
-from keras_distill.losses.base import DistillationLoss
 from keras_distill.losses.base import parts_of
 from keras_distill.losses.base import shapes_agree
 from keras_distill.losses.base import take
+from keras_distill.losses.keras_losses import asked
+from keras_distill.losses.keras_losses import get
 from keras_distill.losses.outputs.base import OutputLoss
-from keras_distill.losses.outputs.base import TemperatureLoss
 
 
 @keras.saving.register_keras_serializable(package="keras_distill")
@@ -37,10 +37,11 @@ class Objective(keras.layers.Layer):
 
     Args:
         loss: A `keras.losses.Loss` with y_true = teacher, y_pred = student, such as
-            `losses.FeatureMSE()`. Both activations must have the same shape, unless the
-            loss has an attribute `same_shapes = False` (a loss on relations between
-            examples). Layers and variables that are attributes of the loss train
-            with the student, and belong to one objective only.
+            `losses.FeatureMSE()`, or the name or function of one of Keras's. Both activations
+            must have one shape, unless the loss has an attribute `same_shapes = False` (a loss on
+            relations between examples); see `losses.DistillationLoss` for all that a loss may
+            say. Layers and variables that are attributes of the loss train with the student, and
+            belong to one objective only.
         teacher: Path of the teacher's activation: layer names joined by "/", or a
             unique suffix of that; "output" or a key of the outputs, with indices
             ("encoder_outputs[3]"). A teacher that is not a Keras model has its outputs
@@ -76,13 +77,14 @@ class Objective(keras.layers.Layer):
     """
 
     def __init__(self, loss, teacher, student, weight=1.0, projector=None, name=None):
+        loss = get(loss)
         if not isinstance(loss, keras.losses.Loss):
             raise ValueError(
-                "loss must be a keras.losses.Loss, such as keras_distill.losses.FeatureMSE(). "
-                f"Received: loss={loss!r}"
+                "loss must be a keras.losses.Loss, or the name or function of one, such as "
+                f"keras_distill.losses.FeatureMSE(). Received: loss={loss!r}"
             )
         take("loss", loss)
-        takes_lists = getattr(loss, "takes_lists", False)
+        takes_lists = asked(loss).takes_lists
         for side, path in (("teacher", teacher), ("student", student)):
             _check_path(side, path, takes_lists, type(loss).__name__)
         check_number("weight", weight, NOT_NEGATIVE)
@@ -98,7 +100,7 @@ class Objective(keras.layers.Layer):
                 f"projector must be None: {type(loss).__name__} compares several layers at once "
                 f"and has the layers that it needs. Received: projector={projector!r}"
             )
-        if getattr(loss, "on_input_gradients", False) and projector is not None:
+        if asked(loss).on_input_gradients and projector is not None:
             raise ValueError(
                 f"projector must be None: {type(loss).__name__} compares the gradients of the "
                 f"models' outputs. Received: projector={projector!r}"
@@ -139,13 +141,13 @@ class Objective(keras.layers.Layer):
         return self._paths("student")
 
     def _paths(self, side):
-        inputs = getattr(self.loss, f"{side}_inputs", None) if self.on_input_gradients else None
+        inputs = getattr(asked(self.loss), f"{side}_inputs")
         return keras.tree.flatten(getattr(self, side)) + ([] if inputs is None else [inputs])
 
     @property
     def on_input_gradients(self):
         """Whether the loss is between gradients of the activations by the models' inputs."""
-        return getattr(self.loss, "on_input_gradients", False)
+        return asked(self.loss).on_input_gradients
 
     @property
     def gradients_key(self):
@@ -169,7 +171,7 @@ class Objective(keras.layers.Layer):
         )
 
     def build(self, teacher_shape, student_shape):
-        if getattr(self.loss, "takes_lists", False):
+        if asked(self.loss).takes_lists:
             shapes = _of_any_batches(teacher_shape), _of_any_batches(student_shape)
             self.loss.check_shapes(*shapes)
             self._build_loss(*shapes)
@@ -190,11 +192,9 @@ class Objective(keras.layers.Layer):
 
     def _build_loss(self, *shapes):
         if not all(layer.built for layer in self._loss_state if isinstance(layer, keras.Layer)):
-            loss = self.loss
             with tf.init_scope():  # The first call may be inside a step that is being traced.
-                if isinstance(loss, DistillationLoss):
-                    one = keras.ops.zeros((1,), "int32")
-                    loss = loss.for_batch(labels=one, example_index=one)
+                one = keras.ops.zeros((1,), "int32")
+                loss = asked(self.loss).for_batch(labels=one, example_index=one, step=0)
                 loss(*map(_zeros, shapes))
 
     def call(
@@ -208,17 +208,12 @@ class Objective(keras.layers.Layer):
         step=0,
     ):
         """Returns the unweighted scalar loss."""
-        loss, rank = self.loss, 1
-        if isinstance(loss, TemperatureLoss):
-            loss = loss.at_step(step)
-        if isinstance(loss, DistillationLoss):
-            loss = loss.for_batch(labels, example_index, training)
+        loss, rank = asked(self.loss).for_batch(labels, example_index, training, step), 1
         if not isinstance(student, (list, tuple)):
             if self.projector is not None:
                 student = self._projected(student)
             rank = len(student.shape) - 1
-        rank = getattr(loss, "values_rank", None) or rank
-        value = loss(teacher, student, fit_weights(sample_weight, rank))
+        value = loss(teacher, student, fit_weights(sample_weight, loss.values_rank or rank))
         if isinstance(loss, OutputLoss):
             self._check_values(teacher, student)
         # The loss may compute in another dtype than the other terms of the sum.
@@ -259,10 +254,9 @@ class Objective(keras.layers.Layer):
         self._has_checked_values = True
 
     def _check_shapes(self, teacher_shape, student_shape, projected_shape):
-        needs_one_shape = getattr(self.loss, "same_shapes", True)
         if self.on_input_gradients:
             self.loss.check_shapes(teacher_shape, student_shape)
-        if not needs_one_shape or shapes_agree(teacher_shape, projected_shape):
+        if not asked(self.loss).same_shapes or shapes_agree(teacher_shape, projected_shape):
             return
         behind = "" if projected_shape == student_shape else f", {projected_shape} when projected"
         auto = auto_projector(teacher_shape, student_shape)

@@ -10,19 +10,26 @@ from keras_distill._arguments.schedules import POSITIVE
 from keras_distill._keras import output_domain
 from keras_distill._keras.masks import keras_mask
 from keras_distill._keras.weights import fit_weights
+from keras_distill.distillation.distribution_losses import check_soft_takes_logits
 from keras_distill.distillation.outputs import output_heads
 from keras_distill.distillation.outputs import per_output
 from keras_distill.distillation.outputs import teacher_like_student
-from keras_distill.losses.base import DistillationLoss
 from keras_distill.losses.base import parts_of
 from keras_distill.losses.base import take
+from keras_distill.losses.keras_losses import asked
+from keras_distill.losses.keras_losses import get
 from keras_distill.losses.outputs.base import OutputLoss
 from keras_distill.losses.outputs.base import TemperatureLoss
 from keras_distill.losses.outputs.soft_targets import SoftTargetKL
 
 
-def check_soft_loss(soft_loss):
-    """Raises `ValueError` unless this is a loss, None, or a nest of them with at least one."""
+def checked_soft_loss(soft_loss):
+    """Losses of names and functions of them; raises `ValueError` for what is none.
+
+    Args:
+        soft_loss: A loss, None, or a nest of them with at least one.
+    """
+    soft_loss = keras.tree.map_structure(get, soft_loss)
     if soft_loss is not None and all(loss is None for loss in keras.tree.flatten(soft_loss)):
         raise ValueError(
             "soft_loss must have a loss for at least one output. Received: "
@@ -34,10 +41,11 @@ def check_soft_loss(soft_loss):
             continue
         if not isinstance(loss, keras.losses.Loss):
             raise ValueError(
-                "soft_loss must be a keras.losses.Loss, or a dict or list of them, such as "
+                "soft_loss must be a keras.losses.Loss, the name or function of one, or a dict or "
+                "list of them, such as "
                 f"keras_distill.losses.SoftTargetKL(temperature=4.0). Received: {loss!r}"
             )
-        if getattr(loss, "on_input_gradients", False):
+        if asked(loss).on_input_gradients:
             raise ValueError(
                 f"soft_loss compares outputs, and {type(loss).__name__} input gradients. Give it "
                 "in a keras_distill.Objective."
@@ -49,6 +57,7 @@ def check_soft_loss(soft_loss):
                 'teacher="output" and student="output".'
             )
         take("soft_loss", loss)
+    return soft_loss
 
 
 def temperatures(soft_loss):
@@ -83,16 +92,12 @@ class OutputPair(NamedTuple):
     head: str = ""
 
     def value(self, step, **given):
-        """The reduced loss at an optimizer step; `given` is more of the batch, for the loss."""
-        loss = self.loss
-        if isinstance(loss, DistillationLoss):
-            loss = loss.for_batch(labels=self.labels, **given)
+        """The reduced loss at an optimizer step; what else of the batch is given goes to it."""
+        loss = asked(self.loss).for_batch(labels=self.labels, step=step, **given)
         if isinstance(loss, OutputLoss):
             settings = [f"{side}_from_logits" for side, _, _ in self._sides()]
             loss = loss.with_settings(**dict(zip(settings, self._from_logits(loss))))
-        if isinstance(loss, TemperatureLoss):
-            loss = loss.at_step(step)
-        rank = getattr(loss, "values_rank", None) or len(self.student.shape) - 1
+        rank = loss.values_rank or len(self.student.shape) - 1
         weights = fit_weights(self.sample_weight, rank)
         # The loss may compute in another dtype than the other terms of the sum.
         return ops.cast(loss(self.teacher, self.student, weights), keras.config.floatx())
@@ -161,8 +166,9 @@ def output_pairs(loss, models, outputs, sample_weight=None, output_names=None, l
         teacher_domains = [None] * len(leaves)
     domain_by_id = {id(leaf): domain for leaf, domain in zip(leaves, teacher_domains)}
     matched = teacher_like_student(teacher, student, output_names)
-    if not any("labels" in getattr(leaf, "needs", ()) for leaf in keras.tree.flatten(loss)):
-        labels = None  # A custom hard loss may read labels of any structure.
+    losses = [asked(leaf) for leaf in keras.tree.flatten(loss) if leaf is not None]
+    if not any("labels" in leaf.needs for leaf in losses):
+        labels = None  # Those of a hard loss of the user's own may have any structure.
     pairs = map(
         OutputPair,
         ["output" + "".join(f"[{key}]" for key in path) for path in paths],
@@ -175,4 +181,8 @@ def output_pairs(loss, models, outputs, sample_weight=None, output_names=None, l
         per_output("y", labels, student, output_names),
         output_heads(student, output_names),
     )
-    return [pair for pair in pairs if pair.loss is not None]
+    pairs = [pair for pair in pairs if pair.loss is not None]
+    for pair in pairs:
+        domains = pair.teacher_domain, pair.student_domain
+        check_soft_takes_logits(pair.loss, pair.name, *domains)
+    return pairs

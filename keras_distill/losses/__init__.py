@@ -3,6 +3,7 @@
 from keras_distill.losses.attention import AttentionKL
 from keras_distill.losses.attention import AttentionMSE
 from keras_distill.losses.attention import AttentionRelationKL
+from keras_distill.losses.base import DistillationLoss
 from keras_distill.losses.features.activation_boundaries import ActivationBoundaries
 from keras_distill.losses.features.activation_boundaries import FeatureOverhaul
 from keras_distill.losses.features.attention_transfer import AttentionTransfer
@@ -52,6 +53,7 @@ __all__ = [
     "CorrelationCongruence",
     "DIST",
     "DKD",
+    "DistillationLoss",
     "FSP",
     "FactorTransfer",
     "FeatureCosine",

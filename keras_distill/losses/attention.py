@@ -10,7 +10,7 @@ from keras_distill._keras.masks import keras_mask
 from keras_distill.losses.base import DistillationLoss
 from keras_distill.losses.base import shapes_agree
 from keras_distill.losses.base import with_shape_of
-from keras_distill.losses.outputs.soft_targets import soft_target_kl
+from keras_distill.losses.numerics import soft_target_kl
 
 # Log attention to padding, far below the log attention to any token.
 _MASKED = -1e30

@@ -9,28 +9,58 @@ from keras_distill._keras.weights import fit_weights
 
 
 class DistillationLoss(keras.losses.Loss):
-    """A `keras.losses.Loss` between two tensors of one shape, features last.
+    """A loss between a teacher (`y_true`) and a student (`y_pred`): the base of all losses here.
 
-    Subclasses compute unreduced values of shape `(batch, ...)`; Keras applies masks,
-    sample weights and the reduction. The computation runs in float32 whatever the
-    dtype policy (in float64 when that is Keras's `floatx` or policy), because a squared or
-    exponentiated float16 overflows. No gradient reaches the teacher.
+    Write your own as a subclass with a `call(y_true, y_pred)` that returns unreduced values,
+    `(batch, ...)`. Keras applies masks, sample weights and the reduction. The computation runs in
+    float32 whatever the dtype policy (in float64 when that is Keras's `floatx` or policy), because
+    a squared or exponentiated float16 overflows. No gradient reaches the teacher.
+
+    A `Distiller` and an `Objective` ask a loss nothing but what follows; a plain
+    `keras.losses.Loss` has the defaults. Layers and variables that are attributes of a loss train
+    with the student that an `Objective` gives it.
+
+    Class attributes:
+        same_shapes: Whether teacher and student must have one shape, features last. False for
+            relations between examples, whose features may differ in width. Defaults to True.
+        takes_lists: Whether the loss compares several layers at once: `call` and `check_shapes`
+            then get lists. Defaults to False.
+        takes_masks: False for a loss that mixes positions, so that a mask could leave none out:
+            student features with a Keras mask are then an error. Defaults to True.
+        values_rank: Number of axes of the unreduced values: 1 for one value per example. Defaults
+            to None, the axes of the student's features but the last.
+        needs: Names of what the loss reads of a batch besides the two tensors: "labels",
+            "example_index" and "training". `for_batch` sets the attributes of these names.
+        on_input_gradients: Whether the loss compares the gradients of the models' outputs by their
+            inputs, as `Sobolev` does. Defaults to False.
+
+    Args:
+        name: Name of the loss, its entry in the history of an `Objective`.
+        reduction: As of `keras.losses.Loss`.
+        dtype: Dtype of the computation. Defaults to float32.
+
+    Example:
+
+    >>> class L1(DistillationLoss):
+    ...     def call(self, y_true, y_pred):
+    ...         return keras.ops.mean(keras.ops.abs(y_true - y_pred), axis=-1)
+    >>> float(L1("l1")([[1.0, 2.0]], [[1.0, 4.0]]))
+    1.0
     """
 
-    # False for a loss on relations between examples, whose features may differ in width.
     same_shapes = True
-    # True for a loss on several layers at once, which gets lists of tensors and of shapes.
     takes_lists = False
-    # False for a loss that mixes positions, so that a mask cannot leave out single ones.
     takes_masks = True
-    # Rank of the unreduced values, 1 for one value per example; None: that of the features minus 1.
     values_rank = None
-    # Names of the attributes below that the loss reads from the batch besides the two tensors.
     needs = ()
+    on_input_gradients = False
     labels = None
     example_index = None
     training = False
-    # Whether a Distiller or an Objective owns this loss.
+    # Paths of the layers by whose outputs input gradients are taken; None: the models' inputs.
+    teacher_inputs = None
+    student_inputs = None
+    # Whether a Distiller or an Objective has it.
     _in_use = False
     # Parts of the error message for shapes that differ.
     axes = "(batch, ..., features)"
@@ -83,13 +113,14 @@ class DistillationLoss(keras.losses.Loss):
         vars(loss).update(vars(self) | settings)
         return loss
 
-    def for_batch(self, labels=None, example_index=None, training=False):
-        """A copy of this loss with the parts of a batch that it `needs`.
+    def for_batch(self, labels=None, example_index=None, training=False, step=None):
+        """A copy of this loss that has what it `needs` of a batch.
 
         Args:
             labels: The labels, `(batch, ...)`, or None.
             example_index: The number of each example in its data set, `(batch,)`, or None.
             training: Whether this is a training step.
+            step: The optimizer's step, at which schedules of the loss are read; None leaves them.
 
         Raises:
             ValueError: If a part that the loss needs is None.

@@ -5,7 +5,7 @@ from keras import ops
 
 from keras_distill._arguments.checks import check_integers
 from keras_distill.losses.base import DistillationLoss
-from keras_distill.losses.features.hints import unit_vectors
+from keras_distill.losses.numerics import unit_vectors
 
 
 class InputGradientLoss(DistillationLoss):

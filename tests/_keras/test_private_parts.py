@@ -27,6 +27,7 @@ PACKAGE = pathlib.Path(keras_distill.__file__).parent
 MODELS = {
     "distillation/distiller.py",
     "distillation/learner.py",
+    "distillation/student_learner.py",
     "teaching/data_free/learner.py",
 }
 PRIVATE_PACKAGES = ("keras.src", "keras_hub.src", "tensorflow.python", "tensorflow.lite")

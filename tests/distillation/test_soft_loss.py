@@ -7,7 +7,7 @@ import tensorflow as tf
 from keras import layers
 
 from keras_distill.distillation.soft_loss import OutputPair
-from keras_distill.distillation.soft_loss import check_soft_loss
+from keras_distill.distillation.soft_loss import checked_soft_loss
 from keras_distill.distillation.soft_loss import output_pairs
 from keras_distill.losses import CRD
 from keras_distill.losses import BinarySoftTargets
@@ -125,25 +125,25 @@ class TestOutputPairs:
     def test_losses_only(self, loss):
         """A string or a class would fail inside the first step."""
         with pytest.raises(ValueError, match=r"soft_loss must be a keras\.losses\.Loss"):
-            check_soft_loss(loss)
+            checked_soft_loss(loss)
 
     @pytest.mark.parametrize("loss", [VariationalInformation(), CRD(8)])
     def test_losses_with_parts(self, loss):
         """Nothing would train or save them."""
         with pytest.raises(ValueError, match=f'variables of {type(loss).__name__}.*"output"'):
-            check_soft_loss({"a": loss})
+            checked_soft_loss({"a": loss})
 
     def test_losses_without_reduction(self):
         """Their values, added to the hard loss, would count that once for each example."""
         with pytest.raises(ValueError, match="soft_loss must have a reduction"):
-            check_soft_loss([None, SoftTargetKL(reduction=None)])
+            checked_soft_loss([None, SoftTargetKL(reduction=None)])
 
     @pytest.mark.parametrize(
         "loss", [None, SoftTargetKL(), [None, SoftTargetKL()], {"a": keras.losses.Huber()}]
     )
     def test_allowed_losses(self, loss):
         """Any Keras loss, and None for an output without one."""
-        assert check_soft_loss(loss) is None
+        assert checked_soft_loss(loss) == loss
 
 
 class TestOutputPair:

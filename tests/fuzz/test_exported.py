@@ -14,6 +14,7 @@ import keras_distill as kd
 from keras_distill.evaluation.sources import open_source
 from keras_distill.jobs.texts.text_teacher import make_teacher
 
+# The process that reads imports this file, too, without pytest.
 sys.path.append(str(pathlib.Path(__file__).parents[1] / "models"))
 import small_bert
 

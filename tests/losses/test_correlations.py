@@ -242,5 +242,7 @@ def test_temperature_schedule_and_round_trip():
     assert restored.get_config() == loss.get_config()
     teacher, student = uniform(5.0, (6, 5))
     expected, _ = dist(teacher, student, 5.0, 2.0, 3.0)
-    assert float(restored.at_step(50)(teacher, student)) == pytest.approx(expected.sum(), rel=1e-5)
+    assert float(restored.for_batch(step=50)(teacher, student)) == pytest.approx(
+        expected.sum(), rel=1e-5
+    )
     assert DIST().temperature == 1.0

@@ -293,7 +293,7 @@ def test_temperature_schedule_and_round_trip():
     assert restored.get_config() == loss.get_config()
     teacher, student = uniform(5.0, (6, 5))
     labels = labels_of(6, 5)
-    value = restored.for_batch(labels=labels).at_step(50)(teacher, student)
+    value = restored.for_batch(labels=labels, step=50)(teacher, student)
     expected, _ = dkd(teacher, student, labels, 5.0, 2.0, 3.0)
     assert float(value) == pytest.approx(expected.sum(), rel=1e-5)
     assert restored.labels is None

@@ -58,7 +58,7 @@ def test_schedule_at_a_step(loss_class, step, dtype):
     teacher, student = uniform(5.0, (4, 6))
     settings = {"student_from_logits": True, "reduction": "sum", "name": "mine", "dtype": dtype}
     loss = loss_class(falling(), **settings)
-    at_step = loss.at_step(step)
+    at_step = loss.for_batch(step=step)
     expected = loss_class(8.0 - 6.0 * step / 100, reduction="sum")(teacher, student)
     assert float(at_step(teacher, student)) == pytest.approx(float(expected), rel=1e-6)
     assert (at_step.name, at_step.student_from_logits) == ("mine", True)
@@ -75,7 +75,7 @@ def test_schedule_moves_inside_one_compiled_step(jit_compile):
     @tf.function(jit_compile=jit_compile)
     def value():
         num_traces.append(1)
-        return loss.at_step(step)(teacher, student)
+        return loss.for_batch(step=step)(teacher, student)
 
     for number, temperature in ((0, 8.0), (50, 5.0), (100, 2.0)):
         step.assign(number)
@@ -85,16 +85,17 @@ def test_schedule_moves_inside_one_compiled_step(jit_compile):
 
 
 @every_loss
-def test_at_step_of_a_number(loss_class):
-    """Nothing to read: the same loss."""
+def test_a_number_is_the_same_at_every_step(loss_class):
     loss = loss_class(2.0)
-    assert loss.at_step(7) is loss
+    assert loss.for_batch(step=7).temperature == loss.for_batch().temperature == 2.0
 
 
 @every_loss
 def test_schedule_outside_a_distiller(loss_class):
     """Without a step any temperature would be a guess."""
-    with pytest.raises(ValueError, match=r"only a Distiller knows the step.*loss\.at_step\(step\)"):
+    with pytest.raises(
+        ValueError, match=r"only a Distiller knows the step.*loss\.for_batch\(step=step\)"
+    ):
         loss_class(falling())(*uniform(5.0, (4, 6)))
 
 
@@ -112,7 +113,7 @@ def test_config_round_trip(loss_class, temperature, from_logits):
     assert (restored.teacher_from_logits, restored.student_from_logits) == from_logits
     copy = loss_class.from_config(loss.get_config())
     for other in (restored, copy):
-        assert other.at_step(50).temperature == loss.at_step(50).temperature
+        assert other.for_batch(step=50).temperature == loss.for_batch(step=50).temperature
         assert type(other.temperature) is type(temperature)
 
 

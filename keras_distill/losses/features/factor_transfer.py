@@ -9,7 +9,7 @@ from keras_distill._arguments.checks import check_rates
 from keras_distill.losses.base import DistillationLoss
 from keras_distill.losses.base import shapes_agree
 from keras_distill.losses.channels import check_channels
-from keras_distill.losses.features.hints import unit_vectors
+from keras_distill.losses.numerics import unit_vectors
 
 _FACTOR = "factor"
 

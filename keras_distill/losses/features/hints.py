@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_distill.losses.base import DistillationLoss
+from keras_distill.losses.numerics import unit_vectors
 
 
 @keras.saving.register_keras_serializable(package="keras_distill")
@@ -93,15 +94,3 @@ class FeatureCosine(DistillationLoss):
         cosine_loss = ops.sum(ops.square(teacher - student), axis=-1) / 2
         is_zero = ops.logical_or(ops.all(teacher == 0, -1), ops.all(student == 0, -1))
         return ops.where(is_zero, ops.ones_like(cosine_loss), cosine_loss)
-
-
-def unit_vectors(vectors):
-    """Vectors on the last axis, divided by their length; zeros stay, and get no gradient."""
-    # Dividing by the largest entry first prevents overflow and underflow of the squares. The
-    # scale cancels out, and so does its gradient, so it is treated as a constant.
-    largest = ops.stop_gradient(ops.max(ops.abs(vectors), axis=-1, keepdims=True, initial=0))
-    scaled = vectors / ops.where(largest == 0, ops.ones_like(largest), largest)
-    norm_squared = ops.sum(ops.square(scaled), axis=-1, keepdims=True)
-    is_zero = norm_squared == 0
-    scale = ops.rsqrt(ops.where(is_zero, ops.ones_like(norm_squared), norm_squared))
-    return ops.where(is_zero, ops.zeros_like(scaled), scaled * scale)

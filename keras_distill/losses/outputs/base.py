@@ -6,6 +6,7 @@ from keras import ops
 from keras_distill._arguments.schedules import POSITIVE
 from keras_distill._arguments.schedules import check_number
 from keras_distill._arguments.schedules import is_schedule
+from keras_distill._arguments.schedules import value_at
 from keras_distill.losses.base import DistillationLoss
 
 
@@ -82,17 +83,17 @@ class TemperatureLoss(OutputLoss):
         super().__init__(teacher_from_logits, student_from_logits, reduction, name, dtype)
         self.temperature = temperature
 
-    def at_step(self, step):
-        """This loss with the temperature of its schedule at `step`."""
-        if not is_schedule(self.temperature):
-            return self
-        return self.with_settings(temperature=self.temperature(step))
+    def for_batch(self, labels=None, example_index=None, training=False, step=None):
+        loss = super().for_batch(labels, example_index, training, step)
+        if step is None:
+            return loss
+        return loss.with_settings(temperature=value_at(self.temperature, step))
 
     def call(self, y_true, y_pred):
         if is_schedule(self.temperature):
             raise ValueError(
                 "temperature is a schedule, and only a Distiller knows the step. "
-                "Outside one, call loss.at_step(step)(teacher, student)."
+                "Outside one, call loss.for_batch(step=step)(teacher, student)."
             )
         return super().call(y_true, y_pred)
 

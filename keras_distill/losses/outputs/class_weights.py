@@ -5,8 +5,8 @@ import numpy as np
 from keras import ops
 
 from keras_distill._arguments.schedules import in_dtype
+from keras_distill.losses.numerics import log_softmax
 from keras_distill.losses.outputs.soft_targets import SoftmaxLoss
-from keras_distill.losses.outputs.soft_targets import log_softmax
 
 
 @keras.saving.register_keras_serializable(package="keras_distill")

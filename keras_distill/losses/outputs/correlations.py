@@ -10,8 +10,8 @@ from keras import ops
 from keras_distill._arguments.checks import check_not_negative
 from keras_distill._arguments.schedules import in_dtype
 from keras_distill._keras.masks import keras_mask
+from keras_distill.losses.numerics import log_softmax
 from keras_distill.losses.outputs.soft_targets import SoftmaxLoss
-from keras_distill.losses.outputs.soft_targets import log_softmax
 from keras_distill.losses.relations.per_example import check_batch_size
 
 

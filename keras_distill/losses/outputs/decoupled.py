@@ -8,8 +8,8 @@ from keras import ops
 from keras_distill._arguments.checks import check_not_negative
 from keras_distill._arguments.schedules import in_dtype
 from keras_distill.losses.base import shapes_agree
+from keras_distill.losses.numerics import soft_target_kl
 from keras_distill.losses.outputs.soft_targets import SoftmaxLoss
-from keras_distill.losses.outputs.soft_targets import soft_target_kl
 
 
 @keras.saving.register_keras_serializable(package="keras_distill")

@@ -6,6 +6,8 @@ import tensorflow as tf
 from keras import ops
 
 from keras_distill._arguments.schedules import in_dtype
+from keras_distill.losses.numerics import log_softmax
+from keras_distill.losses.numerics import soft_target_kl
 from keras_distill.losses.outputs.base import OutputLoss
 from keras_distill.losses.outputs.base import TemperatureLoss
 
@@ -282,41 +284,6 @@ class LogitsMSE(OutputLoss):
 
     def compare(self, teacher, student):
         return ops.mean(ops.square(teacher - student), axis=-1)
-
-
-def soft_target_kl(teacher, student, temperature):
-    """`T^2 * KL(softmax(teacher / T) || softmax(student / T))` over the last axis.
-
-    With d = log p - log q the divergence is the sum of `p * d + (q - p)`: no term is
-    negative, so terms do not cancel, as those of `p * d` do when the student is
-    close to its teacher. It is computed in float64, whose rounding error is far below
-    the last digit of float32, however large or close the logits are.
-    """
-    dtype = student.dtype
-    temperature = in_dtype(temperature, dtype)
-    teacher = ops.stop_gradient(teacher)
-
-    @tf.custom_gradient
-    def divergence(student):
-        log_p, log_q = log_softmax(teacher, temperature), log_softmax(student, temperature)
-        p, q = ops.exp(log_p), ops.exp(log_q)
-        d = log_p - log_q
-        # This is q - p with full relative precision, even if they are almost equal.
-        difference = ops.sign(d) * ops.maximum(p, q) * ops.expm1(-ops.abs(d))
-        value = temperature**2 * ops.cast(ops.sum(p * d + difference, axis=-1), dtype)
-        difference = ops.cast(difference, dtype)
-
-        def gradient(upstream):
-            return ops.expand_dims(upstream, -1) * temperature * difference
-
-        return value, gradient
-
-    return divergence(student)
-
-
-def log_softmax(logits, temperature):
-    """Log softmax in float64, in which float32 logits do not overflow."""
-    return ops.log_softmax(ops.cast(logits, "float64") / in_dtype(temperature, "float64"), axis=-1)
 
 
 def _standard_scores(logits):

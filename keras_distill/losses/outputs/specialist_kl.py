@@ -6,8 +6,8 @@ from keras import ops
 from keras_distill._arguments.checks import is_integer
 from keras_distill.losses.base import shapes_agree
 from keras_distill.losses.base import with_shape_of
+from keras_distill.losses.numerics import soft_target_kl
 from keras_distill.losses.outputs.base import TemperatureLoss
-from keras_distill.losses.outputs.soft_targets import soft_target_kl
 
 
 @keras.saving.register_keras_serializable(package="keras_distill")

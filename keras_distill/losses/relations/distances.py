@@ -7,12 +7,12 @@ from keras import ops
 
 from keras_distill._arguments.checks import check_integers
 from keras_distill._arguments.checks import check_positive
+from keras_distill.losses.numerics import divide
+from keras_distill.losses.numerics import safe_sqrt
 from keras_distill.losses.relations.pairs import cosines
 from keras_distill.losses.relations.pairs import distances
-from keras_distill.losses.relations.pairs import divide
 from keras_distill.losses.relations.pairs import dot_products
 from keras_distill.losses.relations.pairs import others
-from keras_distill.losses.relations.pairs import safe_sqrt
 from keras_distill.losses.relations.per_example import PerExampleLoss
 
 # Kernels have a lower bound because a probability of 0 has no logarithm.

@@ -8,7 +8,7 @@ from keras import ops
 from keras_distill._arguments.checks import check_not_negative
 from keras_distill.losses.base import DistillationLoss
 from keras_distill.losses.base import shapes_agree
-from keras_distill.losses.relations.pairs import divide
+from keras_distill.losses.numerics import divide
 from keras_distill.losses.relations.pairs import dot_products
 from keras_distill.losses.relations.pairs import squared_distances
 from keras_distill.losses.relations.per_example import check_examples

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from keras_distill.losses.features.hints import unit_vectors
+from keras_distill.losses.numerics import unit_vectors
 
 LARGEST_INT32 = 2**31 - 1
 

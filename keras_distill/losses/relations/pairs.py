@@ -7,6 +7,9 @@ would round off the digits that distinguish two close examples.
 import tensorflow as tf
 from keras import ops
 
+from keras_distill.losses.numerics import divide
+from keras_distill.losses.numerics import safe_sqrt
+
 
 def dot_products(features, is_centred=False):
     """Dot products of the examples' features, one vector for each example.
@@ -47,15 +50,3 @@ def cosines(products):
 def others(size):
     """1 for each pair of different examples, 0 on the diagonal."""
     return 1 - ops.eye(size, dtype="float64")
-
-
-def divide(x, y):
-    """`x / y`; 0 where y is 0, with a gradient of 0."""
-    is_zero = y == 0
-    return ops.where(is_zero, 0.0, x / ops.where(is_zero, 1.0, y))
-
-
-def safe_sqrt(x):
-    """The square root, with a gradient of 0 at 0."""
-    is_zero = x == 0
-    return ops.where(is_zero, 0.0, ops.sqrt(ops.where(is_zero, 1.0, x)))

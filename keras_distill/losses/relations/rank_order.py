@@ -9,11 +9,11 @@ from keras import ops
 
 from keras_distill._arguments.checks import check_integers
 from keras_distill._arguments.checks import check_positive
-from keras_distill.losses.outputs.soft_targets import soft_target_kl
+from keras_distill.losses.numerics import divide
+from keras_distill.losses.numerics import soft_target_kl
 from keras_distill.losses.relations.distances import RelationLoss
 from keras_distill.losses.relations.pairs import cosines
 from keras_distill.losses.relations.pairs import distances
-from keras_distill.losses.relations.pairs import divide
 
 _LONGEST_LIST = 6
 # Score of a missing example, which puts it last in every list.

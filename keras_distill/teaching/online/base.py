@@ -17,14 +17,14 @@ from keras_distill.callbacks.schedule_check import ScheduleCheck
 from keras_distill.data.inputs import DistillationInputs
 from keras_distill.data.inputs import inputs_of
 from keras_distill.distillation import first_batch
-from keras_distill.distillation.hard_loss import check_takes_logits
+from keras_distill.distillation.distribution_losses import check_takes_logits
 from keras_distill.distillation.history_names import check_names
 from keras_distill.distillation.history_names import metric_names
 from keras_distill.distillation.labels import check_class_weight
 from keras_distill.distillation.labels import check_classes
 from keras_distill.distillation.labels import known_outputs
 from keras_distill.distillation.learner import Learner
-from keras_distill.distillation.soft_loss import check_soft_loss
+from keras_distill.distillation.soft_loss import checked_soft_loss
 from keras_distill.distillation.soft_loss import output_pairs
 from keras_distill.distillation.soft_loss import temperatures
 from keras_distill.distillation.student_hooks import check_plain
@@ -64,7 +64,7 @@ class OnlineDistillation(Learner):
 
     def __init__(self, models, lessons, trunk, soft_loss, weight, name):
         _check_models(models, trunk)
-        check_soft_loss(soft_loss)
+        soft_loss = checked_soft_loss(soft_loss)
         check_number("weight", weight, NOT_NEGATIVE)
         # Keras scales the loss if this policy is mixed_float16.
         policies = [model.dtype_policy for model in _parts(models, trunk)]

@@ -1,10 +1,9 @@
 """Film reviews of few words, and the TF-Hub modules in the cache, small and random."""
 
 import hashlib
-import importlib.util
-import pathlib
 
-TESTS = pathlib.Path(__file__).resolve().parents[2]
+import hub_modules
+
 REPLACED = {
     "epochs=3": "epochs=1",
     "num_steps = 2000": "num_steps = 10",
@@ -31,10 +30,6 @@ def write_reviews(folder):
 
 def prepare(folder, monkeypatch):
     write_reviews(folder)
-    path = TESTS / "models" / "hub_modules.py"
-    spec = importlib.util.spec_from_file_location("hub_modules", path)
-    hub_modules = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(hub_modules)
     cache = folder / "cache"
     monkeypatch.setenv("TFHUB_CACHE_DIR", str(cache))
     modules = {

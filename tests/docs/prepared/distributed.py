@@ -15,7 +15,7 @@ REPLACED = {
 
 
 def prepare(folder, monkeypatch, request):
-    monkeypatch.syspath_prepend(TESTS / "distiller")
+    monkeypatch.syspath_prepend(TESTS / "distillation")
     return {"two_devices": request.getfixturevalue("two_devices")}
 
 

@@ -1,4 +1,4 @@
-"""Checks whether the loss of compile() expects logits, as the student gives them."""
+"""Keras's losses between distributions: whether they take what the models give."""
 
 import keras
 
@@ -10,6 +10,7 @@ _CLASSES = (
     keras.losses.BinaryFocalCrossentropy,
     keras.losses.CategoricalCrossentropy,
     keras.losses.CategoricalFocalCrossentropy,
+    keras.losses.KLDivergence,
     keras.losses.SparseCategoricalCrossentropy,
 )
 _FUNCTIONS = (
@@ -17,6 +18,7 @@ _FUNCTIONS = (
     keras.losses.binary_focal_crossentropy,
     keras.losses.categorical_crossentropy,
     keras.losses.categorical_focal_crossentropy,
+    keras.losses.kl_divergence,
     keras.losses.sparse_categorical_crossentropy,
 )
 
@@ -42,6 +44,30 @@ def check_takes_logits(loss, model):
             )
 
 
+def check_soft_takes_logits(loss, name, teacher_domain, student_domain):
+    """Raises `ValueError` for logits that a soft loss of Keras's would take for probabilities.
+
+    Its cross-entropies take the teacher for a distribution, whatever `from_logits` says of the
+    student.
+
+    Args:
+        loss: A `keras.losses.Loss`.
+        name: The output's name, for the error.
+        teacher_domain, student_domain: As `output_domains` gives them.
+    """
+    function = getattr(loss, "function", None)
+    if not (isinstance(loss, _CLASSES) or any(function is known for known in _FUNCTIONS)):
+        return
+    sides = {"teacher": teacher_domain == LOGITS}
+    sides["student"] = student_domain == LOGITS and (function or _takes_probabilities(loss))
+    if wrong := [side for side, is_wrong in sides.items() if is_wrong]:
+        raise ValueError(
+            f"soft_loss {loss.name} of Keras would take logits for probabilities. Received: logits "
+            f"of the {' and the '.join(wrong)} for {name!r}. Use keras_distill.losses.SoftTargetKL "
+            "(or BinarySoftTargets for sigmoids), which reads logits, with a temperature."
+        )
+
+
 def _names(model, domains):
     outputs = model.output if len(domains) > 1 else None
     if isinstance(outputs, dict):
@@ -63,5 +89,5 @@ def _takes_probabilities(loss):
     except ValueError:
         return False  # Keras raises its own error for this.
     if isinstance(loss, _CLASSES):
-        return not loss.get_config()["from_logits"]
+        return not loss.get_config().get("from_logits", False)
     return any(loss is function for function in _FUNCTIONS)

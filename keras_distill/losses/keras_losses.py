@@ -1,0 +1,74 @@
+"""Losses of Keras, or of a user, as a Distiller and an Objective ask every loss."""
+
+import keras
+
+from keras_distill.losses.base import DistillationLoss
+
+
+@keras.saving.register_keras_serializable(package="keras_distill")
+class FunctionLoss(keras.losses.Loss):
+    """A function of `y_true` and `y_pred` as a loss, as `compile` takes one.
+
+    Args:
+        function: Function to unreduced values, `(batch, ...)`, such as
+            `keras.losses.mean_squared_error`.
+        name: Defaults to the function's.
+    """
+
+    def __init__(self, function, name=None, reduction="sum_over_batch_size", dtype=None):
+        super().__init__(name=name or function.__name__, reduction=reduction, dtype=dtype)
+        self.function = function
+
+    def call(self, y_true, y_pred):
+        return self.function(y_true, y_pred)
+
+    def get_config(self):
+        function = keras.saving.serialize_keras_object(self.function)
+        return {**super().get_config(), "function": function}
+
+    @classmethod
+    def from_config(cls, config):
+        function = keras.saving.deserialize_keras_object(config["function"])
+        return cls(**{**config, "function": function})
+
+
+class AskedLoss(DistillationLoss):
+    """A plain `keras.losses.Loss`, which knows nothing of teachers, with a loss's answers.
+
+    Args:
+        loss: The loss. Its attributes `same_shapes` and `values_rank` count where it has them.
+    """
+
+    def __init__(self, loss):
+        super().__init__(loss.name, loss.reduction, loss.dtype)
+        self.loss = loss
+        self.same_shapes = getattr(loss, "same_shapes", True)
+        self.values_rank = getattr(loss, "values_rank", None)
+
+    def __call__(self, y_true, y_pred, sample_weight=None):
+        return self.loss(y_true, y_pred, sample_weight)
+
+
+def get(loss):
+    """What `compile` takes as a loss, as a `keras.losses.Loss`: a name and a function, too.
+
+    Args:
+        loss: A loss, a function of `y_true` and `y_pred`, a name that `keras.losses.get` knows,
+            or anything else, which is returned.
+    """
+    if isinstance(loss, str):
+        try:
+            loss = keras.losses.get(loss)
+        except ValueError:
+            return loss
+    is_function = callable(loss) and not isinstance(loss, (keras.losses.Loss, type))
+    return FunctionLoss(loss) if is_function and hasattr(loss, "__name__") else loss
+
+
+def asked(loss):
+    """A loss as one that can be asked what a `DistillationLoss` can.
+
+    Args:
+        loss: A `keras.losses.Loss`.
+    """
+    return loss if isinstance(loss, DistillationLoss) else AskedLoss(loss)
