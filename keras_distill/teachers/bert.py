@@ -238,7 +238,7 @@ def _classifier(encoder, num_classes, per_word, dropout, exact_gelu):
     else:
         features = outputs["pooled_output"] if isinstance(outputs, dict) else outputs[:, 0]
     features = keras.layers.Dropout(dropout, name="dropout")(features)
-    initializer = keras.initializers.TruncatedNormal(stddev=0.02)  # As BERT's own layers.
+    initializer = keras.initializers.TruncatedNormal(stddev=0.02)  # BERT uses the same.
     logits = keras.layers.Dense(num_classes, kernel_initializer=initializer, name="logits")
     return keras.Model(inputs, logits(features), name="classifier")
 

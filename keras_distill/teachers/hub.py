@@ -151,7 +151,7 @@ class HubLayer(keras.layers.Layer):
             _moved_folders.reset(token)
 
     def __call__(self, inputs, *args, **kwargs):
-        # Keras would take each number of a list for an input of its own.
+        # Lists become tensors first, because Keras would treat each number as a separate input.
         return super().__call__(self._map_inputs(_to_tensor, inputs), *args, **kwargs)
 
     def call(self, inputs, training=None):
