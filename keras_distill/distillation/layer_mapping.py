@@ -1,4 +1,4 @@
-"""Which layer of the teacher each layer of the student learns from."""
+"""Maps each layer of the student to the layer of the teacher from which it learns."""
 
 import keras
 
