@@ -1,8 +1,8 @@
-"""Trains a small Keras model from a large one, and ships it."""
+"""Trains a small Keras model to imitate a large one, and exports it."""
 
 import os
 
-# Keras imports its backend's package, which may be missing, before it can be asked.
+# The backend is checked before the import: Keras imports its package, which may be missing.
 _backend = os.environ.get("KERAS_BACKEND")
 if _backend in (None, "", "tensorflow"):
     import keras

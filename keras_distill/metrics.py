@@ -10,8 +10,8 @@ from keras_distill.losses.outputs.soft_targets import SoftTargetKL
 class TeacherAgreement(keras.metrics.MeanMetricWrapper):
     """Share of the examples to which student and teacher give the same class.
 
-    Of one logit, the same side of 0. y_true is the teacher's output and y_pred the student's,
-    both `(batch, ..., classes)`, logits or probabilities. In a `Distiller` it belongs in
+    With a single logit, the class is its sign. y_true is the teacher's output and y_pred the
+    student's, both `(batch, ..., classes)`, logits or probabilities. In a `Distiller`, give it in
     `teacher_metrics`:
 
     ```python
@@ -41,7 +41,7 @@ class TeacherAgreement(keras.metrics.MeanMetricWrapper):
 
 @keras.saving.register_keras_serializable(package="keras_distill")
 class Fidelity(keras.metrics.MeanMetricWrapper):
-    """Divergence of the student's distribution from the teacher's: 0 where they are equal.
+    """Kullback-Leibler divergence of the student's distribution from the teacher's; 0 if equal.
 
     ```
     p = softmax(teacher),  q = softmax(student)

@@ -1,4 +1,4 @@
-"""How a BERT is fine-tuned: warm-up, linear decay, and smaller steps for lower layers."""
+"""Optimizers to fine-tune a BERT: warm-up, linear decay, and layer-wise learning rates."""
 
 import re
 
@@ -63,20 +63,20 @@ class WarmupLinearDecay(keras.optimizers.schedules.LearningRateSchedule):
 
 @keras.saving.register_keras_serializable(package="keras_distill")
 class LayerwiseAdamW(keras.optimizers.AdamW):
-    """AdamW with a smaller learning rate the lower a layer is.
+    """AdamW with smaller learning rates for lower layers.
 
     ```
     rate(variable) = learning_rate * layer_decay ** (number of layers above the variable's)
     ```
 
-    The head has the full rate; above the embeddings lie all the transformer layers. The
-    layer's number is read from the variable's path: "transformer_layer_3" (KerasHub),
+    The head has the full rate; all transformer layers are above the embeddings. The
+    number of a layer is read from the variable's path: "transformer_layer_3" (KerasHub),
     "layer_3" (TF-Hub).
 
     Args:
         learning_rate: A float or a `LearningRateSchedule`.
         layer_decay: Factor for each layer, in (0, 1]; 1 is plain AdamW. Defaults to 0.9.
-        kwargs: Those of `keras.optimizers.AdamW`.
+        kwargs: Arguments of `keras.optimizers.AdamW`.
 
     Reference: Sun et al. 2019, https://arxiv.org/abs/1905.05583, section 5.3.2.
     """
@@ -106,7 +106,7 @@ def layer_scales(paths, layer_decay):
     """Lists the factors of the learning rate for variables' paths."""
     numbers = [_layer_number(path) for path in paths]
     num_layers = 1 + max((n for n in numbers if n is not None), default=-1)
-    # The head is above all; the embeddings have number -1.
+    # The head is above all layers; the embeddings have the number -1.
     depths = [num_layers if n is None else n for n in numbers]
     return [layer_decay ** (num_layers - depth) for depth in depths]
 
@@ -127,18 +127,18 @@ def finetuning_optimizer(
     layer_decay=1.0,
     clipnorm=1.0,
 ):
-    """Returns the optimizer that BERTs are fine-tuned with: AdamW under `WarmupLinearDecay`.
+    """Returns the usual optimizer to fine-tune BERTs: AdamW with `WarmupLinearDecay`.
 
-    Biases and layer norms do not decay; gradients are clipped by their global norm.
+    Biases and layer norms have no weight decay; gradients are clipped by their global norm.
 
     Args:
-        model: The model to be trained; the names of its variables are read.
-        learning_rate: The peak, after the warm-up. Defaults to 3e-5.
+        model: The model to train; the names of its variables are read.
+        learning_rate: Peak learning rate, after the warm-up. Defaults to 3e-5.
         num_steps: Number of training steps, epochs * batches.
-        warmup_rate: Share of the steps that warms up, in [0, 1). Defaults to 0.1.
+        warmup_rate: Share of the steps for the warm-up, in [0, 1). Defaults to 0.1.
         weight_decay: AdamW's decoupled weight decay. Defaults to 0.01.
         layer_decay: Factor of the learning rate from a layer to the one below it, in
-            (0, 1]. Defaults to 1: the same for all.
+            (0, 1]. Defaults to 1: the same rate for all layers.
         clipnorm: Largest global norm of the gradients, or None. Defaults to 1.
 
     Returns:

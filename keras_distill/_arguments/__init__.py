@@ -1,1 +1,1 @@
-"""Checks of what a user gives: numbers, schedules, names, packages that may be missing."""
+"""Checks of a user's arguments: numbers, schedules, names, and optional packages."""

@@ -38,13 +38,13 @@ def check_not_negative(**values):
 
 
 def is_finite(value):
-    """Whether this is a finite number, True and False not counted."""
+    """Whether this is a finite number. True and False are not numbers."""
     is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
     return is_number and math.isfinite(value)
 
 
 def is_integer(value):
-    """Whether this is an integer, True and False not counted."""
+    """Whether this is an integer. True and False are not integers."""
     return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 
@@ -56,7 +56,7 @@ def are_sizes(values, count=None):
 
 
 def check_image_shape(input_shape, num_stages):
-    """Raises `ValueError` unless it is that of images that can be halved so many times."""
+    """Raises `ValueError` unless images of this shape can be halved `num_stages` times."""
     if not are_sizes(input_shape, 3) or min(tuple(input_shape)[:2]) < 2**num_stages:
         raise ValueError(
             f"input_shape must be (height, width, channels), of {2**num_stages} pixels or more for "

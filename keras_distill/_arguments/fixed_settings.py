@@ -1,4 +1,4 @@
-"""Settings that a compiled step has in it: set later, they would do nothing."""
+"""Settings that a compiled step contains: setting them later would have no effect."""
 
 
 def refuse(owner, name, value, remedy):
@@ -7,8 +7,8 @@ def refuse(owner, name, value, remedy):
     Args:
         owner: The object whose setting it is.
         name: The setting's name.
-        value: What it was to become.
-        remedy: What to do instead, a sentence.
+        value: The refused value.
+        remedy: A sentence that says what to do instead.
     """
     raise ValueError(
         f"{name} of {type(owner).__name__} cannot be set later: compiled steps would go on with "

@@ -1,4 +1,4 @@
-"""Imports of the large packages: where they are used, so that ours loads as fast as Keras."""
+"""Imports large packages only when they are used, so that this one loads as fast as Keras."""
 
 import importlib
 
@@ -7,11 +7,11 @@ def import_module(name, extra=None):
     """Imports a module when it is used.
 
     Args:
-        name: Its full name, such as "ai_edge_litert.interpreter".
-        extra: Which of this package's extras installs it; None: it has a distribution's name.
+        name: The module's full name, such as "ai_edge_litert.interpreter".
+        extra: The extra of this package that installs it; None if its distribution has the name.
 
     Raises:
-        ImportError: If it cannot be imported, with the command that installs it.
+        ImportError: If it cannot be imported; the message has the command that installs it.
     """
     try:
         return importlib.import_module(name)

@@ -1,22 +1,22 @@
-"""Names of classes: one spelling for each, and no two that a reader takes for one."""
+"""Names of classes: one spelling for each, and no two that look alike."""
 
 import functools
 import itertools
 import re
 import unicodedata
 
-# Not seen, and no character of any name: formats such as the byte order mark, fillers, what
-# chooses the look of the character before it.
+# Invisible characters that belong to no name: formats such as the byte order mark, fillers, and
+# variation selectors.
 _INVISIBLE = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
 )
 _NUMBER = re.compile(r"([+-]?)0*(\d+)(\.0*)?")
-# How pandas, SQL and Excel spell a cell without a value.
+# pandas, SQL and Excel write a cell without a value in these ways.
 _MISSING = {
     *("nan", "NaN", "NaT", "<NA>", "NULL", r"\N"),
     *("#N/A", "#VALUE!", "#REF!", "#NAME?", "#DIV/0!", "#NUM!", "#NULL!"),
 }
-# Quotation marks and dashes as word processors set them.
+# Word processors replace typed quotation marks and dashes by these.
 _TYPED = str.maketrans(
     dict.fromkeys("\u2018\u2019\u201a\u201b\u2032\u00b4`", "'")
     | dict.fromkeys("\u201c\u201d\u201e\u201f\u2033", '"')
@@ -26,20 +26,20 @@ _TYPED = str.maketrans(
 
 @functools.lru_cache(maxsize=4096)
 def clean_name(name):
-    """A name as it is compared: in Unicode's NFC, without what cannot be seen around it.
+    """A name in the form for comparisons: Unicode NFC, without invisible characters around it.
 
     Args:
-        name: A str, as people typed it.
+        name: A str that people typed.
 
     Returns:
-        A str without blanks, line ends and invisible characters at its beginning and end; it may be
+        A str without spaces, line ends and invisible characters at its beginning and end; it may be
         empty.
     """
     name = unicodedata.normalize("NFC", name)
     seen = [place for place, letter in enumerate(name) if not _is_blank(letter)]
     if not seen:
         return ""
-    # What chooses the look of the last character, as in an emoji, belongs to it.
+    # A variation selector after the last character, as in an emoji, belongs to that character.
     end = seen[-1] + 1
     while end < len(name) and unicodedata.category(name[end]) == "Mn":
         end += 1
@@ -48,7 +48,7 @@ def clean_name(name):
 
 @functools.lru_cache(maxsize=4096)
 def problem_of_name(name):
-    """What is wrong with the name of a class, as half a sentence; None if nothing is."""
+    """The problem with the name of a class, as a part of a sentence; None without problem."""
     if not clean_name(name):
         return "is empty, or nothing but blanks"
     if clean_name(name) != unicodedata.normalize("NFC", name):
@@ -65,10 +65,10 @@ def problem_of_name(name):
 
 
 def look_alike(names):
-    """The first two names that a reader takes for one, or None.
+    """The first two names that look alike, or None.
 
-    They differ in capitals, blanks, invisible characters, forms of the same letter (full width,
-    ligatures), quotation marks or dashes, or are the same whole number.
+    Such names differ only in capitals, spaces, invisible characters, forms of the same letter (full
+    width, ligatures), quotation marks or dashes, or are the same whole number.
 
     Args:
         names: Different str, in any order.
@@ -83,7 +83,7 @@ def look_alike(names):
 
 def _look(name):
     name = unicodedata.normalize("NFKC", name.translate(_TYPED)).lower()
-    # Letters of two characters in lower case, such as the Turkish capital I with its dot.
+    # Some letters, such as the Turkish capital I with a dot, become two characters in lower case.
     name = unicodedata.normalize("NFKC", name)
     letters = ("" if _is_invisible(letter) else letter for letter in name)
     name = " ".join("".join(letters).split())

@@ -1,22 +1,22 @@
-"""Texts of others, names, labels and messages, as people may see them on a terminal."""
+"""Makes untrusted texts (names, labels and messages) safe to print on a terminal."""
 
 import unicodedata
 
-# Control characters, what turns the direction of writing or cannot be seen, halves of characters,
-# line and paragraph separators: a terminal obeys them, or shows two names as one.
+# Control characters, bidirectional and invisible formats, surrogates, line and paragraph
+# separators: a terminal executes them, or shows different names as equal.
 _HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
-# Both join letters, in Persian and in emoji.
+# Both characters join letters, for instance in Persian and in emoji.
 _JOINERS = "\u200c\u200d"
 _MAX_LETTERS = 2000
 
 
 def printable(text):
-    """A text on one line, with escapes such as `\\x1b` for what a terminal would obey."""
+    """A text on one line, with escapes such as `\\x1b` for characters that control a terminal."""
     return "".join(map(_shown, str(text)))
 
 
 def printable_lines(text):
-    """The same for a text of several lines, which stay."""
+    """As `printable`, but keeps the lines of a text."""
     return "\n".join(map(printable, str(text).split("\n")))
 
 

@@ -14,7 +14,7 @@ _CHECKED_STEPS = 200
 
 
 class Range(NamedTuple):
-    """The finite numbers that an argument may be, in words for an error, and as a condition."""
+    """The finite numbers that an argument accepts, in words for an error, and as a condition."""
 
     words: str
     holds: Callable
@@ -30,12 +30,12 @@ def is_schedule(value):
 
 
 def value_at(value, step):
-    """Returns `value` as it is at optimizer step `step`."""
+    """Returns the value at optimizer step `step`."""
     return value(step) if is_schedule(value) else value
 
 
 def in_dtype(value, dtype):
-    """Numbers as a tensor of a dtype: of floats, Keras's cast() would make float32 on the way."""
+    """Numbers as a tensor of a dtype; Keras's cast() would first round floats to float32."""
     return ops.cast(value, dtype) if tf.is_tensor(value) else ops.convert_to_tensor(value, dtype)
 
 
@@ -56,16 +56,16 @@ def check_schedule(name, value, allowed, first, last):
         value: A number or a schedule.
         allowed: The `Range`.
         first: The first optimizer step that counts.
-        last: The last one. Of many steps, some between the two are looked at.
+        last: The last step that counts. If there are many steps, only some are checked.
     """
     if not is_schedule(value):
         return
     steps = np.linspace(first, max(first, last), _CHECKED_STEPS).astype(int)
-    # Where a PiecewiseConstantDecay has another value.
+    # A PiecewiseConstantDecay changes its value at these steps.
     changes = 1 + np.asarray(getattr(value, "boundaries", []), int)
     for step in np.union1d(steps, changes[(first <= changes) & (changes <= last)]):
         number = float(value_at(value, int(step)))
-        # A schedule computes in float32: 1.0000001 is 1.
+        # A schedule computes in float32, so 1.0000001 counts as 1.
         if not (is_finite(number) and allowed.holds(round(number, 6))):
             raise ValueError(
                 f"{name} must be {allowed.words} at every step. Received: {number:g} at step "

@@ -1,8 +1,8 @@
-"""Which models learn in what a user trains."""
+"""Finds the models that learn in a model that a user trains."""
 
 
 def students_of(model):
-    """Lists the models that learn: those of a `Learner`, or a plain model alone.
+    """Lists the models that learn: the students of a `Learner`, or a plain model itself.
 
     Args:
         model: A `keras.Model`.

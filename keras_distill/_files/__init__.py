@@ -1,1 +1,1 @@
-"""Where things go on disk: destinations, run folders, files of any origin."""
+"""Files and folders on disk: destinations, run folders, files of any origin."""

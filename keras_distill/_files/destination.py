@@ -1,4 +1,4 @@
-"""Where an export goes: looked at before the work, replaced in one step after it."""
+"""Destinations of exports: checked before the work, replaced in one step after it."""
 
 import contextlib
 import os
@@ -16,11 +16,11 @@ def check_destination(name, path, kind):
 
     Args:
         name: The argument's name.
-        path: A `pathlib.Path`; folders on the way are made later.
+        path: A `pathlib.Path`; missing parent folders are made later.
         kind: "file" or "folder".
 
     Raises:
-        ValueError: If something of another kind is there, or no folder can be made.
+        ValueError: If the path has something of another kind, or a folder cannot be made.
         PermissionError: If this user may not write there.
     """
     is_file = kind == "file"
@@ -40,15 +40,15 @@ def check_destination(name, path, kind):
 
 @contextlib.contextmanager
 def hidden_folder(folder):
-    """A temporary folder inside of another, on the same disk, so that one rename publishes.
+    """A temporary folder inside another, on the same disk, so that one rename publishes it.
 
-    Its name begins with a dot: no server takes it for a version. What killed processes have left
-    there is removed.
+    Its name begins with a dot, so that servers do not treat it as a version. Folders that killed
+    processes have left are removed.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with folder_locks.locked(folder, wait=True):
         folder_locks.remove_unlocked(folder.glob(f"{_HIDDEN}*"))
-        # While the outer lock is held nobody finds the new folder without its own lock.
+        # While the outer lock is held, other processes cannot see the new folder unlocked.
         temporary = tempfile.TemporaryDirectory(prefix=_HIDDEN, dir=folder)
         held = folder_locks.lock(temporary.name)
     try:
@@ -59,14 +59,14 @@ def hidden_folder(folder):
 
 
 def remove_hidden_folders(folder):
-    """Removes what processes left in their `hidden_folder` that were killed."""
+    """Removes each `hidden_folder` that a killed process has left."""
     for hidden in folder.glob(f"{_HIDDEN}*"):
         shutil.rmtree(hidden, ignore_errors=True)
 
 
 @contextlib.contextmanager
 def replaced_file(path):
-    """A hidden path to write to; at the end, what is there takes the place of `path`."""
+    """A context that yields a hidden path to write to; at the end, it replaces `path`."""
     path = pathlib.Path(path)
     with hidden_folder(path.parent) as folder:
         written = folder / path.name

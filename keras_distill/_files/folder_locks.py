@@ -1,4 +1,4 @@
-"""Locks of folders: what a process left that was killed has none, and may be removed."""
+"""Locks of folders: a folder that a killed process has left is unlocked and may be removed."""
 
 import contextlib
 import os
@@ -6,21 +6,21 @@ import shutil
 
 try:
     import fcntl
-except ImportError:  # On Windows.
+except ImportError:  # Windows does not have this module.
     fcntl = None
 
 
 def lock(folder, wait=False):
-    """Locks a folder itself, which leaves no file in it, as long as this process lives.
+    """Locks a folder itself, without a lock file, as long as this process lives.
 
     Returns:
-        What `unlock` takes; None if another process holds it, or where folders cannot be locked,
-        as on Windows and some network disks: there nothing is removed.
+        A handle for `unlock`; None if another process holds the lock, or if folders cannot be
+        locked, as on Windows and some network disks, where nothing is removed.
     """
     if fcntl is None:
         return None
     try:
-        # Of a pipe, opening would never end.
+        # O_DIRECTORY is needed because opening a pipe would never end.
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     except OSError:
         return None
@@ -33,7 +33,7 @@ def lock(folder, wait=False):
 
 
 def unlock(held):
-    """Ends a lock."""
+    """Releases a lock."""
     if held is not None:
         os.close(held)
 
@@ -49,7 +49,7 @@ def locked(folder, wait=False):
 
 
 def remove_unlocked(folders):
-    """Removes folders that no process holds: the lock of one that was killed is gone."""
+    """Removes folders that no process has locked; the lock of a killed process is gone."""
     for folder in folders:
         with locked(folder) as is_locked:
             if is_locked:

@@ -8,7 +8,7 @@ from keras_distill._arguments.printable import printable
 
 
 def read_json_object(path):
-    """Reads a file that holds one JSON object.
+    """Reads a file that contains one JSON object.
 
     Args:
         path: The file.
@@ -17,12 +17,12 @@ def read_json_object(path):
         A dict.
 
     Raises:
-        ValueError: If it cannot be read, or holds something else. The message has its path.
+        ValueError: If it cannot be read, or contains something else. The message has the path.
     """
     try:
         found = json.loads(pathlib.Path(path).read_text(encoding="utf-8-sig"))
         problem = f"a {type(found).__name__}"
-    # A ValueError is also what is not UTF-8, and a RecursionError what is nested too deep.
+    # Invalid UTF-8 also raises a ValueError, and too deep nesting a RecursionError.
     except (OSError, ValueError, RecursionError) as error:
         found, problem = None, f"{type(error).__name__}: {one_line(error)}"
     if not isinstance(found, dict):

@@ -1,4 +1,4 @@
-"""A path to a folder that TensorFlow does not take for a pattern of file names."""
+"""A path to a folder that TensorFlow does not treat as a pattern of file names."""
 
 import atexit
 import contextlib
@@ -14,13 +14,13 @@ from keras_distill._files import folder_locks
 
 _PATTERN = re.compile(r"[\[\]*?{}\\]")
 _PREFIX = "keras-distill-"
-# By then a new folder has its lock.
+# After this time a new folder has its lock.
 _SECONDS = 60
 _held = {}
 
 
 def plain_path(folder):
-    """Another path to a folder, if its own has a sign of patterns in it.
+    """Another path to a folder, if its own path contains wildcard characters.
 
     TensorFlow looks for a SavedModel's variables by a pattern, and finds none in a folder such as
     "run [1]".
@@ -29,11 +29,11 @@ def plain_path(folder):
         folder: The folder's path, a str or `pathlib.Path`.
 
     Returns:
-        A str: the path itself, or that of a link to it. The link stays as long as the process, for
-        a module that was loaded knows its files by that path.
+        A str: the path itself, or that of a link to it. The link stays as long as the process,
+        because a loaded module refers to its files by that path.
 
     Raises:
-        ValueError: If the link can be nowhere.
+        ValueError: If there is no place for the link.
     """
     folder = os.fspath(folder)
     if not _PATTERN.search(folder) or "://" in folder:
@@ -47,12 +47,12 @@ def plain_path(folder):
 
 @contextlib.contextmanager
 def temporary_folder():
-    """A temporary folder whose path, a str, has no sign of patterns, whatever TMPDIR is.
+    """A temporary folder whose path, a str, has no wildcard characters, whatever TMPDIR is.
 
-    What killed processes have left there is removed.
+    Folders that killed processes have left there are removed.
 
     Raises:
-        ValueError: If there is no place for it.
+        ValueError: If there is no place for the folder.
     """
     folder = _locked_folder()
     try:
@@ -63,7 +63,7 @@ def temporary_folder():
 
 
 def _locked_folder():
-    """A new folder, locked until it is in no `_held` any more, or the process ends."""
+    """A new folder, locked until it is removed from `_held` or the process ends."""
     place = _plain_place()
     folder_locks.remove_unlocked(filter(_is_abandoned, pathlib.Path(place).glob(f"{_PREFIX}*")))
     folder = tempfile.mkdtemp(prefix=_PREFIX, dir=place)
@@ -72,17 +72,17 @@ def _locked_folder():
 
 
 def _is_abandoned(folder):
-    """Whether a folder is this user's, and old enough to have its lock if its process lives."""
+    """Whether a folder is this user's, and old enough to be locked if its process lives."""
     try:
         found = folder.lstat()
-    except OSError:  # Its own process has just removed it.
+    except OSError:  # The folder's own process has just removed it.
         return False
     is_own = hasattr(os, "getuid") and found.st_uid == os.getuid()
     return is_own and stat.S_ISDIR(found.st_mode) and time.time() - found.st_mtime > _SECONDS
 
 
 def _plain_place():
-    # Behind the first, those that `tempfile` tries where no variable names one.
+    # After the first place come those that `tempfile` tries without environment variables.
     places = [tempfile.gettempdir(), "/tmp", "/var/tmp", "/usr/tmp", os.getcwd()]
     for place in places:
         is_plain = os.name == "nt" or not _PATTERN.search(place)

@@ -1,4 +1,4 @@
-"""The folder of a run that can go on: of which run it is, and what of it is done."""
+"""The folder of a run that can be resumed: its settings, and its finished results."""
 
 import contextlib
 import json
@@ -15,16 +15,16 @@ _LOCK = ".lock"
 
 
 class RunFolder:
-    """Lets a run that was stopped go on, and keeps other runs out.
+    """Lets an interrupted run be resumed, and refuses other runs.
 
     Args:
-        argument: Name of the argument that the folder is, for the errors.
+        argument: Name of the argument with the folder, for the errors.
         path: The folder, a `pathlib.Path`.
-        kind: What a run is called in the errors; KIND.json holds its settings.
-        settings: Dict of what the results depend on, as JSON has it.
+        kind: Name of such a run in errors; KIND.json contains its settings.
+        settings: JSON-compatible dict of everything that the results depend on.
 
     Raises:
-        ValueError: If the folder holds something else, or a run with other settings.
+        ValueError: If the folder contains something else, or a run with other settings.
     """
 
     def __init__(self, argument, path, kind, settings):
@@ -38,9 +38,9 @@ class RunFolder:
 
     @contextlib.contextmanager
     def begun(self):
-        """A context in which this process alone works in the folder.
+        """A context in which only this process works in the folder.
 
-        Writes the settings, and removes what a killed run left.
+        It writes the settings, and removes files that a killed run has left.
 
         Raises:
             ValueError: If another process works there.
@@ -60,11 +60,11 @@ class RunFolder:
             ) from None
 
     def has(self, name):
-        """Whether a result is there; each appears in one step, whole."""
+        """Whether a result exists; each appears complete, in one step."""
         return (self.path / name).exists()
 
     def _check(self):
-        # Killed right at its beginning, a run leaves hidden files only.
+        # A run that was killed right at its beginning leaves only hidden files.
         found = self.path.iterdir() if self.path.exists() else ()
         if all(file.name.startswith(".") for file in found):
             return

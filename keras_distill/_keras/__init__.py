@@ -1,1 +1,1 @@
-"""Every private part of Keras, KerasHub, TensorFlow and LiteRT, behind names of ours."""
+"""All uses of private parts of Keras, KerasHub, TensorFlow and LiteRT, behind our own names."""

@@ -1,4 +1,4 @@
-"""Where the channels of a feature map are: losses and projectors read them on the last axis."""
+"""Finds the channels of a feature map; losses and projectors need them on the last axis."""
 
 import keras
 from keras import layers
@@ -9,7 +9,7 @@ from keras_distill._keras.graph import origin
 from keras_distill._keras.layers import flatten_layers
 
 _LAST = "last"
-# Whose features are on the last axis, whatever they read.
+# These layers have their features on the last axis, whatever they read.
 _FEATURES_LAST = (
     layers.Dense,
     layers.EinsumDense,
@@ -18,7 +18,7 @@ _FEATURES_LAST = (
     layers.RNN,
     layers.Bidirectional,
 )
-# Keras's layers and operations that join arrays entry by entry, the smaller ones repeated.
+# Keras's layers and operations that combine arrays entry by entry, with broadcasting.
 _SUMS = ("Add", "Subtract", "Average", "Maximum", "Minimum", "Where")
 _ENTRYWISE = (*_SUMS, "Multiply", "Divide", "TrueDivide", "Power")
 
@@ -28,12 +28,12 @@ def channels_last(tensor, model, symbolic, layer=None):
 
     Args:
         tensor: An activation, `(batch, ...)`.
-        model: The model that it is of.
-        symbolic: List of the symbolic tensors that it may be, in the model's graph.
+        model: The model of the activation.
+        symbolic: List of the symbolic tensors in the model's graph that may correspond to it.
         layer: The layer whose output it is, or None for an output of the model.
 
     Raises:
-        ValueError: If the model has layers with the channels first, and nothing says whether
+        ValueError: If the model has layers with the channels first, and it is unknown whether
             they are first here.
     """
     rank = getattr(getattr(tensor, "shape", None), "rank", None)
@@ -69,13 +69,13 @@ def outputs_channels_last(model, outputs):
 
 
 def has_channels_first(model):
-    """Whether the one output of a model that starts with a `keras.Input` has its channels first."""
+    """Whether the only output of a model that starts with a `keras.Input` has channels first."""
     (output,) = model.outputs
     return len(output.shape) > 2 and _axis(output) == 1
 
 
 def symbolic_outputs(layer):
-    """What a layer gives in the graphs that it is in; none in a subclassed model."""
+    """The outputs of a layer in all its graphs; none in a subclassed model."""
     return [tensor for node in calls_of(layer) for tensor in node.output_tensors]
 
 
@@ -92,19 +92,19 @@ def check_channels_last(argument, layer):
 
 
 def _axis(tensor):
-    """The axis of a symbolic tensor's channels, _LAST, or None if nothing says."""
+    """The axis of a symbolic tensor's channels, _LAST, or None if unknown."""
     operation, node_index, tensor_index = origin(tensor)
     axis = _own_axis(operation)
     if axis is not None:
         return axis
-    if getattr(operation, "outputs", None):  # A model in this one.
+    if getattr(operation, "outputs", None):  # The operation is a nested model.
         axis = _axis(keras.tree.flatten(operation.outputs)[tensor_index])
     node = calls_of(operation)[node_index]
     if axis is not None or not node.input_tensors:
         return axis
     before = node.input_tensors[0]
     if _is_keras(operation, *_ENTRYWISE):
-        # A gate, (batch, channels, 1, 1), is as the map that it weighs, whichever comes first.
+        # A gate, (batch, channels, 1, 1), has the axes of the map that it weights, in any order.
         whole = [part for part in node.input_tensors if part.shape == tensor.shape]
         if known := {_place(_axis(part), part.shape) for part in whole} - {None}:
             return known.pop() if len(known) == 1 else None
@@ -114,7 +114,7 @@ def _axis(tensor):
         return order.index(len(order) - 1 if axis == _LAST else axis)
     is_spread = len(before.shape) < len(tensor.shape) and before.shape[-1] != tensor.shape[-1]
     if axis == _LAST and is_spread:
-        # A gate, (batch, channels), that is brought to (batch, channels, 1, 1).
+        # A gate, (batch, channels), may be reshaped to (batch, channels, 1, 1).
         long = [place for place, size in enumerate(tensor.shape) if place and size != 1]
         is_gate = len(long) == 1 and tensor.shape[long[0]] == before.shape[-1]
         return long[0] if is_gate else None
@@ -135,7 +135,7 @@ def _is_keras(operation, *names):
 
 
 def _is_cut(operation, node, before, after):
-    """Whether an operation is `x[:, :, ::2, 1:]`, which takes a part of some axes."""
+    """Whether an operation is a slice such as `x[:, :, ::2, 1:]`, a part of some axes."""
     if not _is_keras(operation, "GetItem") or len(before) != len(after):
         return False
     keys = node.arguments.args[1:] or [node.arguments.kwargs.get("key")]
@@ -146,10 +146,10 @@ def _is_cut(operation, node, before, after):
 def _keeps(axis, before, after):
     """Whether an operation leaves the channels where they are."""
     if len(before) == len(after):
-        # All but the channels, which it may join or cut.
+        # All sizes but the channels must be equal: an operation may concatenate or cut channels.
         sizes = [shape[:axis] + shape[axis + 1 :] for shape in (tuple(before), tuple(after))]
         return sizes[0] == sizes[1]
-    # Positions joined behind the channels.
+    # Positions after the channels may be merged.
     return len(after) > axis and before[axis] is not None and before[axis] == after[axis]
 
 
@@ -178,7 +178,7 @@ def _positive(axes, rank):
 
 
 def _own_axis(operation):
-    """The axis that an operation itself says, _LAST, or None."""
+    """The axis that an operation itself declares, _LAST, or None."""
     if isinstance(operation, layers.TimeDistributed):
         axis = _own_axis(operation.layer)
         return axis + 1 if isinstance(axis, int) else axis
@@ -190,7 +190,7 @@ def _own_axis(operation):
 
 
 def _format(layer):
-    """The data format that a layer says, or None."""
+    """The data format that a layer declares, or None."""
     if isinstance(layer, layers.RNN) and hasattr(layer, "cell"):
         layer = layer.cell
     form = getattr(layer, "data_format", None)

@@ -1,27 +1,28 @@
-"""Whether a model gives the same answers twice: one that draws random numbers does not."""
+"""Checks that a model is deterministic, which random numbers would prevent."""
 
 import numpy as np
 
 from keras_distill._keras.output_domain import SIGMOID
 from keras_distill._keras.output_domain import could_come_from
 
-# Of the largest value: what threads that add up in another order explain, in half precision too.
+# Rounding, as a share of the largest value, that other orders of sums in threads explain, also in
+# half precision.
 _TOLERANCE = 2e-3
-# Beyond this logit the last digits of a float32 probability decide.
+# Beyond this logit, the last digits of a float32 probability are noise.
 _LARGEST_LOGIT = 12.0
 
 
 def changed_output(first, second, tolerance=_TOLERANCE):
     """Compares the outputs of two runs on the same inputs.
 
-    Probabilities are compared by their logits: those of a confident model are all but equal.
+    Probabilities are compared as logits, because those of a confident model are almost equal.
 
     Args:
         first, second: Dicts from the name of an output to an array, or a list of arrays.
-        tolerance: What is taken for rounding, as a share of the largest value.
+        tolerance: Largest difference that counts as rounding, as a share of the largest value.
 
     Returns:
-        The name of an output that differs by more than rounding, and by how much; None if
+        The name of an output that differs by more than rounding, and its difference; None if
         there is none.
     """
     for name in first:
@@ -37,7 +38,7 @@ def changed_output(first, second, tolerance=_TOLERANCE):
 def _flat(values):
     rows = values if isinstance(values, list) else [values]
     flat = np.concatenate([np.empty(0), *(np.asarray(row, "float64").reshape(-1) for row in rows)])
-    # An example for which a model gives no number is another error.
+    # NaN and infinity are ignored here, because another check reports them.
     return np.nan_to_num(flat)
 
 

@@ -1,12 +1,12 @@
-"""What `fit` needs beyond Keras when several processes, the workers, train one model."""
+"""Functions that `fit` needs beyond Keras if several processes (workers) train one model."""
 
 import tensorflow as tf
 
 
 def reducible(logs, strategy):
-    """Logs of a step as Keras can take their mean over the workers.
+    """Logs of a step in a form in which Keras can take their mean over the workers.
 
-    Between workers it is the mean over an axis 0, which scalars do not have:
+    Between workers Keras takes the mean over axis 0, which scalars do not have:
     https://github.com/keras-team/keras/issues/20585.
     """
     if not spans_workers(strategy):
@@ -17,20 +17,20 @@ def reducible(logs, strategy):
 def spans_workers(strategy):
     """Whether a strategy trains in several processes.
 
-    Of one worker alone the strategy is the same class. Should `_in_multi_worker_mode` go, the
-    cluster resolver's `cluster_spec()` has the number of workers.
+    With only one worker, the strategy has the same class. If `_in_multi_worker_mode` is removed,
+    the cluster resolver's `cluster_spec()` has the number of workers.
     """
     is_multi_worker = isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
     return is_multi_worker and strategy.extended._in_multi_worker_mode()
 
 
 def is_first_worker(strategy):
-    """Whether this process is the one that writes for all."""
+    """Whether this process writes files for all workers."""
     return strategy.extended.should_checkpoint
 
 
 def mean_and_spread(number, strategy):
-    """The mean of what each worker gives, and the standard deviation: 0 if they agree."""
+    """Mean and standard deviation of the workers' numbers; the latter is 0 if they agree."""
     if not spans_workers(strategy):
         return number, 0.0
     powers = tf.constant([number, number**2], tf.float64)
@@ -39,11 +39,11 @@ def mean_and_spread(number, strategy):
 
 
 def check_num_batches(num_batches, strategy):
-    """Raises `ValueError` unless all workers have as many batches: they would lose step.
+    """Raises `ValueError` unless all workers have the same number of batches, to stay in step.
 
     Args:
-        num_batches: Of this worker's data; None if that is not known. Workers then stop
-            together, when none of them has any left.
+        num_batches: Number of batches of this worker's data; None if it is not known. Workers
+            then stop together, when none of them has any left.
         strategy: The strategy.
     """
     mean, spread = mean_and_spread(-1 if num_batches is None else num_batches, strategy)
@@ -58,16 +58,16 @@ def check_num_batches(num_batches, strategy):
 def element_spec(iterator):
     """Specs of the batches of Keras's epoch iterator, without reading one.
 
-    Should `_distributed_dataset` go, the first batch of the data must be read for it.
+    If `_distributed_dataset` is removed, the first batch of the data must be read instead.
     """
     return iterator._distributed_dataset.element_spec
 
 
 def of_one_replica(spec):
-    """A batch's spec as one replica sees it; with a single replica it is the spec itself.
+    """A batch's spec for one replica; with a single replica it is the spec itself.
 
-    TensorFlow's PerReplicaSpec has no public name for the specs in it. Should `_value_specs` go,
-    its components are in the `element_spec` of the data set before it was distributed.
+    TensorFlow's PerReplicaSpec has no public name for its specs. If `_value_specs` is removed,
+    the `element_spec` of the data set before its distribution has them.
     """
     specs = getattr(spec, "_value_specs", None)
     return specs[0] if specs else spec

@@ -1,13 +1,13 @@
-"""The graph of a Functional model: which layer made a tensor, and where a layer was called.
+"""The graph of a Functional model: the layer that made a tensor, and the calls of a layer.
 
-`keras.Model.layers` has the layers without what connects them, and `layer.input` and
-`layer.output` are those of a layer's first call alone. Should these parts go, the connections
-stand in `get_config()`, as names of layers.
+`keras.Model.layers` has the layers without their connections, and `layer.input` and
+`layer.output` are only those of a layer's first call. If these parts are removed, `get_config()`
+has the connections as names of layers.
 """
 
 
 def origin(tensor):
-    """The operation that made a symbolic tensor, the number of its call, and that of the output."""
+    """The operation that made a symbolic tensor, the index of its call, and that of the output."""
     return tensor._keras_history
 
 
@@ -17,5 +17,5 @@ def calls_of(operation):
 
 
 def operations_behind(operation):
-    """Lists the operations that read what an operation gives, one for each of their calls."""
+    """Lists the operations that read an operation's outputs, once for each of their calls."""
     return [node.operation for node in operation._outbound_nodes]

@@ -1,4 +1,4 @@
-"""TensorFlow's graphs with their variables as constants, as its profiler reads them."""
+"""TensorFlow graphs with variables as constants, which the profiler needs."""
 
 import contextlib
 
@@ -10,10 +10,10 @@ from tensorflow.python.util import deprecation
 
 
 def frozen_graph(function):
-    """The GraphDef of a concrete function, functions inlined and variables made constants.
+    """The GraphDef of a concrete function, with inlined functions and variables as constants.
 
-    TensorFlow has no public name for it in version 2. Should it go, the graph of the SavedModel
-    that `model.export` writes takes its place.
+    TensorFlow 2 has no public name for this conversion. If it is removed, use the graph of the
+    SavedModel that `model.export` writes.
     """
     _, graph = convert_variables_to_constants_v2_as_graph(function)
     return graph
@@ -21,9 +21,9 @@ def frozen_graph(function):
 
 @contextlib.contextmanager
 def quiet():
-    """A context without TensorFlow's remarks on its own collections and its profiler's age.
+    """A context without TensorFlow's deprecation messages about its collections and profiler.
 
-    Should `deprecation.silence` go, the remarks are printed, and nothing else changes.
+    If `deprecation.silence` is removed, the messages are printed, and nothing else changes.
     """
     logger = tf.get_logger()
     level = logger.level

@@ -1,12 +1,12 @@
-"""What KerasHub knows and has no public name for."""
+"""Parts of KerasHub without a public name."""
 
 
 def intermediate_layer(layer):
     """The layer between attention and output of a KerasHub transformer layer, or None.
 
-    Its activation is that of the transformer, which a TransformerEncoder takes and never tells.
-    Should `_feedforward_intermediate_dense` go, `get_config()["activation"]` tells it where a
-    layer's configuration has it.
+    It has the activation of the transformer, which a TransformerEncoder takes but does not expose.
+    If `_feedforward_intermediate_dense` is removed, `get_config()["activation"]` has the
+    activation, unless a layer's configuration lacks it.
 
     Args:
         layer: Any layer.
@@ -15,10 +15,10 @@ def intermediate_layer(layer):
 
 
 def read_preset_file(preset, name):
-    """A JSON file of a preset, a dict: KerasHub's own way from a handle or folder to the file.
+    """Reads a JSON file of a preset into a dict; KerasHub finds the file of a handle or folder.
 
-    Should `load_json` go, `keras_hub.models.Backbone.from_preset` alone can read a handle, and
-    what its configuration leaves out must be asked of the user.
+    If `load_json` is removed, only `keras_hub.models.Backbone.from_preset` can read a handle, and
+    the user must give settings that its configuration lacks.
 
     Args:
         preset: A handle or a folder, as for `from_preset`.

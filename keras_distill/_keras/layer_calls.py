@@ -1,4 +1,4 @@
-"""Another `call` for layers, for a while: the way into a model of any kind."""
+"""Replaces the `call` of layers temporarily, which works inside models of any kind."""
 
 import contextlib
 
@@ -9,7 +9,7 @@ def replaced_calls(layers, make_call):
 
     Args:
         layers: Keras layers.
-        make_call: Function of a layer and its present call; returns the new one.
+        make_call: Function from a layer and its present call to the new call.
     """
     own_calls = []
     try:
@@ -23,18 +23,18 @@ def replaced_calls(layers, make_call):
 
 
 def call_of(layer):
-    """What Keras runs when this layer is called."""
+    """The method that Keras runs when this layer is called."""
     return getattr(layer, _name(layer))
 
 
 def own_call(layer):
-    """The call that this layer has apart from its class's, or None."""
+    """The call of the layer object that overrides its class's, or None."""
     return layer.__dict__.get(_name(layer))
 
 
 def set_call(layer, call):
-    """Gives a layer a call of its own; with None, that of its class again."""
-    # Past Keras's __setattr__, which would track the function.
+    """Sets the call of the layer object; None restores the call of its class."""
+    # object.__setattr__ bypasses Keras's __setattr__, which would track the function.
     if call is not None:
         object.__setattr__(layer, _name(layer), call)
     elif own_call(layer) is not None:
@@ -42,5 +42,5 @@ def set_call(layer, call):
 
 
 def _name(layer):
-    # Of a layer that model.quantize() has changed, Keras runs another method.
+    # Keras runs another method of a layer that model.quantize() has changed.
     return "call" if getattr(layer, "quantization_mode", None) is None else "quantized_call"

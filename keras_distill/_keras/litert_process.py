@@ -1,6 +1,6 @@
-"""A TFLite file in the LiteRT interpreter, in this process or in one of its own.
+"""A TFLite file in the LiteRT interpreter, in this process or in a separate one.
 
-As a script for `ChildProcess` it imports LiteRT and NumPy and nothing of ours, to start soon.
+As a script for `ChildProcess`, this imports only LiteRT and NumPy, to start fast.
 """
 
 import faulthandler
@@ -13,17 +13,17 @@ _interpreter = None
 
 
 def run_file(interpreter, inputs, batch_size=1, before_each=lambda: None):
-    """Runs the only signature of a file; of one without signatures, the file itself.
+    """Runs the only signature of a file, or a file without signatures.
 
     Args:
         interpreter: LiteRT's interpreter of the file.
-        inputs: Arrays by name, any number of examples. Floats become the file's integers
-            by its scales where the file takes integers.
-        batch_size: The file's; missing examples of the last batch repeat its last one.
+        inputs: Arrays by name, any number of examples. If the file takes integers, floats are
+            quantized by its scales.
+        batch_size: The file's batch size; the last example fills an incomplete batch.
         before_each: Function that is called before each batch.
 
     Returns:
-        Arrays by name, integers turned back into floats where the file has scales.
+        Arrays by name; integers with a scale are converted back to floats.
     """
     runner = _runner(interpreter)
     input_details, output_details = runner.get_input_details(), runner.get_output_details()
@@ -51,7 +51,7 @@ def _runner(interpreter):
 
 
 class _NamedTensors:
-    """A file of an older converter, without signatures, as if it had one of its tensors' names."""
+    """A runner for a file without signatures, whose tensor names serve as names."""
 
     def __init__(self, interpreter):
         self._interpreter = interpreter
@@ -78,7 +78,7 @@ class _NamedTensors:
 
 
 def quantized(values, detail):
-    """Floats as the file's integers, by the scale of its tensor; other values as they are."""
+    """Quantizes floats to the file's integers by the tensor's scale; others are unchanged."""
     scale, zero_point = detail["quantization"]
     if not scale or not np.issubdtype(values.dtype, np.floating):
         return values
@@ -97,19 +97,19 @@ def _dequantize(values, detail):
 def operation_names(interpreter):
     """The name of each operation of a file, in their order.
 
-    Should `_get_ops_details` go, the file's own tables have them as numbers.
+    If `_get_ops_details` is removed, the file's own tables have the operations as numbers.
     """
     return [operation["op_name"] for operation in interpreter._get_ops_details()]
 
 
 def answer(arrays, max_seconds, path=None, batch_size=None):
-    """With a path, opens a file and tells what it has; else runs the one that is open.
+    """With a path, opens a file and describes it; otherwise runs the open file.
 
     The process ends if opening, or a single batch, takes longer than `max_seconds`: a file can
-    have a loop without end. A thread of `faulthandler` sees to it, whatever LiteRT does.
+    have an endless loop. A thread of `faulthandler` ends it, whatever LiteRT does.
     """
 
-    # Not within that time: to import it takes long on a machine that is busy.
+    # The import is not within the time limit, because it takes long on a busy machine.
     from ai_edge_litert.interpreter import Interpreter
 
     def watch():
@@ -140,16 +140,16 @@ def _open(interpreter):
 
 
 def _last_operation(index):
-    """The name of the operation that makes a tensor, behind those that leave its values; or None.
+    """The name of the operation that computes a tensor's values, or None.
 
-    In a subgraph the numbers of tensors are others, but outputs are the main graph's, which comes
-    first.
+    Operations that leave values unchanged are skipped. Subgraphs have their own tensor indices,
+    but outputs belong to the main graph, which comes first.
     """
     makers = {}
     for operation in _interpreter._get_ops_details():
         for output in operation["outputs"]:
             makers.setdefault(int(output), operation)
-    # Each of them once: a damaged file may go round.
+    # The loop is bounded, because a damaged file may have a cycle.
     for _ in range(len(makers)):
         operation = makers.get(int(index))
         if operation is None or operation["op_name"] not in _LEAVE_VALUES:
@@ -159,7 +159,7 @@ def _last_operation(index):
 
 
 def _plain(detail):
-    """What JSON can carry of the details of a tensor."""
+    """The JSON-compatible details of a tensor."""
     scale, zero_point = detail["quantization"]
     return {
         "shape": [int(size) for size in detail["shape"]],

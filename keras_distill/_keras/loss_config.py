@@ -1,4 +1,4 @@
-"""The configuration of losses, with what Keras's own leave out, such as the delta of Huber."""
+"""Configurations of losses, with arguments that Keras leaves out, such as the delta of Huber."""
 
 import inspect
 
@@ -6,7 +6,7 @@ import keras
 
 
 def serialize_losses(losses):
-    """What `keras.saving.deserialize_keras_object` makes the same losses of.
+    """Serializes losses for `keras.saving.deserialize_keras_object`.
 
     Args:
         losses: A `keras.losses.Loss`, a name or function of one, None, or nested dicts, lists and
@@ -17,7 +17,7 @@ def serialize_losses(losses):
 
 def _serialize(loss):
     serialized = keras.saving.serialize_keras_object(loss)
-    # Loaded without them, Huber(delta=0.3) and CosineSimilarity(axis=1) were other losses.
+    # Without these arguments, Huber(delta=0.3) and CosineSimilarity(axis=1) load as other losses.
     given = getattr(loss, "_fn_kwargs", None)
     if isinstance(serialized, dict) and given:
         known = inspect.signature(type(loss)).parameters

@@ -1,7 +1,7 @@
 """Masks: Keras's, and those that layers get as an argument.
 
 KerasHub's backbones give their layers a padding mask as an argument, and Keras's
-MultiHeadAttention takes the Keras masks off what it reads.
+MultiHeadAttention removes the Keras masks from its inputs.
 """
 
 import inspect
@@ -14,20 +14,20 @@ from keras import ops
 def keras_mask(tensor):
     """Returns the Keras mask of a tensor, or None.
 
-    Should `_keras_mask` go, `keras.src.backend.get_keras_mask` has it: a name as private as this.
+    If `_keras_mask` is removed, use `keras.src.backend.get_keras_mask`, which is as private.
     """
     return getattr(tensor, "_keras_mask", None)
 
 
 def set_keras_mask(tensor, mask):
-    """Gives a tensor a Keras mask, which losses and metrics read; None takes it away."""
+    """Gives a tensor a Keras mask, which losses and metrics read; None removes it."""
     tensor._keras_mask = mask
 
 
 def with_masks(output, masks):
-    """Gives the tensors of an output these Keras masks where they have none.
+    """Gives the tensors of an output these Keras masks if they have none.
 
-    Those that get one are copies: the model goes on with its own, unmasked as they are.
+    Tensors that get a mask are copies: the model itself continues with its unmasked tensors.
     """
     tensors = keras.tree.flatten(output)
     for i, (tensor, mask) in enumerate(zip(tensors, masks)):
@@ -38,7 +38,7 @@ def with_masks(output, masks):
 
 
 def zero_masked(mask, features):
-    """The features, `(batch, ...)`, and 0 where the mask of their first axes is False."""
+    """The features, `(batch, ...)`, set to 0 where the mask of their first axes is False."""
     features, mask = ops.convert_to_tensor(features), ops.cast(mask, "bool")
     for _ in range(len(features.shape) - len(mask.shape)):
         mask = ops.expand_dims(mask, -1)
@@ -53,14 +53,14 @@ def mask_of_tokens(mask, tensor):
 
 
 def mask_of_heads(mask, scores):
-    """The mask of the queries for each head: of the rank of values `(batch, heads, queries)`."""
+    """The mask of the queries for each head, for values `(batch, heads, queries)`."""
     if mask is None:
         return None
     return tf.broadcast_to(tf.cast(mask, "bool")[:, tf.newaxis], tf.shape(scores)[:-1])
 
 
 def padding_mask(kwargs):
-    """Returns the mask, `(batch, length)`, that a KerasHub layer is called with, or None."""
+    """Returns the mask, `(batch, length)`, in the arguments of a KerasHub layer, or None."""
     masks = (kwargs.get(name) for name in ("padding_mask", "decoder_padding_mask"))
     return next((mask for mask in masks if mask is not None), None)
 
@@ -68,8 +68,8 @@ def padding_mask(kwargs):
 def query_and_key_masks(attention, args, kwargs):
     """Returns the masks of queries and keys of a call of a `MultiHeadAttention`.
 
-    A key that no query may attend to is padding. In self-attention the queries are the
-    keys, so that such a query is padding, too.
+    A key to which no query may attend is padding. In self-attention the queries are the
+    keys, so such a query is padding, too.
 
     Args:
         attention: The layer.
@@ -77,20 +77,20 @@ def query_and_key_masks(attention, args, kwargs):
         kwargs: Keyword arguments of its `call`.
 
     Returns:
-        Two masks, `(batch, length)`; None where nothing is known to be masked.
+        Two masks, `(batch, length)`; None if no mask is known.
     """
     parameters = inspect.signature(type(attention).call).bind(attention, *args, **kwargs).arguments
     if not {"query", "value"} <= parameters.keys():
-        # A subclass with a call of its own, which alone knows what it attends to.
+        # A subclass with its own call may attend to anything.
         return keras_mask(next(iter((*args, *kwargs.values())), None)), None
     query, value = parameters["query"], parameters["value"]
     key = parameters.get("key")
     query_mask = _mask(parameters, "query", query)
     key_mask = _both(_mask(parameters, "value", value), _mask(parameters, "key", key))
     attention_mask = parameters.get("attention_mask")
-    # Without a batch axis it is the same for all examples, and knows of no padding.
+    # A mask without batch axis is equal for all examples, and contains no padding.
     if attention_mask is not None and len(attention_mask.shape) >= 3:
-        # (batch, queries, keys), or with an axis of heads; both axes may be 1.
+        # The mask is (batch, queries, keys), or has an axis of heads; both axes may be 1.
         axes = tuple(range(1, len(attention_mask.shape) - 1))
         key_mask = _both(key_mask, ops.any(ops.cast(attention_mask, "bool"), axis=axes))
     if query_mask is None and query is value:
@@ -101,7 +101,7 @@ def query_and_key_masks(attention, args, kwargs):
 def parts_with_masks(attention, query_mask, key_mask):
     """Lists the sublayers that make queries, keys and values, each with the mask of its output.
 
-    Should these names go, taps on the three are refused, and all others go on.
+    If these names are removed, taps on the three are refused, and all others still work.
     """
     names = {"_query_dense": query_mask, "_key_dense": key_mask, "_value_dense": key_mask}
     parts = [(getattr(attention, name, None), mask) for name, mask in names.items()]

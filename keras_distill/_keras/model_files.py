@@ -1,4 +1,4 @@
-"""Reads a Keras model from a file of any origin; what cannot be read is named."""
+"""Reads a Keras model from a file of any origin; errors name the file."""
 
 import contextlib
 import json
@@ -24,15 +24,15 @@ def load_model_file(path, is_own=False):
 
     Args:
         path: A .keras file, or an .h5 file of an older Keras.
-        is_own: Whether this program wrote the file. Defaults to False: its weights are read in a
-            process of their own first, since a damaged file can end or hang the one that does.
+        is_own: Whether this program wrote the file. Defaults to False: a separate process reads
+            the weights first, because a damaged file can crash or hang the process.
 
     Returns:
         A `keras.Model`.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is no model, is damaged, or has layers that only its author can load.
+        ValueError: If it is not a model, is damaged, or has layers that only its author can load.
         ImportError: If it needs a package that is not installed.
         MemoryError: If it does not fit into memory.
     """
@@ -45,7 +45,7 @@ def load_model_file(path, is_own=False):
     if path.suffix not in _SUFFIXES:
         raise ValueError(f"A model must be a .keras file, or an .h5 file. Received: {shown}")
     if path.suffix == ".keras" and not zipfile.is_zipfile(path):
-        # Keras says of it that it is not there.
+        # Keras's error would say that the file does not exist.
         raise ValueError(
             f"A .keras file must be a zip archive. Received: {shown}, which is damaged, or "
             "something else."
@@ -71,16 +71,16 @@ def load_model_file(path, is_own=False):
 
 @contextlib.contextmanager
 def errors_that_name(path, remedy):
-    """Makes one line with the name of a file or folder of all that its readers raise.
+    """A context that turns errors of readers into one line with the name of the file or folder.
 
     Args:
         path: The file or folder.
-        remedy: What to do, sentences.
+        remedy: Sentences that say what to do.
 
     Raises:
         ImportError: If a package is missing.
         MemoryError: If there is not enough memory.
-        ValueError: Of whatever else Keras, KerasHub, h5py or TensorFlow raise.
+        ValueError: For all other errors of Keras, KerasHub, h5py or TensorFlow.
     """
     shown = printable(path)
     try:
@@ -96,8 +96,8 @@ def errors_that_name(path, remedy):
 
 
 def check_weights(path):
-    """Raises `ValueError` unless another process can read the weights, and in time."""
-    # -P: our files beside the script must not be found in place of other packages.
+    """Raises `ValueError` unless another process can read the weights within a time limit."""
+    # With -P, our files next to the script cannot shadow other packages.
     command = [sys.executable, "-P", weights_process.__file__, str(path.absolute())]
     done = subprocess.run(command, capture_output=True, text=True, errors="replace")
     if done.returncode:
@@ -109,7 +109,7 @@ def check_weights(path):
 
 
 def _compiled_loss(path):
-    """The loss that a .keras file says its model was compiled with, as Keras serializes it."""
+    """The compile loss in a .keras file, as Keras serializes it."""
     with zipfile.ZipFile(path) as archive:
         config = json.loads(archive.read("config.json"))
     compiled = config.get("compile_config")

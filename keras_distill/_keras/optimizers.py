@@ -1,4 +1,4 @@
-"""What an optimizer counts, and where it keeps what belongs to a variable."""
+"""Steps of an optimizer, and the index of a variable in it."""
 
 import tensorflow as tf
 from keras import ops
@@ -6,32 +6,32 @@ from keras import ops
 
 def step_of(optimizer):
     """The optimizer's step as an int."""
-    # The variable of several devices, and the tensor of an optimizer that accumulates gradients.
+    # iterations may be a variable of several devices, or a tensor if gradients are accumulated.
     return int(tf.identity(ops.convert_to_tensor(optimizer.iterations)))
 
 
 def num_updates(optimizer, num_batches):
-    """How often an optimizer changes the weights in so many batches."""
+    """Number of weight updates of an optimizer in this number of batches."""
     return -(-num_batches // (_unscaled(optimizer).gradient_accumulation_steps or 1))
 
 
 def batches_seen(optimizer):
-    """How many batches an optimizer has had gradients of, also those that it still adds up.
+    """Number of batches whose gradients an optimizer got, including those still accumulated.
 
-    `optimizer.iterations` counts updates of the weights. Should `_iterations` go, a backup can be
-    taken where an update is due, and nowhere else.
+    `optimizer.iterations` counts updates of the weights. If `_iterations` is removed, a backup can
+    be made only where an update is due.
     """
-    # The variable of several devices has no value of its own.
+    # A variable of several devices must be read as a tensor.
     return int(tf.identity(ops.convert_to_tensor(_unscaled(optimizer)._iterations)))
 
 
 def place_of(optimizer, variable):
-    """The place of a variable among those that an optimizer was built with.
+    """The index of a variable among those with which an optimizer was built.
 
-    Should `_get_variable_index` go, a dict from `variable.path` made in `build` takes its place.
+    If `_get_variable_index` is removed, make a dict from `variable.path` in `build`.
     """
     return optimizer._get_variable_index(variable)
 
 
 def _unscaled(optimizer):
-    return getattr(optimizer, "inner_optimizer", optimizer)  # Of a LossScaleOptimizer.
+    return getattr(optimizer, "inner_optimizer", optimizer)  # A LossScaleOptimizer has one.

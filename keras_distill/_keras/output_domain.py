@@ -1,4 +1,4 @@
-"""What a model's outputs are: logits, or probabilities of a softmax or sigmoid."""
+"""Domains of a model's outputs: logits, or probabilities of a softmax or sigmoid."""
 
 import keras
 import numpy as np
@@ -8,7 +8,7 @@ from keras_distill._keras.graph import origin
 
 LOGITS, SOFTMAX, SIGMOID, OTHER = "logits", "softmax", "sigmoid", "other"
 
-# Layers that hand on what they get, as far as logits or probabilities go.
+# Layers that pass logits or probabilities on without changing the domain.
 _TRANSPARENT = (
     keras.layers.Dropout,
     keras.layers.Flatten,
@@ -19,19 +19,19 @@ _TRANSPARENT = (
 
 
 def output_domains(model):
-    """Tells the domain of each output of a model, from its last layers.
+    """Finds the domain of each output of a model by its last layers.
 
     Args:
-        model: Anything; only Keras models made of a graph of layers can be read.
+        model: Anything, but only Keras models made of a graph of layers show their domains.
 
     Returns:
         A list, in the order of the flattened outputs, of "logits", "softmax",
-        "sigmoid", "other" (an activation whose outputs are neither), or None where the
-        last layer does not say; None instead of a list for any other model.
+        "sigmoid", "other" (an activation with other outputs), or None if the last
+        layer does not show it; None instead of a list for any other model.
     """
     if (domains := getattr(model, "output_domains", None)) is not None:
-        return domains  # A model of several teachers knows it from them.
-    # Others have outputs that are no tensors of layers, such as a loaded function.
+        return domains  # A model with several teachers knows their domains.
+    # Other objects, such as a loaded function, have outputs that are not tensors of layers.
     outputs = getattr(model, "outputs", None) if isinstance(model, keras.Model) else None
     return [_domain_of_tensor(tensor) for tensor in outputs] if outputs else None
 
@@ -42,13 +42,13 @@ def _domain_of_tensor(tensor):
     if isinstance(operation, _TRANSPARENT) or (
         isinstance(operation, keras.layers.Activation) and is_linear
     ):
-        # Of this use: `operation.input` is that of a shared layer's first.
+        # This call's input is needed; `operation.input` is that of a shared layer's first call.
         return _domain_of_tensor(calls_of(operation)[node_index].input_tensors[0])
     if isinstance(operation, keras.Model):
         domains = output_domains(operation)
         return domains[tensor_index] if domains else None
     if isinstance(operation, keras.layers.Average):
-        # The mean of logits is one, and so is that of probabilities.
+        # A mean of logits is a logit, and a mean of probabilities is a probability.
         found = {_domain_of_tensor(t) for t in calls_of(operation)[node_index].input_tensors}
         return found.pop() if len(found) == 1 else None
     return _domain_of_operation(operation)
@@ -57,7 +57,7 @@ def _domain_of_tensor(tensor):
 def _domain_of_operation(operation):
     if isinstance(operation, keras.layers.TimeDistributed):
         return _domain_of_operation(operation.layer)
-    # Layers, and keras.ops on symbolic tensors, which become operations of these names.
+    # Layers have these names, and so have operations that keras.ops makes of symbolic tensors.
     by_type = {"Softmax": SOFTMAX, "Sigmoid": SIGMOID, "LogSoftmax": LOGITS}
     if type(operation).__name__ in by_type:
         return by_type[type(operation).__name__]
@@ -92,7 +92,7 @@ _ACTIVATION_LAYERS = (
 
 
 def from_logits(loss, side, name, domain):
-    """Tells whether one model's output reaches an `OutputLoss` in logits.
+    """Whether one model's output reaches an `OutputLoss` as logits.
 
     Args:
         loss: The `OutputLoss`.
@@ -131,8 +131,8 @@ def check_values(loss, side, name, domain, values):
         values: The output's values, `(batch, ..., classes)`.
 
     Raises:
-        ValueError: If the values look like probabilities and nothing says what they
-            are, or if they are said to be probabilities and are not.
+        ValueError: If the values look like probabilities but their domain is not declared,
+            or if they are declared to be probabilities but are not.
     """
     declared = getattr(loss, f"{side}_from_logits")
     if np.size(values) == 0:
@@ -155,9 +155,9 @@ def check_values(loss, side, name, domain, values):
 
 
 def could_come_from(activation, values):
-    """Whether values, `(batch, ..., classes)`, look like those of a softmax or sigmoid."""
+    """Whether values, `(batch, ..., classes)`, look like outputs of a softmax or sigmoid."""
     values = np.asarray(values, dtype="float64")
     if values.size == 0 or values.min() < 0 or values.max() > 1:
         return False
-    # Room for float16 and bfloat16 outputs.
+    # The tolerance allows for float16 and bfloat16 outputs.
     return activation == SIGMOID or bool(np.all(np.abs(values.sum(axis=-1) - 1) < 0.02))

@@ -1,4 +1,4 @@
-"""States of random generators, which Keras saves with no model: dropout would start anew."""
+"""States of random generators, which Keras does not save: dropout would start anew."""
 
 import h5py
 import keras
@@ -15,7 +15,7 @@ def random_states(model):
 def add_random_states(path, model):
     """Adds the states of a model's random generators to a file of its weights.
 
-    Of a plain Keras model nothing else writes them.
+    For a plain Keras model, nothing else writes them.
 
     Args:
         path: An .h5 file that `save_weights` wrote.
@@ -27,7 +27,7 @@ def add_random_states(path, model):
 
 
 def restore_random_states(path, model):
-    """Sets a model's random generators to what `add_random_states` wrote, if it did."""
+    """Sets a model's random generators to the states from `add_random_states`, if there are any."""
     with h5py.File(path, "r") as file:
         for index, state in enumerate(random_states(model)):
             if f"{_RANDOM_STATES}/{index}" in file:

@@ -1,4 +1,4 @@
-"""Data that a model's own `fit` would preprocess, and that its layers cannot read."""
+"""Detects raw data that a model's own `fit` would preprocess, but its layers cannot read."""
 
 import keras
 import numpy as np
@@ -6,13 +6,13 @@ import tensorflow as tf
 
 
 def check_preprocessed(role, model, argument, x):
-    """Raises `ValueError` for x that a model reads behind its preprocessor only.
+    """Raises `ValueError` for x that a model can read only after its preprocessor.
 
     Args:
-        role: What the model is, such as "student".
-        model: A model or function; of a function nothing is known.
+        role: Role of the model, such as "student".
+        model: A model or function; a function is not checked.
         argument: Name of the data in the error.
-        x: What the model gets: arrays, tensors, or a structure or specs of them.
+        x: The model's inputs: arrays, tensors, or a structure or specs of them.
     """
     found = _raw(model, keras.tree.flatten(x))
     if found is None:
@@ -32,7 +32,7 @@ def check_preprocessed(role, model, argument, x):
 
 
 def _raw(model, leaves):
-    """What of the data a model cannot read as it is, or None."""
+    """The kind of raw data that a model cannot read, in words, or None."""
     inputs = getattr(model, "inputs", None)
     if not (isinstance(model, keras.Model) and inputs):
         return None
@@ -41,7 +41,7 @@ def _raw(model, leaves):
     converter = getattr(getattr(model, "preprocessor", None), "image_converter", None)
     scales = getattr(converter, "scale", None) is not None
     if scales and any(map(_is_picture_of_integers, leaves)):
-        # KerasHub's converter brings pixels to the range of the weights; what it gives is float.
+        # KerasHub's converter scales pixels to the range of the weights, as floats.
         return "integer pixels, which its preprocessor scales"
     return None
 

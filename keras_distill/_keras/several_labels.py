@@ -1,8 +1,8 @@
-"""Models that give an example several labels: what they were taught by tells it.
+"""Multi-label models, which are recognised by the loss of their training.
 
-Their last layer may give plain logits, as that of a classifier of one class for each example. A
-softmax on them would be wrong: of three labels that all are true, 1, 1 and 1, it makes 0.02, 0.01
-and 0.97.
+Their last layer may give plain logits, like a classifier with one class for each example. A
+softmax of these would be wrong: it can turn three true labels, with probabilities of 1, 1 and 1,
+into 0.02, 0.01 and 0.97.
 """
 
 import weakref
@@ -14,21 +14,20 @@ from keras_distill._keras.output_domain import LOGITS
 from keras_distill._keras.output_domain import output_domains
 
 _NAMES = ("bce", "binarycrossentropy", "binaryfocalcrossentropy")
-# Models are no longer known once they are gone.
+# The weak set forgets models that no longer exist.
 _taught = weakref.WeakSet()
 
 
 def remember(model, *losses):
-    """Notes that a model is taught by these losses of its output, each a loss, a name or None."""
+    """Remembers the losses that train a model's output, each a loss, a name or None."""
     if any(map(_is_yes_or_no, losses)):
         _taught.add(model)
 
 
 def has_several_labels(model):
-    """Whether a model with one output of logits is known to give several labels.
+    """Whether a model with one output of logits is known to be multi-label.
 
-    Known are the loss that it was compiled with, and those of a `Distiller` and of a .keras file
-    that it comes from.
+    The known losses are its compile loss, and those of its `Distiller` or its .keras file.
     """
     domains = output_domains(model)
     outputs = getattr(model, "outputs", None)
@@ -36,13 +35,13 @@ def has_several_labels(model):
         return False
     if model in _taught or _is_yes_or_no(getattr(model, "loss", None)):
         return True
-    # A model of a preprocessor and another model.
+    # The last layer may be a nested model, for instance after a preprocessor.
     operation = origin(outputs[0]).operation
     return isinstance(operation, keras.Model) and has_several_labels(operation)
 
 
 def _is_yes_or_no(loss):
-    """Whether a loss asks about each class by itself; a dict is a loss as files have it."""
+    """Whether a loss treats each class as binary; a dict is a serialized loss."""
     if isinstance(loss, dict) and "class_name" in loss:
         loss = str(loss["class_name"])
     leaves = keras.tree.flatten(loss)

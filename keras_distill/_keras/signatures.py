@@ -1,17 +1,17 @@
-"""Signatures of SavedModels, which take their inputs by name, as teachers."""
+"""Signatures of SavedModels as teachers; they take their inputs by name."""
 
 import re
 
 import tensorflow as tf
 
-# A variable that is captured does not say its dtype.
+# A captured variable does not show its dtype, so these are tried.
 _DTYPES = (tf.float32, tf.float16, tf.bfloat16, tf.float64, tf.int32, tf.int64, tf.int8, tf.uint8)
 _DTYPES += (tf.bool, tf.string)
 _TABLES = ((tf.string, tf.int64), (tf.int64, tf.string), (tf.string, tf.float32))
 
 
 def is_signature(function):
-    """Whether this is a signature that `tf.saved_model.load` returned, or another with names."""
+    """Whether this is a signature from `tf.saved_model.load`, or a similar function with names."""
     if not isinstance(function, tf.types.experimental.ConcreteFunction):
         return False
     positional, named = function.structured_input_signature
@@ -23,13 +23,13 @@ def call_signature(function, x):
 
     Args:
         function: The signature.
-        x: A dict of its inputs by name, or its one input.
+        x: A dict of its inputs by name, or its only input.
 
     Returns:
-        A dict of its outputs by name, or its one output.
+        A dict of its outputs by name, or its only output.
 
     Raises:
-        ValueError: If the inputs are not those of the signature.
+        ValueError: If the inputs do not fit the signature.
     """
     specs = function.structured_input_signature[1]
     if len(specs) == 1 and not isinstance(x, dict):
@@ -52,7 +52,7 @@ def run_signature(function, x):
     try:
         return function(**x)
     except AssertionError as error:
-        # TensorFlow's own, of variables that belonged to a module that nobody keeps.
+        # TensorFlow raises this if the module with the variables no longer exists.
         raise ValueError(
             "This is a signature whose module is gone, and its variables with it. Keep the "
             "module as long as the signature: module = tf.saved_model.load(folder); signature = "
@@ -70,9 +70,9 @@ def _cast(x, spec):
 
 
 def captured_arrays(function):
-    """Lists what a signature computes with: its weights and tables, as NumPy arrays.
+    """Lists the weights and tables of a signature as NumPy arrays.
 
-    By the handles that it has captured: the module that had the variables may be gone.
+    They are read by the captured handles, because the module with the variables may be gone.
     """
     return [array for handle in function.captured_inputs for array in _arrays_of(handle)]
 
@@ -98,7 +98,7 @@ def _arrays_of(tensor):
 
 
 def describe_graph(function):
-    """A text of what a signature computes, equal for one that is loaded again."""
+    """A text that describes a signature's computation, equal after loading it again."""
     graph = function.graph.as_graph_def()
     functions = {_plain(f.signature.name): f.node_def for f in graph.library.function}
     lines = [_describe_node(node) for node in graph.node]
@@ -117,5 +117,5 @@ def _describe_node(node):
 
 
 def _plain(name):
-    """Without the numbers that loading counts on."""
+    """The name without the numbers that change with each loading."""
     return re.sub(r"_\d+\b", "", name)

@@ -1,6 +1,6 @@
-"""A TFLite file as objects that can be changed, by the tools of the LiteRT package.
+"""A TFLite file as mutable objects, with undocumented tools of the LiteRT package.
 
-It documents none of them. Should they go, flatc makes the same classes of the public schema.
+If these tools are removed, flatc generates the same classes from the public schema.
 """
 
 from keras_distill._arguments.imports import import_module
@@ -21,7 +21,7 @@ def read(content):
 
 
 def write(model):
-    """The bytes of a file of this `ModelT`."""
+    """The bytes of the file for this `ModelT`."""
     return bytes(_tools().convert_object_to_bytearray(model))
 
 

@@ -1,9 +1,9 @@
-"""When Keras's `fit` does what."""
+"""The epochs after which Keras's `fit` validates."""
 
 
 def validates_behind(model, epoch, validation_freq):
-    """Whether `fit` validates behind an epoch.
+    """Whether `fit` validates after an epoch.
 
-    Should `_should_eval` go: a number means every so many epochs, a list names them, from 1.
+    If `_should_eval` is removed: a number n means every n epochs, a list has the epochs, from 1.
     """
     return model._should_eval(epoch, validation_freq)

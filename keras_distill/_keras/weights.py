@@ -1,4 +1,4 @@
-"""Sample weights brought to the axes of a loss's values."""
+"""Aligns sample weights with the axes of a loss's values."""
 
 from keras import ops
 
@@ -6,13 +6,13 @@ from keras import ops
 def fit_weights(sample_weight, rank):
     """Gives sample weights the rank of the values that they multiply.
 
-    Missing axes are appended, so that a weight per example holds for each of its
-    tokens: Keras's own product would align the batch with the last axis. Where the
+    Missing axes are appended, so that a weight per example applies to each of its
+    tokens: Keras's own product would align the batch with the last axis. If the
     values have fewer axes than the weights, each value gets the mean of its weights.
 
     Args:
         sample_weight: Weights, `(batch, ...)`, or None.
-        rank: Rank of the values, the batch axis included.
+        rank: Rank of the values, including the batch axis.
     """
     if sample_weight is None:
         return None

@@ -1,7 +1,7 @@
 """The process that reads a model's weights before Keras does.
 
-Of a damaged or hostile file HDF5, a library in C, crashes or never ends. Run as a script with the
-path of the model; what it cannot read is an error, and it may take some seconds of work only.
+HDF5, a library in C, may crash or hang on a damaged or hostile file. This script gets the path of
+the model, fails if it cannot read something, and has a limit of CPU time.
 """
 
 import io
@@ -9,17 +9,17 @@ import os
 import sys
 import zipfile
 
-# For any file, and for each MB of it.
+# CPU time for any file, and for each MB of it.
 _SECONDS, _SECONDS_PER_MB = 5, 0.1
-# Keras does not compress weights; what is compressed has no more than this.
+# Largest allowed ratio of compression; Keras itself does not compress weights.
 _MAX_EXPANSION = 100
 
 
 def read(path):
-    """Reads all that Keras might.
+    """Reads everything that Keras might read.
 
     Raises:
-        Exception: If there is something that cannot be read.
+        Exception: If something cannot be read.
     """
     import h5py
 
@@ -52,7 +52,7 @@ def main():
     try:
         import resource
     except ImportError:
-        pass  # There is none on Windows.
+        pass  # Windows does not have this module.
     else:
         seconds = int(_SECONDS + _SECONDS_PER_MB * os.path.getsize(path) / 1e6)
         resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))

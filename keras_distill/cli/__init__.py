@@ -1,4 +1,4 @@
-"""The command keras-distill: argparse over the public functions, no logic of its own."""
+"""The command keras-distill: argparse over the public functions, without its own logic."""
 
 from keras_distill.cli.command import main
 

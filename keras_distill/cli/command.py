@@ -1,4 +1,4 @@
-"""The command keras-distill: argparse over the public functions, no logic of its own."""
+"""The command keras-distill: argparse over the public functions, without its own logic."""
 
 import argparse
 import contextlib
@@ -49,18 +49,18 @@ def main(arguments=None):
     """Runs the command.
 
     Args:
-        arguments: List of str; None: those of the process.
+        arguments: List of str; None means the arguments of the process.
 
     Returns:
-        The exit code: 0, 1 for an error, 130 for Ctrl-C; 2, for wrong options, comes from
-        argparse.
+        The exit code: 0 for success, 1 for an error, 130 for Ctrl-C; argparse exits with 2 for
+        wrong options.
     """
     for stream in (sys.stdout, sys.stderr):
         # The terminal's encoding may lack letters of paths, classes and texts.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     options = _parser().parse_args(arguments)
-    # For the processes that are started. What TensorFlow prints on import cannot be silenced.
+    # This is for child processes; TensorFlow's messages on import cannot be silenced here.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     answers = sys.stdout
     try:
@@ -100,7 +100,7 @@ def _parser():
 
 
 def _options_of(command):
-    """The option of each setting; None for those without."""
+    """The option of each setting; None for settings without an option."""
     return {action.dest: next(iter(action.option_strings), None) for action in command._actions}
 
 
@@ -221,7 +221,7 @@ def _add_image(command):
 
 
 def _add_job(command, defaults, kind):
-    """What both kinds of jobs have."""
+    """Adds the options of both kinds of jobs."""
     command.add_argument("--output", required=True, help="folder for all that is written")
     command.add_argument("--test", help="like TRAIN; without it a part of TRAIN")
     command.add_argument(
@@ -273,7 +273,7 @@ def _defaults(job):
 
 def _run_job(kind, options):
     settings = {name: value for name, value in vars(options).items() if name in _defaults(kind)}
-    # As in a program: lists are tuples.
+    # Lists become tuples, as a program would give them.
     job = kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()})
     return job.dry_run() if options.dry_run else job.run()
 
@@ -345,7 +345,7 @@ def _run_export(options):
         "labels": labels,
         "representative_data": data,
     }
-    # Both before the first of them is written.
+    # Both checks come before the first file is written.
     if options.tflite is not None:
         check_tflite(model, **for_phones)
     if options.saved_model is not None:
@@ -469,7 +469,7 @@ def _show_fields(result):
 
 @contextlib.contextmanager
 def _plain_warnings(options):
-    """Warnings without the line of the source, which says nothing to who runs a command."""
+    """Prints warnings without the source line, which does not help users of the command."""
     before = warnings.formatwarning
     if not options.debug:
         warnings.formatwarning = lambda message, *_, **__: f"Warning: {one_line(message)}\n"
@@ -481,7 +481,7 @@ def _plain_warnings(options):
 
 @contextlib.contextmanager
 def _progress(options):
-    """What is printed on the way goes nowhere, to stderr beside JSON, or to stdout."""
+    """Sends progress output to nowhere, to stderr if JSON is printed, or to stdout."""
     if options.quiet:
         with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
             yield
@@ -493,7 +493,7 @@ def _progress(options):
 
 
 def _explain(error):
-    """One line for people, with what to do where memory is short."""
+    """Explains an error in one line, with advice if memory is short."""
     if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
         return (
             "There is not enough memory. Lower --max-length or --vocabulary-size, give fewer "

@@ -1,8 +1,8 @@
-"""What a function's error says, in the words of the command: its options, nothing of Python's."""
+"""Translates a function's error into the command's terms: options instead of Python arguments."""
 
 import re
 
-# Arguments of functions that the command's options stand for.
+# Options of the command by the function arguments that they set.
 _OPTIONS = {
     "representative_data": "--data",
     "num_threads": "--threads",
@@ -12,18 +12,18 @@ _OPTIONS = {
     "path": "--tflite",
     "folders": "--trust",
 }
-# What only a program can give.
+# Advice that only a program can follow.
 _PYTHON = re.compile(r"\b[a-z]\w*=|\bkd\.|\bkeras\.|\bread_\w+")
 _END_OF_CLAUSE = re.compile(r"(?<=[.;]) (?=[a-zA-Z-])")
 
 
 def in_options(message, options):
-    """Puts a message into the words of the command.
+    """Translates a message into the command's terms.
 
     Args:
         message: An error's message, on one line.
-        options: Names of the command's settings, as argparse has them, to their options; those of
-            places, without an option, to None.
+        options: Dict from the command's settings, as argparse names them, to their options;
+            positional arguments, which have no option, to None.
 
     Returns:
         The message. Names of arguments are options; advice on others is left out.
@@ -49,11 +49,11 @@ def _with_options(clause, options):
     clause = clause.replace("text= and label=", " and ".join(columns))
     for name, option in options.items():
         if name in ("text", "label"):
-            # Here it is the value of a cell.
+            # In this message it is the value of a cell.
             continue
         clause = re.sub(rf"(?<![\w'\"/.-]){name}=(?=\S)", f"{option} ", clause)
         if "_" in name:
-            # No word of English.
+            # A name with an underscore is not an English word, so it can be replaced anywhere.
             clause = re.sub(rf"(?<![\w'\"/.-]){name}\b(?!=)", option, clause)
         clause = clause.replace(f"Received: {option} None", f"Received: no {option}")
     return clause

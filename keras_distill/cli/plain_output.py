@@ -1,17 +1,17 @@
-"""Output for a file or a pipe: no colour, and no line twice."""
+"""Output for a file or a pipe: without colours and repeated lines."""
 
 import io
 import re
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-# What a progress bar has gone back over.
+# Text that a progress bar has overwritten.
 _OVERWRITTEN = re.compile(r"[^\n]*[\r\b](?=[^\r\b\n])")
 
 
 class PlainOutput(io.TextIOBase):
-    """Passes whole lines on, as they look on a terminal in the end.
+    """Passes on complete lines in the final form that a terminal would show.
 
-    Keras's progress bars colour and rewrite their line wherever they are printed.
+    Keras's progress bars colour and rewrite their line even if the output is not a terminal.
 
     Args:
         stream: The text stream that gets the lines.
@@ -30,7 +30,7 @@ class PlainOutput(io.TextIOBase):
         self._stream.flush()
 
     def close(self):
-        """Writes what has no end of line; the stream stays open."""
+        """Writes the last line, which has no line end; the stream stays open."""
         self._stream.write(self._line.strip("\r\b"))
         self._line = ""
         super().close()

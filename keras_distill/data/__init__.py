@@ -1,1 +1,1 @@
-"""What a batch carries: inputs, views, sequences, tasks."""
+"""The data of a batch: inputs, views, sequences, tasks."""

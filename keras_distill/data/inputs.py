@@ -1,4 +1,4 @@
-"""What a batch carries when teacher and student do not read the same inputs."""
+"""The data of a batch when teacher and student do not read the same inputs."""
 
 from typing import Any
 from typing import NamedTuple

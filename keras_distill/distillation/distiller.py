@@ -247,7 +247,7 @@ class Distiller(StudentLearner):
         if not self.validate_with_teacher:
             return super().test_step(data)
         with self._student_taps.record():
-            # As any model is tested, with the teacher's activations, not as the student alone.
+            # This skips StudentLearner.test_step, which tests the student without the teacher.
             return super(StudentLearner, self).test_step(self._with_teacher(data))
 
     def check_validation(self, has_labels):
@@ -502,7 +502,7 @@ class Distiller(StudentLearner):
 
 def _check_temperature(temperature, soft_loss):
     if soft_loss is None:
-        SoftTargetKL(temperature)  # Checks it.
+        SoftTargetKL(temperature)  # This checks the temperature.
     elif temperature is not None:
         raise ValueError(
             "temperature is that of the default soft loss, and a soft_loss has its own. "

@@ -1,4 +1,4 @@
-"""Keras's losses between distributions: whether they take what the models give."""
+"""Checks that models give Keras's cross-entropies logits or probabilities as they expect."""
 
 import keras
 
@@ -45,10 +45,10 @@ def check_takes_logits(loss, model):
 
 
 def check_soft_takes_logits(loss, name, teacher_domain, student_domain):
-    """Raises `ValueError` for logits that a soft loss of Keras's would take for probabilities.
+    """Raises `ValueError` if a Keras loss as soft loss would treat logits as probabilities.
 
-    Its cross-entropies take the teacher for a distribution, whatever `from_logits` says of the
-    student.
+    Keras's cross-entropies treat the teacher's output as a distribution, even if `from_logits` is
+    True, which applies to the student only.
 
     Args:
         loss: A `keras.losses.Loss`.

@@ -1,4 +1,4 @@
-"""Which layer of the teacher each layer of the student learns from."""
+"""Maps each layer of the student to the layer of the teacher from which it learns."""
 
 import keras
 
@@ -31,7 +31,7 @@ def layer_objectives(
         loss: A `keras.losses.Loss` for every pair. A loss with its own layers or variables
             is copied for each pair, together with its weights.
         teacher: Paths of the teacher's layers as in `Objective`, first to last.
-        student: Paths of the student's layers, likewise.
+        student: Paths of the student's layers, in the same form.
         mapping: "uniform", "top", "bottom", or pairs (index of the teacher's layer, index of
             the student's), from 0. Defaults to "uniform".
         projector: As in `Objective`. A layer is also copied for each pair.

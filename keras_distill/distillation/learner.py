@@ -38,7 +38,7 @@ class Learner(keras.Model):
     # its weights, checkpoints and exports, and would wrap the containers of a spec.
     untracked = ("_batch_spec", "_epochs_of_data")
 
-    # What Keras's saver must not find by dir(): it is saved under another name, or not at all.
+    # Keras's saver must not find these by dir(): they are saved under another name, or not at all.
     unsaved = ("students",)
 
     _batch_spec = None

@@ -37,11 +37,11 @@ class Objective(keras.layers.Layer):
 
     Args:
         loss: A `keras.losses.Loss` with y_true = teacher, y_pred = student, such as
-            `losses.FeatureMSE()`, or the name or function of one of Keras's. Both activations
-            must have one shape, unless the loss has an attribute `same_shapes = False` (a loss on
-            relations between examples); see `losses.DistillationLoss` for all that a loss may
-            say. Layers and variables that are attributes of the loss train with the student, and
-            belong to one objective only.
+            `losses.FeatureMSE()`, or the name or function of a Keras loss. Both activations
+            must have the same shape, unless the loss has an attribute `same_shapes = False` (a
+            loss on relations between examples); see `losses.DistillationLoss` for all attributes
+            of a loss. Layers and variables that are attributes of the loss train with the student,
+            and belong to one objective only.
         teacher: Path of the teacher's activation: layer names joined by "/", or a
             unique suffix of that; "output" or a key of the outputs, with indices
             ("encoder_outputs[3]"). A teacher that is not a Keras model has its outputs

@@ -24,10 +24,10 @@ from keras_distill.losses.outputs.soft_targets import SoftTargetKL
 
 
 def checked_soft_loss(soft_loss):
-    """Losses of names and functions of them; raises `ValueError` for what is none.
+    """Returns the losses, made from names and functions too; raises `ValueError` for others.
 
     Args:
-        soft_loss: A loss, None, or a nest of them with at least one.
+        soft_loss: A loss, its name or function, None, or a nest of these with at least one loss.
     """
     soft_loss = keras.tree.map_structure(get, soft_loss)
     if soft_loss is not None and all(loss is None for loss in keras.tree.flatten(soft_loss)):
@@ -92,7 +92,7 @@ class OutputPair(NamedTuple):
     head: str = ""
 
     def value(self, step, **given):
-        """The reduced loss at an optimizer step; what else of the batch is given goes to it."""
+        """The reduced loss at an optimizer step; `given` is more of the batch, for the loss."""
         loss = asked(self.loss).for_batch(labels=self.labels, step=step, **given)
         if isinstance(loss, OutputLoss):
             settings = [f"{side}_from_logits" for side, _, _ in self._sides()]
@@ -168,7 +168,7 @@ def output_pairs(loss, models, outputs, sample_weight=None, output_names=None, l
     matched = teacher_like_student(teacher, student, output_names)
     losses = [asked(leaf) for leaf in keras.tree.flatten(loss) if leaf is not None]
     if not any("labels" in leaf.needs for leaf in losses):
-        labels = None  # Those of a hard loss of the user's own may have any structure.
+        labels = None  # A custom hard loss may read labels of any structure.
     pairs = map(
         OutputPair,
         ["output" + "".join(f"[{key}]" for key in path) for path in paths],

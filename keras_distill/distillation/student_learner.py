@@ -1,4 +1,4 @@
-"""A learner with one student, which is evaluated, runs and is shipped as the plain model it is."""
+"""A learner with one student, which evaluates, predicts and is exported like a plain model."""
 
 import keras
 
@@ -24,8 +24,8 @@ from keras_distill.distillation.student_hooks import overrides
 class StudentLearner(Learner):
     """A `Learner` with one student, in its attribute `student`.
 
-    `evaluate` and `predict` are the student's, and what the student's class overrides of Keras is
-    honoured: `compute_loss`, `compute_metrics`, `get_metrics_result`, `reset_metrics`,
+    `evaluate` and `predict` use the student, and methods that the student's class overrides are
+    called: `compute_loss`, `compute_metrics`, `get_metrics_result`, `reset_metrics`,
     `predict_step`, `predict` and `predict_on_batch`.
     """
 
@@ -37,12 +37,12 @@ class StudentLearner(Learner):
 
     @property
     def taught_metrics(self):
-        """Lists the metrics of the training alone, which a test of the student does not update."""
+        """Lists the metrics that only training updates, not an evaluation of the student."""
         return []
 
     @property
     def has_own_loss(self):
-        """Whether the student's class computes the hard loss by itself."""
+        """Whether the student's class overrides `compute_loss`, which is then the hard loss."""
         return has_own(self.student, "compute_loss")
 
     @property
@@ -99,7 +99,7 @@ class StudentLearner(Learner):
         return super().predict_on_batch(x)
 
     def export(self, filepath, *args, **kwargs):
-        """As `student.export`: the student alone, which is what `predict` runs."""
+        """As `student.export`: exports the student alone, which `predict` also runs."""
         return self.student.export(filepath, *args, **kwargs)
 
     # Loss and metrics

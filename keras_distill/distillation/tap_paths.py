@@ -17,7 +17,7 @@ def find(model, path):
     Args:
         model: A `keras.Model` or layer.
         path: Layer names from the outside in, joined by "/"; a suffix is enough when
-            only one layer has it. "[3]" or "[key]" behind it picks from a list or
+            only one layer has it. "[3]" or "[key]" after it picks from a list or
             dict output. "attention/attention_scores" gives the attention
             probabilities of a `keras.layers.MultiHeadAttention`, with a Keras mask of
             the queries; "attention/query", "/key" and "/value" give the projected

@@ -17,7 +17,7 @@ _ROUNDING = 1e-6
 
 @dataclasses.dataclass(frozen=True)
 class OutputParity:
-    """How far one output of an exported model is from Keras's.
+    """The difference between one output of an exported model and Keras's.
 
     Args:
         name: The output's name.

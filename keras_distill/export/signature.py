@@ -231,7 +231,7 @@ def cast_exactly(owner, values, dtype):
     """Casts numbers to the dtype of an input, if an integer dtype can represent them exactly.
 
     Args:
-        owner: What takes the numbers, the beginning of the error.
+        owner: Subject of the error message, which takes the numbers.
         values: An array.
         dtype: A NumPy dtype.
 

@@ -1,4 +1,4 @@
-"""Layers that models of teachers and of students both contain."""
+"""Layers that teachers and students share."""
 
 from keras_distill.layers.class_names import ClassNames
 from keras_distill.layers.class_names import with_class_names

@@ -1,4 +1,4 @@
-"""A KerasHub BERT inside a model, with what it would forget when it is saved."""
+"""A KerasHub BERT inside a model, with settings that KerasHub does not save."""
 
 import keras
 
@@ -8,12 +8,12 @@ from keras_distill._keras.layers import flatten_layers
 
 @keras.saving.register_keras_serializable(package="keras_distill")
 class BertEncoder(keras.layers.Layer):
-    """Runs a KerasHub BERT, with the exact GELU or without its pooling layer.
+    """Runs a KerasHub BERT, optionally with the exact GELU or without its pooling layer.
 
     KerasHub's `BertBackbone` uses the tanh approximation of the GELU, as Google's first
     BERT did. Checkpoints of Hugging Face transformers with `"hidden_act": "gelu"` were
-    trained with the exact function, `x * Phi(x)`. The backbone forgets a changed
-    activation, and which layers are frozen, when it is saved; this layer does not.
+    trained with the exact function, `x * Phi(x)`. A saved backbone loses a changed
+    activation, and which layers are frozen; this layer saves both.
 
     Args:
         model: A `keras_hub.models.BertBackbone`, or a classifier over one. It is changed
@@ -22,7 +22,7 @@ class BertEncoder(keras.layers.Layer):
         pooled: Whether something reads the pooled output. If not, its layer is frozen.
             Defaults to True.
 
-    Call arguments and result are the model's.
+    Call arguments and result are those of the model.
 
     Raises:
         ValueError: If exact_gelu is True and the model has no KerasHub transformer layers.

@@ -1,4 +1,4 @@
-"""The names of a classifier's classes, inside the model that it is."""
+"""The names of a classifier's classes, stored inside the model."""
 
 import keras
 from keras import ops
@@ -6,7 +6,7 @@ from keras import ops
 from keras_distill._keras.graph import calls_of
 from keras_distill._keras.graph import origin
 
-# What keeps each class in its place; operations of keras.ops have these names as well.
+# Layers that keep the order of classes; operations of keras.ops have these names, too.
 _KEEPS_PLACES = (
     "Activation",
     "Dropout",
@@ -20,20 +20,20 @@ _KEEPS_PLACES = (
 
 @keras.saving.register_keras_serializable(package="keras_distill")
 class ClassNames(keras.layers.Identity):
-    """Names the classes of what it gets, and may bring them into another order.
+    """Names the classes of its inputs, and can reorder them.
 
-    As the last layer of a classifier it says which output is which class, also in a .keras file.
-    `compare` and the jobs go by these names.
+    As the last layer of a classifier it shows which output is which class, even in a .keras file.
+    `compare` and the jobs match classes by these names.
 
     Args:
         class_names: Names of the classes, in the order of the outputs.
-        order: For each of them its place in the inputs. None: the inputs have that order.
+        order: The place of each class in the inputs. None means that the inputs have that order.
 
     Call arguments:
         inputs: `(batch, ..., classes)`; `(batch, ..., 1)` for a single output of two classes.
 
     Raises:
-        ValueError: If the names are not different strings, or not one for each class.
+        ValueError: If the names are not different strings, or there is not one for each class.
 
     Example:
 
@@ -47,7 +47,7 @@ class ClassNames(keras.layers.Identity):
 
     def __init__(self, class_names, order=None, **kwargs):
         super().__init__(**kwargs)
-        # Logits stay in their dtype whatever the policy is.
+        # Without autocast, logits keep their dtype under any policy.
         self.autocast = False
         check_class_names(class_names)
         self.class_names = tuple(class_names)
@@ -90,17 +90,17 @@ def check_class_names(class_names):
 
 
 def with_class_names(model, class_names, order=None):
-    """The same model with `ClassNames` behind its one output.
+    """The same model with `ClassNames` after its only output.
 
     Args:
         model: A Functional or built Sequential `keras.Model`.
-        class_names, order: As of `ClassNames`.
+        class_names, order: As in `ClassNames`.
     """
-    # `Sequential` has no output but in this list, and other models may have lists of one.
+    # A `Sequential` model has its output only in this list, and other models may have one output.
     (output,) = model.outputs
     operation, node_index, _ = origin(output)
     if isinstance(operation, ClassNames):
-        # One layer of names in place of two.
+        # The new layer of names replaces the old one.
         output = calls_of(operation)[node_index].input_tensors[0]
         before = operation.order or list(range(len(operation.class_names)))
         order = before if order is None else [before[place] for place in order]
@@ -112,7 +112,7 @@ def with_class_names(model, class_names, order=None):
 
 
 def class_names_of(model):
-    """The names that `ClassNames` gives to the one output of a model, a tuple; or None."""
+    """The names that `ClassNames` gives to a model's only output, as a tuple; or None."""
     outputs = getattr(model, "outputs", None)
     return _names_of_tensor(outputs[0]) if outputs and len(outputs) == 1 else None
 

@@ -1,4 +1,4 @@
-"""One row of features for each word of a text in word pieces."""
+"""One row of features for each word of a text that is split into word pieces."""
 
 import keras
 import tensorflow as tf
@@ -7,10 +7,10 @@ from keras import ops
 
 @keras.saving.register_keras_serializable(package="keras_distill")
 class FirstPieces(keras.layers.Layer):
-    """Features of each word: those of its first piece.
+    """Selects the features of each word's first piece.
 
     The output has the Keras mask `word_starts > 0`, which Keras's losses and metrics and
-    the losses of this package read, so that padding counts nowhere.
+    the losses of this package read, so that padding never counts.
 
     Call arguments:
         word_starts: Positions in the length, (batch, words), 0 for padding.

@@ -1,7 +1,7 @@
-"""Layers that keep padding out of a text model, by explicit masks.
+"""Layers that exclude padding from a text model by explicit masks.
 
-Keras's own masks get lost on the way: a `MultiHeadAttention` passes none on, and no mean
-over a text may be over nothing.
+Keras's own masks get lost: a `MultiHeadAttention` does not pass them on. Also, the mean over a
+text must not be over zero tokens.
 """
 
 import keras
@@ -10,10 +10,10 @@ from keras import ops
 
 @keras.saving.register_keras_serializable(package="keras_distill")
 class TokenMask(keras.layers.Layer):
-    """Tells tokens from padding, whose id is 0.
+    """Distinguishes tokens from padding, whose id is 0.
 
     The first position always counts as a token, so that an empty text is read as one
-    token 0: no mean is over nothing, and attention always has somewhere to go.
+    token 0: means and attention always have at least one token.
 
     Call arguments:
         ids: Integers, (batch, length).
@@ -52,11 +52,11 @@ class MeanOfTokens(keras.layers.Layer):
         (batch, width).
     """
 
-    supports_masking = True  # It ends here.
+    supports_masking = True  # The output has no mask.
 
     def call(self, features, token_mask):
         is_token = ops.cast(token_mask, features.dtype)
-        # Divided before the sum, which could leave the range of float16.
+        # Dividing before the sum keeps it within the range of float16.
         weights = is_token / ops.sum(is_token, axis=1, keepdims=True)
         return ops.sum(features * ops.expand_dims(weights, -1), axis=1)
 

@@ -1,4 +1,4 @@
-"""Learned positions of a transformer, which also say where there are tokens."""
+"""Learned positions of a transformer, which also carry the token mask."""
 
 import keras
 import tensorflow as tf
@@ -7,11 +7,11 @@ from keras import ops
 
 @keras.saving.register_keras_serializable(package="keras_distill")
 class PositionEmbedding(keras.layers.Layer):
-    """Adds a learned vector for each position, and hands on the token mask.
+    """Adds a learned vector for each position, and passes on the token mask.
 
     The output has the token mask as its Keras mask: KerasHub's transformer layers read
-    it and hand it on, for themselves and for losses between hidden states. Their own
-    layer of positions has neither the mask nor an error for texts that are too long.
+    it and pass it on, for themselves and for losses between hidden states. KerasHub's own
+    position layer has neither the mask nor an error for texts that are too long.
 
     Args:
         max_length: Number of positions.
@@ -24,8 +24,8 @@ class PositionEmbedding(keras.layers.Layer):
         (batch, length, width).
 
     Raises:
-        ValueError: If the texts are longer than `max_length`; where that shows only when
-            a graph runs, `tf.errors.InvalidArgumentError`.
+        ValueError: If the texts are longer than `max_length`. If the length is known only at
+            run time, it is a `tf.errors.InvalidArgumentError`.
     """
 
     supports_masking = True
@@ -50,7 +50,7 @@ class PositionEmbedding(keras.layers.Layer):
             if length > self.max_length:
                 raise ValueError(f"{remedy} Received: texts of length {length}")
             return features + embeddings[:length]
-        # Before the sum, which would fail with a message about shapes.
+        # The check precedes the sum, which would fail with a message about shapes.
         with tf.control_dependencies(
             [tf.debugging.assert_less_equal(length, self.max_length, remedy)]
         ):

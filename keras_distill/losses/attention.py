@@ -117,7 +117,7 @@ class AttentionKL(AttentionLoss):
         dtype: Dtype of inputs and value; intermediate results are float64. Defaults to float32.
 
     Call arguments:
-        y_true: Teacher probabilities, `(batch, heads, queries, keys)`, as of the tap
+        y_true: Teacher probabilities, `(batch, heads, queries, keys)`, from the tap
             ".../attention_scores".
         y_pred: Student probabilities of the same shape. Their Keras mask of the queries,
             which the tap has if the model masks padding, is applied.

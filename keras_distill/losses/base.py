@@ -16,27 +16,27 @@ class DistillationLoss(keras.losses.Loss):
     float32 whatever the dtype policy (in float64 when that is Keras's `floatx` or policy), because
     a squared or exponentiated float16 overflows. No gradient reaches the teacher.
 
-    A `Distiller` and an `Objective` ask a loss nothing but what follows; a plain
+    A `Distiller` and an `Objective` use only the following attributes of a loss; a plain
     `keras.losses.Loss` has the defaults. Layers and variables that are attributes of a loss train
-    with the student that an `Objective` gives it.
+    with the student if the loss is in an `Objective`.
 
     Class attributes:
-        same_shapes: Whether teacher and student must have one shape, features last. False for
-            relations between examples, whose features may differ in width. Defaults to True.
+        same_shapes: Whether teacher and student must have the same shape, with features last.
+            False for relations between examples, whose widths may differ. Defaults to True.
         takes_lists: Whether the loss compares several layers at once: `call` and `check_shapes`
             then get lists. Defaults to False.
-        takes_masks: False for a loss that mixes positions, so that a mask could leave none out:
-            student features with a Keras mask are then an error. Defaults to True.
+        takes_masks: False for a loss that mixes positions, so that a mask cannot leave out single
+            ones: student features with a Keras mask then raise an error. Defaults to True.
         values_rank: Number of axes of the unreduced values: 1 for one value per example. Defaults
-            to None, the axes of the student's features but the last.
-        needs: Names of what the loss reads of a batch besides the two tensors: "labels",
-            "example_index" and "training". `for_batch` sets the attributes of these names.
+            to None, which means the axes of the student's features without the last.
+        needs: Names of the parts of a batch that the loss reads besides the two tensors: "labels",
+            "example_index" and "training". `for_batch` sets the attributes with these names.
         on_input_gradients: Whether the loss compares the gradients of the models' outputs by their
             inputs, as `Sobolev` does. Defaults to False.
 
     Args:
-        name: Name of the loss, its entry in the history of an `Objective`.
-        reduction: As of `keras.losses.Loss`.
+        name: Name of the loss, and of its entry in the history of an `Objective`.
+        reduction: As in `keras.losses.Loss`.
         dtype: Dtype of the computation. Defaults to float32.
 
     Example:
@@ -57,10 +57,10 @@ class DistillationLoss(keras.losses.Loss):
     labels = None
     example_index = None
     training = False
-    # Paths of the layers by whose outputs input gradients are taken; None: the models' inputs.
+    # Paths of the layers for input gradients by their outputs; None means the models' inputs.
     teacher_inputs = None
     student_inputs = None
-    # Whether a Distiller or an Objective has it.
+    # Whether a Distiller or an Objective owns this loss.
     _in_use = False
     # Parts of the error message for shapes that differ.
     axes = "(batch, ..., features)"
@@ -114,13 +114,13 @@ class DistillationLoss(keras.losses.Loss):
         return loss
 
     def for_batch(self, labels=None, example_index=None, training=False, step=None):
-        """A copy of this loss that has what it `needs` of a batch.
+        """A copy of this loss with the parts of a batch that it `needs`.
 
         Args:
             labels: The labels, `(batch, ...)`, or None.
             example_index: The number of each example in its data set, `(batch,)`, or None.
             training: Whether this is a training step.
-            step: The optimizer's step, at which schedules of the loss are read; None leaves them.
+            step: The optimizer's step, for schedules of the loss. None keeps the schedules.
 
         Raises:
             ValueError: If a part that the loss needs is None.

@@ -161,7 +161,7 @@ class Sobolev(_ProjectedGradientLoss):
 
     ```python
     kd.Objective(kd.losses.Sobolev(), teacher="output", student="output")
-    kd.Objective(  # Texts.
+    kd.Objective(  # This one is for texts.
         kd.losses.Sobolev(teacher_inputs="embedding", student_inputs="embedding"),
         teacher="output",
         student="output",

@@ -1,4 +1,4 @@
-"""Losses of Keras, or of a user, as a Distiller and an Objective ask every loss."""
+"""Adapts losses of Keras and of users to the attributes that a Distiller and Objective use."""
 
 import keras
 
@@ -7,12 +7,12 @@ from keras_distill.losses.base import DistillationLoss
 
 @keras.saving.register_keras_serializable(package="keras_distill")
 class FunctionLoss(keras.losses.Loss):
-    """A function of `y_true` and `y_pred` as a loss, as `compile` takes one.
+    """A loss made from a function of `y_true` and `y_pred`, as in `compile`.
 
     Args:
-        function: Function to unreduced values, `(batch, ...)`, such as
+        function: Function that returns unreduced values, `(batch, ...)`, such as
             `keras.losses.mean_squared_error`.
-        name: Defaults to the function's.
+        name: Name of the loss. Defaults to the function's name.
     """
 
     def __init__(self, function, name=None, reduction="sum_over_batch_size", dtype=None):
@@ -33,10 +33,10 @@ class FunctionLoss(keras.losses.Loss):
 
 
 class AskedLoss(DistillationLoss):
-    """A plain `keras.losses.Loss`, which knows nothing of teachers, with a loss's answers.
+    """Wraps a plain `keras.losses.Loss` with the attributes of a `DistillationLoss`.
 
     Args:
-        loss: The loss. Its attributes `same_shapes` and `values_rank` count where it has them.
+        loss: The loss. If it has the attributes `same_shapes` and `values_rank`, they are used.
     """
 
     def __init__(self, loss):
@@ -50,11 +50,11 @@ class AskedLoss(DistillationLoss):
 
 
 def get(loss):
-    """What `compile` takes as a loss, as a `keras.losses.Loss`: a name and a function, too.
+    """Converts a loss in any form that `compile` accepts to a `keras.losses.Loss`.
 
     Args:
         loss: A loss, a function of `y_true` and `y_pred`, a name that `keras.losses.get` knows,
-            or anything else, which is returned.
+            or anything else, which is returned unchanged.
     """
     if isinstance(loss, str):
         try:
@@ -66,7 +66,7 @@ def get(loss):
 
 
 def asked(loss):
-    """A loss as one that can be asked what a `DistillationLoss` can.
+    """Returns a loss with the attributes of a `DistillationLoss`, wrapped if necessary.
 
     Args:
         loss: A `keras.losses.Loss`.

@@ -7,7 +7,7 @@ from keras_distill._arguments.schedules import in_dtype
 
 
 def log_softmax(logits, temperature):
-    """In float64, where logits of float32 do not overflow."""
+    """Log softmax in float64, in which float32 logits do not overflow."""
     return ops.log_softmax(ops.cast(logits, "float64") / in_dtype(temperature, "float64"), axis=-1)
 
 
@@ -15,8 +15,8 @@ def soft_target_kl(teacher, student, temperature):
     """`T^2 * KL(softmax(teacher / T) || softmax(student / T))` over the last axis.
 
     With d = log p - log q the divergence is the sum of `p * d + (q - p)`: no term is
-    negative, so none cancels another, as the terms of `p * d` do when the student is
-    close to its teacher. It is computed in float64: what that rounds off is far below
+    negative, so terms do not cancel, as those of `p * d` do when the student is
+    close to its teacher. It is computed in float64, whose rounding error is far below
     the last digit of float32, however large or close the logits are.
     """
     dtype = student.dtype
@@ -28,7 +28,7 @@ def soft_target_kl(teacher, student, temperature):
         log_p, log_q = log_softmax(teacher, temperature), log_softmax(student, temperature)
         p, q = ops.exp(log_p), ops.exp(log_q)
         d = log_p - log_q
-        # q - p, to a relative precision also where they are almost equal.
+        # This is q - p with full relative precision, even if they are almost equal.
         difference = ops.sign(d) * ops.maximum(p, q) * ops.expm1(-ops.abs(d))
         value = temperature**2 * ops.cast(ops.sum(p * d + difference, axis=-1), dtype)
         difference = ops.cast(difference, dtype)
@@ -43,8 +43,8 @@ def soft_target_kl(teacher, student, temperature):
 
 def unit_vectors(vectors):
     """Vectors on the last axis, divided by their length; zeros stay, and get no gradient."""
-    # Divided by the largest entry first, so that no square over- or underflows. The
-    # scale cancels, and so does its gradient: it counts as a constant.
+    # Dividing by the largest entry first prevents overflow and underflow of the squares. The
+    # scale cancels out, and so does its gradient, so it is treated as a constant.
     largest = ops.stop_gradient(ops.max(ops.abs(vectors), axis=-1, keepdims=True, initial=0))
     scaled = vectors / ops.where(largest == 0, ops.ones_like(largest), largest)
     norm_squared = ops.sum(ops.square(scaled), axis=-1, keepdims=True)

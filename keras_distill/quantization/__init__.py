@@ -1,1 +1,1 @@
-"""What 8 bits need: ways to compute that they can carry, and their rounding."""
+"""Computations that work in 8 bits, and 8-bit rounding for training."""

@@ -1,4 +1,4 @@
-"""Attention masks that 8 bits can carry."""
+"""Attention masks that work in 8 bits."""
 
 import inspect
 
@@ -8,17 +8,17 @@ from keras import ops
 from keras_distill._keras.layer_calls import replaced_calls
 from keras_distill._keras.layers import flatten_layers
 
-# How far below the lowest score the masked ones are put: a weight of e^-8 beside it.
+# Distance of masked scores below the lowest score, which gives a relative weight of e^-8.
 _DISTANCE = 8.0
 
 
 def close_masks(model):
     """Puts masked attention scores just below the lowest one, within a with block.
 
-    Keras puts them at -1e9. One tensor has one step size in 8 bits: with -1e9 in its
-    range it is 4 million, and all scores become equal. Only the scores of MultiHeadAttention
-    and of Softmax layers are: Attention and GroupedQueryAttention mask theirs by themselves,
-    and subclasses may do so in a call of their own.
+    Keras sets them to -1e9. A tensor has one step size in 8 bits: with -1e9 in its
+    range the step is 4 million, and all scores become equal. Only the scores of MultiHeadAttention
+    and of Softmax layers are changed: Attention and GroupedQueryAttention mask their scores
+    themselves, and so may subclasses with their own call.
 
     Args:
         model: A `keras.Model`.
@@ -37,7 +37,7 @@ def close_masks(model):
 
 
 def _is_attention(layer):
-    """Whether it can be asked for its scores, which subclasses may have left out."""
+    """Whether a layer is a MultiHeadAttention that can return its scores; subclasses may not."""
     is_attention = isinstance(layer, keras.layers.MultiHeadAttention)
     return (
         is_attention and "return_attention_scores" in inspect.signature(type(layer).call).parameters
@@ -46,7 +46,7 @@ def _is_attention(layer):
 
 def _attention_call(call):
     def attention_call(*args, return_attention_scores=False, **kwargs):
-        # Asked for the scores it runs its Softmax layer, not a fused kernel with -1e9.
+        # To return scores, it runs its Softmax layer instead of a fused kernel with -1e9.
         output, scores = call(*args, return_attention_scores=True, **kwargs)
         return (output, scores) if return_attention_scores else output
 
@@ -54,7 +54,7 @@ def _attention_call(call):
 
 
 def _softmax_call(layer, call, gives_means):
-    """As Keras's: rows that are masked as a whole are 0, and of its fused kernel the mean."""
+    """As in Keras, fully masked rows give 0, or the mean where Keras uses a fused kernel."""
 
     def softmax_call(inputs, mask=None):
         if mask is None:

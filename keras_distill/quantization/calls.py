@@ -1,4 +1,4 @@
-"""A model that computes as an int8 file can."""
+"""Lets a model compute in the same way as an int8 file."""
 
 import contextlib
 
@@ -8,11 +8,11 @@ from keras_distill.quantization.normalization import exact_variances
 
 @contextlib.contextmanager
 def int8_calls(model, rounded=None):
-    """Computes attention and normalization as an int8 file can, within a with block.
+    """Computes attention and normalization as an int8 file does, within a with block.
 
     Args:
         model: A `keras.Model`.
-        rounded: Function of a tensor, for the values that the file rounds within a
+        rounded: Function of a tensor that rounds the values that the file rounds within a
             layer. None rounds nothing.
     """
     with close_masks(model), exact_variances(model, rounded or (lambda values: values)):

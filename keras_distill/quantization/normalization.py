@@ -1,4 +1,4 @@
-"""Layer normalization that 8 bits can carry."""
+"""Layer normalization that works in 8 bits."""
 
 import keras
 from keras import ops
@@ -8,16 +8,16 @@ from keras_distill._keras.layers import flatten_layers
 
 
 def exact_variances(model, rounded):
-    """Sums the squares of LayerNormalization by a product of matrices, within a with block.
+    """Sums the squares of LayerNormalization by a matrix product, within a with block.
 
-    A product has 32 bits to sum in. Keras squares first: in 8 bits one feature far from the
+    A matrix product sums in 32 bits. Keras squares first: in 8 bits, one feature far from the
     mean then takes the whole range, and the squares of all others are rounded to 0.
-    Normalization over other axes than the last stays as it is, and so do subclasses with a
-    call of their own.
+    Normalization over other axes than the last is not changed, and neither are subclasses with
+    their own call.
 
     Args:
         model: A `keras.Model`.
-        rounded: Function of a tensor, for the values that the file rounds within a layer.
+        rounded: Function of a tensor that rounds the values that the file rounds within a layer.
     """
     layers = [
         layer

@@ -1,22 +1,22 @@
-"""Rounding to 8 bits as TFLite does it, with a gradient that passes as if nothing was rounded."""
+"""Rounding to 8 bits as in TFLite, with a straight-through gradient."""
 
 import keras
 import tensorflow as tf
 from keras import ops
 
-# Against a division by zero.
+# This prevents a division by zero.
 _TINY = 1e-30
 
 
 def round_kernel(kernel, axes):
-    """Symmetric: -127 to 127 steps."""
+    """Rounds a kernel symmetrically, to -127 to 127 steps."""
     values = ops.cast(kernel, "float32")
     steps, scale = keras.quantizers.abs_max_quantize(values, axis=axes, epsilon=_TINY)
     return _straight_through(values, ops.cast(steps, "float32") / scale)
 
 
 def round_activation(values):
-    """255 steps from the smallest number to the largest; 0 is one of them."""
+    """Rounds to 255 steps from the smallest number to the largest; 0 is one of the values."""
     if not (tf.is_tensor(values) and values.dtype.is_floating):
         return values
     exact = ops.cast(values, "float32")

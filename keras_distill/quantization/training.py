@@ -1,4 +1,4 @@
-"""Training that knows of 8 bits: weights and activations are rounded as an int8 file does."""
+"""Quantization-aware training: weights and activations are rounded as in an int8 file."""
 
 import contextlib
 import functools
@@ -14,7 +14,7 @@ from keras_distill.quantization.calls import int8_calls
 from keras_distill.quantization.rounding import round_activation
 from keras_distill.quantization.rounding import round_kernel
 
-# Axes of a kernel that share a step size in a file; the others have one for each place.
+# Axes of a kernel that share a step size in a file; other axes have one for each index.
 _SHARED_AXES = {
     keras.layers.Dense: {"kernel": (0,)},
     keras.layers.Conv1D: {"kernel": (0, 1)},
@@ -26,7 +26,7 @@ _SHARED_AXES = {
     keras.layers.SeparableConv1D: {"depthwise_kernel": (0,), "pointwise_kernel": (0, 1)},
     keras.layers.SeparableConv2D: {"depthwise_kernel": (0, 1), "pointwise_kernel": (0, 1, 2)},
 }
-# Not in the file.
+# These layers are not in the file.
 _GONE = (keras.layers.InputLayer, keras.layers.Dropout)
 
 
@@ -34,30 +34,29 @@ _GONE = (keras.layers.InputLayer, keras.layers.Dropout)
 def quantization_aware(model):
     """Rounds a model to 8 bits within a with block, in training and in inference.
 
-    The student learns to be right in spite of the rounding; after the block it is the
-    plain float32 model again, with the weights that it learnt. Write its file with
+    The student learns to be accurate in spite of the rounding. After the block it is the
+    plain float32 model again, with the learnt weights. Export it with
     `export_tflite(student, path, quantization="int8", representative_data=...)`.
 
-    Fine-tune a student that is trained already, under its teacher. In
-    benchmarks/int8_accuracy.py it takes as many steps as the training did, at the same
-    learning rate, without dropout:
+    Fine-tune a trained student with its teacher. In benchmarks/int8_accuracy.py this takes as
+    many steps as the training itself, at the same learning rate, without dropout:
 
     ```python
     with kd.students.quantization_aware(distiller):
         distiller.fit(dataset, epochs=2)
     ```
 
-    Rounded, each to 255 steps: kernels of Dense, EinsumDense and convolutions, one step
-    size for each output; embedding tables; inputs and outputs of every layer, apart from
+    These are rounded to 255 steps each: kernels of Dense, EinsumDense and convolutions, with one
+    step size for each output; embedding tables; inputs and outputs of every layer, except
     those between a product and the BatchNormalization and relu that TFLite fuses with it;
-    what LayerNormalization and MultiHeadAttention compute inside. The gradient passes as if
-    nothing was rounded. Not rounded: what has no layer, such as `x + y`, before the next
-    layer reads it; what a separable convolution has between its two kernels; kernels of
-    convolutions over three axes, which the file has in float32, and of recurrent layers.
+    inner values of LayerNormalization and MultiHeadAttention. The gradient ignores the rounding
+    (straight-through). These are not rounded: operations without a layer, such as `x + y`, before
+    the next layer reads them; values between the two kernels of a separable convolution; kernels
+    of convolutions over three axes, which are float32 in the file, and of recurrent layers.
 
     Args:
-        model: A `Distiller` or `DataFree`, whose student is rounded, models that learn together,
-            all of which are, or any `keras.Model`. The train, test and predict functions of all
+        model: A `Distiller` or `DataFree`, whose student is rounded; models that learn together,
+            which are all rounded; or any `keras.Model`. Their train, test and predict functions
             are made anew at both ends of the block.
 
     Raises:
@@ -65,8 +64,8 @@ def quantization_aware(model):
 
     Reference: Jacob et al. 2018, https://arxiv.org/abs/1712.05877. Deviations: the range
     of an activation is that of the batch, not a moving average, so the model needs no
-    variables of its own; biases are not rounded; BatchNormalization is not folded into
-    the kernel, whose rounding for each output is the same before and after it.
+    additional variables; biases are not rounded; BatchNormalization is not folded into
+    the kernel, because rounding for each output is the same before and after folding.
     """
     students = students_of(model)
     layers = [layer for s in students for layer in flatten_layers(s) if _is_rounded(layer)]
@@ -93,7 +92,7 @@ def _is_rounded(layer):
 
 
 def _is_fused(layer):
-    """Whether TFLite makes one operation of it and the product before."""
+    """Whether TFLite fuses a layer with the product before it."""
     is_relu = isinstance(layer, keras.layers.ReLU) or (
         isinstance(layer, keras.layers.Activation) and layer.activation is keras.activations.relu
     )
@@ -126,7 +125,7 @@ def _rounding_call(layer, call):
 
 @contextlib.contextmanager
 def _rounded_before_activation(layer):
-    """Only relu is one operation with the product; others read a rounded one."""
+    """Only relu is fused with the product; other activations read a rounded product."""
     activation = getattr(layer, "activation", None)
     if activation in (None, keras.activations.linear, keras.activations.relu):
         yield

@@ -21,7 +21,7 @@ def check_float16(outputs):
         values = _by_channel(rows)
         if not np.all(np.isfinite(values)):
             continue  # Such values raise another error, or are dropped.
-        encode_values(name, values, "float16", as_logits=True)  # Raises for values too large.
+        encode_values(name, values, "float16", as_logits=True)  # This raises for values too large.
         if could_be_probabilities(values):
             continue  # Probabilities are stored as logits.
         rounding = np.sqrt(np.mean(np.square(values.astype("float16") - values)))

@@ -95,8 +95,8 @@ class TeacherStore:
             teacher: A `keras.Model` or another callable, from a batch of x to logits,
                 probabilities or features. It runs in inference mode.
             path: The store's folder.
-            taps: What to keep: "output", and paths of hidden activations as `Objective`
-                takes them. Defaults to the output alone.
+            taps: Outputs to keep: "output", and paths of hidden activations as in
+                `Objective`. Defaults to the output alone.
             dtype: Dtype of the stored outputs, "float16" or "float32".
             top_k: Keep the k most likely classes of "output" and the probability of all
                 others together; they are read as log probabilities, which are logits. None

@@ -1,4 +1,4 @@
-"""BERT classifiers, string in, logits out, over TF-Hub and KerasHub encoders."""
+"""BERT classifiers from strings to logits, over TF-Hub and KerasHub encoders."""
 
 import json
 import pathlib
@@ -40,52 +40,52 @@ def bert_classifier(
     exact_gelu=None,
     name="bert_classifier",
 ):
-    """Puts a classifier on a BERT: a Keras model from strings to logits.
+    """Adds a classifier to a BERT: a Keras model from strings to logits.
 
     ```
     "preprocessor"   texts -> ids, mask, segment ids, as long as the batch's longest text
     "classifier"     a model of its own, ids -> logits: encoder, dropout, Dense "logits"
     ```
 
-    It is fine-tuned with plain `fit`, and taught from like any teacher. For speed, run
-    the preprocessor in tf.data and train the inner model, whose weights are the same:
+    Fine-tune it with plain `fit`, and use it like any teacher. For speed, run
+    the preprocessor in tf.data and train the inner model, which has the same weights:
 
     ```python
     batches = kd.text.batch_by_length(train, model.get_layer("preprocessor"))
     model.get_layer("classifier").fit(batches)
     ```
 
-    Hidden states are there as taps: "transformer_layer_3" over KerasHub,
-    "encoder[encoder_outputs][3]" over TF-Hub. Attention probabilities, over KerasHub:
-    "transformer_layer_3/self_attention_layer/attention_scores"; a TF-Hub file has none.
+    Objectives can tap hidden states: "transformer_layer_3" with KerasHub,
+    "encoder[encoder_outputs][3]" with TF-Hub. With KerasHub they can also tap attention
+    probabilities: "transformer_layer_3/self_attention_layer/attention_scores".
 
     Args:
         encoder: A `HubLayer`, a TF-Hub or Kaggle handle or a SavedModel folder (BERT's
-            TF-Hub interface, version 3 or later; trained along); or a KerasHub
+            TF-Hub interface, version 3 or later; it is trained, too); or a KerasHub
             backbone, a ready KerasHub text classifier, or a preset: a name, a local
-            folder, or a Hugging Face folder or `hf://` handle as KerasHub reads it.
-            A preset without `num_classes` is taken as a ready classifier.
-        preprocessor: What makes the encoder's inputs: a `HubLayer`, a handle or folder,
-            a KerasHub preprocessor, or a `text.WordPieceVocabulary` with special tokens.
-            None: the preset's or the ready classifier's own.
+            folder, or a Hugging Face folder or `hf://` handle that KerasHub can read.
+            Without `num_classes`, a preset must be a ready classifier.
+        preprocessor: Preprocessor that makes the encoder's inputs: a `HubLayer`, a handle or
+            folder, a KerasHub preprocessor, or a `text.WordPieceVocabulary` with special
+            tokens. None means that of the preset or the ready classifier.
         num_classes: Number of logits; 1 for regression or a single yes/no logit.
         pairs: Whether texts come in pairs: the input is `(batch, 2)` instead of
-            `(batch,)`. Not with a vocabulary as preprocessor.
+            `(batch,)`. It does not work with a vocabulary as preprocessor.
         per_word: Whether to classify words: the input is `(batch, words)`, padded with
             "", and the logits are `(batch, words, num_classes)`. A word has the logits
-            of its first piece; continuation pieces count for nothing, and padding is
-            masked, as are words that `sequence_length` cuts off.
-        sequence_length: Tokens at most, with the special ones; longer texts are cut. A
-            preprocessor given as a KerasHub object or a vocabulary has its own. None: 128,
-            or the encoder's number of positions if it has fewer.
-        dropout: Rate in front of the logits, in [0, 1). Defaults to 0.1.
+            of its first piece; continuation pieces are ignored, and padding is
+            masked, like words that `sequence_length` cuts off.
+        sequence_length: Largest number of tokens, including special ones; longer texts are
+            cut. A preprocessor given as a KerasHub object or a vocabulary has its own length.
+            None means 128, or the encoder's number of positions if it has fewer.
+        dropout: Dropout rate before the logits, in [0, 1). Defaults to 0.1.
         exact_gelu: For KerasHub BERTs: True for the exact GELU, which Hugging Face's
-            BERTs use, False for KerasHub's tanh approximation. None: exact if the
-            preset's config.json says `"hidden_act": "gelu"`. Kept by saving.
+            BERTs use, False for KerasHub's tanh approximation. None means exact if the
+            preset's config.json says `"hidden_act": "gelu"`. The setting is saved.
         name: Name of the model.
 
     Returns:
-        A Functional `keras.Model`: tf.string texts in, float logits out.
+        A Functional `keras.Model` from tf.string texts to float logits.
 
     Raises:
         ValueError: If encoder and preprocessor do not fit together (vocabularies of
@@ -174,7 +174,7 @@ def _load_preprocessor(name, sequence_length):
 
 
 def _from_preset(kind, name, **settings):
-    """What a preset has of a class of KerasHub, which does not compare what it reads with it."""
+    """Loads an object from a preset and checks its class, which KerasHub does not check."""
     _check_preset(name)
     with errors_that_name(name, _NO_PRESET):
         found = kind.from_preset(name, **settings)
@@ -187,7 +187,7 @@ def _from_preset(kind, name, **settings):
 
 
 def _check_preset(name):
-    """Raises `ValueError` if a file of a local preset is damaged; KerasHub does not say which."""
+    """Raises `ValueError` that names a damaged file of a local preset; KerasHub does not."""
     for path in sorted(pathlib.Path(name).glob("*.h5")):
         check_weights(path)
     for path in sorted(pathlib.Path(name).glob("*.json")):
@@ -205,7 +205,7 @@ def _says_exact_gelu(preset):
 
 
 def _classifier(encoder, num_classes, per_word, dropout, exact_gelu):
-    """The inner model, ids to logits."""
+    """The inner model from ids to logits."""
     is_ready = hasattr(encoder, "backbone")
     if is_ready and (per_word or num_classes is not None):
         raise ValueError(
@@ -238,13 +238,13 @@ def _classifier(encoder, num_classes, per_word, dropout, exact_gelu):
     else:
         features = outputs["pooled_output"] if isinstance(outputs, dict) else outputs[:, 0]
     features = keras.layers.Dropout(dropout, name="dropout")(features)
-    initializer = keras.initializers.TruncatedNormal(stddev=0.02)  # As BERT's own layers.
+    initializer = keras.initializers.TruncatedNormal(stddev=0.02)  # BERT uses the same.
     logits = keras.layers.Dense(num_classes, kernel_initializer=initializer, name="logits")
     return keras.Model(inputs, logits(features), name="classifier")
 
 
 def _check_fit(encoder, preprocessor, sequence_length, origin):
-    """Raises `ValueError` unless both have one vocabulary, and positions for all tokens."""
+    """Raises `ValueError` unless both have the same vocabulary, and positions for all tokens."""
     tokens, num_rows = known_tokens(preprocessor), _num_rows(encoder, "word_embeddings")
     if tokens is not None and num_rows is not None and len(tokens) != num_rows:
         raise ValueError(

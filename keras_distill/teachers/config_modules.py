@@ -1,12 +1,12 @@
-"""Keras's configurations name the module of each class, which says nothing of what it does.
+"""Configurations without modules: Keras names the module of each class, which may move.
 
-A class is told by the name under which it is registered. Stores of earlier versions are of hashes
-with the modules in them; those of this package are written down here, so that they still open.
+The registered name identifies a class. Stores of earlier versions have hashes that include the
+modules; this file lists the former modules of this package, so that such stores still open.
 """
 
 _PACKAGE = "keras_distill"
-# Where the layers and models stood that a teacher can have. Not to be changed when one moves: it
-# says what is in the hashes of stores that users have.
+# Former modules of layers and models that a teacher can have. Do not change them when a class
+# moves: they are in the hashes of users' stores.
 _FORMER_MODULES = {
     "BertEncoder": "layers.bert_encoder",
     "ClassNames": "layers.class_names",
@@ -32,12 +32,12 @@ _FORMER_MODULES = {
 
 
 def without_modules(config):
-    """A configuration in which a class with a registered name is told by it alone."""
+    """A configuration in which a registered name alone identifies a class."""
     return _with_modules(config, lambda module, registered_name: None)
 
 
 def with_former_modules(config):
-    """A configuration as earlier versions had it: each class with the module it stood in."""
+    """A configuration as in earlier versions: each class with its former module."""
     return _with_modules(config, _former_module)
 
 

@@ -1,4 +1,4 @@
-"""Ensembles: several teachers of the same classes as one."""
+"""Ensembles: several teachers of the same classes combined into one."""
 
 import keras
 from keras import ops
@@ -18,37 +18,39 @@ class Ensemble(SeveralTeachers):
     w_i(x) = w_i * exp(-confidence * entropy(p_i)) / sum_j w_j * exp(-confidence * entropy(p_j))
     ```
 
-    With `confidence=0`, the default, the weights are the same for all examples. Above 0, the
-    teachers that are sure of an example count more for it; where outputs are `(batch, ...,
-    classes)`, for each position. The larger it is, the closer to the surest teacher alone.
+    With `confidence=0`, the default, the weights are the same for all examples. Above 0,
+    teachers that are confident about an example get more weight for it; for outputs `(batch,
+    ..., classes)`, for each position. A larger value is closer to the most confident teacher
+    alone.
 
-    The output is a log probability, and so also a logit: softmax gives the mixture
-    back. A `temperature` of the soft loss divides these logits, behind the mixing.
+    The output is a log probability, and so also a logit: its softmax is the mixture.
+    A `temperature` of the soft loss divides these logits, after the mixing.
 
     Args:
         teachers: Models or functions from inputs to logits, `(batch, ..., classes)`,
-            of the same classes in the same order. Of a Keras model whose last layer is a
-            softmax, the log of its probabilities is taken.
-        weights: One number >= 0 per teacher, scaled to a sum of 1. None: all equal.
-        temperatures: One positive number per teacher, which softens it before the
-            mixing. None: 1 for all. A teacher that is too sure of itself needs one above 1,
-            chosen on held-out labels, before its confidence says anything.
+            of the same classes in the same order. If the last layer of a Keras model is a
+            softmax, the log of its probabilities is used.
+        weights: One number >= 0 per teacher, scaled to a sum of 1. None means equal weights.
+        temperatures: One positive number per teacher, which softens its output before the
+            mixing. None means 1 for all. An overconfident teacher needs one above 1,
+            chosen on held-out labels, before its confidence is meaningful.
         preprocessors: One function or None per teacher, from the ensemble's inputs to
-            the teacher's, for teachers that read different things. Functions of
+            the teacher's, for teachers with different inputs. The functions must use
             TensorFlow operations; None passes the inputs on.
-        confidence: How much the entropy of its answer (in nats, from 0 to log(classes))
-            takes off a teacher's weight for an example: a finite number >= 0. Defaults to 0.
+        confidence: How strongly the entropy of a teacher's output (in nats, from 0 to
+            log(classes)) reduces its weight for an example: a finite number >= 0. Defaults
+            to 0.
         name: Name of the model.
 
     Call arguments:
-        inputs: What the teachers, or their preprocessors, take.
+        inputs: Inputs of the teachers or their preprocessors.
 
     Returns:
         Log probabilities, float32 (float64 if a teacher gives that), of the teachers'
         shape.
 
     Raises:
-        ValueError: If an argument is out of range or of another length than teachers;
+        ValueError: If an argument is out of range or its length is not that of teachers;
             when called, if teachers give different shapes.
 
     Example:
@@ -63,11 +65,11 @@ class Ensemble(SeveralTeachers):
     [[1.0, 0.0]]
 
     Reference: Hinton et al. 2015, https://arxiv.org/abs/1503.02531, section 5, which
-    also names the geometric mean; this is the arithmetic one. A student of the mean of
-    teachers' soft targets: MT-DNN, Liu et al. 2019, https://arxiv.org/abs/1904.09482.
-    Weights by the teachers' confidence in an example: CA-MKD, Zhang et al. 2022,
-    https://arxiv.org/abs/2201.00007. Deviation: there the confidence is the cross-entropy to
-    the label; a teacher here sees the inputs alone, so it is the entropy, and no label is
+    also names the geometric mean; this is the arithmetic one. MT-DNN trains a student on the
+    mean of teachers' soft targets, Liu et al. 2019, https://arxiv.org/abs/1904.09482.
+    CA-MKD weights teachers by their confidence in an example, Zhang et al. 2022,
+    https://arxiv.org/abs/2201.00007. Deviation: there the confidence is the cross-entropy with
+    the label; here it is the entropy, because a teacher sees only the inputs, and no label is
     needed. The paper's weights are also at most 1 / (teachers - 1); these reach 1.
     """
 
@@ -133,9 +135,9 @@ class Ensemble(SeveralTeachers):
 
 
 def _entropy(log_probabilities):
-    """In nats, over the last axis but one, which stays as an axis of 1."""
+    """Entropy in nats over the last axis but one, which stays with size 1."""
     p = ops.exp(log_probabilities)
-    # A class that a teacher rules out, at a log of -inf, adds nothing.
+    # A class with a log probability of -inf adds nothing.
     terms = ops.where(p > 0, p * log_probabilities, ops.zeros_like(p))
     return -ops.sum(terms, axis=-2, keepdims=True)
 

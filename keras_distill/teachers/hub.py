@@ -13,16 +13,16 @@ from keras_distill._keras.saving import in_safe_mode
 from keras_distill.teachers import hub_files
 
 _moved_folders = contextvars.ContextVar("keras_distill_moved_folders")
-# Handles whose modules this program has loaded: once more does no more harm.
+# Handles of modules that this program has already loaded; loading them again adds no risk.
 _loaded = set()
 
 
 @keras.saving.register_keras_serializable(package="keras_distill")
 class HubLayer(keras.layers.Layer):
-    """A TF-Hub module in a Keras 3 model, which takes no `hub.KerasLayer`.
+    """A TF-Hub module in a Keras 3 model, which does not accept a `hub.KerasLayer`.
 
-    The module is a TF2 SavedModel with a `__call__`, or one of its signatures. Its own
-    inputs and outputs are kept, such as a BERT's:
+    The module is a TF2 SavedModel with a `__call__`, or one of its signatures. The layer has the
+    module's own inputs and outputs, such as a BERT's:
 
     ```
     {"input_word_ids": (batch, length), "input_mask": ..., "input_type_ids": ...}    int32
@@ -31,49 +31,49 @@ class HubLayer(keras.layers.Layer):
     ```
 
     Inputs may be tensors, arrays or lists; other integers, and floats of another width,
-    are cast to what the module takes. Floating-point outputs are cast to the layer's
+    are cast to the module's dtypes. Floating-point outputs are cast to the layer's
     compute dtype: under a mixed policy the module itself computes as it was saved.
 
-    A module that turns strings into an encoder's inputs is a layer as well, on a string
-    `keras.Input`, or in `tf.data`, where it runs beside the training:
+    A module that turns strings into an encoder's inputs also works as a layer, on a string
+    `keras.Input`, or in `tf.data`, where it runs in parallel with the training:
     `dataset.map(preprocessor)`. tensorflow_text is imported if the module needs it.
 
-    Trainable, the layer has the module's variables as its weights, hands on `training`
-    (dropout), and adds the module's regularization losses to the model's, once however
-    often it is called. Frozen, it has no trainable weight and no loss, and the module
-    always runs in inference mode, in training too, as `hub.KerasLayer` does it. Like any
-    layer it is unfrozen by `layer.trainable = True` or a parent's, before `compile`.
+    If the layer is trainable, it has the module's variables as its weights, passes `training` on
+    (for dropout), and adds the module's regularization losses to the model's once, however
+    often it is called. If it is frozen, it has no trainable weight and no loss, and the module
+    always runs in inference mode, even in training, like `hub.KerasLayer`. To unfreeze it,
+    set `layer.trainable = True`, or that of a parent, before `compile`.
 
-    A saved model holds the weights and the handle, not the module's graph: to load it,
-    the module must be there again. See `HubLayer.moved` for where it is elsewhere. A module is
-    a program, so Keras's safe mode loads none that only the file names: name it by
-    `HubLayer.moved`, too, or load the file with `safe_mode=False`. A model
-    exported as a SavedModel needs nothing else. XLA is not used: training through a
-    SavedModel is many times slower with it.
+    A saved model contains the weights and the handle, not the module's graph: to load it,
+    the module must be available. If it has moved, see `HubLayer.moved`. A module is
+    a program, so Keras's safe mode does not load a module that is named only in the file: name
+    it in `HubLayer.moved`, too, or load the file with `safe_mode=False`. A model that was
+    exported as a SavedModel does not need the module. XLA is not used, because it makes training
+    through a SavedModel many times slower.
 
     Args:
         handle: A tfhub.dev or Kaggle URL, a module's folder, or a module that
-            `tf.saved_model.load` returned; the last cannot be saved as a Keras model. A
-            URL is looked up in the cache first, `$TFHUB_CACHE_DIR` or
-            `~/.cache/keras_distill/tfhub_modules`, and needs no network if it is there, in a
-            folder named by the SHA-1 of the URL. Others must not be able to write there.
-        trainable: Whether the module trains along. Defaults to False.
-        signature: Name of a signature, for modules without a `__call__`. It cannot train.
-        output_key: Key of the one output to return. None: the output as the module gives
-            it, a dict if it is one.
+            `tf.saved_model.load` returned; a model with a loaded module cannot be saved by
+            Keras. A URL is first looked up in the cache, `$TFHUB_CACHE_DIR` or
+            `~/.cache/keras_distill/tfhub_modules`, and needs no network if it is found there,
+            in a folder named by the SHA-1 of the URL. Other users must not be able to write there.
+        trainable: Whether the module is trained, too. Defaults to False.
+        signature: Name of a signature, for modules without a `__call__`. It cannot be trained.
+        output_key: Key of the single output to return. None returns the module's own output,
+            which may be a dict.
         name: Name of the layer.
         dtype: Dtype or policy of the outputs.
 
     Attributes:
-        module: The loaded module, with all that it has beside its `__call__`: a
-            preprocessor's `tokenize` and `bert_pack_inputs`.
+        module: The loaded module with all its attributes, such as a preprocessor's `tokenize`
+            and `bert_pack_inputs`.
         folder: The module's local folder, or None for a loaded module.
 
     Raises:
         ImportError: If tensorflow_hub or tensorflow_text is needed and not installed.
         OSError: If the module cannot be downloaded.
-        ValueError: If the handle names no SavedModel, or one in the TF1 Hub format; if the
-            signature is missing or unknown; on calling, if the inputs are not the module's.
+        ValueError: If the handle is not a SavedModel, or is in the TF1 Hub format; if the
+            signature is missing or unknown; when called, if the inputs do not fit the module.
 
     Example:
 
@@ -92,7 +92,7 @@ class HubLayer(keras.layers.Layer):
     def __init__(
         self, handle, trainable=False, signature=None, output_key=None, name=None, dtype=None
     ):
-        # Variables of a layer that starts frozen would stay trainable to a parent model.
+        # If the layer started frozen, a parent model would still treat its variables as trainable.
         super().__init__(trainable=True, autocast=False, name=name, dtype=dtype)
         self.supports_jit = False
         self.signature = signature
@@ -121,21 +121,21 @@ class HubLayer(keras.layers.Layer):
     @staticmethod
     @contextlib.contextmanager
     def moved(folders):
-        """Loads saved models with these modules, which may have moved since.
+        """A context in which saved models load these modules, which may have moved.
 
         ```python
         with HubLayer.moved({"/old/bert": "/new/bert"}):
             model = keras.models.load_model("teacher.keras")
         ```
 
-        The model that is loaded has the new folder, and is saved with it.
+        The loaded model has the new folder, and is saved with it.
 
         Args:
-            folders: Dict from the old handle, or a folder above it, to the new folder; to itself
-                where it has not moved and you trust it.
+            folders: Dict from the old handle, or a folder above it, to the new folder; or to itself
+                if it has not moved and you trust it.
 
         Raises:
-            ValueError: If the new one is a file.
+            ValueError: If the new folder is a file.
         """
         for folder in folders.values():
             if os.path.isfile(folder):
@@ -151,7 +151,7 @@ class HubLayer(keras.layers.Layer):
             _moved_folders.reset(token)
 
     def __call__(self, inputs, *args, **kwargs):
-        # Keras would take each number of a list for an input of its own.
+        # Lists become tensors first, because Keras would treat each number as a separate input.
         return super().__call__(self._map_inputs(_to_tensor, inputs), *args, **kwargs)
 
     def call(self, inputs, training=None):
@@ -230,7 +230,7 @@ class HubLayer(keras.layers.Layer):
         return outputs[self.output_key]
 
     def _cast_output(self, output):
-        # hub.KerasLayer's users give a dtype of the inputs, tf.string.
+        # Users of hub.KerasLayer give the inputs' dtype, tf.string, which must not be cast to.
         dtype = tf.as_dtype(self.compute_dtype)
         return tf.cast(output, dtype) if output.dtype.is_floating and dtype.is_floating else output
 
@@ -238,8 +238,8 @@ class HubLayer(keras.layers.Layer):
 class _ModuleLosses(keras.regularizers.Regularizer):
     """The sum of a module's regularization losses.
 
-    As the regularizer of one variable it counts once a step, and only if that trains;
-    losses added in `call` would count once for every call.
+    As the regularizer of one variable, the sum counts once per step, and only if the variable
+    trains; losses added in `call` would count once for every call.
     """
 
     def __init__(self, losses):
@@ -287,7 +287,7 @@ def _module_variables(module, function):
 
 
 def _keras_variable(variable, trainable):
-    # Keras takes a tf.Variable as it is: both have the same storage.
+    # A Keras variable made from a tf.Variable shares its storage.
     name = variable.name.split(":")[0].replace("/", "_")
     return keras.Variable(variable, dtype=variable.dtype, trainable=trainable, name=name)
 
@@ -335,7 +335,7 @@ def _describe(structure):
 
 
 def _set_lengths(outputs, inputs):
-    # A restored function forgets the static shapes of its inputs.
+    # The outputs of a restored function lack the static lengths of its inputs.
     is_encoder = isinstance(inputs, dict) and "input_word_ids" in inputs
     if is_encoder and isinstance(outputs, dict):
         shape = inputs["input_word_ids"].shape
@@ -346,9 +346,9 @@ def _set_lengths(outputs, inputs):
 
 
 def _moved_to(handle):
-    """Where a handle is now; None if `HubLayer.moved` does not name it."""
+    """The new place of a handle; None if `HubLayer.moved` does not name it."""
     is_url = "://" in handle
-    # Of "a/../b" it is b that would be loaded.
+    # Folders are compared as absolute paths, because "a/../b" would load b.
     place = handle.rstrip("/") if is_url else os.path.abspath(handle)
     for old, new in _moved_folders.get({}).items():
         old = old.rstrip("/") if is_url else os.path.abspath(old)

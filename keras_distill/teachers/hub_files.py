@@ -1,4 +1,4 @@
-"""From a TF-Hub handle to the module's folder, and from there to the loaded module."""
+"""Finds the folder of a TF-Hub handle, and loads the module."""
 
 import contextlib
 import hashlib
@@ -13,7 +13,7 @@ from keras_distill._files.found_at import found_at
 from keras_distill._files.plain_path import plain_path
 from keras_distill._keras.model_files import errors_that_name
 
-# tensorflow_hub itself waits without end where a firewall swallows its packets.
+# tensorflow_hub itself would wait forever if a firewall drops its packets.
 _TIMEOUT_S = 20
 
 
@@ -24,14 +24,14 @@ def find_folder(handle):
         handle: A URL of tfhub.dev, Kaggle or any other place that tensorflow_hub knows,
             or a folder.
 
-    The cache is $TFHUB_CACHE_DIR, or a folder of this user: in that of tensorflow_hub, below
-    /tmp, anyone may put a program under the name of a module.
+    The cache is $TFHUB_CACHE_DIR, or a folder of this user: tensorflow_hub's own cache is below
+    /tmp, where anyone may put a program under the name of a module.
 
     Raises:
         ImportError: If a module must be downloaded, and tensorflow_hub cannot be imported.
         OSError: If it cannot be downloaded.
-        PermissionError: If others may write into the cache.
-        ValueError: If the folder holds no SavedModel, or one in the TF1 Hub format.
+        PermissionError: If other users may write into the cache.
+        ValueError: If the folder has no SavedModel, or one in the TF1 Hub format.
     """
     is_url = "://" in handle
     folder = _resolve(handle) if is_url else handle
@@ -55,8 +55,8 @@ def load_module(folder):
     """Loads a SavedModel, with tensorflow_text's operations if it needs them.
 
     Raises:
-        ImportError: If it needs them, and tensorflow_text cannot be imported.
-        ValueError: If it cannot be loaded.
+        ImportError: If the module needs these operations, and tensorflow_text cannot be imported.
+        ValueError: If the module cannot be loaded.
     """
     with errors_that_name(folder, "Its files may be damaged: take another copy of the folder."):
         return _load(plain_path(folder), folder)
@@ -115,7 +115,7 @@ def _cache():
 
 
 def _check_cache():
-    """Raises `PermissionError` if another user can put modules, which are programs, there."""
+    """Raises `PermissionError` if other users can put modules, which are programs, there."""
     cache = _cache()
     if not os.path.isdir(cache) or not hasattr(os, "getuid"):
         return
@@ -132,7 +132,7 @@ def _check_cache():
 
 @contextlib.contextmanager
 def _named_cache():
-    """A context in which tensorflow_hub uses this cache, too."""
+    """A context in which tensorflow_hub uses the same cache."""
     if os.environ.get("TFHUB_CACHE_DIR"):
         yield
         return

@@ -1,4 +1,4 @@
-"""What tells one teacher from another: weights, configuration, vocabulary."""
+"""Identifies a teacher by its weights, configuration and vocabulary."""
 
 import json
 import re
@@ -21,24 +21,24 @@ _LOOKUPS = (
     keras.layers.StringLookup,
     keras.layers.TextVectorization,
 )
-# Where something lies, and whether it has been called or compiled, says nothing of what it is.
+# These keys do not identify a teacher: its place, and whether it was called or compiled.
 _INCIDENTAL = ("build_config", "compile_config", "handle", "name")
 
 
 def identify_teacher(teacher, version, stored=None):
-    """Describes a teacher by hashes that another run, process or machine finds again.
+    """Describes a teacher by hashes that are the same in another run, process or machine.
 
     Args:
         teacher: A `keras.Model`, a signature of a SavedModel, or another callable.
-        version: What a callable without weights is told by, or None.
-        stored: The description that was kept of a teacher, with which this one is compared.
-            Where it is of this configuration, as earlier versions hashed it, that hash is given.
+        version: Identifier of a callable without weights, or None.
+        stored: The stored description of a teacher, for a comparison. If it has the hash that
+            earlier versions gave this configuration, the result has this hash, too.
 
     Returns:
         Dict from "weights", "config", "vocabulary" and "version" to str or None.
 
     Raises:
-        ValueError: If there is nothing to tell the teacher by.
+        ValueError: If nothing identifies the teacher.
     """
     if is_signature(teacher):
         return {
@@ -89,12 +89,12 @@ def _config(teacher):
     try:
         return keras.saving.serialize_keras_object(teacher)
     except (NotImplementedError, ValueError):
-        # A subclassed model without get_config, or a layer that cannot be saved.
+        # A subclassed model may lack get_config, and a layer may not be saveable.
         return [type(layer).__qualname__ for layer in flatten_layers(teacher)]
 
 
 def describe_config(config):
-    """A text of a Keras configuration, equal for two objects made in the same way."""
+    """A text for a Keras configuration, equal for two objects made in the same way."""
     return _as_text(without_modules(config))
 
 
@@ -114,9 +114,9 @@ def _essential(value, numbers):
 
 
 def _number_layers(configs):
-    """Numbers by name: automatic names, such as dense_7, count the layers made before.
+    """Numbers by name, because automatic names, such as dense_7, count all layers made before.
 
-    Of each model for itself, because models within one another have layers of equal names.
+    Each model is numbered separately, because nested models may have layers with equal names.
     """
     configs = enumerate(configs if isinstance(configs, list) else ())
     return {
@@ -131,7 +131,8 @@ def _vocabulary(teacher, stored):
     preprocessors = [layer.preprocessor for layer in layers if isinstance(layer, TextInputs)]
     tokens = [known_tokens(preprocessor) for preprocessor in preprocessors]
     found = [token for some in tokens for token in some or ()]
-    # Earlier versions did not hash that of Keras's layers, which adapt() puts in no configuration.
+    # Earlier versions did not hash vocabularies of Keras's layers, which are not in the
+    # configuration after adapt().
     if not found and (stored is None or stored.get("vocabulary") is not None):
         lookups = [layer for layer in layers if isinstance(layer, _LOOKUPS)]
         found = [token for layer in lookups for token in layer.get_vocabulary()]

@@ -6,28 +6,28 @@ import tensorflow as tf
 
 
 def numpy_teacher(function, example=None):
-    """Makes a teacher of a function of NumPy arrays, such as an ONNX or PyTorch model.
+    """Makes a teacher from a function of NumPy arrays, such as an ONNX or PyTorch model.
 
-    It teaches in `fit`, `evaluate`, `TeacherStore.build` and `compare` like any other function. It
-    runs in Python in each step, outside of TensorFlow's graph: label the data once with a
-    `TeacherStore` where the same examples come again. No gradient passes through it, so it cannot
-    teach by input gradients or without data.
+    It works in `fit`, `evaluate`, `TeacherStore.build` and `compare` like any other function. It
+    runs in Python in each step, outside of TensorFlow's graph: if examples are repeated, label the
+    data once with a `TeacherStore`. No gradient passes through it, so it does not work with
+    input gradients or with data-free distillation.
 
     Args:
-        function: Function from the inputs, NumPy arrays `(batch, ...)` nested as the data set has
-            them, to logits, probabilities or features `(batch, ...)`: an array, or dicts, lists or
+        function: Function from the inputs, NumPy arrays `(batch, ...)` nested as in the data set,
+            to logits, probabilities or features `(batch, ...)`: an array, or dicts, lists or
             tuples of arrays. Strings arrive as arrays of bytes.
-        example: Inputs of some examples, with which the function is called once to learn the shapes
-            and dtypes of its outputs. None: the first batch tells, or one example of zeros (empty
-            strings) where TensorFlow asks before.
+        example: Inputs of some examples, with which the function is called once to find the shapes
+            and dtypes of its outputs. None: the first batch is used, or one example of zeros (empty
+            strings) if TensorFlow needs the shapes before.
 
     Returns:
         A function from tensors to tensors.
 
     Raises:
-        ValueError: If function is none, or a Keras model, which needs no wrapping; when it is
-            called, if its outputs are no arrays with one row for each example, or change their
-            number, rank, sizes or kind of numbers from one batch to the next.
+        ValueError: If function is not a function, or is a Keras model, which needs no wrapping;
+            when it is called, if its outputs are not arrays with one row for each example, or
+            change their number, rank, sizes or kind of numbers from one batch to the next.
 
     Example:
 
@@ -39,9 +39,9 @@ def numpy_teacher(function, example=None):
 
 
 class NumpyTeacher:
-    """What `numpy_teacher` returns."""
+    """The function that `numpy_teacher` returns."""
 
-    # Nor does XLA compile Python.
+    # XLA cannot compile Python code.
     supports_jit = False
 
     def __init__(self, function, example=None):
@@ -70,14 +70,14 @@ class NumpyTeacher:
             self._run(inputs, *[_zeros(leaf) for leaf in leaves])
         known = list(self._outputs)
         outputs = tf.numpy_function(
-            # Copies, as in eager mode: a function that changes its arrays would change the batch.
+            # Arrays are copied, as in eager mode: the function might change the batch in place.
             lambda *arrays: self._run(inputs, *map(np.array, arrays)),
             leaves,
             [o.dtype for o in known],
         )
         is_fixed = all(leaf.shape.rank and None not in leaf.shape[1:] for leaf in leaves)
         for output, like in zip(outputs, known):
-            # A length may follow that of the inputs.
+            # Inner axes may be lengths that depend on the inputs.
             inner = like.shape[1:] if is_fixed else [None] * (like.ndim - 2) + [like.shape[-1]]
             output.set_shape([leaves[0].shape[0], *(inner if like.ndim > 1 else [])])
         return self._packed(outputs)
@@ -86,7 +86,7 @@ class NumpyTeacher:
         return keras.tree.pack_sequence_as(self._structure, outputs)
 
     def _run(self, like, *arrays):
-        """Runs the function; returns its arrays, which must be of one kind in all batches."""
+        """Runs the function and returns its arrays, which must have one form in all batches."""
         arrays = iter(arrays)
         inputs = keras.tree.map_structure(lambda x: None if x is None else next(arrays), like)
         structure = self.function(inputs)

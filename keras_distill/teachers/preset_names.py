@@ -1,4 +1,4 @@
-"""Names of encoders and preprocessors: one that is none is refused before KerasHub looks for it."""
+"""Checks names of encoders and preprocessors before KerasHub looks for them."""
 
 import difflib
 import os
@@ -10,20 +10,20 @@ from keras_distill._arguments.printable import printable
 from keras_distill._files.found_at import found_at
 from keras_distill._files.json_files import read_json_object
 
-# Of TF-Hub and KerasHub, which also read what TensorFlow does.
+# Schemes of TF-Hub and KerasHub, which also read paths that TensorFlow can read.
 _SCHEMES = ("http", "https", "kaggle", "hf", "modelscope")
-# What KerasHub tells the kinds of folders apart by: its own, Hugging Face's and timm's.
+# KerasHub distinguishes folders by these keys: its own, Hugging Face's and timm's.
 _KEYS = ("registered_name", "model_type", "architecture")
 
 
 def check_preset_name(argument, name, *others, kind="TextClassifierPreprocessor"):
-    """Raises `ValueError` for a name that is no preset, no handle and no folder of a model.
+    """Raises `ValueError` for a name that is not a preset, a handle or a folder of a model.
 
     Args:
         argument: Name of the argument, for the error.
         name: A str.
-        *others: What else it may be, for the error.
-        kind: The class of KerasHub whose presets it may be of.
+        *others: Other accepted values, for the error.
+        kind: The KerasHub class whose presets are accepted.
     """
     scheme, is_handle, _ = name.partition("://")
     if is_handle:
@@ -54,7 +54,7 @@ def check_preset_name(argument, name, *others, kind="TextClassifierPreprocessor"
 
 
 def _why_no_model(folder):
-    """What is wrong with a folder, or None."""
+    """The reason why a folder is not a model, or None."""
     if os.path.exists(os.path.join(folder, "saved_model.pb")):
         return None
     path = os.path.join(folder, "config.json")

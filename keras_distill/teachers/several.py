@@ -1,4 +1,4 @@
-"""What models of several teachers have in common."""
+"""Base class of models with several teachers."""
 
 import keras
 import numpy as np
@@ -16,12 +16,12 @@ from keras_distill._keras.output_domain import output_domains
 
 
 class SeveralTeachers(keras.Model):
-    """A model that asks several teachers, each about its own view of the inputs.
+    """A model that runs several teachers, each on its own view of the inputs.
 
     Args:
         teachers: Models or functions.
         preprocessors: One function or None per teacher, from the inputs to the teacher's;
-            None instead of a list: none of them has one.
+            None instead of a list means that no teacher has one.
         name: Name of the model.
     """
 
@@ -54,11 +54,11 @@ class SeveralTeachers(keras.Model):
         self.built = True
 
     def outputs_of_each(self, inputs):
-        """A list of what each teacher says, in inference mode."""
+        """A list of each teacher's outputs in inference mode."""
         outputs = []
         for teacher, preprocess in zip(self.teachers, self.preprocessors):
             x = inputs if preprocess is None else preprocess(inputs)
-            # A teacher teaches in inference mode, whatever the step around it does.
+            # Teachers always run in inference mode, even inside a training step.
             takes = takes_training(teacher)
             outputs.append(teacher(x, training=False) if takes else teacher(x))
         return outputs
@@ -66,7 +66,7 @@ class SeveralTeachers(keras.Model):
     def logits_of_each(self, inputs):
         """A list of each teacher's logits, in float32 (float64 if a teacher gives that).
 
-        A Keras model that ends in a softmax gives the log of its probabilities.
+        For a Keras model that ends in a softmax, these are the logs of its probabilities.
         """
         logits = []
         for place, output in enumerate(self.outputs_of_each(inputs)):
@@ -82,14 +82,14 @@ class SeveralTeachers(keras.Model):
         return logits
 
     def _is_probability(self, place, output):
-        """Whether a teacher ends in a softmax; an error if what it gives has no logits."""
+        """Whether a teacher ends in a softmax; raises if its outputs have no logits."""
         domain = (output_domains(self.teachers[place]) or [None])[0]
         if domain in (SIGMOID, OTHER):
             raise ValueError(
                 f"teachers[{place}] must give logits, or end in a softmax. Received: a model that "
                 f"ends in {'a sigmoid' if domain == SIGMOID else 'another activation'}. Remove it."
             )
-        # Only a real batch tells of a function; the first one is, before a Distiller trains.
+        # Only the values of a real batch show a function's domain, and a Distiller's first is real.
         is_real = domain is None and tf.executing_eagerly() and not is_keras_tensor(output)
         if is_real and could_come_from(SOFTMAX, ops.convert_to_numpy(output)):
             raise ValueError(

@@ -1,4 +1,4 @@
-"""Specialists: several teachers, each of classes of its own."""
+"""Specialists: several teachers, each with its own classes."""
 
 import keras
 from keras import ops
@@ -8,30 +8,30 @@ from keras_distill.teachers.several import SeveralTeachers
 
 @keras.saving.register_keras_serializable(package="keras_distill")
 class Specialists(SeveralTeachers):
-    """Puts the logits of teachers that know different classes side by side.
+    """Concatenates the logits of teachers that know different classes.
 
     ```
     output = [logits_1 | logits_2 | ...]
     ```
 
-    `losses.SpecialistKL`, which is told the classes of each, compares a student of all
-    classes with it.
+    `losses.SpecialistKL`, which gets the classes of each teacher, compares a student of all
+    classes with this output.
 
     Args:
-        teachers: Models or functions from inputs to logits, `(batch, ..., classes_i)`. Of a
-            Keras model whose last layer is a softmax, the log of its probabilities is taken.
+        teachers: Models or functions from inputs to logits, `(batch, ..., classes_i)`. If the
+            last layer of a Keras model is a softmax, the log of its probabilities is used.
         preprocessors: One function or None per teacher, from the inputs to the teacher's.
-            Functions of TensorFlow operations; None passes the inputs on.
+            The functions must use TensorFlow operations; None passes the inputs on.
         name: Name of the model.
 
     Call arguments:
-        inputs: What the teachers, or their preprocessors, take.
+        inputs: Inputs of the teachers or their preprocessors.
 
     Returns:
         Logits `(batch, ..., sum of all classes_i)`, float32 (float64 if a teacher gives that).
 
     Raises:
-        ValueError: If teachers are no models or functions, or preprocessors of another length.
+        ValueError: If teachers are not models or functions, or the length of preprocessors differs.
 
     Example:
 
@@ -40,8 +40,9 @@ class Specialists(SeveralTeachers):
     >>> Specialists([of_two, of_three])(np.array([[1.0, 2.0, 3.0, 4.0]])).numpy().tolist()
     [[1.0, 2.0, 2.0, 3.0, 4.0]]
 
-    Reference: Hinton et al. 2015, https://arxiv.org/abs/1503.02531, section 5, names models of
-    subsets of the classes so. Deviation: theirs have a class for all the rest; these have none.
+    Reference: Hinton et al. 2015, https://arxiv.org/abs/1503.02531, section 5, introduces
+    specialists for subsets of the classes. Deviation: theirs have one more class for all other
+    classes; these do not.
     """
 
     def __init__(self, teachers, preprocessors=None, name="specialists"):

@@ -10,25 +10,25 @@ from keras_distill.teachers.several import SeveralTeachers
 class TaskTeachers(SeveralTeachers):
     """The outputs of several teachers, one for each head of the student.
 
-    Every teacher reads every example, also those of other tasks, on which
-    `teaching.mix_tasks` gives its answer weight 0. Where that is too slow, build a
-    `TeacherStore` of each task: `mix_tasks` then carries the outputs, and no teacher runs.
+    Every teacher reads every example, also those of other tasks, for which
+    `teaching.mix_tasks` gives its output the weight 0. If that is too slow, build a
+    `TeacherStore` for each task: `mix_tasks` then carries the outputs, and no teacher runs.
 
     Args:
         teachers: Dict from the name of a head, an output of the student, to a model or
-            function from inputs to what that head learns: logits, probabilities or numbers.
+            function from inputs to that head's targets: logits, probabilities or numbers.
         preprocessors: Dict from the name of a head to a function from the inputs to that
-            teacher's; teachers that it leaves out read the inputs as they are.
+            teacher's; teachers without a function read the inputs unchanged.
         name: Name of the model.
 
     Call arguments:
-        inputs: What the teachers, or their preprocessors, take.
+        inputs: Inputs of the teachers or their preprocessors.
 
     Returns:
         Dict of the teachers' outputs by head.
 
     Raises:
-        ValueError: If teachers is no dict of models or functions, or preprocessors names a
+        ValueError: If teachers is not a dict of models or functions, or preprocessors names a
             head that has no teacher.
 
     Example:
@@ -60,9 +60,9 @@ class TaskTeachers(SeveralTeachers):
 
     @property
     def output_domains(self):
-        """What each head's teacher gives, in the order of the flattened outputs."""
+        """The domain of each head's teacher, in the order of the flattened outputs."""
         domains = dict(zip(self.heads, map(output_domains, self.teachers)))
-        # Of a function nobody knows; it has one output.
+        # A function has one output, whose domain is unknown.
         return [domain for head in sorted(self.heads) for domain in domains[head] or [None]]
 
     def call(self, inputs, training=False):

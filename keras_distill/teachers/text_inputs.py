@@ -1,4 +1,4 @@
-"""From strings to what a text encoder reads, no longer than the longest text of the batch."""
+"""Turns strings into a text encoder's inputs, as long as the longest text of the batch."""
 
 import pathlib
 
@@ -15,18 +15,18 @@ KERAS_HUB_NAMES = ("token_ids", "padding_mask", "segment_ids")
 class TextInputs(keras.layers.Layer):
     """Turns texts into an encoder's inputs, `{name: int32 (batch, length)}`.
 
-    Works in a model, in tf.data and eagerly. The length is that of the longest text in
-    the batch, so that batches of short texts cost little whatever the preprocessor pads to.
+    The layer works in a model, in tf.data and eagerly. The length is that of the longest text
+    in the batch, so that batches of short texts cost little, whatever the preprocessor's padding.
 
     Args:
         preprocessor: A KerasHub preprocessor, a `HubLayer` of a TF-Hub preprocessor, or
             a `keras_distill.text.Vocabulary` with special tokens.
-        names: The encoder's input names, some of ids, mask and segment ids, in this order.
-        pairs: Whether a text is a pair, and the input `(batch, 2)`.
+        names: Names of the encoder's inputs: some of ids, mask and segment ids, in this order.
+        pairs: Whether a text is a pair, with the input `(batch, 2)`.
         per_word: Whether the input is words, `(batch, words)` padded with "", and
-            "word_starts" is returned as well. The preprocessor must be a `Vocabulary`.
-        sequence_length: Tokens at most, for a TF-Hub preprocessor; the others have a
-            length of their own.
+            "word_starts" is also returned. The preprocessor must be a `Vocabulary`.
+        sequence_length: Largest number of tokens, for a TF-Hub preprocessor; the others have
+            their own length.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class TextInputs(keras.layers.Layer):
         self.pairs = pairs
         self.per_word = per_word
         self.sequence_length = sequence_length
-        # As one graph: eagerly, KerasHub's preprocessors take a slower path of pure Python.
+        # The function is a graph: eagerly, KerasHub's preprocessors use slower pure Python.
         shape = [None, 2] if pairs else [None, None] if per_word else [None]
         self._features = tf.function(
             self._untrimmed, input_signature=[tf.TensorSpec(shape, tf.string)], autograph=False
@@ -100,7 +100,7 @@ class TextInputs(keras.layers.Layer):
 
 
 def known_tokens(preprocessor):
-    """The tokens that a preprocessor knows, a list of str, or None where it does not say."""
+    """The tokens of a preprocessor as a list of str, or None if they are unknown."""
     if hasattr(preprocessor, "tokens"):
         return preprocessor.tokens
     if hasattr(preprocessor, "tokenizer"):

@@ -1,1 +1,1 @@
-"""From folders of images to a student ready to ship."""
+"""The job that turns folders of images into a student ready to ship."""

@@ -1,4 +1,4 @@
-"""From folders of images to a student ready to ship: teacher, store, students, files, report."""
+"""Turns folders of images into a student: teacher, store, students, files, report."""
 
 import dataclasses
 import pathlib

@@ -1,1 +1,1 @@
-"""From a table of texts to a student ready to ship."""
+"""The job that turns a table of texts into a student ready to ship."""

@@ -1,4 +1,4 @@
-"""From a table of texts to a student ready to ship: teacher, store, students, files, report."""
+"""Turns a table of texts into a student: teacher, store, students, files, report."""
 
 import dataclasses
 import pathlib
@@ -69,8 +69,8 @@ class TextJob(Job):
         quantization: A mode of `export_tflite`.
         max_length: Words of a text for the student, or twice as many word pieces; tokens for
             the teacher.
-        vocabulary_size: Number of words that the student knows. It has word pieces instead if
-            words are not separated by spaces, as in Chinese, Japanese and Thai: less than half of
+        vocabulary_size: Number of words that the student knows. They are word pieces if spaces
+            do not separate words, as in Chinese, Japanese and Thai: otherwise, less than half of
             the words of held-out texts would be known.
         num_steps: Training steps of each student, with 64 texts each. None means 10 epochs over
             all texts, at least 1,000 and at most 10,000 steps.

@@ -20,8 +20,9 @@ class ActivationBoundaries(DistillationLoss):
     loss = mean_features max(0, margin - side * student)^2
     ```
 
-    Use it on features before a ReLU. Of the teacher it matters only which neurons are active, not
-    how strongly. The loss is 0 once the student is on the teacher's side by the margin.
+    Use it on features before a ReLU. The loss depends only on which neurons of the teacher are
+    active, not on how strongly they respond. It is 0 once the student is on the teacher's side by
+    the margin.
 
     Args:
         margin: Distance from 0 that the student should reach, a positive float. Defaults to 1.

@@ -181,7 +181,7 @@ class SimilarityPreserving(RelationLoss):
     0.2929
 
     Reference: Tung & Mori 2019, https://arxiv.org/abs/1907.09682. Deviation: a row whose products
-    are all 0 has no length and stays as it is.
+    are all 0 has no length and is not divided.
     """
 
     default_name = "similarity_preserving"

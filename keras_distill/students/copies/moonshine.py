@@ -42,8 +42,8 @@ def moonshine(model, *, groups=1, bottleneck=1, name="moonshine"):
 
     Convolutions in nested Functional and Sequential models are replaced, too. These are not
     replaced: other layers; 1 x 1, grouped, depthwise, separable and transposed convolutions;
-    convolutions of your own classes, inside of them or wrapped by another layer, such as
-    TimeDistributed; and, as in the paper, the first convolution after an input.
+    your own subclasses of convolutions; convolutions inside your own layers, or wrapped by another
+    layer such as TimeDistributed; and, as in the paper, the first convolution after an input.
 
     To train on a CPU, use `groups="depthwise"` and `compile(jit_compile=False)`: TensorFlow's
     gradients of other grouped convolutions are slow there, and slower with more groups.

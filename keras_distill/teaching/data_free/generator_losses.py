@@ -4,7 +4,7 @@ from keras import ops
 
 
 def one_hot_loss(logits):
-    """How unsure the teacher is of each example.
+    """The teacher's uncertainty about each example.
 
     ```
     loss_i = -log max_c softmax(logits_i)_c
@@ -35,7 +35,7 @@ def activation_loss(features):
 
 
 def entropy_loss(logits):
-    """How unevenly a batch is spread over the classes.
+    """The imbalance of a batch over the classes.
 
     ```
     loss = sum_c p_c * log p_c / log(classes),  p = mean_i softmax(logits_i)

@@ -46,9 +46,9 @@ def batch_by_length(
         teacher: Such a function for the teacher; `tf.identity` if it reads strings. None: the
             teacher reads the student's ids; with `DistillationInputs`, strings.
         bucket_lengths: Lengths in tokens, increasing. Ids beyond the last are cut off.
-        tokens_per_batch: Number of tokens in a batch, padding included: the batch has this
-            number divided by its bucket length of examples (at least 1). If the loss is a mean
-            over the batch, examples then have unequal weights: long ones are in smaller batches.
+        tokens_per_batch: Number of tokens in a batch, including padding: a batch has
+            tokens_per_batch / bucket length examples (at least 1). If the loss is a mean over the
+            batch, examples then have unequal weights: long ones are in smaller batches.
         batch_size: A fixed number of examples per batch instead. Defaults to None.
         shuffle: Whether every epoch has a new random order. False: bucket by bucket,
             in the order of the examples.

@@ -89,7 +89,7 @@ def _text_features(tfds, name, features, text):
 
 def _check_reachable(builder, name, data_dir):
     """Raises if no host answers, because TFDS would retry each file for minutes."""
-    import requests  # Comes with tensorflow-datasets.
+    import requests  # It comes with tensorflow-datasets.
 
     hosts = {urllib.parse.urlsplit(url)[:2] for url in builder.url_infos or ()}
     for scheme, host in sorted(hosts):
