@@ -25,6 +25,8 @@ def weights_of(distiller):
 def test_every_public_loss_has_a_case():
     """A loss without one could be fine by itself and fail in the only place it is for."""
     classes = {name for name in losses.__all__ if isinstance(getattr(losses, name), type)}
+    # The base of all, which computes nothing.
+    classes.remove("DistillationLoss")
     assert {type(case.loss()).__name__ for case in CASES.values()} == classes
 
 
