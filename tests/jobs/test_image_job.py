@@ -110,7 +110,8 @@ def test_few_pictures(folder, tmp_path):
     pixels, labels = make_images(24, np.random.default_rng(3))
     np.savez(tmp_path / "d.npz", x=pixels, y=labels)
     settings = {"train": str(tmp_path / "d.npz"), "unlabelled": (), "num_views": 0}
-    result = job(folder, tmp_path / "out", num_steps=10, **settings).run()
+    with pytest.warns(UserWarning, match="calibrated on 13 examples .* which are few"):
+        result = job(folder, tmp_path / "out", num_steps=10, **settings).run()
     assert (tmp_path / "out" / "student.tflite").exists()
     assert "the phone's file in 'int8' is calibrated and checked on 19 images" in result["summary"]
 
