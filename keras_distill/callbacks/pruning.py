@@ -228,6 +228,7 @@ def _kernels_to_prune(students, exclude):
     if not kernels:
         raise ValueError(
             "The student must have a kernel that is trained, to be pruned. Received: "
-            f"{students[0].name!r} with the layers {sorted(names)}, exclude={exclude!r}"
+            f"{', '.join(repr(student.name) for student in students)} with the layers "
+            f"{sorted(names)}, exclude={exclude!r}"
         )
     return kernels

@@ -55,12 +55,14 @@ def check_soft_takes_logits(loss, name, teacher_domain, student_domain):
         name: The output's name, for the error.
         teacher_domain, student_domain: As `output_domains` gives them.
     """
-    function = getattr(loss, "function", None)
-    if not (isinstance(loss, _CLASSES) or any(function is known for known in _FUNCTIONS)):
+    loss_or_function = getattr(loss, "function", loss)
+    if not _compares_distributions(loss_or_function):
         return
-    sides = {"teacher": teacher_domain == LOGITS}
-    sides["student"] = student_domain == LOGITS and (function or _takes_probabilities(loss))
-    if wrong := [side for side, is_wrong in sides.items() if is_wrong]:
+    is_wrong = {
+        "teacher": teacher_domain == LOGITS,
+        "student": student_domain == LOGITS and _takes_probabilities(loss_or_function),
+    }
+    if wrong := [side for side, wrong in is_wrong.items() if wrong]:
         raise ValueError(
             f"soft_loss {loss.name} of Keras would take logits for probabilities. Received: logits "
             f"of the {' and the '.join(wrong)} for {name!r}. Use keras_distill.losses.SoftTargetKL "
@@ -88,6 +90,10 @@ def _takes_probabilities(loss):
         loss = keras.losses.get(loss) if isinstance(loss, str) else loss
     except ValueError:
         return False  # Keras raises its own error for this.
-    if isinstance(loss, _CLASSES):
-        return not loss.get_config().get("from_logits", False)
-    return any(loss is function for function in _FUNCTIONS)
+    if isinstance(loss, _CLASSES) and loss.get_config().get("from_logits", False):
+        return False
+    return _compares_distributions(loss)
+
+
+def _compares_distributions(loss):
+    return isinstance(loss, _CLASSES) or any(loss is function for function in _FUNCTIONS)

@@ -48,10 +48,9 @@ class Learner(keras.Model):
         if name in self.untracked:
             object.__setattr__(self, name, value)
             return
-        is_later = hasattr(self, name)
-        if is_later and name in self.fixed:
+        if name in self.fixed and hasattr(self, name):
             fixed_settings.refuse(self, name, value, self.remedy)
-        is_changed = is_later and name in self.changeable
+        is_changed = name in self.changeable and hasattr(self, name)
         if is_changed:
             self.check_setting(name, value)
         super().__setattr__(name, value)

@@ -3,6 +3,7 @@
 import keras
 
 from keras_distill._keras.compiled import compiled_as
+from keras_distill._keras.compiled import loss_metrics
 from keras_distill._keras.compiled import own_loss
 from keras_distill._keras.compiled import own_metrics
 from keras_distill._keras.raw_inputs import check_preprocessed
@@ -144,8 +145,8 @@ class StudentLearner(Learner):
 
     @property
     def _label_metrics(self):
-        metrics = [self._compile_metrics, *getattr(self._compile_loss, "metrics", ())]
-        return [metric for metric in metrics if metric is not None]
+        of_compile = [] if self._compile_metrics is None else [self._compile_metrics]
+        return [*of_compile, *loss_metrics(self)]
 
     @property
     def metrics(self):

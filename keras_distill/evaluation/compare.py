@@ -136,7 +136,9 @@ def compare(
         raw[name] = outputs.run(
             name, source, views[name], preprocessors[name], num_words, verbose=verbose
         )
-        changes[name] = outputs.change_between_runs(source, views[name], preprocessors[name])
+        changes[name] = outputs.change_between_runs(
+            source, views[name], preprocessors[name], num_words, raw[name]
+        )
     labels = order.labels(held_out.labels)
     task, kept = choice.choose_task(labels, order.names, raw, sources, task)
     # Outputs are converted one model after the other, so that memory never holds all of them twice.

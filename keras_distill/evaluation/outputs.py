@@ -38,23 +38,31 @@ def run(name, source, columns, preprocessor, num_words, *, verbose):
         answers = _check(source(inputs), len(places))
         if num_words is not None:
             axis.look(answers, inputs)
-        for place, row in zip(places, answers):
-            rows[place] = row if num_words is None else _words(row, num_words[place])
+        for place, row in zip(places, _rows(answers, places, num_words)):
+            rows[place] = row
         progress.add(len(places))
     axis.check(name)
     return np.stack(rows) if num_words is None else rows
 
 
-def change_between_runs(source, columns, preprocessor):
-    """Difference between two runs of a model on the first examples; None if they agree.
+def change_between_runs(source, columns, preprocessor, num_words, rows):
+    """Difference between two runs of a model on its first batch; None if they agree.
 
     Args:
-        source, columns, preprocessor: As for `run`.
+        source, columns, preprocessor, num_words: As for `run`.
+        rows: What `run` has returned; the model runs once more.
     """
     places = next(iter(batches(columns, source.batch_size)))
-    inputs = preprocessor(take(columns, places))
-    changed = changed_output(*({"output": source(inputs)} for _ in range(2)))
+    answers = _check(source(preprocessor(take(columns, places))), len(places))
+    again = _rows(answers, places, num_words)
+    changed = changed_output({"output": [rows[place] for place in places]}, {"output": again})
     return None if changed is None else changed[1]
+
+
+def _rows(answers, places, num_words):
+    if num_words is None:
+        return list(answers)
+    return [_words(row, num_words[place]) for place, row in zip(places, answers)]
 
 
 def _words(row, num_words):

@@ -254,6 +254,29 @@ class TestTraining:
         for peer in peers:
             assert [len(zeros(kernel)) for kernel in kernels(peer)] == [30, 15]
 
+    def test_branches_of_a_trunk(self):
+        """The gate between them is for training alone."""
+
+        def dense(*widths, name):
+            parts = [layers.Dense(width) for width in widths[1:]]
+            return keras.Sequential([keras.Input(widths[:1]), *parts], name=name)
+
+        _, x, y = student_and_data()
+        trunk = dense(x.shape[1], 8, name="trunk")
+        branches = [dense(8, 6, int(y.max()) + 1, name=name) for name in ("left", "right")]
+        model = kd.teaching.NativeEnsemble(trunk, branches)
+        model.compile("adam", CROSS_ENTROPY)
+        model.fit(x, y, verbose=0, callbacks=[kd.Pruning(0.5)])
+        for part in model.students:
+            assert all(
+                2 * len(zeros(kernel)) == kernel.shape[0] * kernel.shape[1]
+                for kernel in kernels(part)
+            )
+        assert [part.name for part in model.students] == ["trunk", "left", "right"]
+        gates = [weight for weight in model.gate.trainable_variables if weight.name == "kernel"]
+        assert gates
+        assert all(len(zeros(gate)) == 0 for gate in gates)
+
     def test_the_student_of_a_generator(self):
         """The generator is thrown away: zeros in it would save nothing."""
         student, teacher = (student_and_data()[0] for _ in range(2))

@@ -386,6 +386,9 @@ class TestResuming:
         ):
             with pytest.raises(ValueError, match=f"folder of another training.*{text}"):
                 fit_stages(who, what, stages, X, Y, folder=tmp_path, **FIT)
+        # NumPy's integers are the same settings.
+        same = {**FIT, "batch_size": np.int64(FIT["batch_size"])}
+        fit_stages(student, teacher, two_stages(student), X, Y, folder=tmp_path, **same)
         for how, text in (
             ({**FIT, "seed": 7}, "seed: None there, 7 now"),
             ({**FIT, "batch_size": 3}, r"batch_size: \d+ there, 3 now"),

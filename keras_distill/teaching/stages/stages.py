@@ -192,7 +192,10 @@ def fit_stages(student, teacher, stages, x, y=None, *, folder=None, seed=None, *
         if folder is not None:
             settings = _settings(student, teacher, stages)
             # These decide which examples a batch has, and the order of arrays.
-            settings |= {"seed": seed, "batch_size": fit.get("batch_size")}
+            batch_size = fit.get("batch_size")
+            # JSON cannot write an integer of NumPy's.
+            batch_size = None if batch_size is None else int(batch_size)
+            settings |= {"seed": seed, "batch_size": batch_size}
             folder = RunFolder("folder", pathlib.Path(folder), "training", settings)
             run.enter_context(folder.begun())
         for number, (stage, distiller) in enumerate(zip(stages, distillers)):
