@@ -33,7 +33,7 @@ def in_options(message, options):
     }
     first, *others = _END_OF_CLAUSE.split(message)
     name, _, rest = first.partition(" ")
-    if name in options and rest.startswith(("must", "needs")):
+    if name in options and rest.startswith(("must", "needs", "is the folder")):
         first = f"{options[name]} {rest}"
     clauses = [_with_options(first, options)]
     for clause in others:

@@ -313,6 +313,17 @@ class TestWhatErrorsSay:
         )
         assert message in line
 
+    def test_the_folder_of_another_job(self, tmp_path, capsys):
+        rows = [f"{word} film {n},{word}" for n in range(20) for word in ("good", "bad")]
+        (tmp_path / "t.csv").write_text("\n".join(["text,label", *rows]) + "\n")
+        (tmp_path / "out").mkdir()
+        (tmp_path / "out" / "job.json").write_text("{}")
+        line = self.error(
+            *(capsys, "text", tmp_path / "t.csv", "--teacher", "ensemble"),
+            *("--output", tmp_path / "out", "--dry-run"),
+        )
+        assert line.startswith("Error: --output is the folder of another job.")
+
     @pytest.mark.parametrize(
         ("options", "message"),
         [
