@@ -1,4 +1,4 @@
-"""Destinations of exports: checked before the work, replaced in one step after it."""
+"""Destinations on disk: checked before the work, replaced in one step after it."""
 
 import contextlib
 import os
@@ -66,9 +66,35 @@ def remove_hidden_folders(folder):
 
 @contextlib.contextmanager
 def replaced_file(path):
-    """A context that yields a hidden path to write to; at the end, it replaces `path`."""
+    """A context that yields a hidden path to write to; at the end, it replaces `path`.
+
+    Another process, and the next one after a crash, sees the earlier file or the complete new one.
+    """
     path = pathlib.Path(path)
     with hidden_folder(path.parent) as folder:
         written = folder / path.name
         yield written
+        _flush(written)
         os.replace(written, path)
+
+
+@contextlib.contextmanager
+def new_folder(path):
+    """A context that yields a hidden path for a folder; at the end, it gets the name `path`.
+
+    Raises:
+        OSError: If there are files at `path` by then. They stay.
+    """
+    with hidden_folder(path.parent) as folder:
+        written = folder / path.name
+        yield written
+        for file in written.rglob("*"):
+            if file.is_file():
+                _flush(file)
+        os.rename(written, path)
+
+
+def _flush(path):
+    # A disk may otherwise store the new name before the content.
+    with open(path, "rb+") as file:
+        os.fsync(file.fileno())

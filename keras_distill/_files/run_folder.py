@@ -1,4 +1,4 @@
-"""The folder of a run that can be resumed: its settings, and its finished results."""
+"""The folder of a run that can be resumed: its lock, its settings, its finished results."""
 
 import contextlib
 import json
@@ -11,7 +11,31 @@ from keras_distill._files.destination import remove_hidden_folders
 from keras_distill._files.destination import replaced_file
 from keras_distill._files.json_files import read_json_object
 
-_LOCK = ".lock"
+
+@contextlib.contextmanager
+def only_process(argument, path, wanted):
+    """A context in which only this process works in a folder.
+
+    The folder is made; hidden folders that a killed process has left there are removed.
+
+    Args:
+        argument: Name of the argument with the folder, for the error.
+        path: The folder, a `pathlib.Path`.
+        wanted: The folder that the argument must be, in words for the error.
+
+    Raises:
+        ValueError: If another process works there.
+    """
+    path.mkdir(parents=True, exist_ok=True)
+    try:
+        with filelock.FileLock(path / ".lock", blocking=False):
+            remove_hidden_folders(path)
+            yield
+    except filelock.Timeout:
+        raise ValueError(
+            f"{argument} must be {wanted}. Received: {path}. Wait until it is done, or give "
+            "another folder."
+        ) from None
 
 
 class RunFolder:
@@ -45,19 +69,12 @@ class RunFolder:
         Raises:
             ValueError: If another process works there.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
-        try:
-            with filelock.FileLock(self.path / _LOCK, blocking=False):
-                remove_hidden_folders(self.path)
-                with replaced_file(self._file) as written:
-                    text = json.dumps(self._settings, indent=2) + "\n"
-                    written.write_text(text, encoding="utf-8")
-                yield
-        except filelock.Timeout:
-            raise ValueError(
-                f"{self._argument} must be a folder that no other {self._kind} works in just now. "
-                f"Received: {self.path}. Wait until it is done, or give another folder."
-            ) from None
+        wanted = f"a folder that no other {self._kind} works in just now"
+        with only_process(self._argument, self.path, wanted):
+            with replaced_file(self._file) as written:
+                text = json.dumps(self._settings, indent=2) + "\n"
+                written.write_text(text, encoding="utf-8")
+            yield
 
     def has(self, name):
         """Whether a result exists; each appears complete, in one step."""

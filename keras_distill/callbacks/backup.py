@@ -1,6 +1,5 @@
 """Backups of a run of `fit`: always complete, even after a kill, and one for all workers."""
 
-import os
 import pathlib
 import tempfile
 
@@ -9,6 +8,7 @@ import keras
 from keras_distill._arguments.printable import one_line
 from keras_distill._arguments.printable import printable
 from keras_distill._files.destination import remove_hidden_folders
+from keras_distill._files.destination import replaced_file
 from keras_distill._keras.distribution import is_first_worker
 from keras_distill._keras.distribution import mean_and_spread
 from keras_distill._keras.random_states import add_random_states
@@ -108,14 +108,12 @@ class BackupAndRestore(keras.callbacks.Callback):
         is_first = is_first_worker(self.model.distribute_strategy)
         with tempfile.TemporaryDirectory() as scratch:
             folder = self.backup_dir if is_first else pathlib.Path(scratch)
-            folder.mkdir(parents=True, exist_ok=True)
-            hidden = folder / ".next.weights.h5"
-            self.model.save_weights(hidden)
-            add_random_states(hidden, self.model)
-            if is_first:
-                backup = folder / _NAME.format(epoch + 1)
-                os.replace(hidden, backup)
-                self._delete_all_but(backup)
+            backup = folder / _NAME.format(epoch + 1)
+            with replaced_file(backup) as hidden:
+                self.model.save_weights(hidden)
+                add_random_states(hidden, self.model)
+        if is_first:
+            self._delete_all_but(backup)
 
     def on_train_end(self, logs=None):
         self._forget_epoch()  # This is needed if the backup left no epoch to train.

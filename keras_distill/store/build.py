@@ -1,8 +1,7 @@
 """Begins and finishes a store; in between, any function may label the shards."""
 
-import filelock
-
 from keras_distill._files.destination import remove_hidden_folders
+from keras_distill._files.run_folder import only_process
 from keras_distill.store.planning import is_finished
 from keras_distill.store.shards import Shard
 
@@ -28,21 +27,13 @@ def build_store(path, plan, label_shards, *, drop_nan):
         # Files that killed workers left are removed, unless the store is read-only.
         remove_hidden_folders(path)
         return
-    path.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(path / ".lock", blocking=False)
-    try:
-        with lock:
-            _build(path, plan, shards, label_shards, drop_nan)
-    except filelock.Timeout:
-        raise ValueError(
-            "path must be the folder of a store that no other process builds just now. Received: "
-            f"{path}. Wait until it is done, or give another folder."
-        ) from None
+    wanted = "the folder of a store that no other process builds just now"
+    with only_process("path", path, wanted):
+        _build(path, plan, shards, label_shards, drop_nan)
 
 
 def _build(path, plan, shards, label_shards, drop_nan):
     _check_none_dropped([shard for shard in shards if shard.exists()], drop_nan)
-    remove_hidden_folders(path)
     plan.write(path)
     label_shards()
     missing = [shard.path.name for shard in shards if not shard.exists()]

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 import pathlib
 import reprlib
 
@@ -12,6 +11,7 @@ from keras_distill._arguments.checks import are_sizes
 from keras_distill._arguments.checks import is_integer
 from keras_distill._arguments.printable import one_line
 from keras_distill._arguments.printable import printable
+from keras_distill._files.destination import replaced_file
 from keras_distill._keras.output_domain import LOGITS
 from keras_distill._keras.output_domain import SOFTMAX
 from keras_distill.store.columns import FixedColumn
@@ -86,17 +86,13 @@ class Manifest:
 
     def write(self, folder):
         """Writes the manifest next to the shards, in one step."""
-        path, hidden = folder / _FILE, folder / f".{_FILE}"
         fields = dataclasses.asdict(self)
         if self.class_names is None:
             del fields["class_names"]  # Older versions do not know this field.
         if self.format_version > 1:
             fields["checksum"] = _checksum(fields)
-        with open(hidden, "w", encoding="utf-8") as file:
-            json.dump(fields, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(hidden, path)
+        with replaced_file(folder / _FILE) as hidden:
+            hidden.write_text(json.dumps(fields, indent=1), encoding="utf-8")
 
 
 def is_output(name):

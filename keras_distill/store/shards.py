@@ -3,7 +3,6 @@
 import functools
 import hashlib
 import json
-import os
 import re
 import reprlib
 import stat
@@ -13,7 +12,7 @@ import numpy as np
 import xxhash
 
 from keras_distill._arguments.printable import one_line
-from keras_distill._files.destination import hidden_folder
+from keras_distill._files.destination import new_folder
 
 FINGERPRINTS = "fingerprints"
 DROPPED = "dropped"
@@ -51,24 +50,16 @@ class Shard:
             OSError: If the disk is full or cannot be written; nothing is left behind.
         """
         try:
-            with hidden_folder(self.path.parent) as folder:
-                whole = folder / self.path.name
+            with new_folder(self.path) as whole:
                 _write(whole, arrays)
-                self._publish(whole)
         except OSError as error:
+            if self.exists():
+                return  # Another process was first.
             raise OSError(
                 error.errno,
                 f"{self.path} cannot be written: {error.strerror}. The shards before it are kept: "
                 "make room, or give write access, and build again",
             ) from error
-
-    def _publish(self, whole):
-        try:
-            os.rename(whole, self.path)
-        except OSError:
-            # A rename does not replace a folder with files, so another process was first.
-            if not self.exists():
-                raise
 
     def check(self, columns, num_examples):
         """Raises `ValueError` unless every file is present, unchanged, and fits these columns.
@@ -188,20 +179,13 @@ def _write(folder, arrays):
     for name, array in arrays.items():
         with open(folder / _file_name(name), "wb") as file:
             np.save(file, array, allow_pickle=False)
-            _flush(file)
     files = {_file_name(name): _describe(folder / _file_name(name)) for name in arrays}
     with open(folder / _DESCRIPTION, "w", encoding="utf-8") as file:
         json.dump(files, file, indent=1, sort_keys=True)
-        _flush(file)
 
 
 def _file_name(name):
     return urllib.parse.quote(name, safe="") + ".npy"
-
-
-def _flush(file):
-    file.flush()
-    os.fsync(file.fileno())
 
 
 def _is_array_file(item):

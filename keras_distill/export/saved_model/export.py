@@ -1,6 +1,5 @@
 """SavedModel export for TF Serving."""
 
-import os
 import pathlib
 import re
 import warnings
@@ -10,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_distill._files.destination import check_destination
-from keras_distill._files.destination import hidden_folder
+from keras_distill._files.destination import new_folder
 from keras_distill._files.plain_path import plain_path
 from keras_distill.export import parity
 from keras_distill.export.examples import examples_for_check
@@ -124,14 +123,12 @@ def export_saved_model(
     directory = path.parent
     if batching is not None:
         _warn_of_open_sizes(endpoints[DEFAULT])
-    with hidden_folder(directory) as folder:
-        written = folder / "saved_model"
+    with new_folder(path) as written:
         write_saved_model(endpoints, written)
         for name, endpoint in endpoints.items():
             _check_endpoint(endpoint, written, name, examples[name])
         if requests is not None:
             write_warmup(written, directory.resolve().name, requests, batch_sizes or ())
-        os.rename(written, path)
     write_configs(directory, batching)
     return path
 
