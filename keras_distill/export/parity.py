@@ -171,17 +171,21 @@ def labels_of_rows(labels, outputs):
     """Labels for the rows of the only output's classes, or None if the labels do not fit them.
 
     Args:
-        labels: Integers, one for each row of classes, -1 for none; or None.
+        labels: Classes, one for each row of classes, -1 for none; one-hot rows; or None.
         outputs: Arrays by name.
 
     Raises:
         ValueError: If a label is not one of the classes.
     """
     values = next(iter(outputs.values()))
-    if labels is None or len(outputs) > 1 or not np.issubdtype(labels.dtype, np.integer):
+    if labels is None or len(outputs) > 1 or values.ndim < 2 or values.shape[-1] < 2:
         return None
     rows = values.shape[:-1]
-    if values.ndim < 2 or values.shape[-1] < 2 or labels.shape not in (rows, (*rows, 1)):
+    if labels.shape == values.shape and _is_one_hot(labels):
+        return labels.argmax(axis=-1)
+    is_class = labels.shape in (rows, (*rows, 1)) and labels.dtype.kind in "iuf"
+    # Many tables have class indices as floats.
+    if not is_class or np.any(labels != np.floor(labels)):
         return None
     labels = labels.reshape(rows).astype("int64")
     if np.max(labels, initial=-1) >= values.shape[-1]:
@@ -191,6 +195,11 @@ def labels_of_rows(labels, outputs):
             "the classes from 0, or leave the labels out."
         )
     return labels if np.any(labels >= 0) else None
+
+
+def _is_one_hot(labels):
+    is_bit = np.isin(labels, (0, 1)).all()
+    return bool(is_bit and np.all(np.sum(labels, axis=-1, dtype="int64") == 1))
 
 
 def accuracy(labels, outputs):

@@ -8,6 +8,7 @@ from keras_distill.data.inputs import DistillationInputs
 from keras_distill.distillation.first_batch import named_leaves
 from keras_distill.distillation.teacher_pass import TeacherPass
 from keras_distill.layers.class_names import ClassNames
+from keras_distill.store.output_names import output_names
 from keras_distill.store.views import take
 from keras_distill.teachers.text_inputs import TextInputs
 
@@ -140,8 +141,10 @@ class Labeller:
         activations = self._pass(DistillationInputs(inputs), "output" in self._paths)
         activations = {tap: activations[path] for tap, path in self._paths.items()}
         leaves = named_leaves(activations)
-        self.structure = keras.tree.pack_sequence_as(activations, [name for name, _ in leaves])
-        return {name: tf.cast(leaf, "float32") for name, leaf in leaves}
+        unique = output_names([name for name, _ in leaves])
+        names = [unique[name] for name, _ in leaves]
+        self.structure = keras.tree.pack_sequence_as(activations, names)
+        return {name: tf.cast(leaf, "float32") for name, (_, leaf) in zip(names, leaves)}
 
     def _empty_rows(self, name, num_examples):
         shape = self.shapes[name]

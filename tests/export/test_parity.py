@@ -185,3 +185,24 @@ def test_model_that_fails_on_generated_inputs_asks_for_real_ones():
     model = NamedModel(keras.Model(x, Strict()(x)))
     with pytest.raises(ValueError, match="representative_data"):
         parity.keras_outputs(model, generate_inputs(model, 1))
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes"),
+    [
+        (np.array([1, 0, -1]), [1, 0, -1]),
+        (np.array([[1.0], [0.0], [-1.0]]), [1, 0, -1]),
+        (np.array([[0.0, 1.0], [1.0, 0.0], [0.0, 1.0]]), [1, 0, 1]),
+        (np.array([[False, True], [True, False], [False, True]]), [1, 0, 1]),
+        (np.array([[1, 1], [1, 0], [0, 1]]), None),
+        (np.array([[0.1, 0.9], [1.0, 0.0], [0.0, 1.0]]), None),
+        (np.array([0.5, 1.0, 0.0]), None),
+        (np.array(["a", "b", "a"]), None),
+        (np.array([-1, -1, -1]), None),
+    ],
+    ids=["indices", "floats", "one-hot", "bools", "several", "soft", "ratings", "names", "none"],
+)
+def test_labels_that_are_classes(labels, classes):
+    """One-hot rows and whole floats left the report without an accuracy."""
+    found = parity.labels_of_rows(labels, {"logits": np.zeros((3, 2))})
+    assert (found if found is None else found.tolist()) == classes

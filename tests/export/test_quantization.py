@@ -124,6 +124,10 @@ def test_both_accuracies_of_labelled_data(tmp_path):
     data = tf.data.Dataset.from_tensor_slices((x, some)).batch(16)
     report = export_tflite(model, tmp_path / "s.tflite", representative_data=data)
     assert (report.keras_accuracy, report.accuracy) == (0.75, 0.75)
+    # One-hot rows left the accuracy out.
+    data = tf.data.Dataset.from_tensor_slices((x, np.eye(10, dtype="float32")[labels])).batch(16)
+    report = export_tflite(model, tmp_path / "s.tflite", representative_data=data)
+    assert (report.keras_accuracy, report.accuracy) == (0.75, 0.75)
     data = tf.data.Dataset.from_tensor_slices((x, labels + 1)).batch(16)
     with pytest.raises(ValueError, match=r"classes, from 0 to 9.*Received: a label of 10"):
         export_tflite(model, tmp_path / "s.tflite", representative_data=data)

@@ -61,15 +61,32 @@ def test_files_of_vectors(write, tmp_path):
 def test_words_without_a_vector_get_small_ones_of_the_seed(tmp_path):
     path = write_text(tmp_path / "vectors.txt")
     vocabulary = WordVocabulary(["good", *map(str, range(500))])
-    vectors = load_vectors(path, vocabulary)
+    with pytest.warns(UserWarning, match=r"vectors for 0% of the 501 tokens.*'0', '1', '2', for"):
+        vectors = load_vectors(path, vocabulary)
     missing = vectors[6:]
     assert np.abs(missing).max() <= 0.05
     assert missing.std() == pytest.approx(0.05 / np.sqrt(3), rel=0.1)
     assert np.unique(missing, axis=0).shape == missing.shape
-    np.testing.assert_array_equal(load_vectors(path, vocabulary), vectors)
-    others = load_vectors(path, vocabulary, seed=1)
+    with pytest.warns(UserWarning, match="these begin at random"):
+        again = load_vectors(path, vocabulary)
+    with pytest.warns(UserWarning, match="these begin at random"):
+        others = load_vectors(path, vocabulary, seed=1)
+    np.testing.assert_array_equal(again, vectors)
     np.testing.assert_array_equal(others[5], vectors[5])
     assert not np.any(others[6:] == missing)
+
+
+def test_few_words_with_a_vector(tmp_path):
+    """Half of them is enough; a vector of "[UNK]" alone is none."""
+    path = write_text(tmp_path / "vectors.txt")
+    load_vectors(path, WordVocabulary(["good", "film", "zzz", "Film"]))
+    with pytest.warns(
+        UserWarning, match=r"for 40% of the 5 tokens of .*'zzz', 'Film', 'Good', for"
+    ):
+        load_vectors(path, WordVocabulary(["good", "film", "zzz", "Film", "Good"]))
+    path.write_text("[UNK] 1 2\n[MASK] 1 2\n")
+    with pytest.raises(ValueError, match=r"none of its 2 tokens, such as .*'film', 'good'"):
+        load_vectors(path, WordVocabulary(["film", "good"]))
 
 
 def test_vectors_of_shared(shared):
@@ -97,7 +114,7 @@ def test_vectors_of_shared(shared):
         (b"film 1 2\ngood 1e39 2\n", r"line 2: vectors must have finite numbers.*'good'"),
         (b"film 1 2\ngo\xffod 1 2\n", r"line 2 is not UTF-8"),
         (b"", r"is empty"),
-        (b"Film 1 2\n", r"none of its 7 tokens, such as .*'film', 'good'"),
+        (b"Film 1 2\n", r"none of its 2 tokens, such as .*'film', 'good'"),
     ],
 )
 def test_bad_files(tmp_path, content, message):

@@ -133,12 +133,12 @@ def export_tflite(
         quantization: A mode of the table. Defaults to "none".
         representative_data: Real inputs to compare on, and to calibrate with: an array,
             dict or list as the model takes it, with a batch axis, or a batched
-            `tf.data.Dataset` of x or `(x, y)`. With integer labels y (one for each row of a
-            single output, or -1 for no label), the report has both accuracies. 100 examples are
-            drawn from an array or from the first 10,000 examples of a dataset; int8 and int16x8
-            use 300: 200 calibrate, and the other 100 check. None means 32 generated examples
-            (pixels if the model begins with a Rescaling layer). Real examples are far better,
-            because the outputs of a trained model on noise are unpredictable.
+            `tf.data.Dataset` of x or `(x, y)`. With labels y of a single output (the class of
+            each row, -1 for no label, or one-hot rows), the report has both accuracies. 100
+            examples are drawn from an array or from the first 10,000 examples of a dataset; int8
+            and int16x8 use 300: 200 calibrate, and the other 100 check. None means 32 generated
+            examples (pixels if the model begins with a Rescaling layer). Real examples are far
+            better, because the outputs of a trained model on noise are unpredictable.
         batch_size: Number of examples that the file reads at once. Defaults to 1.
         sequence_length: The size, in the file, of every dimension that the model leaves
             open, such as the length of a text. The app must pad shorter texts with zeros;

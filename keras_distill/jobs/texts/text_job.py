@@ -23,6 +23,7 @@ from keras_distill.jobs.splitting import split
 from keras_distill.jobs.texts import text_data
 from keras_distill.jobs.texts import text_vocabulary
 from keras_distill.jobs.texts.lengths import lengths_up_to
+from keras_distill.jobs.texts.new_texts import make_new_texts
 from keras_distill.jobs.texts.text_student import KINDS
 from keras_distill.jobs.texts.text_student import for_export
 from keras_distill.jobs.texts.text_student import make_student
@@ -31,7 +32,6 @@ from keras_distill.jobs.texts.text_teacher import make_teacher
 from keras_distill.jobs.training import train_student
 from keras_distill.text import Examples
 from keras_distill.text import Vocabulary
-from keras_distill.text import augment
 from keras_distill.text import batch_by_length
 
 # The label -1 means a text without a label.
@@ -66,6 +66,7 @@ class TextJob(Job):
             text column of a table, or each line of other files; "-" is standard input.
         text, label: Names of the columns.
         num_augmented: Rounds of `text.augment`; the teacher's outputs for its texts are used, too.
+            If spaces do not separate words, characters are replaced, and none is masked.
         quantization: A mode of `export_tflite`.
         max_length: Words of a text for the student, or twice as many word pieces; tokens for
             the teacher.
@@ -123,10 +124,8 @@ class TextJob(Job):
         texts = np.concatenate([part.texts for part in (train, *more)])
         are_words = text_vocabulary.has_words(texts, self.vocabulary_size)
         if self.num_augmented:
-            units = {} if are_words else {"split": list, "join": ""}
-            with_words = [text for text in train.texts if text.split()]
-            new_texts = augment(with_words, self.num_augmented, seed=self.seed, **units)
-            more.append(Examples(new_texts))
+            made = make_new_texts(train.texts, self.num_augmented, are_words, self.seed)
+            more.append(Examples(made))
         transfer_set = train
         for part in more:
             unseen = text_data.without(part, [transfer_set, test])

@@ -1,22 +1,27 @@
 """Initial embedding matrices of a student: word vectors, or the teacher's embeddings."""
 
 import pathlib
+import warnings
 
 import keras
 import numpy as np
 
 from keras_distill._arguments.printable import one_line
 from keras_distill.text.reading.files import numbered_lines
+from keras_distill.text.vocabularies.base import SPECIAL_TOKENS
 from keras_distill.text.vocabularies.base import read_tokens
 
 _MISSING_SCALE = 0.05
+# With a smaller share of known words, most of a text begins at random vectors.
+_ENOUGH = 0.5
 
 
 def load_vectors(path, vocabulary, *, seed=0):
     """Reads word vectors for the tokens of a vocabulary.
 
     A token that the file does not contain gets a small random vector,
-    uniform in [-0.05, 0.05) as in `keras.layers.Embedding`; "[PAD]" gets zeros.
+    uniform in [-0.05, 0.05) as in `keras.layers.Embedding`; "[PAD]" gets zeros. A warning gives
+    their share if under half of the tokens have a vector of the file.
 
     Args:
         path: A text file of lines `word v1 v2 ...`, like GloVe's, gzipped if its name ends in
@@ -31,7 +36,7 @@ def load_vectors(path, vocabulary, *, seed=0):
 
     Raises:
         ValueError: If the file cannot be read (the message has the line number), or if it
-            has no vector for any token.
+            has no vector for any token, apart from "[UNK]" and other special tokens.
 
     Example:
 
@@ -47,18 +52,34 @@ def load_vectors(path, vocabulary, *, seed=0):
     found = {}
     for word, vector in _vectors(path, places):
         found.setdefault(places[word], vector)
-    if not found:
-        raise ValueError(
-            f"The vectors must be those of words of the vocabulary. Received: {path}, which has "
-            f"none of its {len(places)} tokens, such as {vocabulary.tokens[-3:]}. Does the case "
-            "differ?"
-        )
+    _check_found(path, vocabulary, found)
     dim = len(next(iter(found.values())))
     shape = (len(vocabulary), dim)
     matrix = np.random.default_rng(seed).uniform(-_MISSING_SCALE, _MISSING_SCALE, shape)
     matrix[0] = 0
     matrix[list(found)] = list(found.values())
     return matrix.astype("float32")
+
+
+def _check_found(path, vocabulary, found):
+    """Raises if no token has a vector, and warns if few have one."""
+    tokens = [(i, t) for i, t in enumerate(vocabulary.tokens) if t not in SPECIAL_TOKENS]
+    missing = [token for i, token in tokens if i not in found]
+    if len(missing) == len(tokens):
+        raise ValueError(
+            f"The vectors must be those of words of the vocabulary. Received: {path}, which has "
+            f"none of its {len(tokens)} tokens, such as {vocabulary.tokens[-3:]}. Does the case "
+            "differ?"
+        )
+    share = 1 - len(missing) / len(tokens)
+    if share < _ENOUGH:
+        warnings.warn(
+            f"{path} has vectors for {share:.0%} of the {len(tokens):,} tokens of the vocabulary, "
+            f"and not for {', '.join(map(repr, missing[:3]))}, for instance: these begin at random "
+            "vectors. Does the case differ, or the language? learn_words(among="
+            "vector_words(path)) takes words of the file alone.",
+            stacklevel=3,
+        )
 
 
 def vector_words(path):
