@@ -71,6 +71,10 @@ def replaced_file(path):
     Another process, and the next one after a crash, sees the earlier file or the complete new one.
     """
     path = pathlib.Path(path)
+    if path.parent.name.startswith(_HIDDEN):
+        # Nobody else sees this file, and its folder is locked: waiting for it would never end.
+        yield path
+        return
     with hidden_folder(path.parent) as folder:
         written = folder / path.name
         yield written

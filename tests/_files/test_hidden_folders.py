@@ -53,6 +53,15 @@ def test_what_a_process_writes_stays(writing, tmp_path):
     assert (hidden / "large").exists()
 
 
+@pytest.mark.timeout(20)
+def test_what_is_replaced_within_what_is_replaced(tmp_path):
+    """Models replace their own files; in a hidden folder that waited for its own lock."""
+    with replaced_file(tmp_path / "file") as path, replaced_file(path) as again:
+        again.write_text("new")
+    assert (tmp_path / "file").read_text() == "new"
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
 def test_no_server_takes_it_for_a_version(tmp_path):
     with hidden_folder(tmp_path) as hidden:
         assert hidden.name.startswith(".")
