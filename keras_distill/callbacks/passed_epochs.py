@@ -12,8 +12,7 @@ class PassedEpochs(keras.callbacks.Callback):
     begin anew in a new process. After the passed epochs they are where the earlier run stopped.
 
     Args:
-        num_epochs: Function without arguments that returns the number of trained epochs. It is
-            called when training begins.
+        num_epochs: Number of trained epochs.
     """
 
     def __init__(self, num_epochs):
@@ -22,7 +21,7 @@ class PassedEpochs(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         epochs = self.model._epochs_of_data()
-        for _ in range(self._num_epochs()):
+        for _ in range(self._num_epochs):
             with epochs.catch_stop_iteration():
                 for *_, iterator in epochs:
                     if not list(itertools.islice(iterator, epochs.steps_per_execution)):

@@ -43,7 +43,7 @@ def test_reads_the_passed_epochs(steps_per_execution):
         counts = found[num_epochs] = []
         for data, how in ((Counting, {}), (counting, {"steps_per_epoch": 4})):
             read = []
-            passed = PassedEpochs(lambda: num_epochs)  # noqa: B023
+            passed = PassedEpochs(num_epochs)
             how |= {"initial_epoch": 4, "epochs": 4, "verbose": 0, "shuffle": False}
             distiller.fit(data(read), callbacks=[passed], **how)
             counts.append(len(read))

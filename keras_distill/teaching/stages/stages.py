@@ -12,13 +12,11 @@ from keras_distill._arguments.printable import printable
 from keras_distill._files.run_folder import RunFolder
 from keras_distill._keras.layers import flatten_layers
 from keras_distill._keras.loss_config import serialize_losses
-from keras_distill.callbacks.backup import BackupAndRestore
-from keras_distill.callbacks.passed_epochs import PassedEpochs
+from keras_distill.callbacks.resumable_fit import ResumableFit
 from keras_distill.distillation.distiller import Distiller
 from keras_distill.distillation.fit_arguments import are_arrays
 from keras_distill.teachers.identity import describe_config
 from keras_distill.teachers.identity import identify_teacher
-from keras_distill.teaching.stages.epoch_log import EpochLog
 from keras_distill.teaching.stages.rehearsal import check_comes_again
 from keras_distill.teaching.stages.rehearsal import rehearse
 
@@ -234,33 +232,18 @@ def check_stages(stages, student):
 
 def _fit_once(distiller, data, folder, name, how):
     """Trains one stage, or reads the files of a finished one; returns the history."""
-    done, backup = folder.path / f"{name}.weights.h5", folder.path / f"{name}-backup"
-    restore = BackupAndRestore(backup, delete_checkpoint=False)
-    is_done = folder.has(done.name)
-    log = EpochLog(
-        folder.path / f"{name}.json",
-        num_epochs=None if is_done else restore.num_epochs,
-        remedy=_remedy(folder, name),
+    remedy = (
+        f"Remove {name}.weights.h5 and {name}-backup from {printable(folder.path)}, and those of "
+        "later stages: the same call trains them again."
     )
+    fit = ResumableFit(folder.path, name, result=".weights.h5", log=".json", remedy=remedy)
+    # The file includes the projectors: a later stage may continue with them.
+    save = distiller.save_weights
     # fit() shuffles arrays anew, in an order that depends only on the seed.
-    goes_on = not are_arrays(data[0])
-    if is_done:
-        if goes_on:
-            # No epoch is left to train, but the data must advance for the next stage.
-            passed = PassedEpochs(lambda: log.num_epochs)
-            how |= {"callbacks": [passed], "initial_epoch": how["epochs"], "verbose": 0}
-            distiller.fit(*data, **how)
-        _load(distiller, done, _remedy(folder, name))
-    else:
-        given = keras.tree.flatten(how.pop("callbacks", None) or [])
-        # Callbacks that add to the logs come first; the log is written before the backup.
-        own = [log, restore, *([PassedEpochs(lambda: restore.num_epochs)] if goes_on else [])]
-        distiller.fit(*data, **how, callbacks=[*given, *own])
-        # The file includes the projectors: a later stage may continue with them.
-        distiller.save_weights(done)
-    for left in backup.glob("*.weights.h5"):
-        left.unlink()
-    return log.history()
+    fit.run(distiller, *data, save=save, reads_passed=not are_arrays(data[0]), **how)
+    if fit.is_done:
+        _load(distiller, fit.result, remedy)
+    return fit.history()
 
 
 def _load(distiller, path, remedy):
@@ -272,13 +255,6 @@ def _load(distiller, path, remedy):
             f"{printable(path)} cannot be read as what a stage has left ({type(error).__name__}: "
             f"{one_line(error)}). {remedy}"
         ) from error
-
-
-def _remedy(folder, name):
-    return (
-        f"Remove {name}.weights.h5 and {name}-backup from {printable(folder.path)}, and those of "
-        "later stages: the same call trains them again."
-    )
 
 
 @contextlib.contextmanager

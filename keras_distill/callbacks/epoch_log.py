@@ -1,20 +1,25 @@
 """A file with the values of every epoch of a training, complete even after a kill."""
 
+import csv
 import json
 
 import keras
 import numpy as np
 
+from keras_distill._arguments.printable import one_line
 from keras_distill._arguments.printable import printable
 from keras_distill._files.destination import replaced_file
 from keras_distill._files.json_files import read_json_object
+
+_NOT_THERE = "NA"
 
 
 class EpochLog(keras.callbacks.Callback):
     """Writes the values of every epoch; an epoch that is trained again after a kill appears once.
 
     Args:
-        path: The .json file.
+        path: The file: a .json file takes metrics with a value for each class; a .csv file
+            can be opened in a spreadsheet, and takes numbers only.
         num_epochs: Number of epochs in the file that count; later ones are dropped. None: all
             epochs in the file, at least one.
         remedy: A sentence that says what to do about a damaged file.
@@ -30,8 +35,8 @@ class EpochLog(keras.callbacks.Callback):
         fewest = 1 if num_epochs is None else num_epochs
         if len(epochs) < fewest:
             raise ValueError(
-                f"{printable(path)} must have the values of every epoch that was trained, of "
-                f"{fewest} at least. Received: {len(epochs)} epochs. {remedy}"
+                f"{printable(path)} must be the log of a training, with the values of every epoch, "
+                f"of {fewest} at least. Received: {len(epochs)} epochs. {remedy}"
             )
         self._epochs = epochs[:num_epochs]
 
@@ -45,7 +50,10 @@ class EpochLog(keras.callbacks.Callback):
             }
         )
         with replaced_file(self.path) as written:
-            written.write_text(json.dumps(dict(enumerate(self._epochs))))
+            if self._is_table():
+                _write_table(written, self._epochs)
+            else:
+                written.write_text(json.dumps(dict(enumerate(self._epochs))))
 
     @property
     def num_epochs(self):
@@ -59,19 +67,22 @@ class EpochLog(keras.callbacks.Callback):
                 history.setdefault(name, []).append(value)
         return history
 
+    def _is_table(self):
+        return self.path.suffix == ".csv"
+
     def _read(self, remedy):
         """Lists the values of the epochs in the file, as dicts."""
         if not self.path.exists():
             return []
         try:
-            epochs = read_json_object(self.path)
+            epochs = _read_table(self.path) if self._is_table() else read_json_object(self.path)
         except ValueError as error:
             raise ValueError(f"{error} {remedy}") from None
         numbers = list(map(str, range(len(epochs))))
         if sorted(epochs) != sorted(numbers) or not all(map(_are_values, epochs.values())):
             raise ValueError(
-                f"{printable(self.path)} must have the numbers of each epoch, by its number from "
-                f"0. Received: something else. {remedy}"
+                f"{printable(self.path)} must be the log of a training, with the numbers of each "
+                f"epoch, by its number from 0. Received: something else. {remedy}"
             )
         return [epochs[number] for number in numbers]
 
@@ -80,3 +91,29 @@ def _are_values(logs):
     return isinstance(logs, dict) and all(
         isinstance(number, (int, float)) for number in keras.tree.flatten(list(logs.values()))
     )
+
+
+def _read_table(path):
+    """Dict from the number of an epoch, as a str, to its dict of values."""
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            # The log of an earlier version may have an epoch twice.
+            rows = {row.pop("epoch"): row for row in csv.DictReader(file)}
+        # Keras's CSVLogger wrote empty columns for a validation that did not take place.
+        return {
+            epoch: {name: float(value) for name, value in row.items() if value != _NOT_THERE}
+            for epoch, row in rows.items()
+        }
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+        raise ValueError(
+            f"{printable(path)} must be the log of a training. Received: "
+            f"{type(error).__name__}: {one_line(error)}."
+        ) from None
+
+
+def _write_table(path, epochs):
+    rows = [{"epoch": number, **dict(sorted(logs.items()))} for number, logs in enumerate(epochs)]
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        table = csv.DictWriter(file, rows[-1], restval=_NOT_THERE, extrasaction="ignore")
+        table.writeheader()
+        table.writerows(rows)

@@ -6,9 +6,9 @@ import keras
 import numpy as np
 import pytest
 
+from keras_distill.callbacks.epoch_log import EpochLog
 from keras_distill.teaching import Stage
 from keras_distill.teaching import fit_stages
-from keras_distill.teaching.stages.epoch_log import EpochLog
 
 X = np.random.default_rng(0).normal(size=(8, 3)).astype("float32")
 Y = np.arange(8) % 2
@@ -75,3 +75,14 @@ def test_what_is_trained_again_is_forgotten(tmp_path):
     assert EpochLog(path, num_epochs=0, remedy="Remove it.").num_epochs == 0
     with pytest.raises(ValueError, match=r"of 3 at least. Received: 2 epochs. Remove it."):
         EpochLog(path, num_epochs=3, remedy="Remove it.")
+
+
+def test_a_table(tmp_path):
+    """Written by Keras's CSVLogger, with a column for a validation that did not take place."""
+    path = tmp_path / "log.csv"
+    path.write_text("epoch,loss,val_loss\n0,3.0,NA\n1,2.0,NA\n")
+    log = EpochLog(path, num_epochs=1, remedy="Remove it.")
+    log.on_epoch_end(1, {"loss": np.float32(0.5), "accuracy": 1.0})
+    assert path.read_text() == "epoch,accuracy,loss\n0,NA,3.0\n1,1.0,0.5\n"
+    assert log.history() == {"loss": [3.0, 0.5], "accuracy": [1.0]}
+    assert EpochLog(path, num_epochs=None, remedy="").history() == log.history()
