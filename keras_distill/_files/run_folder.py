@@ -13,15 +13,14 @@ from keras_distill._files.json_files import read_json_object
 
 
 @contextlib.contextmanager
-def only_process(argument, path, wanted):
+def only_process(path, message):
     """A context in which only this process works in a folder.
 
     The folder is made; hidden folders that a killed process has left there are removed.
 
     Args:
-        argument: Name of the argument with the folder, for the error.
         path: The folder, a `pathlib.Path`.
-        wanted: The folder that the argument must be, in words for the error.
+        message: A sentence for the error, which says which folder the argument must be.
 
     Raises:
         ValueError: If another process works there.
@@ -33,8 +32,7 @@ def only_process(argument, path, wanted):
             yield
     except filelock.Timeout:
         raise ValueError(
-            f"{argument} must be {wanted}. Received: {path}. Wait until it is done, or give "
-            "another folder."
+            f"{message} Received: {path}. Wait until it is done, or give another folder."
         ) from None
 
 
@@ -69,8 +67,8 @@ class RunFolder:
         Raises:
             ValueError: If another process works there.
         """
-        wanted = f"a folder that no other {self._kind} works in just now"
-        with only_process(self._argument, self.path, wanted):
+        message = f"{self._argument} must be a folder that no other {self._kind} works in just now."
+        with only_process(self.path, message):
             with replaced_file(self._file) as written:
                 text = json.dumps(self._settings, indent=2) + "\n"
                 written.write_text(text, encoding="utf-8")

@@ -27,8 +27,8 @@ def build_store(path, plan, label_shards, *, drop_nan):
         # Files that killed workers left are removed, unless the store is read-only.
         remove_hidden_folders(path)
         return
-    wanted = "the folder of a store that no other process builds just now"
-    with only_process("path", path, wanted):
+    message = "path must be the folder of a store that no other process builds just now."
+    with only_process(path, message):
         _build(path, plan, shards, label_shards, drop_nan)
 
 

@@ -11,14 +11,14 @@ def test_another_process_is_refused(tmp_path):
     with (
         filelock.FileLock(tmp_path / ".lock"),
         pytest.raises(ValueError, match=r"^path must be a quiet folder. Received: .*Wait until"),
-        only_process("path", tmp_path, "a quiet folder"),
+        only_process(tmp_path, "path must be a quiet folder."),
     ):
         pass
 
 
 def test_what_a_killed_process_left_is_removed(tmp_path):
     (tmp_path / "run" / ".writing-killed").mkdir(parents=True)
-    with only_process("path", tmp_path / "run", "a quiet folder"):
+    with only_process(tmp_path / "run", "path must be a quiet folder."):
         assert [path.name for path in (tmp_path / "run").iterdir()] == [".lock"]
 
 
