@@ -387,6 +387,14 @@ def _add_compare(command):
         choices=("classification", "regression"),
         help="what the models do; default: what labels and outputs tell",
     )
+    for option in ("logits", "probabilities"):
+        command.add_argument(
+            f"--{option}",
+            nargs="+",
+            default=[],
+            metavar="NAME",
+            help=f"models whose outputs are {option}; default: what their last layers show",
+        )
     command.add_argument("--teacher", metavar="NAME", help="default: teacher, if there is one")
     command.add_argument("--baseline", metavar="NAME", help="default: alone, if there is one")
     _add_threads(command)
@@ -404,6 +412,10 @@ def _run_compare(options):
         data = _arrays(options.data, ["x", "y"] if has_array(options.data, "y") else ["x"])
     else:
         data = read_labelled(options.data, options.text, options.label)
+    if both := set(options.logits) & set(options.probabilities):
+        raise ValueError(
+            f"--logits and --probabilities exclude each other. Received: {', '.join(sorted(both))}"
+        )
     models = dict(text.split("=", 1) for text in options.models)
     if len(models) < len(options.models):
         raise ValueError(f"Models must have different names. Received: {options.models}")
@@ -414,6 +426,10 @@ def _run_compare(options):
         baseline=options.baseline,
         class_names=options.class_names,
         task=options.task,
+        from_logits={
+            **dict.fromkeys(options.logits, True),
+            **dict.fromkeys(options.probabilities, False),
+        },
         num_threads=tuple(options.num_threads),
     )
     if options.html is not None:

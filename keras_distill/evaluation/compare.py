@@ -17,14 +17,19 @@ from keras_distill.evaluation.comparison import Comparison
 from keras_distill.evaluation.comparison import ModelFigures
 from keras_distill.evaluation.costs import check_threads
 from keras_distill.evaluation.costs import measure_costs
+from keras_distill.evaluation.domains import check_are_known
+from keras_distill.evaluation.domains import check_from_logits
+from keras_distill.evaluation.domains import domains_of
 from keras_distill.evaluation.held_out import read_held_out
 from keras_distill.evaluation.measures import Difference
 from keras_distill.evaluation.measures import Figure
 from keras_distill.evaluation.order_test import better_order
+from keras_distill.evaluation.pixel_range import check_pixel_range
 from keras_distill.evaluation.sources import open_source
 from keras_distill.evaluation.statistics import on_all
 from keras_distill.evaluation.tasks import choice
 from keras_distill.evaluation.tasks.classification import Classification
+from keras_distill.evaluation.tasks.regression import Regression
 from keras_distill.layers.class_names import check_class_names
 
 
@@ -37,6 +42,7 @@ def compare(
     preprocessors=None,
     class_names=None,
     task=None,
+    from_logits=None,
     histories=None,
     num_threads=(1, 2),
     num_resamples=1000,
@@ -83,6 +89,9 @@ def compare(
             classes.
         task: The models' task, "classification" or "regression". None: labels and outputs
             decide.
+        from_logits: Dict from names of models to whether their outputs are logits, True, or
+            probabilities, False. It is needed for functions with one output whose values all lie
+            from 0 to 1, and replaces what a model's last layer shows.
         histories: Dict from name to the result of `fit`, for the learning curves of the page.
         num_threads: Numbers of threads for the latencies; an empty tuple skips them.
         num_resamples: Number of bootstrap resamples.
@@ -118,6 +127,12 @@ def compare(
         num_threads=num_threads,
         num_resamples=num_resamples,
     )
+    declared = check_from_logits(from_logits, models, task)
+    is_tagging = isinstance(held_out.labels, list)
+    if declared and task is None and not is_tagging:
+        # Who declares logits or probabilities compares classifiers.
+        task = Classification.name
+        choice.check_task(task, held_out, class_names)
     sources = {name: open_source(name, model) for name, model in models.items()}
     order = match_classes(
         {name: source.class_names for name, source in sources.items()},
@@ -126,13 +141,14 @@ def compare(
         has_labels=held_out.labels is not None,
     )
     views = {name: held_out.teacher if name == teacher else held_out.student for name in sources}
-    is_tagging = isinstance(held_out.labels, list)
     num_words = [len(row) for row in held_out.labels] if is_tagging else None
     raw, changes = {}, {}
     for name, source in sources.items():
+        _check_text(name, source, views[name], preprocessors[name])
+        check_pixel_range(name, source, views[name], preprocessors[name])
+    for name, source in sources.items():
         if verbose:
             print(name)
-        _check_text(name, source, views[name], preprocessors[name])
         raw[name] = outputs.run(
             name, source, views[name], preprocessors[name], num_words, verbose=verbose
         )
@@ -140,13 +156,16 @@ def compare(
             source, views[name], preprocessors[name], num_words, raw[name]
         )
     labels = order.labels(held_out.labels)
-    task, kept = choice.choose_task(labels, order.names, raw, sources, task)
+    domains = domains_of(raw, sources, declared)
+    task, kept = choice.choose_task(labels, order.names, raw, domains, task)
+    if not isinstance(task, Regression):
+        check_are_known(raw, domains)
     # Outputs are converted one model after the other, so that memory never holds all of them twice.
     answers = {}
     for name in sources:
         values = raw.pop(name)
         values = values if kept is None else values[kept]
-        answers[name] = task.answers(values, sources[name].domain)
+        answers[name] = task.answers(values, domains[name])
     choice.check_classes(answers, task, order.names)
     answers = {name: order.arrange(name, values) for name, values in answers.items()}
     notes = _notes(task, answers, order.presumed, changes)

@@ -118,10 +118,15 @@ def are_probabilities(outputs, domain):
     """Whether outputs are probabilities, according to their domain or else their values."""
     if domain not in (None, OTHER):
         return domain in (SOFTMAX, SIGMOID)
-    is_in_range = outputs.min() >= -_ROUNDING and outputs.max() <= 1 + _ROUNDING
+    is_in_range = in_range_of_probabilities(outputs.min(), outputs.max())
     # With 8 bits, many small probabilities become 0, so that the sum is less than 1.
     sums_to_one = outputs.shape[-1] == 1 or abs(np.mean(outputs.sum(axis=-1)) - 1) < 0.1
     return bool(is_in_range and sums_to_one)
+
+
+def in_range_of_probabilities(lowest, highest):
+    """Whether values from lowest to highest lie between 0 and 1, apart from rounding."""
+    return bool(lowest >= -_ROUNDING and highest <= 1 + _ROUNDING)
 
 
 def _check(outputs, num_examples):

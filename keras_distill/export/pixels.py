@@ -64,18 +64,36 @@ def check_pixels(named_model, inputs, metadata=None):
     Raises:
         ValueError: If the inputs are pixels divided by 255, or have other values.
     """
-    for name, values in inputs.items():
-        if isinstance(metadata, ImageMetadata):
-            pixels = values * np.asarray(metadata.std) + np.asarray(metadata.mean)
-            _check(pixels, values, f"{metadata.mean=} and {metadata.std=}".replace("metadata.", ""))
-        if any(map(_takes_pixels, _first_layers(named_model, name))):
-            _check(values, values, "the Rescaling that the model begins with")
+    if isinstance(metadata, ImageMetadata):
+        reason = f"{metadata.mean=} and {metadata.std=}".replace("metadata.", "")
+        for values in inputs.values():
+            _check(values, metadata.mean, metadata.std, reason)
+    for name in pixel_inputs(named_model):
+        _check(inputs[name], 0, 1, "the Rescaling that the model begins with")
 
 
-def _check(pixels, values, reason):
-    lowest, highest = float(np.min(pixels)), float(np.max(pixels))
+def pixel_inputs(named_model):
+    """Names of the inputs that are pixels from 0 to 255, as their first layer shows."""
+    return [
+        name
+        for name in named_model.inputs
+        if any(map(_takes_pixels, _first_layers(named_model, name)))
+    ]
+
+
+def are_pixels(lowest, highest):
+    """Whether values from lowest to highest may be pixels from 0 to 255.
+
+    Pixels that were divided by 255 are all black, and no picture has values far from the range.
+    """
     is_divided = lowest >= -_DARK and highest <= _DARK
-    if is_divided or lowest < -_MARGIN or highest > WHITE + _MARGIN:
+    return not is_divided and lowest >= -_MARGIN and highest <= WHITE + _MARGIN
+
+
+def _check(values, mean, std, reason):
+    pixels = values * np.asarray(std) + np.asarray(mean)
+    lowest, highest = float(np.min(pixels)), float(np.max(pixels))
+    if not are_pixels(lowest, highest):
         raise ValueError(
             f"representative_data must be made of pixels from 0 to 255, by {reason}. Received: "
             f"values from {np.min(values):.4g} to {np.max(values):.4g}, which are pixels from "

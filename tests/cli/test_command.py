@@ -204,6 +204,10 @@ class TestErrors:
                 f"Received: {tmp_path}, which is a fold",
             ),
             (("compare", f"a={model}", "--data", data, "--html", files["html"]), "--html must be"),
+            (
+                ("compare", "a=a.keras", "--data", data, "--logits", "a", "--probabilities", "a"),
+                "--logits and --probabilities exclude each other. Received: a",
+            ),
             (("export", files["keras"], "--tflite", "o.tflite"), r"f\.keras, which is a folder"),
             (("export", model, "--tflite", files["tflite"]), "--tflite must be a file. Received"),
             (("export", model, "--saved-model", plain), "--saved-model must be a folder"),

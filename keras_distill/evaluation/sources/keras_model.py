@@ -13,6 +13,7 @@ from keras_distill._keras.layers import flatten_layers
 from keras_distill._keras.output_domain import output_domains
 from keras_distill.evaluation.flops import count_flops
 from keras_distill.evaluation.sources.source import Source
+from keras_distill.export.pixels import pixel_inputs
 from keras_distill.export.saved_model.export import DEFAULT
 from keras_distill.export.saved_model.export import write_saved_model
 from keras_distill.export.signature import NamedModel
@@ -72,6 +73,16 @@ class KerasModel(Source):
 
     def num_flops(self, x):
         return count_flops(self._model, x)
+
+    def pixels(self, x):
+        try:
+            model = NamedModel(self._model)
+            names = pixel_inputs(model)
+            inputs = model.name_inputs(keras.tree.map_structure(np.asarray, x)) if names else {}
+        except ValueError:
+            # Of a subclassed model, the first layer is unknown; other inputs are errors of a call.
+            return {}
+        return {name: inputs[name] for name in names}
 
     def latencies(self, x, num_threads):
         """Times the model as a SavedModel, in separate processes."""

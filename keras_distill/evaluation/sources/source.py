@@ -26,3 +26,10 @@ class Source:
     def latencies(self, x, num_threads):
         """Dict from a number of threads to a `LatencyReport`."""
         return None
+
+    def pixels(self, x):
+        """Dict from the names of inputs that are pictures to the pixels that x stands for.
+
+        Only inputs are in it of which the model says how it reads pixels from 0 to 255.
+        """
+        return {}

@@ -11,6 +11,7 @@ from keras_distill.evaluation.sources.source import Source
 from keras_distill.export.signature import cast_exactly
 from keras_distill.export.tflite.litert_file import LiteRTFile
 from keras_distill.export.tflite.metadata_reading import read_labels
+from keras_distill.export.tflite.metadata_reading import read_normalization
 from keras_distill.export.timing.benchmark import benchmark
 
 _DTYPES_OF_IDS = ("int32", "int64")
@@ -43,6 +44,7 @@ class TFLiteFile(Source):
         last = list(self._file.last_operations.values())
         self.domain = _DOMAINS.get(last[0]) if len(last) == 1 else None
         self.class_names = read_labels(path)
+        self._normalization = read_normalization(path)
         self.num_bytes = path.stat().st_size
 
     def __call__(self, x):
@@ -62,6 +64,13 @@ class TFLiteFile(Source):
         return {
             count: benchmark(self._path, num_threads=count, inputs=inputs) for count in num_threads
         }
+
+    def pixels(self, x):
+        if self._normalization is None or len(self._inputs) != 1:
+            return {}
+        mean, std = map(np.asarray, self._normalization)
+        named = named_inputs(f"{self._path}", self._inputs, x)
+        return {name: np.asarray(values) * std + mean for name, values in named.items()}
 
     def _named(self, x):
         named = named_inputs(f"{self._path}", self._inputs, x)

@@ -59,14 +59,14 @@ def labelled(labels):
     return None if len(places) == len(labels) else places
 
 
-def choose_task(labels, class_names, raw, sources, task=None):
+def choose_task(labels, class_names, raw, domains, task=None):
     """Distinguishes classes, numbers and tags.
 
     Args:
         labels: As in `HeldOut`.
         class_names: Names of the classes, or None.
         raw: Dict from a model's name to its outputs, a list of rows or an array.
-        sources: Dict from a model's name to its `Source`.
+        domains: Dict from a model's name to the domain of its outputs.
         task: As in `check_task`.
 
     Returns:
@@ -77,11 +77,10 @@ def choose_task(labels, class_names, raw, sources, task=None):
     widths = {name: values[0].size for name, values in raw.items()}
     has_one_output = max(widths.values()) == 1
     # Names of classes, or a sigmoid, show that the models classify.
-    is_named = class_names is not None
-    is_named = is_named or any(source.domain == outputs.SIGMOID for source in sources.values())
+    is_named = class_names is not None or outputs.SIGMOID in domains.values()
     are_rows = all(np.ndim(values) == 2 for values in raw.values())
     if task is None and labels is None and are_rows and not (has_one_output or is_named):
-        _check_are_probabilities(raw, sources)
+        _check_are_probabilities(raw, domains)
     if task is None:
         task = _told_by(labels, has_one_output, is_named)
     if task == Regression.name:
@@ -151,9 +150,8 @@ def _told_by(labels, has_one_output, is_named):
     return Classification.name if is_class else Regression.name
 
 
-def _check_are_probabilities(raw, sources):
+def _check_are_probabilities(raw, domains):
     """Raises `ValueError` if the several outputs of all models could be numbers, not classes."""
-    domains = {name: source.domain for name, source in sources.items()}
     if not any(outputs.are_probabilities(values, domains[name]) for name, values in raw.items()):
         raise ValueError(
             'task must be given, "classification" or "regression": without labels, several '

@@ -1,5 +1,6 @@
-"""Reads the labels of a TFLite file of any origin from its metadata."""
+"""Reads the metadata of a TFLite file of any origin."""
 
+import contextlib
 import io
 import struct
 import zipfile
@@ -25,9 +26,9 @@ def read_labels(path):
     Raises:
         ValueError: If the metadata cannot be read.
     """
-    content = path.read_bytes()
-    try:
-        name = _labels_file(content)
+    with _errors_that_name(path):
+        content = path.read_bytes()
+        name = _labels_file(_metadata(content))
         if name is None or not zipfile.is_zipfile(io.BytesIO(content)):
             return None
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
@@ -36,6 +37,43 @@ def read_labels(path):
             # A small archive can contain a file that is larger than the memory.
             _check_count(archive.getinfo(name).file_size, _MAX_BYTES)
             return tuple(archive.read(name).decode("utf-8").splitlines()) or None
+
+
+def read_normalization(path):
+    """Reads how an app normalises pixels from 0 to 255 for a file with one input.
+
+    Args:
+        path: The file, a `pathlib.Path`, of any origin.
+
+    Returns:
+        `(mean, std)`, two lists of one number or one for each channel: the input is
+        (pixel - mean) / std. None for a file that says nothing of it, or has several inputs.
+
+    Raises:
+        ValueError: If the metadata cannot be read.
+    """
+    with _errors_that_name(path):
+        for graph in _graphs(_metadata(path.read_bytes())):
+            inputs = _tables(graph, "SubGraphMetadata", "input_tensor_metadata")
+            if len(inputs) != 1:
+                return None
+            for unit in _tables(inputs[0], "TensorMetadata", "process_units"):
+                if _byte(unit, "ProcessUnit", "options_type") == _NORMALIZATION:
+                    options = _table(unit, "ProcessUnit", "options")
+                    return tuple(
+                        _floats(options, "NormalizationOptions", field) for field in ("mean", "std")
+                    )
+            return None
+    return None
+
+
+_NORMALIZATION = schema.OPTION_TYPES["NormalizationOptions"]
+
+
+@contextlib.contextmanager
+def _errors_that_name(path):
+    try:
+        yield
     except (
         *(IndexError, KeyError, NotImplementedError, OverflowError, RuntimeError, TypeError),
         *(UnicodeDecodeError, ValueError, struct.error, zipfile.BadZipFile, zipfile.zlib.error),
@@ -46,23 +84,31 @@ def read_labels(path):
         ) from error
 
 
-def _labels_file(content):
-    """The name of the packed file with the labels, or None."""
+def _metadata(content):
+    """The root table of a file's metadata, or None."""
     model = tflite_files.schema().Model.GetRootAs(content, 0)
     _check_count(model.MetadataLength(), len(content))
     for place in range(model.MetadataLength()):
         entry = model.Metadata(place)
         if entry.Name() == schema.ENTRY.encode():
             stored = model.Buffers(entry.Buffer()).DataAsNumpy()
-            if isinstance(stored, int):  # An empty buffer gives the integer 0.
-                return None
-            root = _root(stored.tobytes())
-            for graph in _tables(root, "ModelMetadata", "subgraph_metadata"):
-                for output in _tables(graph, "SubGraphMetadata", "output_tensor_metadata"):
-                    for file in _tables(output, "TensorMetadata", "associated_files"):
-                        if _byte(file, "AssociatedFile", "type") == schema.LABELS:
-                            return _text(file, "AssociatedFile", "name")
-                    return None
+            # An empty buffer gives the integer 0.
+            return None if isinstance(stored, int) else _root(stored.tobytes())
+    return None
+
+
+def _graphs(root):
+    return [] if root is None else _tables(root, "ModelMetadata", "subgraph_metadata")
+
+
+def _labels_file(root):
+    """The name of the packed file with the labels, or None."""
+    for graph in _graphs(root):
+        for output in _tables(graph, "SubGraphMetadata", "output_tensor_metadata"):
+            for file in _tables(output, "TensorMetadata", "associated_files"):
+                if _byte(file, "AssociatedFile", "type") == schema.LABELS:
+                    return _text(file, "AssociatedFile", "name")
+            return None
     return None
 
 
@@ -83,6 +129,21 @@ def _tables(table, kind, field):
     count = table.VectorLen(place)
     _check_count(count, len(table.Bytes))
     return [Table(table.Bytes, table.Indirect(start + 4 * item)) for item in range(count)]
+
+
+def _table(table, kind, field):
+    place = _place(table, kind, field)
+    if not place:
+        raise ValueError(f"{kind} has no {field}")
+    return Table(table.Bytes, table.Indirect(table.Pos + place))
+
+
+def _floats(table, kind, field):
+    place = _place(table, kind, field)
+    count = table.VectorLen(place) if place else 0
+    _check_count(count, len(table.Bytes))
+    start = table.Vector(place) if place else 0
+    return [table.Get(number_types.Float32Flags, start + 4 * item) for item in range(count)]
 
 
 def _check_count(count, largest):

@@ -1,0 +1,63 @@
+"""Pictures divided by 255 once too often, or never: a right model looked like a wrong one."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+import keras_distill as kd
+from keras_distill.export.tflite.metadata_reading import read_labels
+from keras_distill.export.tflite.metadata_reading import read_normalization
+
+rng = np.random.default_rng(0)
+PIXELS = rng.integers(0, 256, (40, 4, 4, 3)).astype("float32")
+Y = rng.integers(0, 2, 40)
+
+
+def network(rescaling=None, nested=False):
+    x = image = keras.Input((4, 4, 3), name="image")
+    if rescaling is not None:
+        x = layers.Rescaling(*rescaling)(image)
+    model = keras.Model(image, layers.Dense(2)(layers.Flatten()(x)))
+    return keras.Sequential([keras.Input((4, 4, 3)), model]) if nested else model
+
+
+def compare(models, x, **settings):
+    return kd.compare(models, (x, Y), num_threads=(), num_resamples=10, verbose=0, **settings)
+
+
+@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize("rescaling", [(1 / 255,), (1 / 127.5, -1.0)])
+def test_a_model_that_rescales(rescaling, nested, tmp_path):
+    model = network(rescaling, nested)
+    model.save(tmp_path / "m.keras")
+    compare({"m": tmp_path / "m.keras"}, PIXELS)
+    message = r"models\['m'\] must get pictures .* Received: .* pixels from 0 to 1 by that"
+    with pytest.raises(ValueError, match=message):
+        compare({"other": network(), "m": tmp_path / "m.keras"}, PIXELS / 255)
+    compare({"m": model}, PIXELS / 255, preprocessors={"m": lambda x: x * 255})
+    # A picture that is black, and a model that says nothing of its range, are no error.
+    compare({"m": model}, PIXELS * 0)
+    compare({"m": network()}, PIXELS / 255)
+
+
+def test_a_file_with_metadata(tmp_path):
+    """Of normalised pixels, and of pixels that the file itself normalises."""
+    files = {name: tmp_path / f"{name}.tflite" for name in ("normal", "itself")}
+    for name, std, rescaling in (("normal", 255.0, None), ("itself", 1.0, (1 / 255,))):
+        metadata = kd.export.ImageMetadata(["a", "b"], mean=0.0, std=std)
+        kd.export_tflite(network(rescaling), files[name], metadata=metadata)
+        assert read_normalization(files[name]) == ([0.0], [std])
+        assert read_labels(files[name]) == ("a", "b")
+    compare({"normal": files["normal"]}, PIXELS / 255)
+    compare({"itself": files["itself"]}, PIXELS)
+    with pytest.raises(ValueError, match=r"models\['normal'\] must .* from 0 to 6.502e\+04 by"):
+        compare({"normal": files["normal"]}, PIXELS)
+    with pytest.raises(ValueError, match=r"models\['itself'\] must .* from 0 to 1 by that"):
+        compare({"itself": files["itself"]}, PIXELS / 255)
+
+
+def test_a_file_without_metadata_says_nothing(tmp_path):
+    kd.export_tflite(network(), tmp_path / "m.tflite")
+    assert read_normalization(tmp_path / "m.tflite") is None
+    compare({"m": tmp_path / "m.tflite"}, PIXELS)
