@@ -231,7 +231,7 @@ METHODS = {
     "MGD": with_labels(
         lambda task: [
             hint(
-                losses.MaskedGenerative(0.15, "channels"),
+                losses.MaskedGenerative(0.15, masked="channels"),
                 "block_3",
                 7e-5 * math.prod(sizes_of(task.teacher, 3)),
                 projector="auto",

@@ -31,7 +31,7 @@ class TeacherAgreement(keras.metrics.MeanMetricWrapper):
     0.5
     """
 
-    def __init__(self, name="teacher_agreement", dtype=None):
+    def __init__(self, *, name="teacher_agreement", dtype=None):
         super().__init__(_is_same_class, name=name, dtype=dtype)
         self._direction = "up"
 
@@ -68,7 +68,7 @@ class Fidelity(keras.metrics.MeanMetricWrapper):
     """
 
     def __init__(
-        self, teacher_from_logits=True, student_from_logits=True, name="fidelity", dtype=None
+        self, *, teacher_from_logits=True, student_from_logits=True, name="fidelity", dtype=None
     ):
         self.teacher_from_logits = teacher_from_logits
         self.student_from_logits = student_from_logits

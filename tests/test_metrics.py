@@ -122,7 +122,7 @@ class TestInFit:
         with pytest.raises(ValueError, match=r"none of .*'soft_loss'"):
             kd.Distiller(make(3), make(3), teacher_metrics=[kd.metrics.Fidelity(name="soft_loss")])
         same = kd.Distiller(
-            make(3), make(3), teacher_metrics=[kd.metrics.TeacherAgreement("accuracy")]
+            make(3), make(3), teacher_metrics=[kd.metrics.TeacherAgreement(name="accuracy")]
         )
         same.compile("sgd", self.loss, metrics=["accuracy"])
         with pytest.raises(ValueError, match=r"names of their own.*Received: \['accuracy'\]"):

@@ -22,7 +22,7 @@ class AttentionLoss(DistillationLoss):
     same_shapes = False
     values_rank = 2
 
-    def __init__(self, reduction="sum_over_batch_size", name=None, dtype=None):
+    def __init__(self, *, reduction="sum_over_batch_size", name=None, dtype=None):
         super().__init__(name=name or self.default_name, reduction=reduction, dtype=dtype)
 
     def __call__(self, y_true, y_pred, sample_weight=None):
@@ -213,6 +213,7 @@ class AttentionRelationKL(DistillationLoss):
     def __init__(
         self,
         num_relation_heads=None,
+        *,
         reduction="sum_over_batch_size",
         name="attention_relation_kl",
         dtype=None,

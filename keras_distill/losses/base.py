@@ -66,7 +66,7 @@ class DistillationLoss(keras.losses.Loss):
     axes = "(batch, ..., features)"
     remedy = "Give the objective a projector that maps the student to the teacher's shape."
 
-    def __init__(self, name, reduction="sum_over_batch_size", dtype=None):
+    def __init__(self, name, *, reduction="sum_over_batch_size", dtype=None):
         if dtype is None:
             defaults = keras.config.floatx(), keras.config.dtype_policy().compute_dtype
             dtype = "float64" if "float64" in defaults else "float32"

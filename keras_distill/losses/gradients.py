@@ -37,7 +37,7 @@ class InputGradientLoss(DistillationLoss):
         "behind it by teacher_inputs or student_inputs."
     )
 
-    def __init__(self, teacher_inputs, student_inputs, name, reduction, dtype):
+    def __init__(self, *, teacher_inputs, student_inputs, name, reduction, dtype):
         super().__init__(name=name, reduction=reduction, dtype=dtype)
         for side, path in (("teacher", teacher_inputs), ("student", student_inputs)):
             if path is not None and not (isinstance(path, str) and path):
@@ -70,9 +70,15 @@ class _ProjectedGradientLoss(InputGradientLoss):
     """A loss on random projections of the outputs, or on every single output."""
 
     def __init__(
-        self, num_projections, seed, teacher_inputs, student_inputs, name, reduction, dtype
+        self, num_projections, *, seed, teacher_inputs, student_inputs, name, reduction, dtype
     ):
-        super().__init__(teacher_inputs, student_inputs, name, reduction, dtype)
+        super().__init__(
+            teacher_inputs=teacher_inputs,
+            student_inputs=student_inputs,
+            name=name,
+            reduction=reduction,
+            dtype=dtype,
+        )
         if num_projections is not None:
             check_integers(num_projections=num_projections)
         self.num_projections = num_projections
@@ -176,6 +182,7 @@ class Sobolev(_ProjectedGradientLoss):
     def __init__(
         self,
         num_projections=1,
+        *,
         seed=None,
         teacher_inputs=None,
         student_inputs=None,
@@ -184,7 +191,13 @@ class Sobolev(_ProjectedGradientLoss):
         dtype=None,
     ):
         super().__init__(
-            num_projections, seed, teacher_inputs, student_inputs, name, reduction, dtype
+            num_projections,
+            seed=seed,
+            teacher_inputs=teacher_inputs,
+            student_inputs=student_inputs,
+            name=name,
+            reduction=reduction,
+            dtype=dtype,
         )
 
     def call(self, y_true, y_pred):
@@ -243,13 +256,20 @@ class JacobianMatching(InputGradientLoss):
 
     def __init__(
         self,
+        *,
         teacher_inputs=None,
         student_inputs=None,
         reduction="sum_over_batch_size",
         name="jacobian_matching",
         dtype=None,
     ):
-        super().__init__(teacher_inputs, student_inputs, name, reduction, dtype)
+        super().__init__(
+            teacher_inputs=teacher_inputs,
+            student_inputs=student_inputs,
+            name=name,
+            reduction=reduction,
+            dtype=dtype,
+        )
 
     def directions(self, teacher_output):
         batch_size, *sizes = ops.shape(teacher_output)
@@ -326,13 +346,22 @@ class GradientNorm(_ProjectedGradientLoss):
     def __init__(
         self,
         num_projections=1,
+        *,
         seed=None,
         student_inputs=None,
         reduction="sum_over_batch_size",
         name="gradient_norm",
         dtype=None,
     ):
-        super().__init__(num_projections, seed, None, student_inputs, name, reduction, dtype)
+        super().__init__(
+            num_projections,
+            seed=seed,
+            teacher_inputs=None,
+            student_inputs=student_inputs,
+            name=name,
+            reduction=reduction,
+            dtype=dtype,
+        )
 
     def call(self, y_true, y_pred):
         return _mean_of_squared_norms(y_pred)

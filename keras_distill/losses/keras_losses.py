@@ -15,7 +15,7 @@ class FunctionLoss(keras.losses.Loss):
         name: Name of the loss. Defaults to the function's name.
     """
 
-    def __init__(self, function, name=None, reduction="sum_over_batch_size", dtype=None):
+    def __init__(self, function, *, name=None, reduction="sum_over_batch_size", dtype=None):
         super().__init__(name=name or function.__name__, reduction=reduction, dtype=dtype)
         self.function = function
 
@@ -40,7 +40,7 @@ class AskedLoss(DistillationLoss):
     """
 
     def __init__(self, loss):
-        super().__init__(loss.name, loss.reduction, loss.dtype)
+        super().__init__(name=loss.name, reduction=loss.reduction, dtype=loss.dtype)
         self.loss = loss
         self.same_shapes = getattr(loss, "same_shapes", True)
         self.values_rank = getattr(loss, "values_rank", None)

@@ -232,7 +232,14 @@ def test_bytes_by_the_layer_that_scales_them():
     )
     with pytest.raises(ValueError, match=r"by the teacher's inputs, which must be one floating"):
         fit(distiller_of(losses.Sobolev(), student, teacher), images)
-    history = fit(distiller_of(losses.Sobolev(1, 0, "scaled", "scaled"), student, teacher), images)
+    history = fit(
+        distiller_of(
+            losses.Sobolev(1, seed=0, teacher_inputs="scaled", student_inputs="scaled"),
+            student,
+            teacher,
+        ),
+        images,
+    )
     assert np.isfinite(history["gradients"]).all()
 
 

@@ -34,7 +34,7 @@ def test_value_and_gradient_are_exact(limit, temperature):
     """The weights do not sum to one: a gradient of q - w p would be wrong."""
     teacher, student = uniform(limit, (3, 5, 4))
     expected, expected_gradient = expected_of(teacher, student, WEIGHTS, temperature)
-    loss = ClassWeightedSoftTargets(WEIGHTS, temperature, reduction=None)
+    loss = ClassWeightedSoftTargets(WEIGHTS, temperature=temperature, reduction=None)
     values, gradient = run(loss, teacher, student)
     assert values.dtype == "float32"
     assert norm_error(values, expected) < 1e-6
@@ -46,7 +46,7 @@ def test_equal_weights_are_the_usual_soft_targets():
     teacher, student = uniform(5.0, (6, 4))
     expected = SoftTargetCrossEntropy(2.0, reduction=None)(teacher, student)
     for weight in (1, 3):
-        loss = ClassWeightedSoftTargets([weight] * 4, 2.0, reduction=None)
+        loss = ClassWeightedSoftTargets([weight] * 4, temperature=2.0, reduction=None)
         np.testing.assert_allclose(loss(teacher, student), weight * expected, rtol=1e-6)
 
 

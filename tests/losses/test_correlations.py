@@ -114,11 +114,12 @@ def test_constant_probabilities_count_as_no_correlation(side):
         outputs = [x.astype("float32") for x in uniform(2.0, (6, 3))]
         for i in {"teacher": [0], "student": [1], "both": [0, 1]}[side]:
             outputs[i] = constant.astype("float32")
-        for weights in ((1.0, 0.0), (0.0, 1.0)):
-            values, gradient = run(DIST(1.0, *weights, reduction=None), *outputs)
+        for inter, intra in ((1.0, 0.0), (0.0, 1.0)):
+            loss = DIST(1.0, inter_weight=inter, intra_weight=intra, reduction=None)
+            values, gradient = run(loss, *outputs)
             assert np.isfinite(values).all()
             assert np.abs(gradient).max() < 1e3
-            is_row = weights[0] > 0
+            is_row = inter > 0
             if not is_row or constant[0, 0] == constant[0, 1]:
                 np.testing.assert_array_equal(values, 1)
                 assert not np.any(gradient)
@@ -236,7 +237,7 @@ def test_bad_weights(name):
 def test_temperature_schedule_and_round_trip():
     """The loss at a step keeps its weights; a reloaded one is the same."""
     schedule = keras.optimizers.schedules.PolynomialDecay(8.0, 100, 2.0)
-    loss = DIST(schedule, 2.0, 3.0, reduction="sum", name="mine")
+    loss = DIST(schedule, inter_weight=2.0, intra_weight=3.0, reduction="sum", name="mine")
     config = json.loads(json.dumps(keras.saving.serialize_keras_object(loss)))
     restored = keras.saving.deserialize_keras_object(config)
     assert restored.get_config() == loss.get_config()

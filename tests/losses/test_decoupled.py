@@ -79,7 +79,9 @@ def test_gradient_is_that_of_the_naive_formula():
         p_rest, q_rest = p / (1 - p_y), q / (1 - q_y)
         rest = tf.reduce_sum((1 - target) * p_rest * tf.math.log(p_rest / q_rest), -1)
         expected = 4 * (3 * binary[:, 0] + 5 * rest)
-    loss = DKD(2.0, 3.0, 5.0, reduction=None).for_batch(labels=labels)
+    loss = DKD(2.0, target_weight=3.0, nontarget_weight=5.0, reduction=None).for_batch(
+        labels=labels
+    )
     values, gradient = run(loss, teacher, student)
     assert norm_error(values, expected.numpy()) < 1e-6
     assert norm_error(gradient, tape.gradient(expected, student).numpy()) < 1e-6
@@ -95,7 +97,9 @@ def test_both_parts_are_the_divergence_together(limit):
         p = softmax(np.float64(teacher) / temperature, -1)
         for i, y in enumerate(labels):
             rest = np.delete(p[i], y).sum()
-            loss = DKD(temperature, 1.0, rest, reduction=None).for_batch(labels=labels[i : i + 1])
+            loss = DKD(
+                temperature, target_weight=1.0, nontarget_weight=rest, reduction=None
+            ).for_batch(labels=labels[i : i + 1])
             value, gradient = run(loss, teacher[i : i + 1], student[i : i + 1])
             assert float(value[0]) == pytest.approx(expected[i], rel=1e-6)
             assert norm_error(gradient[0], expected_gradient[i]) < 1e-6
@@ -107,7 +111,9 @@ def test_each_part_sees_its_classes_only(weights):
     teacher, student = uniform(5.0, (12, 5), "float64")
     labels = labels_of(12, 5)
     is_target = np.arange(5) == labels[:, None]
-    loss = DKD(1.0, *weights, dtype="float64").for_batch(labels=labels)
+    target, nontarget = weights
+    loss = DKD(1.0, target_weight=target, nontarget_weight=nontarget, dtype="float64")
+    loss = loss.for_batch(labels=labels)
     if weights[0]:
         # The others are shuffled: their sum stays.
         changed = np.array(
@@ -287,7 +293,7 @@ def test_teacher_gets_no_gradient():
 def test_temperature_schedule_and_round_trip():
     """The loss at a step keeps its labels and weights; a reloaded one is the same."""
     schedule = keras.optimizers.schedules.PolynomialDecay(8.0, 100, 2.0)
-    loss = DKD(schedule, 2.0, 3.0, reduction="sum", name="mine")
+    loss = DKD(schedule, target_weight=2.0, nontarget_weight=3.0, reduction="sum", name="mine")
     config = json.loads(json.dumps(keras.saving.serialize_keras_object(loss)))
     restored = keras.saving.deserialize_keras_object(config)
     assert restored.get_config() == loss.get_config()

@@ -267,7 +267,7 @@ class TestSampleWeights:
         """The oracle is keras.losses.MeanSquaredError, the same formula in another's code."""
         teacher, student = uniform(5.0, (6, 4))
         weights = np.linspace(0.1, 2.0, 6).reshape(weights)
-        value = losses.FeatureMSE(reduction)(teacher, student, weights)
+        value = losses.FeatureMSE(reduction=reduction)(teacher, student, weights)
         expected = keras.losses.MeanSquaredError(reduction)(teacher, student, weights)
         np.testing.assert_allclose(value, expected, rtol=1e-6)
 

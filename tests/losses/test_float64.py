@@ -20,7 +20,7 @@ CASES = {
     "SoftTargetCrossEntropy": (lambda **k: losses.SoftTargetCrossEntropy(0.3, **k), LOGITS),
     "BinarySoftTargets": (lambda **k: losses.BinarySoftTargets(3.3, **k), LOGITS),
     "ClassWeightedSoftTargets": (
-        lambda **k: losses.ClassWeightedSoftTargets([0.1, 0.7, 1.3, 0.9], 3.3, **k),
+        lambda **k: losses.ClassWeightedSoftTargets([0.1, 0.7, 1.3, 0.9], temperature=3.3, **k),
         LOGITS,
     ),
     "DIST": (lambda **k: losses.DIST(inter_weight=0.3, temperature=3.3, **k), LOGITS),
@@ -30,7 +30,10 @@ CASES = {
         ).for_batch(np.arange(6) % 4),
         LOGITS,
     ),
-    "SpecialistKL": (lambda **k: losses.SpecialistKL([[0, 1], [3, 2]], 3.3, **k), LOGITS),
+    "SpecialistKL": (
+        lambda **k: losses.SpecialistKL([[0, 1], [3, 2]], temperature=3.3, **k),
+        LOGITS,
+    ),
     "LogitsMSE": (losses.LogitsMSE, LOGITS),
     "SoftDarkRank": (lambda **k: losses.SoftDarkRank(**k), LOGITS),
     "RKDDistance": (losses.RKDDistance, LOGITS),
@@ -75,7 +78,7 @@ def test_temperature_and_weights_against_numpy():
     np.testing.assert_allclose(actual, expected, rtol=1e-13)
     weights = np.array([0.1, 0.7, 1.3, 0.9])
     expected = -(3.3**2) * np.mean(np.sum(weights * p * log_q, axis=-1))
-    loss = losses.ClassWeightedSoftTargets(weights, 3.3, dtype="float64")
+    loss = losses.ClassWeightedSoftTargets(weights, temperature=3.3, dtype="float64")
     np.testing.assert_allclose(loss(teacher, student), expected, rtol=1e-13)
 
 

@@ -242,9 +242,25 @@ def test_bad_paths():
 @pytest.mark.parametrize(
     "loss",
     [
-        losses.Sobolev(3, 7, "embedding", "embed", "sum", "sob", "float64"),
-        losses.JacobianMatching("embedding", "embed", "sum", "jac", "float64"),
-        losses.GradientNorm(None, 7, "embed", "sum", "norm", "float64"),
+        losses.Sobolev(
+            3,
+            seed=7,
+            teacher_inputs="embedding",
+            student_inputs="embed",
+            reduction="sum",
+            name="sob",
+            dtype="float64",
+        ),
+        losses.JacobianMatching(
+            teacher_inputs="embedding",
+            student_inputs="embed",
+            reduction="sum",
+            name="jac",
+            dtype="float64",
+        ),
+        losses.GradientNorm(
+            None, seed=7, student_inputs="embed", reduction="sum", name="norm", dtype="float64"
+        ),
     ],
 )
 def test_config(loss):

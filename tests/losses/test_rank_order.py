@@ -255,7 +255,10 @@ def test_bad_list_lengths():
 
 @pytest.mark.parametrize(
     "loss",
-    [HardDarkRank(2.0, 1.5), SoftDarkRank(2.0, 1.5, 3, "sum", name="mine", dtype="float64")],
+    [
+        HardDarkRank(2.0, power=1.5),
+        SoftDarkRank(2.0, power=1.5, list_length=3, reduction="sum", name="mine", dtype="float64"),
+    ],
     ids=["hard", "soft"],
 )
 def test_config_round_trip(loss):

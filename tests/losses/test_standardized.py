@@ -22,7 +22,9 @@ LABELS = np.arange(12) % 5
 MAKERS = {
     "SoftTargetKL": SoftTargetKL,
     "SoftTargetCrossEntropy": SoftTargetCrossEntropy,
-    "DKD": lambda *args, **settings: DKD(*args, **settings).for_batch(labels=LABELS),
+    "DKD": lambda temperature=4.0, **settings: DKD(temperature, **settings).for_batch(
+        labels=LABELS
+    ),
     "DIST": DIST,
 }
 every_loss = pytest.mark.parametrize("maker", MAKERS.values(), ids=MAKERS)

@@ -68,6 +68,7 @@ class ActivationBoundaries(DistillationLoss):
     def __init__(
         self,
         margin=1.0,
+        *,
         reduction="sum_over_batch_size",
         name="activation_boundaries",
         dtype=None,
@@ -141,7 +142,7 @@ class FeatureOverhaul(DistillationLoss):
     """
 
     def __init__(
-        self, margin=0.0, reduction="sum_over_batch_size", name="feature_overhaul", dtype=None
+        self, margin=0.0, *, reduction="sum_over_batch_size", name="feature_overhaul", dtype=None
     ):
         margins = margin if isinstance(margin, (list, tuple)) else [margin]
         if not margins or not all(is_finite(m) and m <= 0 for m in margins):

@@ -64,7 +64,7 @@ class AttentionTransfer(DistillationLoss):
     values_rank = 1
 
     def __init__(
-        self, power=2.0, reduction="sum_over_batch_size", name="attention_transfer", dtype=None
+        self, power=2.0, *, reduction="sum_over_batch_size", name="attention_transfer", dtype=None
     ):
         if not (is_finite(power) and power >= 1):
             raise ValueError(f"power must be a finite number >= 1. Received: power={power!r}")

@@ -14,7 +14,7 @@ from keras_distill.losses.numerics import unit_vectors
 _FACTOR = "factor"
 
 
-def paraphraser(channels, rate=0.5, name="paraphraser"):
+def paraphraser(channels, *, rate=0.5, name="paraphraser"):
     """A convolutional autoencoder of a teacher's features, for `FactorTransfer`.
 
     Three 3x3 convolutions lead to the layer "factor", and three transposed ones back, each with
@@ -124,6 +124,7 @@ class FactorTransfer(DistillationLoss):
     def __init__(
         self,
         paraphraser,
+        *,
         p=1,
         reduction="sum_over_batch_size",
         name="factor_transfer",

@@ -69,7 +69,7 @@ class FSP(DistillationLoss):
     takes_masks = False
     values_rank = 1
 
-    def __init__(self, reduction="sum_over_batch_size", name="fsp", dtype=None):
+    def __init__(self, *, reduction="sum_over_batch_size", name="fsp", dtype=None):
         super().__init__(name=name, reduction=reduction, dtype=dtype)
 
     def check_shapes(self, teacher_shape, student_shape):

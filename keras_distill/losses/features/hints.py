@@ -42,7 +42,7 @@ class FeatureMSE(DistillationLoss):
     the layer's width.
     """
 
-    def __init__(self, reduction="sum_over_batch_size", name="feature_mse", dtype=None):
+    def __init__(self, *, reduction="sum_over_batch_size", name="feature_mse", dtype=None):
         super().__init__(name=name, reduction=reduction, dtype=dtype)
 
     def call(self, y_true, y_pred):
@@ -85,7 +85,7 @@ class FeatureCosine(DistillationLoss):
     hidden states. Deviation: the treatment of vectors of zeros, see above.
     """
 
-    def __init__(self, reduction="sum_over_batch_size", name="feature_cosine", dtype=None):
+    def __init__(self, *, reduction="sum_over_batch_size", name="feature_cosine", dtype=None):
         super().__init__(name=name, reduction=reduction, dtype=dtype)
 
     def call(self, y_true, y_pred):

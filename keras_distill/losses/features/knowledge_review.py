@@ -79,6 +79,7 @@ class KnowledgeReview(DistillationLoss):
     def __init__(
         self,
         mid_channels=None,
+        *,
         reduction="sum_over_batch_size",
         name="knowledge_review",
         dtype=None,

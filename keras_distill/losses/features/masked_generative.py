@@ -76,6 +76,7 @@ class MaskedGenerative(DistillationLoss):
     def __init__(
         self,
         rate=0.5,
+        *,
         masked="positions",
         seed=None,
         reduction="sum_over_batch_size",

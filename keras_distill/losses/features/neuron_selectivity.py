@@ -67,6 +67,7 @@ class NeuronSelectivity(DistillationLoss):
     def __init__(
         self,
         degree=2,
+        *,
         reduction="sum_over_batch_size",
         name="neuron_selectivity",
         dtype=None,

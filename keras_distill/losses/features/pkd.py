@@ -57,7 +57,9 @@ class PKD(FeatureCosine):
     by the width to get the weight here.
     """
 
-    def __init__(self, first_token=True, reduction="sum_over_batch_size", name="pkd", dtype=None):
+    def __init__(
+        self, first_token=True, *, reduction="sum_over_batch_size", name="pkd", dtype=None
+    ):
         if not isinstance(first_token, bool):
             raise ValueError(
                 f"first_token must be True or False. Received: first_token={first_token!r}"

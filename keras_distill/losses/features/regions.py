@@ -71,6 +71,7 @@ class RegionMSE(DistillationLoss):
     def __init__(
         self,
         bounding_box_format="rel_xyxy",
+        *,
         image_size=None,
         reduction="sum_over_batch_size",
         name="region_mse",

@@ -70,6 +70,7 @@ class VariationalInformation(DistillationLoss):
     def __init__(
         self,
         initial_variance=5.0,
+        *,
         epsilon=1e-5,
         reduction="sum_over_batch_size",
         name="variational_information",

@@ -28,6 +28,7 @@ class OutputLoss(DistillationLoss):
 
     def __init__(
         self,
+        *,
         teacher_from_logits=None,
         student_from_logits=None,
         reduction="sum_over_batch_size",
@@ -73,6 +74,7 @@ class TemperatureLoss(OutputLoss):
     def __init__(
         self,
         temperature=4.0,
+        *,
         teacher_from_logits=None,
         student_from_logits=None,
         reduction="sum_over_batch_size",
@@ -80,7 +82,13 @@ class TemperatureLoss(OutputLoss):
         dtype=None,
     ):
         check_number("temperature", temperature, POSITIVE)
-        super().__init__(teacher_from_logits, student_from_logits, reduction, name, dtype)
+        super().__init__(
+            teacher_from_logits=teacher_from_logits,
+            student_from_logits=student_from_logits,
+            reduction=reduction,
+            name=name,
+            dtype=dtype,
+        )
         self.temperature = temperature
 
     def for_batch(self, labels=None, example_index=None, training=False, step=None):

@@ -65,6 +65,7 @@ class BoundedRegression(DistillationLoss):
     def __init__(
         self,
         margin=0.0,
+        *,
         reduction="sum_over_batch_size",
         name="bounded_regression",
         dtype=None,

@@ -64,13 +64,13 @@ class ClassWeightedSoftTargets(SoftmaxLoss):
     def __init__(
         self,
         class_weights,
+        *,
         temperature=1.0,
         teacher_from_logits=None,
         student_from_logits=None,
         reduction="sum_over_batch_size",
         name=None,
         dtype=None,
-        *,
         standardized=False,
     ):
         weights = np.asarray(class_weights)
@@ -82,11 +82,11 @@ class ClassWeightedSoftTargets(SoftmaxLoss):
             )
         super().__init__(
             temperature,
-            teacher_from_logits,
-            student_from_logits,
-            reduction,
-            name,
-            dtype,
+            teacher_from_logits=teacher_from_logits,
+            student_from_logits=student_from_logits,
+            reduction=reduction,
+            name=name,
+            dtype=dtype,
             standardized=standardized,
         )
         self.class_weights = weights.tolist()

@@ -85,6 +85,7 @@ class DIST(SoftmaxLoss):
     def __init__(
         self,
         temperature=1.0,
+        *,
         inter_weight=1.0,
         intra_weight=1.0,
         teacher_from_logits=None,
@@ -92,17 +93,16 @@ class DIST(SoftmaxLoss):
         reduction="sum_over_batch_size",
         name=None,
         dtype=None,
-        *,
         standardized=False,
     ):
         check_not_negative(inter_weight=inter_weight, intra_weight=intra_weight)
         super().__init__(
             temperature,
-            teacher_from_logits,
-            student_from_logits,
-            reduction,
-            name,
-            dtype,
+            teacher_from_logits=teacher_from_logits,
+            student_from_logits=student_from_logits,
+            reduction=reduction,
+            name=name,
+            dtype=dtype,
             standardized=standardized,
         )
         self.inter_weight = inter_weight

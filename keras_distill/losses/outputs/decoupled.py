@@ -77,6 +77,7 @@ class DKD(SoftmaxLoss):
     def __init__(
         self,
         temperature=4.0,
+        *,
         target_weight=1.0,
         nontarget_weight=8.0,
         teacher_from_logits=None,
@@ -84,17 +85,16 @@ class DKD(SoftmaxLoss):
         reduction="sum_over_batch_size",
         name=None,
         dtype=None,
-        *,
         standardized=False,
     ):
         check_not_negative(target_weight=target_weight, nontarget_weight=nontarget_weight)
         super().__init__(
             temperature,
-            teacher_from_logits,
-            student_from_logits,
-            reduction,
-            name,
-            dtype,
+            teacher_from_logits=teacher_from_logits,
+            student_from_logits=student_from_logits,
+            reduction=reduction,
+            name=name,
+            dtype=dtype,
             standardized=standardized,
         )
         self.target_weight = target_weight

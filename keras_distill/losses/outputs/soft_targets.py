@@ -24,16 +24,21 @@ class SoftmaxLoss(TemperatureLoss):
     def __init__(
         self,
         temperature=4.0,
+        *,
         teacher_from_logits=None,
         student_from_logits=None,
         reduction="sum_over_batch_size",
         name=None,
         dtype=None,
-        *,
         standardized=False,
     ):
         super().__init__(
-            temperature, teacher_from_logits, student_from_logits, reduction, name, dtype
+            temperature,
+            teacher_from_logits=teacher_from_logits,
+            student_from_logits=student_from_logits,
+            reduction=reduction,
+            name=name,
+            dtype=dtype,
         )
         if not isinstance(standardized, bool):
             raise ValueError(

@@ -68,6 +68,7 @@ class SpecialistKL(TemperatureLoss):
     def __init__(
         self,
         classes,
+        *,
         temperature=4.0,
         teacher_from_logits=None,
         student_from_logits=None,
@@ -76,7 +77,12 @@ class SpecialistKL(TemperatureLoss):
         dtype=None,
     ):
         super().__init__(
-            temperature, teacher_from_logits, student_from_logits, reduction, name, dtype
+            temperature,
+            teacher_from_logits=teacher_from_logits,
+            student_from_logits=student_from_logits,
+            reduction=reduction,
+            name=name,
+            dtype=dtype,
         )
         self.classes = _checked(classes)
 

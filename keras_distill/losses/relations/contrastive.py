@@ -97,6 +97,7 @@ class CRD(PerExampleLoss):
     def __init__(
         self,
         num_examples,
+        *,
         feature_dim=128,
         num_negatives=1024,
         temperature=0.07,

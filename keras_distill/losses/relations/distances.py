@@ -31,7 +31,7 @@ class RelationLoss(PerExampleLoss):
     is_centred = False
     default_name = None
 
-    def __init__(self, reduction="sum_over_batch_size", name=None, dtype=None):
+    def __init__(self, *, reduction="sum_over_batch_size", name=None, dtype=None):
         super().__init__(name=name or self.default_name, reduction=reduction, dtype=dtype)
 
     def call(self, y_true, y_pred):
@@ -235,10 +235,12 @@ class CorrelationCongruence(RelationLoss):
 
     default_name = "correlation_congruence"
 
-    def __init__(self, gamma=0.4, order=2, reduction="sum_over_batch_size", name=None, dtype=None):
+    def __init__(
+        self, gamma=0.4, *, order=2, reduction="sum_over_batch_size", name=None, dtype=None
+    ):
         check_positive(gamma=gamma)
         check_integers(order=order)
-        super().__init__(reduction, name, dtype)
+        super().__init__(reduction=reduction, name=name, dtype=dtype)
         self.gamma, self.order = gamma, order
 
     def compare(self, teacher, student):

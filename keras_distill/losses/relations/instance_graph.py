@@ -90,6 +90,7 @@ class IRG(DistillationLoss):
     def __init__(
         self,
         transformation="edges",
+        *,
         vertex_weight=1.0,
         edge_weight=1.0,
         transformation_weight=1.0,

@@ -26,7 +26,7 @@ class RankLoss(RelationLoss):
     smallest_batch = 3
 
     def __init__(
-        self, scale=3.0, power=3.0, reduction="sum_over_batch_size", name=None, dtype=None
+        self, scale=3.0, *, power=3.0, reduction="sum_over_batch_size", name=None, dtype=None
     ):
         check_positive(scale=scale, power=power)
         if power < 1:
@@ -34,7 +34,7 @@ class RankLoss(RelationLoss):
                 "power must be 1 or more: below, the gradient of equal examples is infinite. "
                 f"Received: power={power!r}"
             )
-        super().__init__(reduction, name, dtype)
+        super().__init__(reduction=reduction, name=name, dtype=dtype)
         self.scale, self.power = scale, power
 
     def compare(self, teacher, student):
@@ -176,6 +176,7 @@ class SoftDarkRank(RankLoss):
     def __init__(
         self,
         scale=3.0,
+        *,
         power=3.0,
         list_length=4,
         reduction="sum_over_batch_size",
@@ -188,7 +189,7 @@ class SoftDarkRank(RankLoss):
                 f"list_length must be at most {_LONGEST_LIST}: a list of n examples has n! "
                 f"orders. Received: list_length={list_length}. Use HardDarkRank for long lists."
             )
-        super().__init__(scale, power, reduction, name, dtype)
+        super().__init__(scale, power=power, reduction=reduction, name=name, dtype=dtype)
         self.list_length = list_length
 
     def compare_ranked(self, teacher, student):
