@@ -81,7 +81,9 @@ def small_generator():
 
 
 def compiled_distiller(teacher, num_steps):
-    distiller = kd.Distiller(lenet(0.5, "student"), teacher, alpha=0.0, temperature=4.0)
+    distiller = kd.Distiller(
+        student=lenet(0.5, "student"), teacher=teacher, alpha=0.0, temperature=4.0
+    )
     schedule = keras.optimizers.schedules.CosineDecay(2e-3, num_steps)
     distiller.compile(keras.optimizers.Adam(schedule))
     return distiller

@@ -40,7 +40,9 @@ def pixels(digits, classes):
     batch_size = segmentation.BATCH_SIZE
     x, y, tasks = segmentation.canvases(digits, classes, NUM_STEPS * batch_size, seed=0)
     student, width = segmentation.encoder_decoder, segmentation.WIDTH
-    taught = kd.Distiller(student(width), student(2 * width), alpha=0.5, temperature=1.0)
+    taught = kd.Distiller(
+        student=student(width), teacher=student(2 * width), alpha=0.5, temperature=1.0
+    )
     in_between = {
         "classes": CROSS_ENTROPY,
         "contours": keras.losses.BinaryCrossentropy(from_logits=True),
@@ -71,7 +73,7 @@ def boxes(digits, classes):
         student = detection.detector(detection.STUDENT_GROWTH, "student")
         settings = {"alpha": 1.0, **detection.METHODS[name]()}
         plain = keras.Model(student.input, student.output)
-        distiller = kd.Distiller(plain, teacher, **settings)
+        distiller = kd.Distiller(student=plain, teacher=teacher, **settings)
         return fitting(distiller, x, y, batch_size, loss, weights)
 
     return {f"boxes: {name}": way(name) for name in detection.METHODS}
@@ -87,7 +89,9 @@ def tokens(folder):
         return language_model.language_model(preprocessor, num_layers, width)
 
     def way(teacher, alpha):
-        distiller = kd.Distiller(model(1, 32), teacher, alpha=alpha, temperature=1.0)
+        distiller = kd.Distiller(
+            student=model(1, 32), teacher=teacher, alpha=alpha, temperature=1.0
+        )
         return fitting(distiller, x, y, batch_size, sample_weight=weights)
 
     return {"tokens: alone": way(None, 1.0), "token-level": way(model(2, 64), 0.5)}

@@ -129,7 +129,7 @@ def train(growth_rate, data, steps, seed, teacher=None, **arguments):
     y, weights = targets(model, images, boxes, classes)
     # Plain: the detector's own compute_loss() would match the boxes itself.
     plain = keras.Model(model.input, model.output)
-    distiller = kd.Distiller(plain, teacher, **{"alpha": 1.0, **arguments})
+    distiller = kd.Distiller(student=plain, teacher=teacher, **{"alpha": 1.0, **arguments})
     distiller.compile(
         keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(1e-3, steps)),
         {

@@ -64,7 +64,7 @@ def mnist(folder, teacher_path, seed):
     teacher.fit(x_train, y_train, batch_size=128, epochs=3, verbose=2)
     keras.utils.set_random_seed(seed)
     student = network(depthwise, (8, 16, 32))
-    distiller = kd.Distiller(student, teacher, alpha=0.1, temperature=4.0)
+    distiller = kd.Distiller(student=student, teacher=teacher, alpha=0.1, temperature=4.0)
     batches = tf.data.Dataset.from_tensor_slices((x_train, y_train))
     batches = batches.shuffle(len(x_train), seed=seed).batch(128)
     return distiller, batches, x_test, y_test, x_train[:200]
@@ -81,7 +81,7 @@ def sst2(folder, teacher_path, seed):
     keras.utils.set_random_seed(seed)
     student = kd.students.from_teacher(teacher, (2, 5))
     distiller = kd.Distiller(
-        student, alpha=0.1, soft_loss=kd.losses.SoftTargetKL(2.0, teacher_from_logits=True)
+        student=student, alpha=0.1, soft_loss=kd.losses.SoftTargetKL(2.0, teacher_from_logits=True)
     )
     batches = kd.text.batch_by_length(
         lesson.dataset(), vocabulary, bucket_lengths=recipe.LENGTHS, batch_size=32, seed=seed

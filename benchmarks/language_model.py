@@ -83,7 +83,7 @@ def train(student, teacher, data, alpha, epochs, seed):
     x, y, sample_weight = data
     keras.utils.set_random_seed(seed)
     steps = math.ceil(len(y) / 64) * epochs
-    distiller = kd.Distiller(student, teacher, alpha=alpha, temperature=1.0)
+    distiller = kd.Distiller(student=student, teacher=teacher, alpha=alpha, temperature=1.0)
     distiller.compile(
         keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(3e-3, steps)),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),

@@ -268,7 +268,7 @@ def training_step(name, batch, width):
     teacher = kd.students.plain_cnn((32, 32, 3), 10, depth=4, width=width // 2)
     student = kd.students.plain_cnn((32, 32, 3), 10, depth=2, width=width // 4)
     objectives = [] if loss is None else [kd.Objective(loss(), "output", "output")]
-    distiller = kd.Distiller(student, teacher, alpha=0.5, objectives=objectives)
+    distiller = kd.Distiller(student=student, teacher=teacher, alpha=0.5, objectives=objectives)
     distiller.compile(
         keras.optimizers.Adam(), keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     )

@@ -282,7 +282,7 @@ def train(method, data, task, seed):
     """Returns the student."""
     keras.utils.set_random_seed(seed)
     student = network(task.teacher.input.shape[1:], STUDENT_WIDTHS, "student")
-    distiller = kd.Distiller(student, task.teacher, **METHODS[method](task))
+    distiller = kd.Distiller(student=student, teacher=task.teacher, **METHODS[method](task))
     schedule = keras.optimizers.schedules.CosineDecay(3e-3, task.steps)
     distiller.compile(
         keras.optimizers.Adam(schedule),

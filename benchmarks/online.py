@@ -54,12 +54,12 @@ def booster():
 
 
 def rocket(**settings):
-    return RocketLaunching(head("light"), booster(), trunk(), **settings)
+    return RocketLaunching(light=head("light"), booster=booster(), trunk=trunk(), **settings)
 
 
 def native_ensemble(**settings):
     branches = [head(f"branch_{index}") for index in range(3)]
-    return NativeEnsemble(trunk(), branches, **settings)
+    return NativeEnsemble(trunk=trunk(), branches=branches, **settings)
 
 
 def mutual_learning(**settings):

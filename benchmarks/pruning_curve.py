@@ -82,7 +82,7 @@ def curve(seed, data, logits):
         (28, 28, 1), 10, depth=3, num_stages=3, num_parameters=NUM_PARAMETERS
     )
     distiller = kd.Distiller(
-        student, alpha=0.1, soft_loss=kd.losses.SoftTargetKL(4.0, teacher_from_logits=True)
+        student=student, alpha=0.1, soft_loss=kd.losses.SoftTargetKL(4.0, teacher_from_logits=True)
     )
     inputs = kd.DistillationInputs(x, teacher_outputs=logits)
     batches = tf.data.Dataset.from_tensor_slices((inputs, y)).shuffle(len(x), seed=seed)

@@ -85,7 +85,7 @@ def encoder_decoder(width, tasks=()):
 def train(student, x, y, steps, seed, teacher=None, alpha=1.0, soft_loss=None, loss=None):
     keras.utils.set_random_seed(seed)
     soft_loss = soft_loss or losses.SoftTargetKL(1.0)
-    distiller = kd.Distiller(student, teacher, alpha=alpha, soft_loss=soft_loss)
+    distiller = kd.Distiller(student=student, teacher=teacher, alpha=alpha, soft_loss=soft_loss)
     distiller.compile(
         keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(5e-3, steps)),
         loss=loss or keras.losses.SparseCategoricalCrossentropy(from_logits=True),

@@ -101,7 +101,7 @@ def ours(teacher, student, with_feature):
     objectives = []
     if with_feature:
         objectives = [kd.Objective(kd.losses.FeatureMSE(), "feature", "feature")]
-    return kd.Distiller(student, teacher, alpha=0.5, objectives=objectives)
+    return kd.Distiller(student=student, teacher=teacher, alpha=0.5, objectives=objectives)
 
 
 class EpochTimer(keras.callbacks.Callback):

@@ -35,7 +35,7 @@ def make_network(*widths):
 def train_student(data, teacher, num_examples, seed):
     keras.utils.set_random_seed(seed)
     soft_loss = kd.losses.SoftTargetKL(2.0, teacher_from_logits=True)
-    distiller = kd.Distiller(make_network(64), teacher, soft_loss=soft_loss)
+    distiller = kd.Distiller(student=make_network(64), teacher=teacher, soft_loss=soft_loss)
     schedule = kd.teachers.WarmupLinearDecay(2e-3, 5 * num_examples // 128)
     distiller.compile(keras.optimizers.Adam(schedule), CROSS_ENTROPY)
     batches = data.shuffle(num_examples, seed=seed).batch(128)

@@ -149,7 +149,7 @@ def several_teachers(texts, seed, steps, num_teachers=3):
     def student_of(teacher, soft_loss):
         keras.utils.set_random_seed(1000 + seed)
         student = network(heads, 32)
-        distiller = kd.Distiller(student, alpha=0.0, soft_loss=soft_loss)
+        distiller = kd.Distiller(student=student, alpha=0.0, soft_loss=soft_loss)
         inputs = kd.DistillationInputs(transfer, teacher_outputs=logits(teacher, transfer))
         fit(distiller, (inputs,), steps)
         return accuracy(logits(student, test_x), test_y)
@@ -206,7 +206,11 @@ def several_tasks(texts, seed, steps):
         keras.utils.set_random_seed(1000 + seed)
         student = network(heads, 32)
         singles["teachers"][task] = student
-        fit(kd.Distiller(student, alpha=0.1, soft_loss=soft_target_kl(2.0)), taught[task], steps)
+        fit(
+            kd.Distiller(student=student, alpha=0.1, soft_loss=soft_target_kl(2.0)),
+            taught[task],
+            steps,
+        )
     yield "a student for each task, from labels", of_single(singles["labels"])
     yield "a student for each task, alpha 0.1", of_single(singles["teachers"])
 
@@ -225,7 +229,9 @@ def several_tasks(texts, seed, steps):
     for name, (alpha, temperature, exponent) in ways.items():
         keras.utils.set_random_seed(1000 + seed)
         student = network(texts.num_classes, 32)
-        distiller = kd.Distiller(student, alpha=alpha, soft_loss=soft_target_kl(temperature))
+        distiller = kd.Distiller(
+            student=student, alpha=alpha, soft_loss=soft_target_kl(temperature)
+        )
         batches = kd.teaching.mix_tasks(taught, BATCH_SIZE, exponent, num_steps, seed)
         fit(distiller, batches, num_steps, loss=dict.fromkeys(TASKS, CROSS_ENTROPY))
         outputs = {

@@ -56,13 +56,15 @@ def of_two_tasks():
 
 def two_tasks():
     of_tasks = kd.teachers.TaskTeachers({task: teacher(f"teacher_{task}") for task in TASKS})
-    return kd.Distiller(of_two_tasks(), of_tasks)
+    return kd.Distiller(student=of_two_tasks(), teacher=of_tasks)
 
 
 def annealed():
     fall = keras.optimizers.schedules.PolynomialDecay
     loss = kd.losses.SoftTargetKL(fall(4.0, 1000, 1.0))
-    return kd.Distiller(student(), teacher(), alpha=fall(0.0, 1000, 1.0), soft_loss=loss)
+    return kd.Distiller(
+        student=student(), teacher=teacher(), alpha=fall(0.0, 1000, 1.0), soft_loss=loss
+    )
 
 
 def specialists():
@@ -72,17 +74,17 @@ def specialists():
         for index in range(3)
     ]
     loss = kd.losses.SpecialistKL(groups, temperature=2.0)
-    return kd.Distiller(student(), kd.teachers.Specialists(heads), soft_loss=loss)
+    return kd.Distiller(student=student(), teacher=kd.teachers.Specialists(heads), soft_loss=loss)
 
 
 def rocket():
     light, booster = branch(64, name="light"), branch(128, 256, name="booster")
-    return kd.teaching.RocketLaunching(light, booster, trunk())
+    return kd.teaching.RocketLaunching(light=light, booster=booster, trunk=trunk())
 
 
 def native_ensemble():
     return kd.teaching.NativeEnsemble(
-        trunk(), [branch(64, name=f"branch_{index}") for index in range(3)]
+        trunk=trunk(), branches=[branch(64, name=f"branch_{index}") for index in range(3)]
     )
 
 
@@ -90,19 +92,26 @@ def native_ensemble():
 WAYS = {
     "alone": (student, "labels"),
     "alone, pruned": (student, "labels"),
-    "one teacher": (lambda: kd.Distiller(student(), teacher()), "labels"),
+    "one teacher": (lambda: kd.Distiller(student=student(), teacher=teacher()), "labels"),
     "one teacher, its answers stored": (
-        lambda: kd.Distiller(student(), soft_loss=kd.losses.SoftTargetKL(teacher_from_logits=True)),
+        lambda: kd.Distiller(
+            student=student(), soft_loss=kd.losses.SoftTargetKL(teacher_from_logits=True)
+        ),
         "answers",
     ),
-    "one teacher, another view": (lambda: kd.Distiller(student(), teacher()), "pairs"),
+    "one teacher, another view": (
+        lambda: kd.Distiller(student=student(), teacher=teacher()),
+        "pairs",
+    ),
     "annealed": (annealed, "labels"),
     "three teachers": (
-        lambda: kd.Distiller(student(), kd.teachers.Ensemble(teachers())),
+        lambda: kd.Distiller(student=student(), teacher=kd.teachers.Ensemble(teachers())),
         "labels",
     ),
     "three teachers, by confidence": (
-        lambda: kd.Distiller(student(), kd.teachers.Ensemble(teachers(), confidence=1.0)),
+        lambda: kd.Distiller(
+            student=student(), teacher=kd.teachers.Ensemble(teachers(), confidence=1.0)
+        ),
         "labels",
     ),
     "three specialists": (specialists, "labels"),
@@ -180,7 +189,7 @@ def epoch_of(way, data):
     keras.utils.set_random_seed(0)
     build, form = WAYS[way]
     if build is None:
-        distiller = kd.Distiller(student(), teacher(), alpha=0.0)
+        distiller = kd.Distiller(student=student(), teacher=teacher(), alpha=0.0)
         distiller.compile("adam")
         model = kd.teaching.DataFree(distiller, generator())
         model.compile(keras.optimizers.Adam(1e-3))

@@ -145,7 +145,7 @@ def train(method, make_student, rate, ids, labels, answers, num_steps, seed):
     keras.utils.set_random_seed(seed)
     student = make_student()
     settings = {"soft_loss": losses.SoftTargetKL(4.0, teacher_from_logits=True)} | METHODS[method]()
-    distiller = kd.Distiller(student, **settings)
+    distiller = kd.Distiller(student=student, **settings)
     schedule = kd.teachers.WarmupLinearDecay(rate, num_steps)
     distiller.compile(
         keras.optimizers.Adam(schedule, global_clipnorm=1.0), CROSS_ENTROPY, jit_compile=False

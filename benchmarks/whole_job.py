@@ -101,7 +101,7 @@ def store(task, folder):
         batch_size=BATCH_SIZE,
     )
     soft_loss = kd.losses.SoftTargetKL(TEMPERATURE, teacher_from_logits=True)
-    distiller = kd.Distiller(task.student(), alpha=0.0, soft_loss=soft_loss)
+    distiller = kd.Distiller(student=task.student(), alpha=0.0, soft_loss=soft_loss)
     distiller.compile(task.optimizer())
     distiller.fit(batches, epochs=task.epochs, shuffle=False, verbose=0)
     return distiller.student

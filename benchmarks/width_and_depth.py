@@ -117,7 +117,9 @@ def students(name, seed, x, y, teacher, taught):
         keras.utils.set_random_seed(seed)
         student = new_student(teacher)
         loss = kd.losses.SoftTargetKL(4.0, teacher_from_logits=True)
-        distiller = kd.Distiller(student, alpha=alpha, soft_loss=loss, objectives=objectives())
+        distiller = kd.Distiller(
+            student=student, alpha=alpha, soft_loss=loss, objectives=objectives()
+        )
         read = {"output", *(path for o in distiller.objectives for path in o.teacher_paths)}
         inputs = kd.DistillationInputs(x, teacher_outputs={path: taught[path] for path in read})
         fit(distiller, batches(inputs, y, seed=seed), NUM_STEPS)

@@ -158,7 +158,7 @@ def train_distilled(
     """The same student, taught, with settings of its own, likewise chosen on dev."""
     keras.utils.set_random_seed(seed)
     student = text_cnn(vocabulary_size, 32, (3,), dropout)
-    distiller = kd.Distiller(student, alpha=alpha, temperature=temperature)
+    distiller = kd.Distiller(student=student, alpha=alpha, temperature=temperature)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=-1)
     inputs = kd.DistillationInputs(student=x, teacher_outputs=teacher_logits)
     train(distiller, inputs, y, num_steps, 8e-3, seed, loss)

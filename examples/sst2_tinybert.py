@@ -54,7 +54,7 @@ def imitate(student, teacher, vocabulary, train, num_steps, learning_rate, seed)
     )
     # alpha=1 leaves out the loss on the logits; without labels only the objectives remain.
     distiller = kd.Distiller(
-        student, teacher.get_layer("classifier"), alpha=1.0, objectives=objectives()
+        student=student, teacher=teacher.get_layer("classifier"), alpha=1.0, objectives=objectives()
     )
     schedule = kd.teachers.WarmupLinearDecay(learning_rate, num_steps)
     distiller.compile(keras.optimizers.AdamW(schedule, weight_decay=0.01, global_clipnorm=1.0))

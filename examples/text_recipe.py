@@ -194,7 +194,7 @@ def teach(student, inputs, lesson, dev, score, seed):
     batches = kd.text.batch_by_length(
         lesson.dataset(), inputs, bucket_lengths=LENGTHS, batch_size=lesson.batch_size, seed=seed
     )
-    distiller = kd.Distiller(student, alpha=lesson.alpha, soft_loss=lesson.soft_loss)
+    distiller = kd.Distiller(student=student, alpha=lesson.alpha, soft_loss=lesson.soft_loss)
     schedule = kd.teachers.WarmupLinearDecay(lesson.learning_rate, lesson.num_steps)
     distiller.compile(keras.optimizers.Adam(schedule, global_clipnorm=1.0), lesson.hard_loss)
     best_score, best_weights = -np.inf, None

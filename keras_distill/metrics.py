@@ -16,7 +16,7 @@ class TeacherAgreement(keras.metrics.MeanMetricWrapper):
 
     ```python
     metrics = [kd.metrics.TeacherAgreement(), kd.metrics.Fidelity()]
-    distiller = kd.Distiller(student, teacher, teacher_metrics=metrics)
+    distiller = kd.Distiller(student=student, teacher=teacher, teacher_metrics=metrics)
     ```
 
     Args:

@@ -62,7 +62,9 @@ class TestInFit:
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
     def distiller(self, teacher, **kwargs):
-        distiller = kd.Distiller(make(3), teacher, teacher_metrics=metrics(), **kwargs)
+        distiller = kd.Distiller(
+            student=make(3), teacher=teacher, teacher_metrics=metrics(), **kwargs
+        )
         # With a learning rate of 0 an epoch's mean is that of the model.
         distiller.compile(keras.optimizers.SGD(0.0), self.loss, metrics=["accuracy"])
         return distiller
@@ -101,7 +103,7 @@ class TestInFit:
         student = keras.Model(inputs, layers.Dense(3)(embedded))
         ids = np.array([[1, 2, 0, 0, 0], [3, 4, 5, 6, 7]])
         logits = rng.normal(size=(2, 5, 3)).astype("float32")
-        distiller = kd.Distiller(student, alpha=0.0, teacher_metrics=metrics())
+        distiller = kd.Distiller(student=student, alpha=0.0, teacher_metrics=metrics())
         distiller.compile(keras.optimizers.SGD(0.0))
         x = kd.DistillationInputs(ids, teacher_outputs=logits)
         logs = distiller.fit(x, verbose=0).history
@@ -118,11 +120,17 @@ class TestInFit:
 
     def test_bad(self):
         with pytest.raises(ValueError, match=r"teacher_metrics must be Keras metrics.*accuracy"):
-            kd.Distiller(make(3), make(3), teacher_metrics=["accuracy"])
+            kd.Distiller(student=make(3), teacher=make(3), teacher_metrics=["accuracy"])
         with pytest.raises(ValueError, match=r"none of .*'soft_loss'"):
-            kd.Distiller(make(3), make(3), teacher_metrics=[kd.metrics.Fidelity(name="soft_loss")])
+            kd.Distiller(
+                student=make(3),
+                teacher=make(3),
+                teacher_metrics=[kd.metrics.Fidelity(name="soft_loss")],
+            )
         same = kd.Distiller(
-            make(3), make(3), teacher_metrics=[kd.metrics.TeacherAgreement(name="accuracy")]
+            student=make(3),
+            teacher=make(3),
+            teacher_metrics=[kd.metrics.TeacherAgreement(name="accuracy")],
         )
         same.compile("sgd", self.loss, metrics=["accuracy"])
         with pytest.raises(ValueError, match=r"names of their own.*Received: \['accuracy'\]"):
@@ -130,7 +138,7 @@ class TestInFit:
         inputs = keras.Input((6,))
         two = keras.Model(inputs, [layers.Dense(2)(inputs), layers.Dense(3)(inputs)])
         other = keras.models.clone_model(two)
-        distiller = kd.Distiller(two, other, alpha=0.0, teacher_metrics=metrics())
+        distiller = kd.Distiller(student=two, teacher=other, alpha=0.0, teacher_metrics=metrics())
         distiller.compile("sgd")
         with pytest.raises(ValueError, match=r"teacher_metrics need a student with one output.*2"):
             distiller.fit(self.x, verbose=0)
@@ -141,7 +149,9 @@ def test_tensorboard_has_every_part_of_the_loss(tmp_path):
     hint = kd.Objective(
         kd.losses.FeatureMSE(), teacher="output", student="output", name="hint", weight=0.5
     )
-    distiller = kd.Distiller(make(3), make(3), objectives=[hint], teacher_metrics=metrics())
+    distiller = kd.Distiller(
+        student=make(3), teacher=make(3), objectives=[hint], teacher_metrics=metrics()
+    )
     distiller.compile("sgd", TestInFit.loss)
     callback = keras.callbacks.TensorBoard(tmp_path)
     distiller.fit(TestInFit.x, TestInFit.y, callbacks=[callback], verbose=0)

@@ -85,7 +85,7 @@ alone.fit(x_train, y_train, epochs=40, batch_size=10, verbose=0)
 # are no labels here: alpha is 0. It takes as many steps as the student alone.
 
 # %%
-distiller = kd.Distiller(student, teacher, alpha=0.0, temperature=4.0)
+distiller = kd.Distiller(student=student, teacher=teacher, alpha=0.0, temperature=4.0)
 distiller.compile(keras.optimizers.Adam(0.005))
 history = distiller.fit(x_all, epochs=10, batch_size=32, verbose=0)  # 41 steps each
 print(f"soft loss: {history.history['soft_loss'][0]:.2f} to {history.history['soft_loss'][-1]:.2f}")

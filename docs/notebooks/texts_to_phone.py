@@ -120,7 +120,7 @@ alone.fit(batches_of(train), **how)
 
 student = make_student()
 soft_loss = kd.losses.SoftTargetKL(2.0, teacher_from_logits=True)
-distiller = kd.Distiller(student, soft_loss=soft_loss, alpha=0.0)
+distiller = kd.Distiller(student=student, soft_loss=soft_loss, alpha=0.0)
 distiller.compile(keras.optimizers.Adam(0.005))
 distiller.fit(batches_of(store.attach(transfer)), **how)
 print(f"{ensemble.count_params():,} parameters, and {student.count_params():,}")

@@ -111,7 +111,7 @@ class Distiller(StudentLearner):
     Example:
 
     ```python
-    distiller = kd.Distiller(student, teacher, alpha=0.1, temperature=4.0)
+    distiller = kd.Distiller(student=student, teacher=teacher, alpha=0.1, temperature=4.0)
     distiller.compile(
         optimizer="adam",
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
@@ -141,9 +141,9 @@ class Distiller(StudentLearner):
 
     def __init__(
         self,
+        *,
         student,
         teacher=None,
-        *,
         alpha=0.1,
         temperature=None,
         soft_loss=None,

@@ -62,7 +62,7 @@ def train_student(
     if not fit.is_done:
         keras.utils.set_random_seed(seed)
         student = make_student()
-        learner = Distiller(student, **how) if how else student
+        learner = Distiller(student=student, **how) if how else student
         schedule = WarmupLinearDecay(learning_rate, num_steps)
         learner.compile(keras.optimizers.Adam(schedule, global_clipnorm=1.0), hard_loss)
         steps_per_round = -(-num_steps // _NUM_ROUNDS)

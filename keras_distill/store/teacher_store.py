@@ -39,7 +39,8 @@ class TeacherStore:
     ```python
     store = kd.TeacherStore.build(examples, teacher, "store")
     dataset = kd.text.batch_by_length(store.attach(examples), vocabulary)
-    distiller = kd.Distiller(student, soft_loss=kd.losses.SoftTargetKL(teacher_from_logits=True))
+    soft_loss = kd.losses.SoftTargetKL(teacher_from_logits=True)
+    distiller = kd.Distiller(student=student, soft_loss=soft_loss)
     distiller.fit(dataset, epochs=10)
     ```
 

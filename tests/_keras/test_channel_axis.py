@@ -69,8 +69,8 @@ def value(teacher, student, path, make_loss, **kwargs):
     loss = make_loss()
     paths = [path, "output"] if loss.takes_lists else path
     distiller = Distiller(
-        student,
-        teacher,
+        student=student,
+        teacher=teacher,
         alpha=1.0,
         objectives=[Objective(loss, paths, paths, name="o", **kwargs)],
         validate_with_teacher=True,
@@ -112,7 +112,7 @@ def test_soft_losses_read_the_classes():
         teacher, student = pair(*kinds)
         soft = losses.SoftTargetKL(2.0, teacher_from_logits=True, student_from_logits=True)
         distiller = Distiller(
-            student, teacher, alpha=0.0, soft_loss=soft, validate_with_teacher=True
+            student=student, teacher=teacher, alpha=0.0, soft_loss=soft, validate_with_teacher=True
         )
         distiller.compile(run_eagerly=True)
         values.append(distiller.test_on_batch(IMAGES, return_dict=True)["soft_loss"])

@@ -41,7 +41,9 @@ def test_comes_back(loss):
 def test_saved(tmp_path):
     huber = keras.losses.Huber(delta=0.01)
     objective = kd.Objective(huber, "layer", "layer", name="o")
-    distiller = kd.Distiller(dense("s"), dense("t"), soft_loss=huber, objectives=[objective])
+    distiller = kd.Distiller(
+        student=dense("s"), teacher=dense("t"), soft_loss=huber, objectives=[objective]
+    )
     distiller.compile(keras.optimizers.SGD(0.0))
     distiller.save(tmp_path / "d.keras")
     again = keras.models.load_model(tmp_path / "d.keras")
@@ -57,7 +59,7 @@ def test_the_loss_of_compile(make, tmp_path):
     """Resumed, the same training would go on with the delta of Keras's default."""
     huber = keras.losses.Huber(delta=0.01)
     if make == "distiller":
-        model = kd.Distiller(dense("s"), alpha=1.0)
+        model = kd.Distiller(student=dense("s"), alpha=1.0)
     else:
         model = MutualLearning([dense("one"), dense("other")])
     model.compile(keras.optimizers.SGD(0.0), loss=huber)

@@ -55,7 +55,7 @@ RAW = {
 @pytest.mark.long
 def test_texts_of_a_task(pair):
     student, teacher = pair
-    distiller = kd.Distiller(student, teacher)
+    distiller = kd.Distiller(student=student, teacher=teacher)
     distiller.compile("sgd", CROSS_ENTROPY)
     ids = student.preprocessor(TEXTS)
     text = r"must be what the layers of the {} '{}' read. Received: strings.*model.preprocessor"
@@ -93,13 +93,15 @@ def test_only_what_runs_must_be_able_to_read(pair):
     student, teacher = pair
     ids = student.preprocessor(TEXTS)
     x = kd.DistillationInputs(student=ids, teacher=TEXTS)
-    kd.Distiller(student, teacher, alpha=1.0).check_inputs("x", x)
-    kd.Distiller(student, teacher).check_inputs("x", x._replace(teacher_outputs=ids))
+    kd.Distiller(student=student, teacher=teacher, alpha=1.0).check_inputs("x", x)
+    kd.Distiller(student=student, teacher=teacher).check_inputs(
+        "x", x._replace(teacher_outputs=ids)
+    )
     texts = keras.Input((), dtype="string")
     vectors = keras.layers.TextVectorization(vocabulary=["good", "bad"], output_mode="multi_hot")
     reader = keras.Model(texts, keras.layers.Dense(2)(vectors(texts)))
-    kd.Distiller(student, reader).check_inputs("x", x)
-    distiller = kd.Distiller(reader, lambda x: reader(x))
+    kd.Distiller(student=student, teacher=reader).check_inputs("x", x)
+    distiller = kd.Distiller(student=reader, teacher=lambda x: reader(x))
     distiller.compile("sgd", CROSS_ENTROPY)
     distiller.fit(tf.constant(TEXTS), Y, verbose=0)
 
@@ -119,7 +121,7 @@ def dense(name):
 
 def test_single_batches_are_checked_as_fit_checks_its_data():
     """Keras and TensorFlow spoke of shapes and casts, or of a compiled graph."""
-    distiller = kd.Distiller(dense("student"), dense("teacher"))
+    distiller = kd.Distiller(student=dense("student"), teacher=dense("teacher"))
     peers = MutualLearning([dense("one"), dense("two")])
     x, y = np.zeros((2, 4), "float32"), np.array([0, 1])
     for model in (distiller, peers):
@@ -174,11 +176,11 @@ def test_pixels_that_a_task_would_scale():
     converter = keras_hub.layers.ResNetImageConverter(image_size=(16, 16), scale=1 / 255.0)
     preprocessor = keras_hub.models.ResNetImageClassifierPreprocessor(converter)
     task = keras_hub.models.ImageClassifier(backbone, 2, preprocessor=preprocessor)
-    distiller = kd.Distiller(task, alpha=1.0)
+    distiller = kd.Distiller(student=task, alpha=1.0)
     distiller.compile("sgd", "sparse_categorical_crossentropy")
     images = np.zeros((4, 16, 16, 3), "uint8")
     with pytest.raises(ValueError, match="Received: integer pixels, which its preprocessor scales"):
         distiller.fit(images, Y)
     distiller.check_inputs("x", preprocessor(images))
-    plain = kd.Distiller(keras_hub.models.ImageClassifier(backbone, 2), alpha=1.0)
+    plain = kd.Distiller(student=keras_hub.models.ImageClassifier(backbone, 2), alpha=1.0)
     plain.check_inputs("x", images)

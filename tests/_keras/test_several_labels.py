@@ -57,7 +57,9 @@ class TestWhatIsKnown:
     def test_by_its_distiller(self, soft_loss):
         """The student itself is never compiled."""
         student = classifier()
-        distiller = kd.Distiller(student, classifier(), alpha=0.5, soft_loss=soft_loss)
+        distiller = kd.Distiller(
+            student=student, teacher=classifier(), alpha=0.5, soft_loss=soft_loss
+        )
         distiller.compile("sgd", keras.losses.MeanSquaredError() if soft_loss else BINARY)
         x = np.zeros((4, 2, 2, 3), "float32")
         distiller.fit(x, np.zeros((4, 3)), verbose=0)

@@ -38,7 +38,7 @@ def test_in_a_store_and_live(model, tmp_path):
         keras.utils.set_random_seed(0)
         student = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
         soft_loss = kd.losses.SoftTargetKL(teacher_from_logits=False)
-        distiller = kd.Distiller(student, signature, alpha=0.0, soft_loss=soft_loss)
+        distiller = kd.Distiller(student=student, teacher=signature, alpha=0.0, soft_loss=soft_loss)
         distiller.compile("sgd")
         distiller.fit(data, shuffle=False, verbose=0)
         weights.append(student.get_weights())

@@ -35,7 +35,7 @@ class Counting(keras.utils.PyDataset):
 def test_reads_the_passed_epochs(steps_per_execution):
     inputs = keras.Input((3,))
     model = keras.Model(inputs, keras.layers.Dense(2)(inputs))
-    distiller = Distiller(model, keras.models.clone_model(model), alpha=0.0)
+    distiller = Distiller(student=model, teacher=keras.models.clone_model(model), alpha=0.0)
     distiller.compile("sgd", steps_per_execution=steps_per_execution)
     before = model.get_weights()
     found = {}

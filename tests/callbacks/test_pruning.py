@@ -215,7 +215,9 @@ class TestTraining:
         )
         before = teacher.get_weights()
         objective = kd.Objective(kd.losses.FeatureMSE(), "hidden", "first", projector="auto")
-        distiller = kd.Distiller(student, teacher, alpha=0.0, objectives=[objective])
+        distiller = kd.Distiller(
+            student=student, teacher=teacher, alpha=0.0, objectives=[objective]
+        )
         distiller.compile("adam")
         pruning = kd.Pruning(0.5)
         distiller.fit(x, epochs=2, verbose=0, callbacks=[pruning])
@@ -264,7 +266,7 @@ class TestTraining:
         _, x, y = student_and_data()
         trunk = dense(x.shape[1], 8, name="trunk")
         branches = [dense(8, 6, int(y.max()) + 1, name=name) for name in ("left", "right")]
-        model = kd.teaching.NativeEnsemble(trunk, branches)
+        model = kd.teaching.NativeEnsemble(trunk=trunk, branches=branches)
         model.compile("adam", CROSS_ENTROPY)
         model.fit(x, y, verbose=0, callbacks=[kd.Pruning(0.5)])
         for part in model.students:
@@ -280,7 +282,7 @@ class TestTraining:
     def test_the_student_of_a_generator(self):
         """The generator is thrown away: zeros in it would save nothing."""
         student, teacher = (student_and_data()[0] for _ in range(2))
-        distiller = kd.Distiller(student, teacher, alpha=0.0)
+        distiller = kd.Distiller(student=student, teacher=teacher, alpha=0.0)
         distiller.compile("adam")
         generator = keras.Sequential([keras.Input((4,)), layers.Dense(6)])
         model = kd.teaching.DataFree(distiller, generator)
@@ -350,7 +352,7 @@ def test_zeros_are_zeros_in_8_bits(tmp_path):
     student = kd.students.plain_cnn((8, 8, 1), 3, depth=2, width=8)
     teacher = kd.students.plain_cnn((8, 8, 1), 3, depth=2, width=8)
     x = np.random.default_rng(0).uniform(0, 255, (64, 8, 8, 1)).astype("float32")
-    distiller = kd.Distiller(student, teacher, alpha=0.0)
+    distiller = kd.Distiller(student=student, teacher=teacher, alpha=0.0)
     distiller.compile(keras.optimizers.Adam(1e-2))
     distiller.fit(x, epochs=2, verbose=0)
     sizes = {}

@@ -26,7 +26,7 @@ def dense(name):
 
 def distiller(optimizer="sgd", **settings):
     settings.setdefault("objectives", [])
-    model = Distiller(dense("student"), dense("teacher"), **settings)
+    model = Distiller(student=dense("student"), teacher=dense("teacher"), **settings)
     model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     return model
 

@@ -140,7 +140,7 @@ def losses_by_hand(x, y, weights, taught, learnt, temperature=2.0):
 def test_losses_and_metrics_of_each_task_in_a_distiller():
     """A stand-in that counted would pull every head to 0, and spoil every metric."""
     model, teacher = student("topic", "score"), teachers()
-    distiller = kd.Distiller(model, teacher, alpha=0.3, soft_loss=SOFT)
+    distiller = kd.Distiller(student=model, teacher=teacher, alpha=0.3, soft_loss=SOFT)
     distiller.compile(
         keras.optimizers.SGD(0.0),
         HARD,
@@ -194,7 +194,7 @@ def test_two_devices_learn_as_one(two_devices):
         keras.utils.set_random_seed(0)
         with strategy.scope():
             model, teacher = student("topic", "score"), teachers()
-            distiller = kd.Distiller(model, teacher, alpha=0.3, soft_loss=SOFT)
+            distiller = kd.Distiller(student=model, teacher=teacher, alpha=0.3, soft_loss=SOFT)
             distiller.compile(keras.optimizers.SGD(0.1), HARD)
         distiller.fit(join_tasks(DATA, 8), shuffle=False, verbose=0)
         weights.append(model.get_weights())
@@ -212,7 +212,7 @@ def test_outputs_of_stores_go_to_their_heads(named, tmp_path):
         store = kd.TeacherStore.build(dataset, of_task, tmp_path / task, dtype="float32", verbose=0)
         tasks[task] = store.attach(dataset, name=task if named else None)
     model = student("topic", "score")
-    distiller = kd.Distiller(model, alpha=0.0, soft_loss=SOFT)
+    distiller = kd.Distiller(student=model, alpha=0.0, soft_loss=SOFT)
     distiller.compile(keras.optimizers.SGD(0.0))
     batches = mix_tasks(tasks, 40, num_batches=1, seed=0)
     history = distiller.fit(batches, shuffle=False, verbose=0).history
@@ -249,7 +249,7 @@ def test_stand_ins_of_carried_outputs_are_not_taken_for_probabilities(activation
         "topic": kd.losses.SoftTargetKL(teacher_from_logits=activation is None),
         "tags": kd.losses.BinarySoftTargets(),
     }
-    distiller = kd.Distiller(model, alpha=0.0, soft_loss=soft_loss)
+    distiller = kd.Distiller(student=model, alpha=0.0, soft_loss=soft_loss)
     distiller.compile(keras.optimizers.SGD(0.0))
     # In order: the first batch is of the first task alone, the last of the other.
     history = distiller.fit(join_tasks(tasks, 16), shuffle=False, verbose=0).history
@@ -266,7 +266,7 @@ def test_probabilities_among_stand_ins_are_still_found():
             Y["score"],
         ),
     }
-    distiller = kd.Distiller(student("topic", "score"), alpha=0.0, soft_loss=SOFT)
+    distiller = kd.Distiller(student=student("topic", "score"), alpha=0.0, soft_loss=SOFT)
     distiller.compile("sgd")
     with pytest.raises(ValueError, match=r"output\[topic\]' looks like probabilities"):
         distiller.fit(mix_tasks(tasks, 40, seed=0), shuffle=False, verbose=0)
@@ -286,7 +286,7 @@ def test_an_example_index_is_left_out():
 @pytest.mark.parametrize("alpha", [0.0, 0.5])
 def test_a_student_that_lacks_a_head(alpha):
     """At alpha 0 nothing else would say that a task is left out."""
-    distiller = kd.Distiller(student("topic"), teachers(), alpha=alpha)
+    distiller = kd.Distiller(student=student("topic"), teacher=teachers(), alpha=alpha)
     distiller.compile("sgd", {"topic": CROSS_ENTROPY})
     with pytest.raises(ValueError, match=r"y names outputs .* does not have: \['score'\]"):
         distiller.fit(mix_tasks(DATA, 8), shuffle=False, verbose=0)
@@ -294,7 +294,9 @@ def test_a_student_that_lacks_a_head(alpha):
 
 def test_a_teacher_that_lacks_a_head():
     teacher = kd.teachers.TaskTeachers({"topic": lambda x: keras.ops.tile(x[:, :1], [1, 3])})
-    distiller = kd.Distiller(student("topic", "score"), teacher, alpha=0.0, soft_loss=SOFT)
+    distiller = kd.Distiller(
+        student=student("topic", "score"), teacher=teacher, alpha=0.0, soft_loss=SOFT
+    )
     distiller.compile("sgd")
     with pytest.raises(ValueError, match="The teacher must have every output of the student"):
         distiller.fit(mix_tasks(DATA, 8), shuffle=False, verbose=0)
@@ -363,7 +365,7 @@ def test_probabilities_of_a_teacher_whose_task_comes_later():
     pupil, found = student("topic", "score"), []
     for teacher in (logits, softmax):
         taught = kd.teachers.TaskTeachers({"topic": teacher, "score": number})
-        distiller = kd.Distiller(pupil, taught, alpha=0.0, soft_loss=SOFT)
+        distiller = kd.Distiller(student=pupil, teacher=taught, alpha=0.0, soft_loss=SOFT)
         distiller.compile(keras.optimizers.SGD(0.0))
         found.append(distiller.fit(data, shuffle=False, verbose=0).history["soft_loss"])
     np.testing.assert_allclose(*found, rtol=1e-5)
@@ -374,7 +376,9 @@ def test_probabilities_of_a_teacher_whose_task_comes_later():
 
 def test_data_that_lack_a_head():
     """Keras would name neither the head nor the remedy."""
-    distiller = kd.Distiller(student("topic", "score"), teachers(), alpha=0.5, soft_loss=SOFT)
+    distiller = kd.Distiller(
+        student=student("topic", "score"), teacher=teachers(), alpha=0.5, soft_loss=SOFT
+    )
     distiller.compile("sgd", HARD)
     one_task = mix_tasks({"topic": DATA["topic"]}, 8)
     with pytest.raises(ValueError, match=r"y lacks the labels of \['score'\].*Received: y of \['t"):
@@ -385,7 +389,9 @@ def test_data_that_lack_a_head():
 
 def test_each_head_has_its_own_soft_loss():
     """Of one sum nobody could see which task is not learnt."""
-    distiller = kd.Distiller(student("topic", "score"), teachers(), alpha=0.0, soft_loss=SOFT)
+    distiller = kd.Distiller(
+        student=student("topic", "score"), teacher=teachers(), alpha=0.0, soft_loss=SOFT
+    )
     distiller.compile(keras.optimizers.SGD(0.0))
     history = distiller.fit(join_tasks(DATA, 80), shuffle=False, verbose=0).history
     parts = [history["topic_soft_loss"], history["score_soft_loss"]]
@@ -398,7 +404,9 @@ def test_each_head_has_its_own_soft_loss():
 
 def test_heads_without_a_soft_loss_have_none_in_the_history():
     soft = {"topic": kd.losses.SoftTargetKL(2.0)}
-    distiller = kd.Distiller(student("topic", "score"), teachers(), alpha=0.5, soft_loss=soft)
+    distiller = kd.Distiller(
+        student=student("topic", "score"), teacher=teachers(), alpha=0.5, soft_loss=soft
+    )
     distiller.compile("sgd", HARD)
     history = distiller.fit(join_tasks(DATA, 8), shuffle=False, verbose=0).history
     assert "topic_soft_loss" in history

@@ -28,7 +28,9 @@ def make_distiller(width=8):
     keras.utils.set_random_seed(1)
     layers = [keras.layers.Dense(width, "relu"), keras.layers.Dropout(0.2), keras.layers.Dense(3)]
     student = keras.Sequential([keras.Input((4,)), *layers])
-    distiller = kd.Distiller(student, soft_loss=kd.losses.SoftTargetKL(teacher_from_logits=True))
+    distiller = kd.Distiller(
+        student=student, soft_loss=kd.losses.SoftTargetKL(teacher_from_logits=True)
+    )
     distiller.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     return distiller
 

@@ -40,27 +40,37 @@ def assert_fit_raises(distiller, message, x=FEATURES, y=LABELS, loss=sparse_ce):
 @pytest.mark.parametrize("alpha", [-0.1, 1.1, float("nan"), float("inf"), "0.5", None, True])
 def test_alpha(alpha):
     with pytest.raises(ValueError, match=r"alpha must be a number from 0 to 1.*Received: alpha="):
-        Distiller(mlp(), mlp(), alpha=alpha)
+        Distiller(student=mlp(), teacher=mlp(), alpha=alpha)
 
 
 @pytest.mark.parametrize("temperature", [0.0, -1.0, float("nan"), float("inf"), "4", True])
 def test_temperature(temperature):
     message = r"temperature must be a positive finite number.*Received: temperature="
     with pytest.raises(ValueError, match=message):
-        Distiller(mlp(), mlp(), temperature=temperature)
+        Distiller(student=mlp(), teacher=mlp(), temperature=temperature)
+
+
+def test_models_have_their_names():
+    """Swapped, they would train the teacher, and nothing would say so."""
+    with pytest.raises(TypeError, match="positional argument"):
+        Distiller(mlp(), mlp())
 
 
 def test_class_counts():
-    assert_fit_raises(Distiller(mlp(), mlp(classes=5)), r"teacher \(4, 5\), student \(4, 4\)")
+    assert_fit_raises(
+        Distiller(student=mlp(), teacher=mlp(classes=5)), r"teacher \(4, 5\), student \(4, 4\)"
+    )
 
 
 def test_a_single_class_is_not_broadcast():
-    assert_fit_raises(Distiller(mlp(), mlp(classes=1)), r"teacher \(4, 1\), student \(4, 4\)")
+    assert_fit_raises(
+        Distiller(student=mlp(), teacher=mlp(classes=1)), r"teacher \(4, 1\), student \(4, 4\)"
+    )
 
 
 def test_teacher_of_other_batch_size():
     assert_fit_raises(
-        Distiller(mlp(), lambda x: tf.zeros((3, 4))),
+        Distiller(student=mlp(), teacher=lambda x: tf.zeros((3, 4))),
         r"'output' must have one entry per example, so 4.*Received: shape \(3, 4\)",
     )
 
@@ -68,20 +78,24 @@ def test_teacher_of_other_batch_size():
 @pytest.mark.parametrize("side", ["teacher", "student"])
 def test_unknown_tap(side):
     paths = {"teacher": "hidden", "student": "hidden", side: "hiden"}
-    distiller = Distiller(mlp(), mlp(), objectives=[Objective(losses.FeatureMSE(), **paths)])
+    distiller = Distiller(
+        student=mlp(), teacher=mlp(), objectives=[Objective(losses.FeatureMSE(), **paths)]
+    )
     assert_fit_raises(distiller, r"'hiden' names no layer.*nearest are: \['hidden'")
 
 
 def test_unknown_tap_of_a_callable():
     objective = Objective(losses.FeatureMSE(), "states[2]", "hidden")
     teacher = mlp()
-    distiller = Distiller(mlp(), lambda x: {"output": teacher(x)}, objectives=[objective])
+    distiller = Distiller(
+        student=mlp(), teacher=lambda x: {"output": teacher(x)}, objectives=[objective]
+    )
     assert_fit_raises(distiller, r"'states\[2\]' names no output.*'output': '\*'")
 
 
 def test_unknown_tap_of_carried_outputs():
     objective = Objective(losses.FeatureMSE(), "block_3", "hidden")
-    distiller = Distiller(mlp(), objectives=[objective])
+    distiller = Distiller(student=mlp(), objectives=[objective])
     outputs = {"output": np.zeros((12, 4), "float32"), "block_2": FEATURES}
     x = DistillationInputs(FEATURES, teacher_outputs=outputs)
     assert_fit_raises(distiller, r"'block_3' names no output.*block_2", x=x)
@@ -89,23 +103,25 @@ def test_unknown_tap_of_carried_outputs():
 
 def test_width_without_projector():
     objective = Objective(losses.FeatureMSE(), "hidden", "hidden")
-    distiller = Distiller(mlp(5), mlp(8), objectives=[objective])
+    distiller = Distiller(student=mlp(5), teacher=mlp(8), objectives=[objective])
     assert_fit_raises(distiller, r'\(None, 8\).*\(None, 5\).*projector="auto"')
 
 
 def test_no_teacher_and_no_outputs():
-    assert_fit_raises(Distiller(mlp()), "no teacher, and the batch carries no teacher_outputs")
+    assert_fit_raises(
+        Distiller(student=mlp()), "no teacher, and the batch carries no teacher_outputs"
+    )
 
 
 @pytest.mark.parametrize("teacher", ["model.keras", 3, FEATURES])
 def test_teacher_that_is_none(teacher):
     with pytest.raises(ValueError, match=r"teacher must be a keras.Model, a function"):
-        Distiller(mlp(), teacher)
+        Distiller(student=mlp(), teacher=teacher)
 
 
 def test_regression_output():
     assert_fit_raises(
-        Distiller(mlp(classes=1), mlp(classes=1)),
+        Distiller(student=mlp(classes=1), teacher=mlp(classes=1)),
         "at least two classes.*BinarySoftTargets for a single logit; a regression output",
         loss=keras.losses.MeanSquaredError,
     )
@@ -121,22 +137,22 @@ def test_output_that_is_no_classification(side):
 @pytest.mark.parametrize("dtype", [tf.int32, tf.string, tf.bool])
 def test_teacher_outputs_of_wrong_dtype(dtype):
     if dtype == tf.string:
-        distiller = Distiller(mlp(), lambda x: tf.fill([tf.shape(x)[0], 4], "a"))
+        distiller = Distiller(student=mlp(), teacher=lambda x: tf.fill([tf.shape(x)[0], 4], "a"))
     else:
-        distiller = Distiller(mlp(), lambda x: tf.cast(x[:, :4], dtype))
+        distiller = Distiller(student=mlp(), teacher=lambda x: tf.cast(x[:, :4], dtype))
     message = f"'output' must be floating-point.*dtype {dtype.name}.*before the argmax"
     assert_fit_raises(distiller, message)
 
 
 def test_unbuilt_student():
     with pytest.raises(ValueError, match=r"student 'raw' is not built.*keras.Input"):
-        Distiller(keras.Sequential([layers.Dense(4)], name="raw"), mlp())
+        Distiller(student=keras.Sequential([layers.Dense(4)], name="raw"), teacher=mlp())
 
 
 @pytest.mark.parametrize("student", [None, "student", lambda x: x, layers.Dense(3)])
 def test_student_that_is_no_model(student):
     with pytest.raises(ValueError, match=r"student must be a keras.Model"):
-        Distiller(student, mlp())
+        Distiller(student=student, teacher=mlp())
 
 
 @pytest.mark.parametrize(
@@ -148,7 +164,7 @@ def test_student_that_is_no_model(student):
 )
 def test_weights_without_labels(settings, message):
     """Keras drops the weights of examples without a word, and looks for classes in None."""
-    distiller = Distiller(mlp(), mlp(), alpha=0.0)
+    distiller = Distiller(student=mlp(), teacher=mlp(), alpha=0.0)
     distiller.compile("sgd")
     with pytest.raises(ValueError, match=message):
         distiller.fit(FEATURES, **settings, verbose=0)
@@ -171,7 +187,7 @@ def test_weights_without_labels(settings, message):
 )
 def test_validation_that_measures_nothing(settings, loss):
     """Found at the end of the first epoch, which may be hours."""
-    distiller = Distiller(mlp(), mlp(), alpha=0.0)
+    distiller = Distiller(student=mlp(), teacher=mlp(), alpha=0.0)
     distiller.compile("sgd", loss=sparse_ce() if loss else None)
     with pytest.raises(ValueError, match="Evaluation has nothing to measure"):
         distiller.fit(FEATURES, LABELS, **settings, verbose=0)
@@ -180,23 +196,25 @@ def test_validation_that_measures_nothing(settings, loss):
 
 def test_not_compiled():
     with pytest.raises(ValueError, match=r"call `compile\(\)`"):
-        Distiller(mlp(), mlp()).fit(FEATURES, validation_data=(FEATURES,))
+        Distiller(student=mlp(), teacher=mlp()).fit(FEATURES, validation_data=(FEATURES,))
 
 
 def test_labels_without_a_loss():
     assert_fit_raises(
-        Distiller(mlp(), mlp(), alpha=0.2),
+        Distiller(student=mlp(), teacher=mlp(), alpha=0.2),
         r"labels and alpha is 0\.2, but compile\(\) got no loss.*alpha=0",
         loss=None,
     )
 
 
 def test_nothing_to_learn_from():
-    assert_fit_raises(Distiller(mlp(), mlp(), alpha=1.0), "nothing to learn from", y=None)
+    assert_fit_raises(
+        Distiller(student=mlp(), teacher=mlp(), alpha=1.0), "nothing to learn from", y=None
+    )
 
 
 def test_nothing_to_measure():
-    distiller = Distiller(mlp(), mlp())
+    distiller = Distiller(student=mlp(), teacher=mlp())
     distiller.compile("adam")
     with pytest.raises(ValueError, match=r"Evaluation has nothing to measure"):
         distiller.evaluate(FEATURES, verbose=0)
@@ -207,7 +225,7 @@ def test_teacher_outputs_that_are_not_finite(value):
     outputs = RNG.normal(size=(12, 4)).astype("float32")
     outputs[1, 2] = value
     x = DistillationInputs(FEATURES, teacher_outputs=outputs)
-    distiller = Distiller(mlp())
+    distiller = Distiller(student=mlp())
     distiller.compile("adam", loss=sparse_ce())
     with pytest.raises(ValueError, match=r"'output' has 1 values that are not finite.*\(1, 2\)"):
         distiller.fit(x, LABELS, batch_size=4, shuffle=False, verbose=0)
@@ -218,43 +236,47 @@ def test_hidden_state_that_is_not_finite_is_named():
     outputs = {"output": np.zeros((12, 4), "float32"), "block_3": hidden}
     objective = Objective(losses.FeatureMSE(), "block_3", "hidden")
     x = DistillationInputs(FEATURES, teacher_outputs=outputs)
-    assert_fit_raises(Distiller(mlp(), objectives=[objective]), "'block_3' has 20 values", x=x)
+    assert_fit_raises(
+        Distiller(student=mlp(), objectives=[objective]), "'block_3' has 20 values", x=x
+    )
 
 
 @pytest.mark.parametrize("soft_loss", ["kl", 3, {"output": "kl"}])
 def test_soft_loss_of_wrong_type(soft_loss):
     with pytest.raises(ValueError, match=r"soft_loss must be a keras.losses.Loss"):
-        Distiller(mlp(), mlp(), soft_loss=soft_loss)
+        Distiller(student=mlp(), teacher=mlp(), soft_loss=soft_loss)
 
 
 def test_soft_loss_for_an_unknown_output():
     inputs = keras.Input((6,))
     student = keras.Model(inputs, {"first": layers.Dense(4)(inputs)})
     with pytest.raises(ValueError, match=r"does not have: \['frist'\].*\['first'\]"):
-        Distiller(student, student.call, soft_loss={"frist": losses.SoftTargetKL()})
+        Distiller(student=student, teacher=student.call, soft_loss={"frist": losses.SoftTargetKL()})
 
 
 @pytest.mark.parametrize("objectives", [losses.FeatureMSE(), ["hint"], None])
 def test_objectives_of_wrong_type(objectives):
     with pytest.raises(ValueError, match=r"objectives must be a list of keras_distill.Objective"):
-        Distiller(mlp(), mlp(), objectives=objectives)
+        Distiller(student=mlp(), teacher=mlp(), objectives=objectives)
 
 
 def test_objectives_of_one_name():
     objectives = [Objective(losses.FeatureMSE(), "hidden", "hidden") for _ in range(2)]
     with pytest.raises(ValueError, match=r"name of its own.*\['feature_mse'\]"):
-        Distiller(mlp(), mlp(), objectives=objectives)
+        Distiller(student=mlp(), teacher=mlp(), objectives=objectives)
 
 
 def test_several_teacher_outputs_for_one():
     teacher = mlp()
-    distiller = Distiller(mlp(), lambda x: {"pooled": teacher(x), "logits": teacher(x)})
+    distiller = Distiller(
+        student=mlp(), teacher=lambda x: {"pooled": teacher(x), "logits": teacher(x)}
+    )
     assert_fit_raises(distiller, r"one output and the teacher several.*\['logits'\]")
 
 
 def test_data_is_checked_anew_when_its_structure_changes():
     """A second data set that carries bad outputs is not trusted because the first was good."""
-    distiller = Distiller(mlp(), mlp())
+    distiller = Distiller(student=mlp(), teacher=mlp())
     distiller.compile("adam", loss=sparse_ce())
     distiller.fit(FEATURES, LABELS, verbose=0)
     x = DistillationInputs(FEATURES, teacher_outputs=np.full((12, 4), np.nan, "float32"))
@@ -273,9 +295,9 @@ def test_data_is_checked_anew_when_its_structure_changes():
     ids=["from_one", "negative", "fractions", "names"],
 )
 def test_labels_that_are_no_classes(y, message):
-    assert_fit_raises(Distiller(mlp(), mlp()), message, y=y)
+    assert_fit_raises(Distiller(student=mlp(), teacher=mlp()), message, y=y)
     data = tf.data.Dataset.from_tensor_slices((FEATURES, y)).batch(12)
-    distiller = Distiller(mlp(), mlp())
+    distiller = Distiller(student=mlp(), teacher=mlp())
     distiller.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     with pytest.raises(ValueError, match=message.replace("dtype str", "dtype string")):
         distiller.fit(data, shuffle=False, verbose=0)
@@ -296,7 +318,7 @@ def test_labels_of_each_output():
             keras.tree.map_structure(lambda _: sparse_ce(), outputs),
             {"a": None, "b": sparse_ce()},
         ):
-            distiller = Distiller(student, student, alpha=1.0)
+            distiller = Distiller(student=student, teacher=student, alpha=1.0)
             distiller.compile("sgd", loss)
             with pytest.raises(ValueError, match=r"classes from 0 to 8.*such as 9"):
                 distiller.fit(FEATURES, y, verbose=0)
@@ -305,7 +327,7 @@ def test_labels_of_each_output():
 def test_labels_on_another_axis_are_left_to_the_loss():
     student = keras.Sequential([keras.Input((3, 4, 5))])
     student.add(layers.EinsumDense("bchw,cd->bdhw", (6, 4, 5)))
-    distiller = Distiller(student, alpha=1.0)
+    distiller = Distiller(student=student, alpha=1.0)
     distiller.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True, axis=1))
     distiller.check_classes("y", np.full((2, 4, 5), 5))
 
@@ -320,7 +342,7 @@ def test_labels_on_another_axis_are_left_to_the_loss():
     ],
 )
 def test_class_weight(weights, message):
-    distiller = Distiller(mlp(), mlp())
+    distiller = Distiller(student=mlp(), teacher=mlp())
     distiller.compile("sgd", sparse_ce())
     with pytest.raises(ValueError, match=message):
         distiller.fit(FEATURES, LABELS, class_weight=weights, verbose=0)
@@ -328,11 +350,11 @@ def test_class_weight(weights, message):
 
 def test_a_temperature_beside_a_soft_loss():
     with pytest.raises(ValueError, match=r"a soft_loss has its own.*temperature=8\.0"):
-        Distiller(mlp(), mlp(), temperature=8.0, soft_loss=losses.SoftTargetKL(2.0))
-    assert Distiller(mlp(), mlp()).temperature == 4.0
+        Distiller(student=mlp(), teacher=mlp(), temperature=8.0, soft_loss=losses.SoftTargetKL(2.0))
+    assert Distiller(student=mlp(), teacher=mlp()).temperature == 4.0
 
 
 @pytest.mark.parametrize("soft_loss", [{}, [], [None], {"a": None}], ids=str)
 def test_a_soft_loss_of_nothing(soft_loss):
     with pytest.raises(ValueError, match="a loss for at least one output"):
-        Distiller(mlp(), mlp(), soft_loss=soft_loss)
+        Distiller(student=mlp(), teacher=mlp(), soft_loss=soft_loss)

@@ -100,7 +100,9 @@ def test_a_detector_is_taught(tmp_path):
         for level in ("P3", "P4")
     ]
     plain = keras.Model(student.input, student.output)
-    distiller = Distiller(plain, teacher, alpha=0.5, soft_loss=soft_loss, objectives=imitation)
+    distiller = Distiller(
+        student=plain, teacher=teacher, alpha=0.5, soft_loss=soft_loss, objectives=imitation
+    )
     distiller.compile(keras.optimizers.Adam(1e-3), loss=LOSSES)
     x = DistillationInputs(images, labels=boxes)
     history = distiller.fit(
@@ -129,7 +131,7 @@ def test_a_detectors_own_loss_is_honoured():
         model = detector(4, "student")
         losses = {"box_loss": box_loss, "classification_loss": class_loss}
         if is_taught:
-            model = Distiller(model, alpha=1.0)
+            model = Distiller(student=model, alpha=1.0)
             losses = {"loss": {"bbox_regression": box_loss, "cls_logits": class_loss}}
         model.compile(keras.optimizers.SGD(1e-3), **losses)
         history = model.fit(data.batch(8), epochs=2, shuffle=False, verbose=0).history

@@ -37,7 +37,7 @@ def train(
     with strategy.scope():
         keras.utils.set_random_seed(5)
         student, teacher = make_student(), make_teacher()
-        distiller = Distiller(student, teacher, objectives=objectives(), **kwargs)
+        distiller = Distiller(student=student, teacher=teacher, objectives=objectives(), **kwargs)
         distiller.compile(
             keras.optimizers.SGD(0.1, momentum=0.9),
             loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),

@@ -64,7 +64,7 @@ def test_of_several_outputs():
 
 
 def test_before_the_training():
-    distiller = kd.Distiller(dense(), dense())
+    distiller = kd.Distiller(student=dense(), teacher=dense())
     distiller.compile("sgd", "sparse_categorical_crossentropy")
     before = distiller.student.get_weights()
     with pytest.raises(ValueError, match="Give the loss from_logits=True"):

@@ -37,7 +37,7 @@ class Subclassed(keras.Model):
 
 
 def soft_loss_of_one_step(student, teacher, soft_loss=None, x=FEATURES):
-    distiller = Distiller(student, teacher, alpha=0.0, soft_loss=soft_loss)
+    distiller = Distiller(student=student, teacher=teacher, alpha=0.0, soft_loss=soft_loss)
     distiller.compile(keras.optimizers.SGD(0.1))
     loss = distiller.train_on_batch(x, return_dict=True)["soft_loss"]
     return loss, student.get_weights()

@@ -39,15 +39,19 @@ def refused(model, y, name, metrics=()):
 def test_a_metric_as_another_entry(name):
     """The history said 1.02 of an accuracy: it was an objective's loss."""
     objective = kd.Objective(kd.losses.FeatureMSE(), "output", "output", name="accuracy")
-    distiller = kd.Distiller(dense(), dense(), objectives=[objective])
+    distiller = kd.Distiller(student=dense(), teacher=dense(), objectives=[objective])
     refused(distiller, Y, name, [accuracy(name)])
 
 
 def test_of_several_outputs():
     y = {"hard": Y, "easy": Y}
-    refused(kd.Distiller(heads("hard", "easy"), heads("hard", "easy")), y, "hard_loss")
+    refused(
+        kd.Distiller(student=heads("hard", "easy"), teacher=heads("hard", "easy")), y, "hard_loss"
+    )
     objective = kd.Objective(kd.losses.FeatureMSE(), "output[a]", "output[a]", name="a_soft_loss")
-    distiller = kd.Distiller(heads("a", "b"), heads("a", "b"), objectives=[objective])
+    distiller = kd.Distiller(
+        student=heads("a", "b"), teacher=heads("a", "b"), objectives=[objective]
+    )
     refused(distiller, {"a": Y, "b": Y}, "a_soft_loss")
 
 

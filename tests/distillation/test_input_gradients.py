@@ -84,7 +84,9 @@ def distiller_of(loss, student=None, teacher=None, path="output", compile_argume
     student = mlp(6, "student") if student is None else student
     teacher = mlp(8, "teacher") if teacher is None else teacher
     objectives = [Objective(loss, path, path, name="gradients")]
-    distiller = Distiller(student, teacher, alpha=1.0, objectives=objectives, **kwargs)
+    distiller = Distiller(
+        student=student, teacher=teacher, alpha=1.0, objectives=objectives, **kwargs
+    )
     distiller.compile(keras.optimizers.SGD(1.0), **(compile_arguments or {"run_eagerly": True}))
     return distiller
 
@@ -322,7 +324,7 @@ class TestBadInput:
     def test_soft_loss(self):
         """There it would get outputs of three axes and take them for gradients."""
         with pytest.raises(ValueError, match=r"soft_loss compares outputs, and Sobolev input"):
-            Distiller(mlp(6, "student"), soft_loss=losses.Sobolev())
+            Distiller(student=mlp(6, "student"), soft_loss=losses.Sobolev())
 
     def test_projector(self):
         """A projector would get the gradients, not the outputs."""
@@ -349,8 +351,8 @@ def test_few_examples_suffice(seed):
         start = student.get_weights() if start is None else start
         student.set_weights(start)
         distiller = Distiller(
-            student,
-            styblinski_tang,
+            student=student,
+            teacher=styblinski_tang,
             alpha=0.0,
             soft_loss=keras.losses.MeanSquaredError(),
             objectives=[Objective(losses.Sobolev(), "output", "output", weight)] if weight else [],

@@ -234,7 +234,11 @@ def test_two_berts(kind):
 
     objectives = objectives_of(losses_of_scores)
     distiller = kd.Distiller(
-        student, teacher, alpha=1.0, objectives=objectives, validate_with_teacher=True
+        student=student,
+        teacher=teacher,
+        alpha=1.0,
+        objectives=objectives,
+        validate_with_teacher=True,
     )
     distiller.compile(keras.optimizers.Adam(0.01), run_eagerly=True)
     before = distiller.evaluate(inputs(ids), verbose=0, return_dict=True)

@@ -18,7 +18,7 @@ def dense(inputs, outputs, name):
 
 
 def distiller():
-    model = kd.Distiller(dense(4, 3, "student"), dense(4, 3, "teacher"), alpha=0.0)
+    model = kd.Distiller(student=dense(4, 3, "student"), teacher=dense(4, 3, "teacher"), alpha=0.0)
     model.compile(keras.optimizers.SGD(0.1))
     return model
 

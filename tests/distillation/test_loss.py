@@ -63,7 +63,11 @@ def test_total(alpha, temperature):
     student, teacher = mlp(kernel_regularizer=keras.regularizers.L2(0.1)), mlp(9, "teacher")
     objective = Objective(losses.FeatureMSE(), "logits", "logits", weight=0.7, name="hint")
     distiller = Distiller(
-        student, teacher, alpha=alpha, temperature=temperature, objectives=[objective]
+        student=student,
+        teacher=teacher,
+        alpha=alpha,
+        temperature=temperature,
+        objectives=[objective],
     )
     logs = logs_of_one_step(distiller, FEATURES, LABELS)
     taught, learnt = teacher.predict(FEATURES, verbose=0), student.predict(FEATURES, verbose=0)
@@ -82,7 +86,7 @@ def test_gradient_of_one_step():
     """The weights move by the closed-form gradient of the total loss."""
     student = keras.Sequential([keras.Input((6,)), layers.Dense(CLASSES)])
     kernel = student.layers[0].kernel.numpy().astype("float64")
-    distiller = Distiller(student, alpha=0.3, temperature=3.0)
+    distiller = Distiller(student=student, alpha=0.3, temperature=3.0)
     distiller.compile(keras.optimizers.SGD(1.0), loss=sparse_ce())
     x = DistillationInputs(FEATURES, teacher_outputs=TEACHER_LOGITS)
     distiller.train_on_batch(x, LABELS)
@@ -99,7 +103,7 @@ def test_history_has_each_part():
         Objective(losses.FeatureMSE(), "hidden", "hidden", projector="auto", name="hint"),
         Objective(losses.LogitsMSE(), "output", "output"),
     ]
-    distiller = Distiller(mlp(), mlp(9, "teacher"), objectives=objectives)
+    distiller = Distiller(student=mlp(), teacher=mlp(9, "teacher"), objectives=objectives)
     distiller.compile("adam", loss=sparse_ce(), metrics=["accuracy"])
     data = FEATURES, LABELS
     history = distiller.fit(*data, epochs=2, validation_data=data, verbose=0).history
@@ -111,7 +115,7 @@ def test_history_has_each_part():
 def test_parts_are_weighted_by_examples():
     """The uneven last batch counts by its size, as in Keras's own loss."""
     student = mlp()
-    distiller = Distiller(student, mlp(9, "teacher"), alpha=0.5)
+    distiller = Distiller(student=student, teacher=mlp(9, "teacher"), alpha=0.5)
     distiller.compile(keras.optimizers.SGD(0.0), loss=sparse_ce())
     history = distiller.fit(FEATURES, LABELS, batch_size=8, verbose=0).history
     taught, learnt = distiller.teacher.predict(FEATURES, verbose=0), student(FEATURES).numpy()
@@ -145,7 +149,7 @@ def test_the_step_is_traced_once():
     """Variables that the first trace creates would cost a second one."""
     student, teacher = CountingModel(name="student"), CountingModel(name="teacher")
     objective = Objective(losses.FeatureMSE(), "hidden", "logits", projector="auto")
-    distiller = Distiller(student, teacher, objectives=[objective])
+    distiller = Distiller(student=student, teacher=teacher, objectives=[objective])
     distiller.compile("adam", loss=sparse_ce(), metrics=["accuracy"])
     distiller.fit(FEATURES, LABELS, batch_size=8, epochs=2, verbose=0)
     assert student.passes[True] == 1
@@ -158,7 +162,7 @@ def test_one_student_pass_per_step(num_objectives):
         Objective(losses.FeatureMSE(), layer, layer, name=f"hint_{i}")
         for i, layer in enumerate(["hidden", "norm", "logits"][:num_objectives])
     ]
-    distiller = Distiller(student, teacher, objectives=objectives)
+    distiller = Distiller(student=student, teacher=teacher, objectives=objectives)
     distiller.compile("adam", loss=sparse_ce(), run_eagerly=True)
     distiller.fit(FEATURES, LABELS, batch_size=13, verbose=0, epochs=2)
     assert student.passes[True] == 4
@@ -180,7 +184,7 @@ def test_teacher_stays_as_it_was():
     before = [variable.numpy() for variable in teacher.variables]
     flags = [layer.trainable for layer in teacher._flatten_layers()]
     optimizer, loss = teacher.optimizer, teacher.loss
-    distiller = Distiller(mlp(), teacher)
+    distiller = Distiller(student=mlp(), teacher=teacher)
     distiller.compile("adam", loss=sparse_ce())
     distiller.fit(FEATURES, LABELS, verbose=0)
     for expected, variable in zip(before, teacher.variables):
@@ -194,7 +198,9 @@ def test_teacher_gets_no_gradient():
     """A teacher that shares a variable with the outside is not differentiated through."""
     scale = tf.Variable(2.0)
     student = mlp()
-    distiller = Distiller(student, lambda x: scale * tf.ones((tf.shape(x)[0], CLASSES)), alpha=0.0)
+    distiller = Distiller(
+        student=student, teacher=lambda x: scale * tf.ones((tf.shape(x)[0], CLASSES)), alpha=0.0
+    )
     with tf.GradientTape() as tape:
         activations = distiller._teacher_pass(DistillationInputs(FEATURES), with_output=True)
         total = tf.reduce_sum(activations["output"])
@@ -207,7 +213,7 @@ def test_evaluation_runs_the_student_alone_and_changes_nothing(validation):
         raise AssertionError("The teacher ran.")
 
     student = CountingModel(name="student")
-    distiller = Distiller(student, teacher)
+    distiller = Distiller(student=student, teacher=teacher)
     distiller.compile("adam", loss=sparse_ce(), metrics=["accuracy"])
     student.compile("adam", loss=sparse_ce(), metrics=["accuracy"])
     before = [variable.numpy() for variable in student.weights]
@@ -239,7 +245,7 @@ def test_evaluation_before_training_needs_no_teacher():
 
     teacher = Teacher()
     objective = Objective(losses.FeatureMSE(), "hidden", "hidden", projector="auto", name="hint")
-    distiller = Distiller(mlp(), teacher, objectives=[objective])
+    distiller = Distiller(student=mlp(), teacher=teacher, objectives=[objective])
     distiller.compile("adam", loss=sparse_ce(), metrics=["accuracy"])
     assert len(distiller.evaluate(FEATURES, LABELS, verbose=0)) == 2
     teacher.may_run = True
@@ -250,7 +256,7 @@ def test_evaluation_before_training_needs_no_teacher():
 def test_alpha_of_zero_is_not_disturbed_by_the_hard_loss():
     """0 times infinity would be no number."""
     student = mlp()
-    distiller = Distiller(student, mlp(9, "teacher"), alpha=0.0)
+    distiller = Distiller(student=student, teacher=mlp(9, "teacher"), alpha=0.0)
 
     class Infinite(keras.losses.Loss):
         def call(self, y_true, y_pred):
@@ -265,7 +271,11 @@ def test_validate_with_teacher():
     objective = Objective(losses.FeatureMSE(), "hidden", "hidden", name="hint", weight=2.0)
     student, teacher = mlp(), mlp(name="teacher")
     distiller = Distiller(
-        student, teacher, alpha=0.25, objectives=[objective], validate_with_teacher=True
+        student=student,
+        teacher=teacher,
+        alpha=0.25,
+        objectives=[objective],
+        validate_with_teacher=True,
     )
     distiller.compile("adam", loss=sparse_ce())
     logs = distiller.evaluate(FEATURES, LABELS, verbose=0, return_dict=True)
@@ -289,8 +299,8 @@ def test_schedules_are_read_at_the_optimizers_step():
         name="hint",
     )
     distiller = Distiller(
-        student,
-        mlp(9, "teacher"),
+        student=student,
+        teacher=mlp(9, "teacher"),
         alpha=PiecewiseConstantDecay([0], [1.0, 0.25]),
         temperature=PolynomialDecay(4.0, decay_steps=2, end_learning_rate=2.0),
         objectives=[objective],
@@ -313,7 +323,7 @@ def test_sample_weight_reaches_soft_loss_and_objectives():
     weights = RNG.uniform(size=26).astype("float32")
     student = mlp()
     objective = Objective(losses.FeatureMSE(), "logits", "logits", name="hint")
-    distiller = Distiller(student, mlp(9, "teacher"), objectives=[objective])
+    distiller = Distiller(student=student, teacher=mlp(9, "teacher"), objectives=[objective])
     logs = logs_of_one_step(distiller, FEATURES, LABELS, weights)
     taught, learnt = distiller.teacher(FEATURES).numpy(), student(FEATURES).numpy()
     soft = (weights * soft_targets_oracle(taught, learnt, 4.0)).mean()
@@ -325,7 +335,7 @@ def test_sample_weight_reaches_soft_loss_and_objectives():
 def test_class_weight_reaches_the_soft_loss():
     class_weight = {0: 2.0, 1: 0.0, 2: 1.0, 3: 0.5}
     student = mlp()
-    distiller = Distiller(student, mlp(9, "teacher"), alpha=0.0)
+    distiller = Distiller(student=student, teacher=mlp(9, "teacher"), alpha=0.0)
     distiller.compile(keras.optimizers.SGD(0.0))
     history = distiller.fit(FEATURES, LABELS, class_weight=class_weight, verbose=0).history
     taught, learnt = distiller.teacher(FEATURES).numpy(), student(FEATURES).numpy()
@@ -346,7 +356,7 @@ def test_token_level_masks_and_weights(weight_rank):
         )
         for _ in range(2)
     )
-    distiller = Distiller(student, teacher, alpha=0.0)
+    distiller = Distiller(student=student, teacher=teacher, alpha=0.0)
     weights = [None, RNG.uniform(size=6), RNG.uniform(size=(6, 5))][weight_rank]
     logs = logs_of_one_step(distiller, ids, labels, weights, loss=None)
     taught, learnt = teacher(ids).numpy()[:, :3], student(ids).numpy()[:, :3]
@@ -362,7 +372,7 @@ def test_dense_outputs():
         keras.Sequential([keras.Input((5, 5, 2)), layers.Conv2D(CLASSES, 1)]) for _ in range(2)
     )
     logs = logs_of_one_step(
-        Distiller(student, teacher), images, RNG.integers(0, CLASSES, (3, 5, 5))
+        Distiller(student=student, teacher=teacher), images, RNG.integers(0, CLASSES, (3, 5, 5))
     )
     soft = soft_targets_oracle(teacher(images), student(images), 4.0).mean()
     assert logs["soft_loss"] == pytest.approx(soft, rel=1e-5)
@@ -373,7 +383,10 @@ def test_half_labelled_data():
     student, teacher = mlp(), mlp(9, "teacher")
     labels = np.where(np.arange(26) < 10, LABELS, -1)
     logs = logs_of_one_step(
-        Distiller(student, teacher), FEATURES, labels, loss=sparse_ce(ignore_class=-1)
+        Distiller(student=student, teacher=teacher),
+        FEATURES,
+        labels,
+        loss=sparse_ce(ignore_class=-1),
     )
     taught, learnt = teacher(FEATURES).numpy(), student(FEATURES).numpy()
     hard = cross_entropy_oracle(LABELS[:10], learnt[:10]).mean()
@@ -385,7 +398,7 @@ def test_half_labelled_data():
 def test_no_labels():
     """Unlabelled data trains on the soft loss, even with metrics, and validates with labels."""
     student, teacher = mlp(), mlp(9, "teacher")
-    distiller = Distiller(student, teacher)
+    distiller = Distiller(student=student, teacher=teacher)
     distiller.compile("adam", loss=sparse_ce(), metrics=["accuracy"])
     validation = FEATURES, LABELS
     history = distiller.fit(FEATURES, validation_data=validation, epochs=2, verbose=0).history
@@ -398,7 +411,7 @@ def test_no_labels():
 
 def test_metrics_of_labels_are_left_out_without_labels():
     """Validation builds them; then a step that sees no labels would report an accuracy of 0."""
-    distiller = Distiller(mlp(), mlp(9, "teacher"), alpha=0.0)
+    distiller = Distiller(student=mlp(), teacher=mlp(9, "teacher"), alpha=0.0)
     distiller.compile("adam", loss=sparse_ce(), metrics=["accuracy"], run_eagerly=True)
     validation = FEATURES, LABELS
     history = distiller.fit(FEATURES, validation_data=validation, epochs=2, verbose=0).history
@@ -407,7 +420,7 @@ def test_metrics_of_labels_are_left_out_without_labels():
 
 def test_validation_without_a_loss_reports_none():
     """Not a loss of 0 that a ModelCheckpoint would take for perfect."""
-    distiller = Distiller(mlp(), mlp(9, "teacher"), alpha=0.0)
+    distiller = Distiller(student=mlp(), teacher=mlp(9, "teacher"), alpha=0.0)
     distiller.compile("adam", metrics=["accuracy"])
     data = FEATURES, LABELS
     history = distiller.fit(*data, validation_data=data, verbose=0).history
@@ -432,9 +445,9 @@ def test_several_outputs_meet_by_name(student_is_list, teacher_is_list):
     teacher = two_heads("teacher", order=("second", "first"), as_list=teacher_is_list)
     if teacher_is_list and not student_is_list:
         with pytest.raises(ValueError, match="every output of the student, under the same name"):
-            logs_of_one_step(Distiller(student, teacher), FEATURES)
+            logs_of_one_step(Distiller(student=student, teacher=teacher), FEATURES)
         return
-    logs = logs_of_one_step(Distiller(student, teacher), FEATURES)
+    logs = logs_of_one_step(Distiller(student=student, teacher=teacher), FEATURES)
     soft = 0.0
     for name in ("first", "second"):
         taught, learnt = (
@@ -455,7 +468,7 @@ def test_several_outputs_meet_by_name(student_is_list, teacher_is_list):
 def test_a_loss_for_one_of_several_outputs(soft_loss):
     student, teacher = (two_heads(name, as_list=True) for name in ("student", "teacher"))
     y = [LABELS % 3, LABELS % 2]
-    distiller = Distiller(student, teacher, soft_loss=soft_loss)
+    distiller = Distiller(student=student, teacher=teacher, soft_loss=soft_loss)
     logs = logs_of_one_step(distiller, FEATURES, y, loss=[sparse_ce(), sparse_ce()])
     taught, learnt = (
         FEATURES @ model.get_layer("first").kernel.numpy() for model in (teacher, student)
@@ -468,7 +481,7 @@ def test_weights_of_each_output():
     student, teacher = (two_heads(name) for name in ("student", "teacher"))
     weights = {"first": RNG.uniform(size=26), "second": np.zeros(26)}
     y = {"first": LABELS % 3, "second": LABELS % 2}
-    distiller = Distiller(student, teacher)
+    distiller = Distiller(student=student, teacher=teacher)
     loss = {"first": sparse_ce(), "second": sparse_ce()}
     logs = logs_of_one_step(distiller, FEATURES, y, weights, loss=loss)
     taught, learnt = (
@@ -482,7 +495,9 @@ def test_weights_of_the_only_output_with_a_loss():
     """The second output's weights, not the first's, when only it has a soft loss."""
     student, teacher = (two_heads(name, as_list=True) for name in ("student", "teacher"))
     weights = [np.zeros(26), RNG.uniform(size=26)]
-    distiller = Distiller(student, teacher, soft_loss=[None, losses.SoftTargetKL(2.0)])
+    distiller = Distiller(
+        student=student, teacher=teacher, soft_loss=[None, losses.SoftTargetKL(2.0)]
+    )
     y = [LABELS % 3, LABELS % 2]
     logs = logs_of_one_step(distiller, FEATURES, y, weights, loss=[sparse_ce(), sparse_ce()])
     taught, learnt = (
@@ -494,7 +509,9 @@ def test_weights_of_the_only_output_with_a_loss():
 
 def test_any_keras_loss_as_soft_loss():
     student, teacher = mlp(), mlp(9, "teacher")
-    distiller = Distiller(student, teacher, soft_loss=keras.losses.MeanSquaredError())
+    distiller = Distiller(
+        student=student, teacher=teacher, soft_loss=keras.losses.MeanSquaredError()
+    )
     logs = logs_of_one_step(distiller, FEATURES, LABELS)
     squares = np.square(teacher(FEATURES) - student(FEATURES))
     assert logs["soft_loss"] == pytest.approx(squares.mean(), rel=1e-5)
@@ -504,7 +521,7 @@ def test_any_keras_loss_as_soft_loss():
 def test_teacher_of_another_dtype_policy(policy):
     student = mlp()
     teacher = keras.Sequential([keras.Input((6,)), layers.Dense(CLASSES, dtype=policy)])
-    logs = logs_of_one_step(Distiller(student, teacher), FEATURES, LABELS)
+    logs = logs_of_one_step(Distiller(student=student, teacher=teacher), FEATURES, LABELS)
     taught = teacher(FEATURES).numpy().astype("float64")
     soft = soft_targets_oracle(taught, student(FEATURES), 4.0).mean()
     assert logs["soft_loss"] == pytest.approx(soft, rel=1e-4)
@@ -522,7 +539,7 @@ def test_objective_on_several_layers_and_outputs():
         Objective(losses.FeatureMSE(), "inner/deep", "second", projector="auto", name="deep"),
         Objective(losses.FeatureMSE(), "states[1]", "output/first", projector="auto", name="key"),
     ]
-    distiller = Distiller(student, teacher, objectives=objectives)
+    distiller = Distiller(student=student, teacher=teacher, objectives=objectives)
     logs = logs_of_one_step(distiller, FEATURES)
     deep = teacher.get_layer("inner")(FEATURES).numpy()
     for objective, output in zip(objectives, ("second", "first")):
@@ -535,7 +552,9 @@ def test_temperature_of_an_objective_follows_its_schedule():
     """As that of a soft loss."""
     temperature = PolynomialDecay(4.0, decay_steps=2, end_learning_rate=2.0)
     objective = Objective(losses.SoftTargetKL(temperature), "logits", "logits", name="logits")
-    distiller = Distiller(mlp(), mlp(9, "teacher"), alpha=1.0, objectives=[objective])
+    distiller = Distiller(
+        student=mlp(), teacher=mlp(9, "teacher"), alpha=1.0, objectives=[objective]
+    )
     distiller.compile(keras.optimizers.SGD(0.0), loss=sparse_ce())
     taught, learnt = distiller.teacher(FEATURES).numpy(), distiller.student(FEATURES).numpy()
     for temperature in (4.0, 3.0, 2.0):
@@ -564,7 +583,7 @@ def test_class_weights_of_data_that_is_half_unlabelled(kind):
     )
     histories = []
     for fit_args in ({"sample_weight": given}, {"class_weight": weights}):
-        distiller = Distiller(student, teacher, alpha=0.5)
+        distiller = Distiller(student=student, teacher=teacher, alpha=0.5)
         distiller.compile(keras.optimizers.SGD(0.0), loss)
         data = (x, labels)
         if kind != "arrays" and "class_weight" in fit_args:
@@ -589,7 +608,7 @@ def test_class_weights_of_the_labels_of_tokens(own_axis):
     student, teacher = (
         keras.Sequential([keras.Input((4, 5)), keras.layers.Dense(3)]) for _ in range(2)
     )
-    distiller = Distiller(student, teacher, alpha=0.5)
+    distiller = Distiller(student=student, teacher=teacher, alpha=0.5)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     distiller.compile(keras.optimizers.SGD(0.0), loss)
     class_weight = {0: 1.0, 1: 10.0, 2: 100.0}
@@ -615,7 +634,9 @@ def test_weights_of_tokens_and_a_soft_loss_of_examples():
     )
     values = []
     for w in (weights, weights.mean(axis=1)):
-        distiller = Distiller(student, teacher, alpha=0.0, soft_loss=losses.SimilarityPreserving())
+        distiller = Distiller(
+            student=student, teacher=teacher, alpha=0.0, soft_loss=losses.SimilarityPreserving()
+        )
         distiller.compile(keras.optimizers.SGD(0.0))
         data = tf.data.Dataset.from_tensor_slices((x, (), w)).batch(4)
         values += distiller.fit(data, shuffle=False, verbose=0).history["soft_loss"]
@@ -636,7 +657,7 @@ def model(units):
 
 x, y, teacher, counts = np.ones((16, 8), "float32"), np.arange(16) % 3, model(16), []
 for i in range(30):
-    distiller = kd.Distiller(model(4), teacher)
+    distiller = kd.Distiller(student=model(4), teacher=teacher)
     distiller.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     data = tf.data.Dataset.from_tensor_slices((x, y)).batch(8)
     distiller.fit(*((x, y) if i % 2 else (data,)), shuffle=False, verbose=0)

@@ -39,7 +39,10 @@ def assert_same_training(make_student, compile_args, x, y=None, rtol=1e-5, **fit
     optimizers, metrics and generators have a state.
     """
     results = []
-    for wrap in (lambda student: student, lambda s: Distiller(s, forbidden_teacher, alpha=1.0)):
+    for wrap in (
+        lambda student: student,
+        lambda s: Distiller(student=s, teacher=forbidden_teacher, alpha=1.0),
+    ):
         keras.utils.set_random_seed(3)
         student = make_student()
         model = wrap(student)
@@ -368,7 +371,7 @@ def test_kinds_of_data(data, steps, steps_per_execution):
 def test_train_on_batch():
     students = [mlp(), mlp()]
     students[1].set_weights(students[0].get_weights())
-    models = [students[0], Distiller(students[1], forbidden_teacher, alpha=1.0)]
+    models = [students[0], Distiller(student=students[1], teacher=forbidden_teacher, alpha=1.0)]
     for model in models:
         model.compile(**compiled()())
     for _ in range(3):
@@ -388,7 +391,7 @@ def test_train_on_batch():
 
 def test_predict_is_the_students():
     student = two_heads(lambda first, second: {"first": first, "second": second})
-    distiller = Distiller(student, forbidden_teacher)
+    distiller = Distiller(student=student, teacher=forbidden_teacher)
     expected = student.predict(TWO_INPUTS, verbose=0)
     actual = distiller.predict(TWO_INPUTS, verbose=0)
     assert expected.keys() == actual.keys()
@@ -489,7 +492,7 @@ def test_regularisers_beside_an_own_loss_count_once():
                     return super().compute_loss(*args, **kwargs)
 
             student = Own(student.inputs, student.outputs[0])
-        distiller = Distiller(student, mlp(), alpha=0.3)
+        distiller = Distiller(student=student, teacher=mlp(), alpha=0.3)
         distiller.compile(sgd(), sparse_ce())
         histories[kind] = distiller.fit(
             FEATURES, LABELS, shuffle=False, epochs=2, verbose=0
@@ -507,4 +510,4 @@ def test_own_predict_step():
 
     student = built(Decoded)
     expected = student.predict(FEATURES, verbose=0)
-    np.testing.assert_array_equal(Distiller(student).predict(FEATURES, verbose=0), expected)
+    np.testing.assert_array_equal(Distiller(student=student).predict(FEATURES, verbose=0), expected)

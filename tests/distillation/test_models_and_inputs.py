@@ -42,7 +42,7 @@ def test_two_tokenizers(batched_first):
         dataset = pair_inputs(dataset.batch(8), student=student_ids, teacher=teacher_ids)
     else:
         dataset = pair_inputs(dataset, student=student_ids, teacher=teacher_ids).batch(8)
-    distiller = Distiller(student, teacher)
+    distiller = Distiller(student=student, teacher=teacher)
     distiller.compile(keras.optimizers.SGD(0.0), sparse_ce(), metrics=["accuracy"])
     history = distiller.fit(dataset, shuffle=False, validation_data=dataset, verbose=0).history
     taught, learnt = teacher(teacher_ids(TEXTS)), student(student_ids(TEXTS))
@@ -59,7 +59,7 @@ def test_string_teacher_and_image_size():
     teacher = keras.Model(strings, model(vectorize(strings)))
     _, student = text_model(3, 4, "student")
     x = DistillationInputs(RNG.integers(0, 9, (24, 3)), TEXTS)
-    distiller = Distiller(student, teacher)
+    distiller = Distiller(student=student, teacher=teacher)
     distiller.compile("adam", sparse_ce())
     dataset = tf.data.Dataset.from_tensor_slices((x, LABELS)).batch(6)
     history = distiller.fit(dataset, shuffle=False, epochs=2, verbose=0).history
@@ -80,12 +80,14 @@ def test_inputs_that_are_not_dense(kind):
     teacher = keras.Sequential([*first, layers.Dense(3)])
     student = keras.models.clone_model(teacher)
     objective = Objective(losses.FeatureMSE(), "hidden", "hidden", projector=layers.Dense(4))
-    distiller = Distiller(student, teacher, objectives=[objective])
+    distiller = Distiller(student=student, teacher=teacher, objectives=[objective])
     distiller.compile("adam", loss=sparse_ce(), run_eagerly=True)
     dataset = tf.data.Dataset.from_tensor_slices((x, labels)).batch(4)
     logs = distiller.fit(dataset, shuffle=False, verbose=0).history
     assert np.isfinite(logs["loss"]).all()
-    again = Distiller(student, teacher, objectives=[Objective.from_config(objective.get_config())])
+    again = Distiller(
+        student=student, teacher=teacher, objectives=[Objective.from_config(objective.get_config())]
+    )
     again.compile("adam", loss=sparse_ce(), run_eagerly=True)
     assert np.isfinite(again.train_on_batch(x, labels))[0]
 
@@ -118,7 +120,7 @@ def test_carried_outputs_in_every_kind_of_data(kind):
 
     x = carried()
     student = keras.Sequential([keras.Input((5,)), layers.Dense(2)])
-    distiller = Distiller(student, teacher)
+    distiller = Distiller(student=student, teacher=teacher)
     distiller.compile(keras.optimizers.SGD(0.0), sparse_ce())
     args = {"shuffle": False, "verbose": 0}
     if kind == "arrays":
@@ -142,7 +144,7 @@ def test_carried_hidden_states():
     x = x._replace(teacher_outputs={"output": x.teacher_outputs, "block_3": hidden})
     student = keras.Sequential([keras.Input((5,)), layers.Dense(7, name="h"), layers.Dense(2)])
     objective = Objective(losses.FeatureMSE(), "block_3", "h", name="hint")
-    distiller = Distiller(student, objectives=[objective])
+    distiller = Distiller(student=student, objectives=[objective])
     distiller.compile(keras.optimizers.SGD(0.0))
     history = distiller.fit(x, batch_size=12, shuffle=False, verbose=0).history
     expected = np.square(student.layers[0](x.student).numpy() - hidden).mean()
@@ -191,7 +193,7 @@ def test_keras_hub_layers_and_attention(jit_compile):
             name="attention",
         ),
     ]
-    distiller = Distiller(student, teacher, objectives=objectives)
+    distiller = Distiller(student=student, teacher=teacher, objectives=objectives)
     distiller.compile(keras.optimizers.Adam(0.01), jit_compile=jit_compile)
     history = distiller.fit(x, batch_size=4, epochs=8, verbose=0).history
     assert history["attention"][-1] < history["attention"][0]
@@ -219,7 +221,9 @@ def test_subclassed_models_and_a_nested_teacher():
         Objective(losses.FeatureCosine(), "states[0]", "states[0]", projector="auto", name="key"),
     ]
     soft_loss = {"logits": losses.SoftTargetKL()}
-    distiller = Distiller(student, teacher, soft_loss=soft_loss, objectives=objectives)
+    distiller = Distiller(
+        student=student, teacher=teacher, soft_loss=soft_loss, objectives=objectives
+    )
     distiller.compile(keras.optimizers.Adam(0.02))
     x = RNG.normal(size=(24, 5)).astype("float32")
     history = distiller.fit(x, epochs=10, verbose=0).history
@@ -237,7 +241,7 @@ def test_callable_teacher_with_dict_outputs():
 
     student = keras.Sequential([keras.Input((5,)), layers.Dense(6, name="h"), layers.Dense(3)])
     objective = Objective(losses.FeatureMSE(), "states[1]", "h", name="hint")
-    distiller = Distiller(student, teacher, objectives=[objective])
+    distiller = Distiller(student=student, teacher=teacher, objectives=[objective])
     distiller.compile(keras.optimizers.SGD(0.0))
     x = RNG.normal(size=(24, 5)).astype("float32")
     logs = distiller.train_on_batch(x, return_dict=True)

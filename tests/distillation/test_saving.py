@@ -37,7 +37,9 @@ def new_distiller(the_teacher=None, **kwargs):
     keras.utils.set_random_seed(7)
     objective = Objective(losses.FeatureMSE(), "hidden", "hidden", projector="auto", name="hint")
     kwargs.setdefault("objectives", [objective])
-    distiller = Distiller(mlp(5, "student"), the_teacher or teacher(), alpha=0.3, **kwargs)
+    distiller = Distiller(
+        student=mlp(5, "student"), teacher=the_teacher or teacher(), alpha=0.3, **kwargs
+    )
     distiller.compile(
         keras.optimizers.Adam(0.01),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
@@ -230,7 +232,9 @@ def test_alpha_set_later_is_saved(tmp_path):
 @pytest.mark.parametrize("is_compiled", [True, False])
 def test_loads_without_an_optimizer(tmp_path, is_compiled):
     """Saved before compile(), or loaded with compile=False; compiled then, it trains."""
-    distiller = new_distiller() if is_compiled else Distiller(mlp(5, "student"), teacher())
+    distiller = (
+        new_distiller() if is_compiled else Distiller(student=mlp(5, "student"), teacher=teacher())
+    )
     if is_compiled:
         fit(distiller, 1)
     distiller.save(tmp_path / "distiller.keras")

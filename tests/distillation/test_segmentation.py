@@ -32,8 +32,8 @@ def data():
 def distiller_of(alpha=0.5, loss=None, **settings):
     keras.utils.set_random_seed(0)
     distiller = Distiller(
-        encoder_decoder(2, "student"),
-        encoder_decoder(4, "teacher"),
+        student=encoder_decoder(2, "student"),
+        teacher=encoder_decoder(4, "teacher"),
         alpha=alpha,
         temperature=None if "soft_loss" in settings else 2.0,
         **settings,
@@ -132,7 +132,7 @@ def test_auxiliary_tasks_stay_behind():
     keras.utils.set_random_seed(0)
     student, teacher = model("student"), model("teacher")
     soft_loss = {"classes": SoftTargetKL(2.0), "depth": keras.losses.MeanSquaredError()}
-    distiller = Distiller(student, teacher, alpha=0.5, soft_loss=soft_loss)
+    distiller = Distiller(student=student, teacher=teacher, alpha=0.5, soft_loss=soft_loss)
     # The labels have no depth: of that, the teacher tells.
     loss = {"classes": keras.losses.SparseCategoricalCrossentropy(from_logits=True), "depth": None}
     distiller.compile(keras.optimizers.Adam(0.01), loss=loss)

@@ -22,7 +22,7 @@ def dense(name):
 
 
 def compiled(**kwargs):
-    distiller = Distiller(dense("student"), dense("teacher"), **kwargs)
+    distiller = Distiller(student=dense("student"), teacher=dense("teacher"), **kwargs)
     distiller.compile(keras.optimizers.SGD(0.0), "mse")
     return distiller
 
@@ -105,7 +105,9 @@ def test_settings_of_teachers_and_of_models_that_learn_together():
         with pytest.raises(ValueError, match=f"{name} of MutualLearning cannot be set later"):
             setattr(peers, name, None)
     generator = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
-    data_free = DataFree(Distiller(dense("student"), dense("teacher"), alpha=0.0), generator)
+    data_free = DataFree(
+        Distiller(student=dense("student"), teacher=dense("teacher"), alpha=0.0), generator
+    )
     for name in ("distiller", "generator", "features", "seed"):
         with pytest.raises(ValueError, match=f"{name} of DataFree cannot be set later"):
             setattr(data_free, name, None)

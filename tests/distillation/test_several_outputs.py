@@ -22,7 +22,9 @@ def in_dict(heads):
 
 
 def distiller_of(structure, **settings):
-    distiller = kd.Distiller(model(structure), model(structure), alpha=0.0, **settings)
+    distiller = kd.Distiller(
+        student=model(structure), teacher=model(structure), alpha=0.0, **settings
+    )
     distiller.compile("sgd", run_eagerly=True)
     return distiller
 

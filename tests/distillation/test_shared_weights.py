@@ -19,7 +19,7 @@ def pair(frozen):
 
 
 def fit(teacher, student, **kwargs):
-    distiller = Distiller(student, teacher, **kwargs)
+    distiller = Distiller(student=student, teacher=teacher, **kwargs)
     distiller.compile("sgd", "mse", run_eagerly=True)
     distiller.fit(X, np.zeros((4, 2)), verbose=0)
 

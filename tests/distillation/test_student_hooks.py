@@ -41,28 +41,30 @@ class OwnLoss(keras.Model):
 def test_own_steps_are_refused(base, step):
     student = dense(base)
     for make in (
-        lambda: Distiller(student, dense()),
+        lambda: Distiller(student=student, teacher=dense()),
         lambda: fit_stages(student, dense(), [Stage("all", epochs=1)], np.zeros((2, 4))),
         lambda: MutualLearning([dense(name="a"), student]),
-        lambda: DataFree(Distiller(dense(), dense(), alpha=0.0), generator=dense(base, width=4)),
+        lambda: DataFree(
+            Distiller(student=dense(), teacher=dense(), alpha=0.0), generator=dense(base, width=4)
+        ),
     ):
         with pytest.raises(ValueError, match=f"must learn by Keras's own steps.* own {step}"):
             make()
     # The remedy.
-    Distiller(keras.Model(student.inputs, student.outputs), dense())
+    Distiller(student=keras.Model(student.inputs, student.outputs), teacher=dense())
 
 
 def test_a_step_set_on_the_object_is_refused():
     student = dense()
     student.train_step = lambda data: {}
     with pytest.raises(ValueError, match="own train_step"):
-        Distiller(student)
+        Distiller(student=student)
 
 
 def test_models_that_learn_together_have_the_loss_of_compile():
     for make in (
         lambda: MutualLearning([dense(name="a"), dense(OwnLoss, name="b")]),
-        lambda: RocketLaunching(dense(name="a"), dense(OwnLoss, name="b")),
+        lambda: RocketLaunching(light=dense(name="a"), booster=dense(OwnLoss, name="b")),
     ):
         with pytest.raises(ValueError, match=r"no loss or metrics of its own.*own compute_loss"):
             make()
@@ -159,14 +161,16 @@ Y = np.zeros((8, 3), "float32")
 def test_what_would_not_be_asked_is_refused(base, text):
     student = dense(base)
     for make in (
-        lambda: Distiller(student, dense()),
+        lambda: Distiller(student=student, teacher=dense()),
         lambda: MutualLearning([dense(name="a"), student]),
-        lambda: DataFree(Distiller(dense(), dense(), alpha=0.0), generator=dense(base, width=4)),
+        lambda: DataFree(
+            Distiller(student=dense(), teacher=dense(), alpha=0.0), generator=dense(base, width=4)
+        ),
     ):
         with pytest.raises(ValueError, match=text):
             make()
     # The remedy.
-    Distiller(keras.Model(student.inputs, student.outputs), dense())
+    Distiller(student=keras.Model(student.inputs, student.outputs), teacher=dense())
 
 
 def test_own_compile_comes_first():
@@ -178,7 +182,7 @@ def test_own_compile_comes_first():
     alone.compile("sgd", "mse", factor=5.0)
     expected = alone.fit(X, Y, verbose=0).history["loss"]
     student = start()
-    distiller = Distiller(student, alpha=1.0)
+    distiller = Distiller(student=student, alpha=1.0)
     distiller.compile("sgd", "mse")
     for run in (distiller.fit, distiller.evaluate):
         with pytest.raises(ValueError, match=r"own compile\(\) must have been compiled by it"):
@@ -192,7 +196,7 @@ def test_own_compile_comes_first():
 def test_own_predictions():
     for base in (OwnPredictions, OwnPredictStep):
         student = dense(base)
-        distiller = Distiller(student)
+        distiller = Distiller(student=student)
         for model in (student, distiller):
             model.compile(run_eagerly=True)
         for x in (X, DistillationInputs(student=X, teacher=X)):
@@ -202,7 +206,7 @@ def test_own_predictions():
                     *keras.tree.flatten([found, student.predict(X, verbose=0)]), rtol=1e-5
                 )
     student = dense(OwnPredictions)
-    found = Distiller(student).predict_on_batch(X)
+    found = Distiller(student=student).predict_on_batch(X)
     np.testing.assert_allclose(found["doubled"], student.predict_on_batch(X)["doubled"])
 
 
@@ -211,7 +215,7 @@ def test_own_results():
     """As of the student's own fit, in training and evaluation."""
     for base in (OwnResults, OnlyResults):
         histories = []
-        for around in (lambda s: s, lambda s: Distiller(s, alpha=1.0)):
+        for around in (lambda s: s, lambda s: Distiller(student=s, alpha=1.0)):
             keras.utils.set_random_seed(0)
             model = around(dense(base))
             model.compile("sgd", "mse", metrics=["mae"], run_eagerly=True)
@@ -225,7 +229,7 @@ def test_own_results():
 
 def test_own_results_beside_a_teacher_and_without_labels():
     student = dense(OwnResults)
-    distiller = Distiller(student, dense(), alpha=0.0)
+    distiller = Distiller(student=student, teacher=dense(), alpha=0.0)
     distiller.compile("sgd", run_eagerly=True)
     history = distiller.fit(X, verbose=0, batch_size=4, epochs=2).history
     assert history["seen"] == [8.0, 8.0]
@@ -234,7 +238,7 @@ def test_own_results_beside_a_teacher_and_without_labels():
 
 
 def test_own_losses():
-    distiller = Distiller(dense(OwnLosses), alpha=1.0)
+    distiller = Distiller(student=dense(OwnLosses), alpha=1.0)
     distiller.compile(keras.optimizers.SGD(0.0), "mse")
     history = distiller.fit(X, Y, verbose=0).history
     np.testing.assert_allclose(history["loss"][0], history["hard_loss"][0] + 7.0, rtol=1e-6)

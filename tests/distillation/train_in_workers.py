@@ -89,7 +89,7 @@ def batches(number):
 
 def make_distiller(teacher=None, **settings):
     keras.utils.set_random_seed(5)
-    distiller = kd.Distiller(mlp(5, "student"), teacher, **settings)
+    distiller = kd.Distiller(student=mlp(5, "student"), teacher=teacher, **settings)
     distiller.compile(
         keras.optimizers.SGD(0.1, momentum=0.9),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),

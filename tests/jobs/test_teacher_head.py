@@ -49,7 +49,7 @@ def test_what_a_distiller_would_refuse(last, message):
     with pytest.raises(ValueError, match=message):
         soft_loss_for(model, X, 3.0)
     student = keras.Sequential([keras.Input((3,)), layers.Dense(4)])
-    distiller = kd.Distiller(student, model)
+    distiller = kd.Distiller(student=student, teacher=model)
     distiller.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     if message.startswith("must"):
         with pytest.raises(ValueError, match="neither logits nor probabilities"):

@@ -140,7 +140,7 @@ def distiller_of(case, **compile_arguments):
             projector=case.projector() if is_maker else case.projector,
         )
         settings = {"objectives": [objective]}
-    distiller = Distiller(student, teacher, alpha=0.5, **settings)
+    distiller = Distiller(student=student, teacher=teacher, alpha=0.5, **settings)
     distiller.compile(
         # Adam adds up the gradients of an embedding differently on two devices.
         keras.optimizers.SGD(0.01),

@@ -139,7 +139,7 @@ def test_trains_an_output_of_a_distiller():
     teacher, student = model("teacher"), model("student")
     taught, learnt = (m.predict(x, verbose=0)["boxes"] for m in (teacher, student))
     soft_loss = {"boxes": BoundedRegression(0.5), "classes": SoftTargetKL()}
-    distiller = Distiller(student, teacher, alpha=0, soft_loss=soft_loss)
+    distiller = Distiller(student=student, teacher=teacher, alpha=0, soft_loss=soft_loss)
     distiller = keras.saving.deserialize_keras_object(
         json.loads(json.dumps(keras.saving.serialize_keras_object(distiller)))
     )

@@ -376,7 +376,7 @@ def distiller_with(loss, **kwargs):
         return keras.Sequential([keras.Input((6,)), hidden, keras.layers.Dense(3)])
 
     objective = Objective(loss, "hidden", "hidden")
-    distiller = Distiller(network(4), network(8), alpha=0.5, objectives=[objective])
+    distiller = Distiller(student=network(4), teacher=network(8), alpha=0.5, objectives=[objective])
     distiller.compile(keras.optimizers.SGD(0.1), **kwargs)
     return distiller
 

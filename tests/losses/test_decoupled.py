@@ -314,7 +314,9 @@ def network(heads, name):
 
 def compiled_distiller(heads, loss=None, **settings):
     keras.utils.set_random_seed(0)
-    distiller = Distiller(network(heads, "student"), network(heads, "teacher"), alpha=0, **settings)
+    distiller = Distiller(
+        student=network(heads, "student"), teacher=network(heads, "teacher"), alpha=0, **settings
+    )
     distiller.compile(keras.optimizers.SGD(0.0), loss)
     return distiller
 

@@ -24,7 +24,9 @@ def network(name, width=5, activation=None):
 
 def history(**settings):
     keras.utils.set_random_seed(1)
-    distiller = kd.Distiller(network("student"), network("teacher"), alpha=0.0, **settings)
+    distiller = kd.Distiller(
+        student=network("student"), teacher=network("teacher"), alpha=0.0, **settings
+    )
     distiller.compile(keras.optimizers.SGD(0.0))
     return distiller.fit(X, verbose=0).history
 
@@ -88,7 +90,7 @@ def test_a_loss_of_a_user_reads_the_batch():
     keras.utils.set_random_seed(1)
     student, teacher = network("student"), network("teacher")
     distiller = kd.Distiller(
-        student, teacher, soft_loss=Weighed(), alpha=0.0, validate_with_teacher=True
+        student=student, teacher=teacher, soft_loss=Weighed(), alpha=0.0, validate_with_teacher=True
     )
     distiller.compile(keras.optimizers.SGD(0.0))
     squares = np.mean((student(X) - teacher(X)) ** 2, axis=-1)
@@ -112,8 +114,8 @@ def test_a_loss_of_a_user_reads_the_batch():
 )
 def test_losses_between_distributions_get_no_logits(loss, teacher, student, wrong):
     distiller = kd.Distiller(
-        network("student", activation=student),
-        network("teacher", activation=teacher),
+        student=network("student", activation=student),
+        teacher=network("teacher", activation=teacher),
         soft_loss=loss,
         alpha=0.0,
     )
@@ -132,8 +134,8 @@ def test_losses_between_distributions_get_no_logits(loss, teacher, student, wron
 )
 def test_losses_between_distributions_get_probabilities(loss, student):
     distiller = kd.Distiller(
-        network("student", activation=student),
-        network("teacher", activation="softmax"),
+        student=network("student", activation=student),
+        teacher=network("teacher", activation="softmax"),
         soft_loss=loss,
         alpha=0.0,
     )

@@ -203,7 +203,10 @@ def distiller_of(loss=None):
     keras.utils.set_random_seed(0)
     objective = Objective(loss or RegionMSE(), "map", "map", projector="auto")
     distiller = Distiller(
-        convolutions(2, "student"), convolutions(3, "teacher"), alpha=1, objectives=[objective]
+        student=convolutions(2, "student"),
+        teacher=convolutions(3, "teacher"),
+        alpha=1,
+        objectives=[objective],
     )
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     distiller.compile(keras.optimizers.SGD(0.0), loss)

@@ -229,7 +229,7 @@ class TestBlock:
         """Functions compiled on one side of the block are not used on the other."""
         student, x, y = student_and_data()
         teacher = keras.Sequential([keras.Input((6,)), layers.Dense(3)])
-        distiller = kd.Distiller(student, teacher)
+        distiller = kd.Distiller(student=student, teacher=teacher)
         distiller.compile(keras.optimizers.SGD(0.0), CROSS_ENTROPY)
 
         def losses():

@@ -55,7 +55,7 @@ def train(prepare, teacher=None):
     keras.utils.set_random_seed(1)
     student = kd.students.text_cnn(words, 3, embedding_dim=4, dropout=0.0)
     loss = kd.losses.SoftTargetKL(teacher_from_logits=True, student_from_logits=True)
-    distiller = kd.Distiller(student, teacher, alpha=0.0, soft_loss=loss)
+    distiller = kd.Distiller(student=student, teacher=teacher, alpha=0.0, soft_loss=loss)
     distiller.compile(keras.optimizers.SGD(0.5))
 
     def with_student(x):

@@ -223,7 +223,7 @@ class TestTraining:
         for batches in (dataset().batch(10), store.attach(dataset().batch(10))):
             keras.utils.set_random_seed(0)
             student = make_teacher()
-            distiller = kd.Distiller(student, teacher, alpha=0.3)
+            distiller = kd.Distiller(student=student, teacher=teacher, alpha=0.3)
             loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
             distiller.compile(keras.optimizers.SGD(0.5), loss)
             distiller.fit(batches, epochs=3, shuffle=False, verbose=0)
@@ -250,7 +250,7 @@ class TestTraining:
         assert len({ids.student.shape[1] for ids, _ in batches}) >= 3
         student = kd.students.bilstm(vocabulary, 3, embedding_dim=4, units=4, dense_units=4)
         distiller = CountedDistiller(
-            student, soft_loss=kd.losses.SoftTargetKL(teacher_from_logits=True)
+            student=student, soft_loss=kd.losses.SoftTargetKL(teacher_from_logits=True)
         )
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         distiller.compile("adam", loss)
@@ -260,7 +260,9 @@ class TestTraining:
     def test_without_a_teacher(self, store):
         student = make_teacher()
         distiller = kd.Distiller(
-            student, alpha=0.0, soft_loss=kd.losses.SoftTargetKL(2.0, teacher_from_logits=True)
+            student=student,
+            alpha=0.0,
+            soft_loss=kd.losses.SoftTargetKL(2.0, teacher_from_logits=True),
         )
         distiller.compile("adam")
         batches = store.attach(dataset()).batch(10)

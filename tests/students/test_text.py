@@ -242,7 +242,7 @@ def test_keras_losses_and_metrics_ignore_word_padding(build):
 
 def test_distillers_soft_loss_ignores_word_padding():
     x = inputs("per_word", padding=3)
-    distiller = kd.Distiller(small_text_cnn(per_word=True), alpha=0.0)
+    distiller = kd.Distiller(student=small_text_cnn(per_word=True), alpha=0.0)
     distiller.compile(keras.optimizers.SGD(0.0))
     losses = []
     for padding_logit in (0.0, 9.0):

@@ -178,12 +178,14 @@ def test_a_teacher_of_words_teaches_words():
     teacher = kerashub_classifier(per_word=True)
     student = keras.models.clone_model(teacher)
     student.set_weights(teacher.get_weights())
-    distiller = kd.Distiller(student, teacher, alpha=0.0)
+    distiller = kd.Distiller(student=student, teacher=teacher, alpha=0.0)
     distiller.compile(keras.optimizers.SGD(0.0))
     history = distiller.fit(WORDS, verbose=0).history
     # Without dropout the student is its teacher.
     assert 0 < history["loss"][0] < 1
-    distiller = kd.Distiller(student, teacher, alpha=0.0, validate_with_teacher=True)
+    distiller = kd.Distiller(
+        student=student, teacher=teacher, alpha=0.0, validate_with_teacher=True
+    )
     distiller.compile(keras.optimizers.SGD(0.0))
     assert distiller.evaluate(WORDS, verbose=0, return_dict=True)["loss"] < 1e-9
 
@@ -343,7 +345,7 @@ def test_a_string_teacher_teaches_a_student_of_ids_with_hidden_states(classifier
     objective = kd.Objective(
         kd.losses.FeatureMSE(), teacher="dropout", student="hidden", projector="auto"
     )
-    distiller = kd.Distiller(student, classifier, alpha=0.0, objectives=[objective])
+    distiller = kd.Distiller(student=student, teacher=classifier, alpha=0.0, objectives=[objective])
     distiller.compile(keras.optimizers.Adam(0.01))
     vocabulary = WordPieceVocabulary(TOKENS)
     batches = kd.pair_inputs(tf.data.Dataset.from_tensors(TEXTS).repeat(30), student=vocabulary)

@@ -91,7 +91,7 @@ def test_it_teaches_in_a_distiller():
     student = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
     ensemble = Ensemble([dense(), dense()], weights=[2, 1])
     before = [w.numpy() for w in ensemble.weights]
-    distiller = kd.Distiller(student, ensemble, alpha=0.0)
+    distiller = kd.Distiller(student=student, teacher=ensemble, alpha=0.0)
     distiller.compile(keras.optimizers.Adam(0.05))
     x = np.random.default_rng(0).normal(size=(64, 4)).astype("float32")
     history = distiller.fit(x, epochs=15, verbose=0).history
@@ -184,7 +184,7 @@ def test_probabilities_of_a_function():
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, "softmax")])
     x = np.random.default_rng(0).normal(size=(6, 4)).astype("float32")
     teacher = Ensemble([dense(3), lambda x: model(x)])
-    distiller = kd.Distiller(dense(3), teacher, alpha=0.0)
+    distiller = kd.Distiller(student=dense(3), teacher=teacher, alpha=0.0)
     distiller.compile("sgd")
     with pytest.raises(ValueError, match=r"teachers\[1\] gives what looks like probabilities"):
         distiller.fit(x, verbose=0)

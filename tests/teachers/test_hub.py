@@ -225,7 +225,7 @@ def test_a_distiller_taps_a_frozen_encoder(encoder_folder):
     student = keras.Model(x, layers.Dense(2)(layers.GlobalAveragePooling1D()(hidden)))
     tap = "hub_layer[encoder_outputs][1]"
     hint = Objective(losses.FeatureMSE(), tap, "hidden", projector="auto", name="hint")
-    distiller = Distiller(student, teacher, alpha=0.5, objectives=[hint])
+    distiller = Distiller(student=student, teacher=teacher, alpha=0.5, objectives=[hint])
     distiller.compile("sgd", teacher.loss)
     before = encoder.get_weights()
     history = distiller.fit(inputs(), LABELS, verbose=0).history

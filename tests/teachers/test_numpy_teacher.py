@@ -34,7 +34,9 @@ def student():
 
 def trained(teacher, **kwargs):
     keras.utils.set_random_seed(0)
-    distiller = Distiller(student(), teacher, alpha=0.3, validate_with_teacher=True, **kwargs)
+    distiller = Distiller(
+        student=student(), teacher=teacher, alpha=0.3, validate_with_teacher=True, **kwargs
+    )
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     distiller.compile(keras.optimizers.SGD(0.1), loss, steps_per_execution=2)
     return distiller.fit(
@@ -104,7 +106,7 @@ def test_nested_inputs_and_outputs_of_any_length():
 
 def test_on_two_devices(two_devices):
     with two_devices.scope():
-        distiller = Distiller(student(), numpy_teacher(logits_of), alpha=0.0)
+        distiller = Distiller(student=student(), teacher=numpy_teacher(logits_of), alpha=0.0)
         distiller.compile(keras.optimizers.SGD(0.1))
     history = distiller.fit(X, batch_size=8, verbose=0).history
     assert np.isfinite(history["soft_loss"]).all()
@@ -112,7 +114,7 @@ def test_on_two_devices(two_devices):
 
 def test_in_an_ensemble():
     ensemble = Ensemble([numpy_teacher(lambda x: 5 + x @ KERNEL), student()])
-    distiller = Distiller(student(), ensemble, alpha=0.0)
+    distiller = Distiller(student=student(), teacher=ensemble, alpha=0.0)
     distiller.compile("sgd")
     assert np.isfinite(distiller.fit(X, verbose=0).history["soft_loss"]).all()
 
@@ -130,7 +132,7 @@ def test_in_an_ensemble():
     ],
 )
 def test_one_error_says_how(teacher, message, tmp_path):
-    distiller = Distiller(student(), teacher, alpha=0.0)
+    distiller = Distiller(student=student(), teacher=teacher, alpha=0.0)
     distiller.compile("sgd")
     with pytest.raises(ValueError, match=message):
         distiller.fit(X, batch_size=16, verbose=0)
@@ -156,7 +158,7 @@ def test_what_it_cannot_be():
     teacher(np.zeros((2, 8)))
     with pytest.raises(ValueError, match=r"kind of numbers.*float.*after.*int"):
         teacher(X)
-    distiller = Distiller(student(), numpy_teacher(logits_of), alpha=0.0)
+    distiller = Distiller(student=student(), teacher=numpy_teacher(logits_of), alpha=0.0)
     distiller.compile("sgd")
     noise = keras.Sequential([keras.Input((4,)), keras.layers.Dense(8)])
     data_free = DataFree(distiller, noise)
@@ -168,7 +170,9 @@ def test_what_it_cannot_be():
 def test_carried_inputs_of_the_teachers_own():
     x = DistillationInputs(X, teacher=(X[:, :2], X[:, 2:]))
     distiller = Distiller(
-        student(), numpy_teacher(lambda x: np.concatenate(x, axis=1) @ KERNEL), alpha=0.0
+        student=student(),
+        teacher=numpy_teacher(lambda x: np.concatenate(x, axis=1) @ KERNEL),
+        alpha=0.0,
     )
     distiller.compile("sgd")
     assert np.isfinite(distiller.fit(x, verbose=0).history["soft_loss"]).all()

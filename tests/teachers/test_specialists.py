@@ -51,7 +51,10 @@ def test_a_student_learns_the_classes_of_all():
     )
     student = dense(4)
     distiller = kd.Distiller(
-        student, specialists, alpha=0.0, soft_loss=kd.losses.SpecialistKL(groups, temperature=1.0)
+        student=student,
+        teacher=specialists,
+        alpha=0.0,
+        soft_loss=kd.losses.SpecialistKL(groups, temperature=1.0),
     )
     distiller.compile(keras.optimizers.Adam(0.1))
     history = distiller.fit(X, epochs=150, verbose=0).history
@@ -65,7 +68,7 @@ def test_teachers_that_give_probabilities_are_refused():
     """A function's last layer cannot be seen: its probabilities would be taken for logits."""
     specialists = Specialists([lambda x: keras.ops.softmax(x)] * 2)
     loss = kd.losses.SpecialistKL([[0, 1, 2, 3], [3, 2, 1, 0]])
-    distiller = kd.Distiller(dense(4), specialists, alpha=0.0, soft_loss=loss)
+    distiller = kd.Distiller(student=dense(4), teacher=specialists, alpha=0.0, soft_loss=loss)
     distiller.compile("sgd")
     with pytest.raises(ValueError, match="looks like probabilities"):
         distiller.fit(X, verbose=0)

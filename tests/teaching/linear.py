@@ -32,15 +32,17 @@ def mutual_learning(num_peers=2, **kwargs):
 
 def rocket_launching(**kwargs):
     return RocketLaunching(
-        stack(FEATURES, CLASSES, name="head", **kwargs),
-        stack(FEATURES, 7, CLASSES, name="tower", **kwargs),
-        stack(6, FEATURES, name="trunk", **kwargs),
+        light=stack(FEATURES, CLASSES, name="head", **kwargs),
+        booster=stack(FEATURES, 7, CLASSES, name="tower", **kwargs),
+        trunk=stack(6, FEATURES, name="trunk", **kwargs),
     )
 
 
 def native_ensemble(gate=None, **kwargs):
     branches = [stack(FEATURES, CLASSES, name=f"branch_{i}", **kwargs) for i in range(2)]
-    return NativeEnsemble(stack(6, FEATURES, name="trunk", **kwargs), branches, gate)
+    return NativeEnsemble(
+        trunk=stack(6, FEATURES, name="trunk", **kwargs), branches=branches, gate=gate
+    )
 
 
 def softmax_gate():

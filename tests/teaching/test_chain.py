@@ -32,7 +32,7 @@ def all_at_once(**kwargs):
 
 
 def by_hand(student, teacher):
-    distiller = kd.Distiller(student, teacher, alpha=0.5, temperature=1.0)
+    distiller = kd.Distiller(student=student, teacher=teacher, alpha=0.5, temperature=1.0)
     distiller.compile("adam", CROSS_ENTROPY)
     return distiller.fit(X, Y, epochs=2, **FIT).history
 

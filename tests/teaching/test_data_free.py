@@ -36,7 +36,10 @@ def data_free(
 ):
     teacher = fixed_teacher() if teacher is None else teacher
     distiller = Distiller(
-        dense(5, 6, 3, dropout=dropout), teacher, alpha=0.0, objectives=list(objectives)
+        student=dense(5, 6, 3, dropout=dropout),
+        teacher=teacher,
+        alpha=0.0,
+        objectives=list(objectives),
     )
     cross_entropy = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     distiller.compile(optimizer, cross_entropy, metrics=["accuracy"], run_eagerly=run_eagerly)
@@ -116,7 +119,7 @@ def test_a_step_is_that_of_the_paper(run_eagerly):
         np.testing.assert_array_equal(weight, old)
 
     # The student takes the step of a Distiller on the images from before the generator's.
-    alone = Distiller(dense(5, 6, 3), distiller.teacher, alpha=0.0)
+    alone = Distiller(student=dense(5, 6, 3), teacher=distiller.teacher, alpha=0.0)
     alone.student.set_weights(student)
     alone.compile("sgd", run_eagerly=True)
     expected = alone.fit(images, batch_size=12, shuffle=False, verbose=0).history
@@ -353,7 +356,7 @@ def test_bad_arguments():
     ]:
         with pytest.raises(ValueError, match=message):
             DataFree(*arguments)
-    other = Distiller(dense(5, 3), dense(6, 3), alpha=0.0)
+    other = Distiller(student=dense(5, 3), teacher=dense(6, 3), alpha=0.0)
     with pytest.raises(ValueError, match="generator must make what the teacher reads"):
         DataFree(other, generator)
     two_noises = [keras.Input((4,)), keras.Input((4,))]
@@ -382,13 +385,15 @@ def test_bad_calls():
         model.compile("adam", loss="mse")
     with pytest.raises(ValueError, match="names no layer"):
         fit(data_free(features="no_layer"))
-    labels_only = Distiller(dense(5, 3), dense(5, 3), alpha=1.0)
+    labels_only = Distiller(student=dense(5, 3), teacher=dense(5, 3), alpha=1.0)
     labels_only.compile("adam", "mse")
     nothing = DataFree(labels_only, dense(4, 5))
     nothing.compile("adam")
     with pytest.raises(ValueError, match="There is nothing to learn from: noise has no labels"):
         fit(nothing)
-    uncompiled = DataFree(Distiller(dense(5, 3), dense(5, 3), alpha=0.0), dense(4, 5))
+    uncompiled = DataFree(
+        Distiller(student=dense(5, 3), teacher=dense(5, 3), alpha=0.0), dense(4, 5)
+    )
     uncompiled.compile("adam")
     with pytest.raises(ValueError, match="The distiller must be compiled"):
         fit(uncompiled)

@@ -20,7 +20,9 @@ def arrays():
 
 def distiller_of(alpha=0.0, **settings):
     teacher, student = make_model(16, num_layers=2, seed=1), make_model(8)
-    distiller = Distiller(student, teacher, alpha=alpha, temperature=TEMPERATURE, **settings)
+    distiller = Distiller(
+        student=student, teacher=teacher, alpha=alpha, temperature=TEMPERATURE, **settings
+    )
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     distiller.compile(keras.optimizers.SGD(0.1), loss=loss)
     return distiller

@@ -69,7 +69,7 @@ def test_gates_of_maps_and_sequences():
             keras.Sequential([keras.Input((*shape[:-1], 5)), pooling(), layers.Dense(4)], name=name)
             for name in ("left", "right")
         ]
-        model = NativeEnsemble(trunk, branches)
+        model = NativeEnsemble(trunk=trunk, branches=branches)
         outputs = model(np.ones((2, *shape), "float32"))
         assert {name: out.shape for name, out in outputs.items()} == dict.fromkeys(
             ("left", "right", "ensemble"), (2, 4)
@@ -87,5 +87,5 @@ def test_the_gate_means_over_the_positions():
             )
             for name in "ab"
         ]
-        one = NativeEnsemble(trunk, heads)
+        one = NativeEnsemble(trunk=trunk, branches=heads)
         assert one.gate.layers[0].output.shape == (None, width)

@@ -124,7 +124,7 @@ def taggers():
 def tagging_ensemble():
     trunk = keras.Sequential([keras.Input((6,)), layers.Embedding(9, 5, mask_zero=True)])
     branches = [keras.Sequential([keras.Input((6, 5)), layers.Dense(4)], name=n) for n in "ab"]
-    return NativeEnsemble(trunk, branches)
+    return NativeEnsemble(trunk=trunk, branches=branches)
 
 
 # What Keras says of a model inside another, which hands its mask on all the same.
@@ -188,17 +188,31 @@ SHARED = layers.Dense(4)
             ),
             "must not hold the same layers",
         ),
-        (lambda: RocketLaunching(branch(), branch(), "trunk"), "trunk must be a keras.Model that"),
-        (lambda: RocketLaunching(branch(), branch(), trunk("branch")), "trunk must have another"),
-        (lambda: RocketLaunching(branch(), None, trunk()), "booster=None"),
-        (lambda: NativeEnsemble(None, [branch(), branch("b")]), "trunk must be a keras.Model that"),
-        (lambda: NativeEnsemble(trunk(), [branch()]), "branches must be at least two"),
         (
-            lambda: NativeEnsemble(trunk(), [branch(), branch("ensemble")]),
+            lambda: RocketLaunching(light=branch(), booster=branch(), trunk="trunk"),
+            "trunk must be a keras.Model that",
+        ),
+        (
+            lambda: RocketLaunching(light=branch(), booster=branch(), trunk=trunk("branch")),
+            "trunk must have another",
+        ),
+        (lambda: RocketLaunching(light=branch(), booster=None, trunk=trunk()), "booster=None"),
+        (
+            lambda: NativeEnsemble(trunk=None, branches=[branch(), branch("b")]),
+            "trunk must be a keras.Model that",
+        ),
+        (
+            lambda: NativeEnsemble(trunk=trunk(), branches=[branch()]),
+            "branches must be at least two",
+        ),
+        (
+            lambda: NativeEnsemble(trunk=trunk(), branches=[branch(), branch("ensemble")]),
             'branches must not be named "ensemble"',
         ),
         (
-            lambda: NativeEnsemble(trunk(), [branch(), branch("b", activation="softmax")]),
+            lambda: NativeEnsemble(
+                trunk=trunk(), branches=[branch(), branch("b", activation="softmax")]
+            ),
             "branches must give logits",
         ),
     ],
@@ -212,11 +226,11 @@ def test_bad_models(build, message):
 def test_bad_gates():
     branches = [branch("a"), branch("b")]
     with pytest.raises(ValueError, match=r"gate must give a weight for each of 2 .*\(None, 3\)"):
-        NativeEnsemble(trunk(), branches, layers.Dense(3))
+        NativeEnsemble(trunk=trunk(), branches=branches, gate=layers.Dense(3))
     two = keras.Input((6,))
     split = keras.Model(two, [two, two], name="split")
     with pytest.raises(ValueError, match="The default gate reads a trunk with one output"):
-        NativeEnsemble(split, branches)
+        NativeEnsemble(trunk=split, branches=branches)
 
 
 def test_no_loss():

@@ -55,8 +55,8 @@ def test_trunk_runs_once_and_is_in_the_student():
 def test_no_trunk():
     """Two nets that share nothing, as in the paper's table 2."""
     whole = linear.RocketLaunching(
-        linear.stack(6, linear.CLASSES, name="light"),
-        linear.stack(6, 8, linear.CLASSES, name="booster"),
+        light=linear.stack(6, linear.CLASSES, name="light"),
+        booster=linear.stack(6, 8, linear.CLASSES, name="booster"),
     )
     history, _ = linear.step(whole, run_eagerly=True)
     assert history["light_soft_loss"] > 0
@@ -66,13 +66,13 @@ def test_no_trunk():
 def test_a_loss_of_keras_gives_the_booster_no_gradient():
     """Keras's losses give y_true a gradient: the booster would learn from the light net."""
     first = linear.rocket_launching()
-    parts = [*first.models.values(), first.trunk]
-    weights, gradients = [part.get_weights() for part in parts], []
+    parts = {**first.models, "trunk": first.trunk}
+    weights, gradients = [part.get_weights() for part in parts.values()], []
     for weight in (0.0, 100.0):
-        for part, values in zip(parts, weights):
+        for part, values in zip(parts.values(), weights):
             part.set_weights(values)
         loss = keras.losses.MeanSquaredError()
-        model = RocketLaunching(*parts, soft_loss=loss, weight=weight)
+        model = RocketLaunching(**parts, soft_loss=loss, weight=weight)
         _, found = linear.step(model, run_eagerly=True)
         gradients.append([found[v.path] for v in model.models["booster"].trainable_variables])
     for without, with_lesson in zip(*gradients):

@@ -142,12 +142,12 @@ class TestFitStages:
 
         for layer in by_hand.layers[1:]:
             layer.trainable = False
-        first = kd.Distiller(by_hand, teacher, alpha=1.0, objectives=[hint()])
+        first = kd.Distiller(student=by_hand, teacher=teacher, alpha=1.0, objectives=[hint()])
         first.compile(keras.optimizers.Adam(0.01))
         one = first.fit(X, epochs=3, **FIT).history
         for layer in by_hand.layers[1:]:
             layer.trainable = True
-        second = kd.Distiller(by_hand, teacher, alpha=0.3, temperature=2.0)
+        second = kd.Distiller(student=by_hand, teacher=teacher, alpha=0.3, temperature=2.0)
         second.compile("sgd", CROSS_ENTROPY)
         two = second.fit(X, Y, epochs=2, **FIT).history
 

@@ -105,7 +105,7 @@ def test_the_seed_decides_and_the_batch_size_does_not(teacher, statistics):
 def test_a_distiller_takes_them(teacher, statistics):
     """What is made is data like any other."""
     x = synthesize(teacher, statistics, 8, num_steps=5)
-    distiller = Distiller(network(), teacher, alpha=0.0)
+    distiller = Distiller(student=network(), teacher=teacher, alpha=0.0)
     distiller.compile("adam", run_eagerly=True)
     assert np.isfinite(distiller.fit(x, verbose=0).history["soft_loss"]).all()
 

@@ -362,7 +362,7 @@ class TestTraining:
         return ids_model(WORDS), ids_model(PIECES)
 
     def fit(self, batches, student, teacher, epochs=2, **options):
-        distiller = Distiller(student, teacher, alpha=0.5)
+        distiller = Distiller(student=student, teacher=teacher, alpha=0.5)
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         distiller.compile(keras.optimizers.SGD(0.1), loss=loss, **options)
         history = distiller.fit(batches, epochs=epochs, shuffle=False, verbose=0).history

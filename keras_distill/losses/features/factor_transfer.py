@@ -105,7 +105,7 @@ class FactorTransfer(DistillationLoss):
     factors = kd.Objective(
         kd.losses.FactorTransfer(paraphraser), teacher="block_4", student="block_2", weight=500.0
     )
-    distiller = kd.Distiller(student, teacher, objectives=[factors])
+    distiller = kd.Distiller(student=student, teacher=teacher, objectives=[factors])
     ```
 
     >>> import numpy as np

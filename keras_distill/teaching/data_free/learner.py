@@ -84,7 +84,7 @@ class DataFree(Learner):
 
     >>> def dense(inputs, outputs):
     ...     return keras.Sequential([keras.Input((inputs,)), keras.layers.Dense(outputs)])
-    >>> distiller = Distiller(dense(5, 3), teacher=dense(5, 3), alpha=0.0)
+    >>> distiller = Distiller(student=dense(5, 3), teacher=dense(5, 3), alpha=0.0)
     >>> distiller.compile("adam")
     >>> data_free = DataFree(distiller, generator=dense(8, 5))
     >>> data_free.compile(keras.optimizers.Adam(1e-3))
@@ -117,8 +117,8 @@ class DataFree(Learner):
     ):
         if not isinstance(distiller, Distiller):
             raise ValueError(
-                "distiller must be a keras_distill.Distiller, such as Distiller(student, teacher, "
-                f"alpha=0.0). Received: distiller={distiller!r}"
+                "distiller must be a keras_distill.Distiller, such as Distiller(student=..., "
+                f"teacher=..., alpha=0.0). Received: distiller={distiller!r}"
             )
         check_generator(generator, distiller)
         if features is None and activation_weight is not None:

@@ -29,7 +29,7 @@ def synthesize(
     Distil on the result as on any data without labels:
 
     ```python
-    distiller = kd.Distiller(student, teacher, alpha=0.0)
+    distiller = kd.Distiller(student=student, teacher=teacher, alpha=0.0)
     distiller.compile("adam")
     distiller.fit(inputs, epochs=10)
     ```

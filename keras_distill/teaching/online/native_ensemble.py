@@ -64,7 +64,7 @@ class NativeEnsemble(OnlineDistillation):
     ...     layers = [keras.layers.Dense(width) for width in widths[1:]]
     ...     return keras.Sequential([keras.Input(widths[:1]), *layers], name=name)
     >>> branches = [dense(5, 4, 2, name=name) for name in ("left", "right")]
-    >>> one = NativeEnsemble(dense(3, 5, name="trunk"), branches)
+    >>> one = NativeEnsemble(trunk=dense(3, 5, name="trunk"), branches=branches)
     >>> one.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     >>> sorted(one.fit(x, y, verbose=0).history)  # doctest: +NORMALIZE_WHITESPACE
     ['ensemble_loss', 'left_loss', 'left_soft_loss', 'loss', 'right_loss', 'right_soft_loss']
@@ -77,7 +77,7 @@ class NativeEnsemble(OnlineDistillation):
     """
 
     def __init__(
-        self, trunk, branches, gate=None, *, soft_loss=None, weight=1.0, name="native_ensemble"
+        self, *, trunk, branches, gate=None, soft_loss=None, weight=1.0, name="native_ensemble"
     ):
         branches = named("branches", branches)
         soft_loss = SoftTargetKL(temperature=3.0) if soft_loss is None else soft_loss

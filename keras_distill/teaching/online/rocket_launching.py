@@ -65,7 +65,7 @@ class RocketLaunching(OnlineDistillation):
     """
 
     def __init__(
-        self, light, booster, trunk=None, *, soft_loss=None, weight=0.3, name="rocket_launching"
+        self, *, light, booster, trunk=None, soft_loss=None, weight=0.3, name="rocket_launching"
     ):
         super().__init__(
             {"light": light, "booster": booster},

@@ -180,7 +180,9 @@ def fit_stages(student, teacher, stages, x, y=None, *, folder=None, seed=None, *
     histories = {}
     strategy = getattr(student, "distribute_strategy", tf.distribute.get_strategy())
     with strategy.scope(), contextlib.ExitStack() as run:
-        distillers = [Distiller(student, teacher, **stage.distiller) for stage in stages]
+        distillers = [
+            Distiller(student=student, teacher=teacher, **stage.distiller) for stage in stages
+        ]
         # All stages are checked first, so that an error shows before the first is trained.
         for number, (stage, distiller) in enumerate(zip(stages, distillers)):
             if seed is not None:

@@ -77,7 +77,7 @@ def batch_by_length(
     dataset = kd.text.batch_by_length(
         examples, student=vocabulary, teacher=teacher.get_layer("preprocessor")
     )
-    distiller = kd.Distiller(student, teacher.get_layer("classifier"))
+    distiller = kd.Distiller(student=student, teacher=teacher.get_layer("classifier"))
     ```
     """
     dataset = examples if isinstance(examples, tf.data.Dataset) else _dataset_of(examples)

@@ -38,7 +38,7 @@ def _models():
         keras.Sequential([keras.Input((8,)), keras.layers.Dense(n, "relu"), keras.layers.Dense(2)])
         for n in (16, 4)
     )
-    distiller = kd.Distiller(student, teacher, alpha=0)
+    distiller = kd.Distiller(student=student, teacher=teacher, alpha=0)
     distiller.compile("adam")
     dataset = tf.data.Dataset.from_tensor_slices((x,)).batch(50)
     return {"distiller": distiller, "dataset": dataset, "x_train": x}

@@ -59,7 +59,7 @@ def _make_models_with_blocks(names):
     names["dataset"] = tf.data.Dataset.from_tensor_slices((names["x"], names["y"])).batch(500)
     names["student_ids"] = names["teacher_ids"] = lambda x: x
     hint = kd.Objective(kd.losses.FeatureMSE(), "block_4", "block_2", projector="auto")
-    stopped = kd.Distiller(student, names["teacher"], objectives=[hint])
+    stopped = kd.Distiller(student=student, teacher=names["teacher"], objectives=[hint])
     stopped.compile("adam", names["cross_entropy"])
     stopped.fit(names["dataset"], epochs=4, verbose=0)
     stopped.save("distiller.keras")
