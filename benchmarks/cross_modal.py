@@ -69,7 +69,9 @@ def learn_from_pairs(student, teacher, images, seed, **settings):
 
 
 def features():
-    return kd.Objective(kd.losses.FeatureMSE(), "flatten", "pooled", name="features")
+    return kd.Objective(
+        kd.losses.FeatureMSE(), teacher_layer="flatten", student_layer="pooled", name="features"
+    )
 
 
 # For each way the alpha of the Distiller, or None, whether it has the objective between features,

@@ -96,7 +96,12 @@ def on_pyramid(make_loss):
     """The same on both levels, their sum."""
     return {
         "objectives": [
-            kd.Objective(make_loss(), f"fpn[{level}]", f"fpn[{level}]", name=level)
+            kd.Objective(
+                make_loss(),
+                teacher_layer=f"fpn[{level}]",
+                student_layer=f"fpn[{level}]",
+                name=level,
+            )
             for level in ("P3", "P4")
         ]
     }

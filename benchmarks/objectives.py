@@ -267,7 +267,11 @@ def training_step(name, batch, width):
     loss = INPUT_GRADIENT_LOSSES[name]
     teacher = kd.students.plain_cnn((32, 32, 3), 10, depth=4, width=width // 2)
     student = kd.students.plain_cnn((32, 32, 3), 10, depth=2, width=width // 4)
-    objectives = [] if loss is None else [kd.Objective(loss(), "output", "output")]
+    objectives = (
+        []
+        if loss is None
+        else [kd.Objective(loss(), teacher_layer="output", student_layer="output")]
+    )
     distiller = kd.Distiller(student=student, teacher=teacher, alpha=0.5, objectives=objectives)
     distiller.compile(
         keras.optimizers.Adam(), keras.losses.SparseCategoricalCrossentropy(from_logits=True)

@@ -73,7 +73,14 @@ def trained_teacher(path, images, labels):
 
 
 def hint(loss, layer, weight, **kwargs):
-    return kd.Objective(loss, layer, layer, weight=weight, name=f"{loss.name}_{layer}", **kwargs)
+    return kd.Objective(
+        loss,
+        teacher_layer=layer,
+        student_layer=layer,
+        weight=weight,
+        name=f"{loss.name}_{layer}",
+        **kwargs,
+    )
 
 
 def sizes_of(teacher, stage):
@@ -115,7 +122,15 @@ def pooled(make_loss, weight):
 
 def between_gradients(loss, weight):
     return with_labels(
-        lambda task: [kd.Objective(loss(), "output", "output", weight=weight, name="gradients")]
+        lambda task: [
+            kd.Objective(
+                loss(),
+                teacher_layer="output",
+                student_layer="output",
+                weight=weight,
+                name="gradients",
+            )
+        ]
     )
 
 
@@ -158,13 +173,17 @@ def factors(task):
 def review(weight):
     taps = ["block_1", "block_2", "block_3", "pooled"]
     return with_labels(
-        lambda task: [kd.Objective(losses.KnowledgeReview(), taps, taps, weight=weight)]
+        lambda task: [
+            kd.Objective(
+                losses.KnowledgeReview(), teacher_layer=taps, student_layer=taps, weight=weight
+            )
+        ]
     )
 
 
 def graphs(task):
     taps = ["block_2", "block_3", "logits"]
-    return [kd.Objective(losses.IRG(), taps, taps)]
+    return [kd.Objective(losses.IRG(), teacher_layer=taps, student_layer=taps)]
 
 
 STAGES = (1, 2, 3)

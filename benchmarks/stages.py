@@ -57,7 +57,9 @@ def on_outputs(epochs=EPOCHS, **kwargs):
 
 def hint():
     """As in the paper: middle of the teacher to middle of the student."""
-    return kd.Objective(kd.losses.FeatureMSE(), "hidden_2", "hidden_4", projector="auto")
+    return kd.Objective(
+        kd.losses.FeatureMSE(), teacher_layer="hidden_2", student_layer="hidden_4", projector="auto"
+    )
 
 
 def fitnets(student):

@@ -100,7 +100,9 @@ def builtin(teacher, student, with_feature):
 def ours(teacher, student, with_feature):
     objectives = []
     if with_feature:
-        objectives = [kd.Objective(kd.losses.FeatureMSE(), "feature", "feature")]
+        objectives = [
+            kd.Objective(kd.losses.FeatureMSE(), teacher_layer="feature", student_layer="feature")
+        ]
     return kd.Distiller(student=student, teacher=teacher, alpha=0.5, objectives=objectives)
 
 

@@ -79,13 +79,22 @@ def layers_of(model, part=""):
 
 def between_layers(loss, part="", **settings):
     return lambda: kd.layer_objectives(
-        loss, layers_of("teacher", part), layers_of("student", part), **settings
+        loss,
+        teacher_layers=layers_of("teacher", part),
+        student_layers=layers_of("student", part),
+        **settings,
     )
 
 
 def between_last_layers(loss, part="", **settings):
-    layers = layers_of("teacher", part)[-1], layers_of("student", part)[-1]
-    return lambda: [kd.Objective(loss, *layers, **settings)]
+    return lambda: [
+        kd.Objective(
+            loss,
+            teacher_layer=layers_of("teacher", part)[-1],
+            student_layer=layers_of("student", part)[-1],
+            **settings,
+        )
+    ]
 
 
 def with_labels(*objectives):
@@ -94,7 +103,10 @@ def with_labels(*objectives):
 
 SCORES, VALUES = (f"/self_attention_layer/{part}" for part in ("attention_scores", "value"))
 HIDDEN = {"projector": "auto", "name": "hidden"}
-SKIPPED = layers_of("teacher")[:-1], layers_of("student")[:-1]
+SKIPPED = {
+    "teacher_layers": layers_of("teacher")[:-1],
+    "student_layers": layers_of("student")[:-1],
+}
 
 # For each method the Distiller's arguments. Objectives come beside the labels, with weight 1 and
 # without soft targets.
@@ -107,7 +119,7 @@ METHODS = {
         between_layers(losses.FeatureMSE(), mapping="bottom", **HIDDEN)
     ),
     "cosine": with_labels(between_last_layers(losses.FeatureCosine(), **HIDDEN)),
-    "PKD": with_labels(lambda: kd.layer_objectives(losses.PKD(), *SKIPPED, **HIDDEN)),
+    "PKD": with_labels(lambda: kd.layer_objectives(losses.PKD(), **SKIPPED, **HIDDEN)),
     "attention maps": with_labels(between_layers(losses.AttentionMSE(), SCORES, name="attention")),
     "attention distributions": with_labels(
         between_last_layers(losses.AttentionKL(), SCORES, name="attention")
@@ -183,7 +195,9 @@ def main():
     ids, test_ids = ids_of(classifier, texts), ids_of(classifier, test)
     print(f"teacher {accuracy(teacher, test_ids, test.labels):.2f}")
 
-    read = {o.teacher for name in arguments.only for o in METHODS[name]().get("objectives", [])}
+    read = {
+        o.teacher_layer for name in arguments.only for o in METHODS[name]().get("objectives", [])
+    }
     answers = answers_of(teacher, ids, ["output", *sorted(read)])
     for path in sorted(read):
         if "/" not in path:

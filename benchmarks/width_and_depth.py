@@ -59,7 +59,15 @@ def hint():
     """FitNets' hint: for the first steps beside the soft targets, then these alone."""
     loss = kd.losses.FeatureMSE()
     weight = first_steps(10.0)
-    return [kd.Objective(loss, TEACHER_HINT, STUDENT_HINT, weight=weight, projector="auto")]
+    return [
+        kd.Objective(
+            loss,
+            teacher_layer=TEACHER_HINT,
+            student_layer=STUDENT_HINT,
+            weight=weight,
+            projector="auto",
+        )
+    ]
 
 
 def attention():
@@ -67,7 +75,11 @@ def attention():
     maps of images of 32x32, and ours are sums."""
     return [
         kd.Objective(
-            kd.losses.AttentionTransfer(), layer, layer, weight=1000 / positions, name=layer
+            kd.losses.AttentionTransfer(),
+            teacher_layer=layer,
+            student_layer=layer,
+            weight=1000 / positions,
+            name=layer,
         )
         for layer, positions in (("hidden_3", 32**2), ("hidden_6", 16**2))
     ]
@@ -78,7 +90,11 @@ def flow():
     stages = ["hidden_1", "hidden_3"], ["hidden_4", "hidden_6"]
     return [
         kd.Objective(
-            kd.losses.FSP(), stage, stage, weight=first_steps(50.0), name=f"flow_{stage[0]}"
+            kd.losses.FSP(),
+            teacher_layer=stage,
+            student_layer=stage,
+            weight=first_steps(50.0),
+            name=f"flow_{stage[0]}",
         )
         for stage in stages
     ]

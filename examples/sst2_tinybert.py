@@ -36,9 +36,19 @@ def objectives():
         for layers in (teacher, student)
     )
     return [
-        kd.Objective(mse, embeddings, embeddings, projector="auto", name="embeddings"),
-        *kd.layer_objectives(mse, teacher, student, projector="auto", name="hidden"),
-        *kd.layer_objectives(mse, teacher_scores, student_scores, name="attention"),
+        kd.Objective(
+            mse,
+            teacher_layer=embeddings,
+            student_layer=embeddings,
+            projector="auto",
+            name="embeddings",
+        ),
+        *kd.layer_objectives(
+            mse, teacher_layers=teacher, student_layers=student, projector="auto", name="hidden"
+        ),
+        *kd.layer_objectives(
+            mse, teacher_layers=teacher_scores, student_layers=student_scores, name="attention"
+        ),
     ]
 
 

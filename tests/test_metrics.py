@@ -147,7 +147,11 @@ class TestInFit:
 def test_tensorboard_has_every_part_of_the_loss(tmp_path):
     tf = pytest.importorskip("tensorflow")
     hint = kd.Objective(
-        kd.losses.FeatureMSE(), teacher="output", student="output", name="hint", weight=0.5
+        kd.losses.FeatureMSE(),
+        teacher_layer="output",
+        student_layer="output",
+        name="hint",
+        weight=0.5,
     )
     distiller = kd.Distiller(
         student=make(3), teacher=make(3), objectives=[hint], teacher_metrics=metrics()

@@ -61,7 +61,7 @@ def teacher_gradients(objectives, recording, taught):
     """
     found = {}
     for objective in _of_gradients(objectives):
-        directions = objective.loss.directions(taught[objective.teacher])
+        directions = objective.loss.directions(taught[objective.teacher_layer])
         found[objective.directions_key] = directions
         if objective.loss.reads_teacher:
             gradients = _gradients(objective, "teacher", recording, taught, directions)
@@ -80,13 +80,13 @@ def student_gradients(objectives, recording, learnt, taught):
     """
     found = {}
     for objective in _of_gradients(objectives):
-        output, directions = learnt[objective.student], taught[objective.directions_key]
+        output, directions = learnt[objective.student_layer], taught[objective.directions_key]
         teacher_shape = (directions.shape[0], *directions.shape[2:])
         if not shapes_agree(teacher_shape, tuple(output.shape)):
             raise ValueError(
                 f"Objective {objective.name!r} differentiates outputs of one shape. Received: the "
-                f"teacher's {objective.teacher!r} {teacher_shape}, the student's "
-                f"{objective.student!r} {tuple(output.shape)}."
+                f"teacher's {objective.teacher_layer!r} {teacher_shape}, the student's "
+                f"{objective.student_layer!r} {tuple(output.shape)}."
             )
         gradients = _gradients(objective, "student", recording, learnt, directions)
         found[objective.gradients_key] = gradients

@@ -14,7 +14,14 @@ _MAPPINGS = {
 
 
 def layer_objectives(
-    loss, teacher, student, *, mapping="uniform", projector=None, weight=1.0, name=None
+    loss,
+    *,
+    teacher_layers,
+    student_layers,
+    mapping="uniform",
+    projector=None,
+    weight=1.0,
+    name=None,
 ):
     """Makes an `Objective` for each pair of layers of a teacher and a student.
 
@@ -30,8 +37,8 @@ def layer_objectives(
     Args:
         loss: A `keras.losses.Loss` for every pair. A loss with its own layers or variables
             is copied for each pair, together with its weights.
-        teacher: Paths of the teacher's layers as in `Objective`, first to last.
-        student: Paths of the student's layers, in the same form.
+        teacher_layers: Paths of the teacher's layers as in `Objective`, first to last.
+        student_layers: Paths of the student's layers, in the same form.
         mapping: "uniform", "top", "bottom", or pairs (index of the teacher's layer, index of
             the student's), from 0. Defaults to "uniform".
         projector: As in `Objective`. A layer is also copied for each pair.
@@ -51,12 +58,12 @@ def layer_objectives(
     >>> from keras_distill.losses import FeatureMSE
     >>> objectives = layer_objectives(
     ...     FeatureMSE(),
-    ...     teacher=[f"transformer_layer_{i}" for i in range(6)],
-    ...     student=[f"transformer_layer_{i}" for i in range(2)],
+    ...     teacher_layers=[f"transformer_layer_{i}" for i in range(6)],
+    ...     student_layers=[f"transformer_layer_{i}" for i in range(2)],
     ...     projector="auto",
     ...     name="hidden",
     ... )
-    >>> [(o.name, o.teacher, o.student) for o in objectives]
+    >>> [(o.name, o.teacher_layer, o.student_layer) for o in objectives]
     [('hidden_0', 'transformer_layer_2', 'transformer_layer_0'), \
 ('hidden_1', 'transformer_layer_5', 'transformer_layer_1')]
 
@@ -64,18 +71,21 @@ def layer_objectives(
     and bottom strategies of section 4.5. Deviations: in the paper, the numbers of layers divide
     evenly; the paper has one projector for all hidden layers, here each pair has its own.
     """
-    teacher, student = _check_paths("teacher", teacher), _check_paths("student", student)
+    _check_paths("teacher_layers", teacher_layers)
+    _check_paths("student_layers", student_layers)
     name = name or getattr(loss, "name", None)
     return [
         Objective(
             _copy(loss),
-            teacher[theirs],
-            student[ours],
+            teacher_layer=teacher_layers[theirs],
+            student_layer=student_layers[ours],
             weight=weight,
             projector=_copy(projector),
             name=f"{name}_{number}",
         )
-        for number, (theirs, ours) in enumerate(_pairs(mapping, len(teacher), len(student)))
+        for number, (theirs, ours) in enumerate(
+            _pairs(mapping, len(teacher_layers), len(student_layers))
+        )
     ]
 
 
@@ -111,13 +121,12 @@ def _is_pair(pair):
     return isinstance(pair, (list, tuple)) and len(pair) == 2 and all(map(is_integer, pair))
 
 
-def _check_paths(side, paths):
+def _check_paths(argument, paths):
     if not isinstance(paths, (list, tuple)) or not paths:
         raise ValueError(
-            f"{side} must be a list of paths, one for each layer, first to last. "
-            f"Received: {side}={paths!r}"
+            f"{argument} must be a list of paths, one for each layer, first to last. "
+            f"Received: {argument}={paths!r}"
         )
-    return paths
 
 
 def _copy(part):

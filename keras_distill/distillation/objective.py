@@ -42,12 +42,12 @@ class Objective(keras.layers.Layer):
             loss on relations between examples); see `losses.DistillationLoss` for all attributes
             of a loss. Layers and variables that are attributes of the loss train with the student,
             and belong to one objective only.
-        teacher: Path of the teacher's activation: layer names joined by "/", or a
+        teacher_layer: Path of the teacher's activation: layer names joined by "/", or a
             unique suffix of that; "output" or a key of the outputs, with indices
             ("encoder_outputs[3]"). A teacher that is not a Keras model has its outputs
             only. "mha/attention_scores" is a MultiHeadAttention's probabilities. A list of
             paths for a loss on several layers at once, such as `losses.FSP()`.
-        student: Path of the student's activation, in the same form.
+        student_layer: Path of the student's activation, in the same form.
         weight: Factor of this objective in the total loss: a float >= 0, or a
             `LearningRateSchedule` of the optimizer's step; it cannot be set later. Defaults
             to 1.
@@ -67,7 +67,7 @@ class Objective(keras.layers.Layer):
 
     ```python
     kd.Objective(
-        kd.losses.FeatureMSE(), teacher="block_4", student="block_2", projector="auto"
+        kd.losses.FeatureMSE(), teacher_layer="block_4", student_layer="block_2", projector="auto"
     )
     ```
 
@@ -76,7 +76,9 @@ class Objective(keras.layers.Layer):
     once.
     """
 
-    def __init__(self, loss, teacher, student, weight=1.0, projector=None, name=None):
+    def __init__(
+        self, loss, *, teacher_layer, student_layer, weight=1.0, projector=None, name=None
+    ):
         loss = get(loss)
         if not isinstance(loss, keras.losses.Loss):
             raise ValueError(
@@ -85,8 +87,8 @@ class Objective(keras.layers.Layer):
             )
         take("loss", loss)
         takes_lists = asked(loss).takes_lists
-        for side, path in (("teacher", teacher), ("student", student)):
-            _check_path(side, path, takes_lists, type(loss).__name__)
+        for argument, path in (("teacher_layer", teacher_layer), ("student_layer", student_layer)):
+            _check_path(argument, path, takes_lists, type(loss).__name__)
         check_number("weight", weight, NOT_NEGATIVE)
         if not (projector in (None, "auto") or isinstance(projector, keras.layers.Layer)):
             raise ValueError(
@@ -108,8 +110,8 @@ class Objective(keras.layers.Layer):
         # Activations arrive in the models' own dtypes; the loss computes in float32.
         super().__init__(name=name or loss.name, autocast=False)
         self.loss = loss
-        self.teacher = list(teacher) if takes_lists else teacher
-        self.student = list(student) if takes_lists else student
+        self.teacher_layer = list(teacher_layer) if takes_lists else teacher_layer
+        self.student_layer = list(student_layer) if takes_lists else student_layer
         self._weight = weight
         self._loss_state = parts_of(loss)
         self._has_checked_values = False
@@ -119,7 +121,7 @@ class Objective(keras.layers.Layer):
     def __setattr__(self, name, value):
         # An "auto" projector becomes a layer when it is built.
         is_auto = name == "projector" and getattr(self, name, "auto") == "auto"
-        is_fixed = name in ("loss", "teacher", "student", "projector") and not is_auto
+        is_fixed = name in ("loss", "teacher_layer", "student_layer", "projector") and not is_auto
         if is_fixed and hasattr(self, name):
             remedy = "Make a new one with it, and a new Distiller."
             fixed_settings.refuse(self, name, value, remedy)
@@ -142,7 +144,8 @@ class Objective(keras.layers.Layer):
 
     def _paths(self, side):
         inputs = getattr(asked(self.loss), f"{side}_inputs")
-        return keras.tree.flatten(getattr(self, side)) + ([] if inputs is None else [inputs])
+        paths = keras.tree.flatten(getattr(self, f"{side}_layer"))
+        return paths + ([] if inputs is None else [inputs])
 
     @property
     def on_input_gradients(self):
@@ -167,7 +170,7 @@ class Objective(keras.layers.Layer):
             return taught.get(self.gradients_key, student), student
         return tuple(
             [found[path] for path in paths] if isinstance(paths, list) else found[paths]
-            for found, paths in ((taught, self.teacher), (learnt, self.student))
+            for found, paths in ((taught, self.teacher_layer), (learnt, self.student_layer))
         )
 
     def build(self, teacher_shape, student_shape):
@@ -248,7 +251,8 @@ class Objective(keras.layers.Layer):
                 if mask is not None:
                     values = values[keras.ops.convert_to_numpy(mask).astype(bool)]
                 try:
-                    output_domain.check_values(self.loss, side, getattr(self, side), None, values)
+                    path = getattr(self, f"{side}_layer")
+                    output_domain.check_values(self.loss, side, path, None, values)
                 except ValueError as error:
                     raise ValueError(f"{error} In the loss of objective {self.name!r}.") from None
         self._has_checked_values = True
@@ -270,8 +274,9 @@ class Objective(keras.layers.Layer):
                 "channels, 1)])."
             )
         raise ValueError(
-            f"Objective {self.name!r}: the teacher's {self.teacher!r} has shape {teacher_shape}, "
-            f"the student's {self.student!r} {student_shape}{behind}; they must be equal. {remedy}"
+            f"Objective {self.name!r}: the teacher's {self.teacher_layer!r} has shape "
+            f"{teacher_shape}, the student's {self.student_layer!r} {student_shape}{behind}; they "
+            f"must be equal. {remedy}"
         )
 
     def get_config(self):
@@ -281,8 +286,8 @@ class Objective(keras.layers.Layer):
             projector = serialize(projector)
         return {
             "loss": serialize_losses(self.loss),
-            "teacher": self.teacher,
-            "student": self.student,
+            "teacher_layer": self.teacher_layer,
+            "student_layer": self.student_layer,
             "weight": serialize(self.weight) if is_schedule(self.weight) else self.weight,
             "projector": projector,
             "name": self.name,
@@ -297,17 +302,18 @@ class Objective(keras.layers.Layer):
         return cls(**config)
 
 
-def _check_path(side, path, takes_lists, loss):
+def _check_path(argument, path, takes_lists, loss):
     paths = path if isinstance(path, (list, tuple)) else [path]
     are_paths = bool(paths) and all(isinstance(p, str) and p for p in paths)
     if takes_lists and not (are_paths and paths is path):
         raise ValueError(
-            f"{side} must be a list of paths of layers or outputs: {loss} compares several at "
-            f"once. Received: {side}={path!r}"
+            f"{argument} must be a list of paths of layers or outputs: {loss} compares several at "
+            f"once. Received: {argument}={path!r}"
         )
     if not takes_lists and not (are_paths and paths is not path):
         raise ValueError(
-            f"{side} must be the path of a layer or output, a string. Received: {side}={path!r}"
+            f"{argument} must be the path of a layer or output, a string. "
+            f"Received: {argument}={path!r}"
         )
 
 

@@ -51,7 +51,10 @@ def _built_shapes(index, objective):
 def _shape_keys(index, objective):
     """The keys of the teacher's and the student's shape; a list of taps has a list of keys."""
     keys = []
-    for side, paths in (("teacher", objective.teacher), ("student", objective.student)):
+    for side, paths in (
+        ("teacher", objective.teacher_layer),
+        ("student", objective.student_layer),
+    ):
         key = f"objective_{index}_{side}_shape"
         is_list = isinstance(paths, list)
         keys.append([f"{key}_{i}" for i in range(len(paths))] if is_list else key)

@@ -54,7 +54,7 @@ def checked_soft_loss(soft_loss):
             raise ValueError(
                 f"soft_loss has no place for the layers and variables of {type(loss).__name__}: "
                 "they would neither train nor be saved. Give it in a keras_distill.Objective with "
-                'teacher="output" and student="output".'
+                'teacher_layer="output" and student_layer="output".'
             )
         take("soft_loss", loss)
     return soft_loss

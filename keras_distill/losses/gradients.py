@@ -166,11 +166,11 @@ class Sobolev(_ProjectedGradientLoss):
     9.0
 
     ```python
-    kd.Objective(kd.losses.Sobolev(), teacher="output", student="output")
+    kd.Objective(kd.losses.Sobolev(), teacher_layer="output", student_layer="output")
     kd.Objective(  # This one is for texts.
         kd.losses.Sobolev(teacher_inputs="embedding", student_inputs="embedding"),
-        teacher="output",
-        student="output",
+        teacher_layer="output",
+        student_layer="output",
     )
     ```
 

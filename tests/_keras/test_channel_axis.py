@@ -72,7 +72,7 @@ def value(teacher, student, path, make_loss, **kwargs):
         student=student,
         teacher=teacher,
         alpha=1.0,
-        objectives=[Objective(loss, paths, paths, name="o", **kwargs)],
+        objectives=[Objective(loss, teacher_layer=paths, student_layer=paths, name="o", **kwargs)],
         validate_with_teacher=True,
     )
     distiller.compile(run_eagerly=True)
@@ -100,8 +100,8 @@ def test_projectors_read_the_channels():
     with pytest.raises(ValueError, match=r"channels last.*'conv2d.*data_format='channels_first'"):
         Objective(
             losses.FeatureMSE(),
-            "pooled",
-            "pooled",
+            teacher_layer="pooled",
+            student_layer="pooled",
             projector=keras.Sequential([layers.Conv2D(5, 1, data_format="channels_first")]),
         )
 

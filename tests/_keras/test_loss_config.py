@@ -40,7 +40,7 @@ def test_comes_back(loss):
 
 def test_saved(tmp_path):
     huber = keras.losses.Huber(delta=0.01)
-    objective = kd.Objective(huber, "layer", "layer", name="o")
+    objective = kd.Objective(huber, teacher_layer="layer", student_layer="layer", name="o")
     distiller = kd.Distiller(
         student=dense("s"), teacher=dense("t"), soft_loss=huber, objectives=[objective]
     )

@@ -214,7 +214,9 @@ class TestTraining:
             [keras.Input((6,)), layers.Dense(8, name="hidden"), layers.Dense(3)]
         )
         before = teacher.get_weights()
-        objective = kd.Objective(kd.losses.FeatureMSE(), "hidden", "first", projector="auto")
+        objective = kd.Objective(
+            kd.losses.FeatureMSE(), teacher_layer="hidden", student_layer="first", projector="auto"
+        )
         distiller = kd.Distiller(
             student=student, teacher=teacher, alpha=0.0, objectives=[objective]
         )

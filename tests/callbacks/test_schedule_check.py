@@ -36,7 +36,13 @@ def fit(model, epochs, **settings):
 
 
 def hint(weight):
-    return Objective(losses.FeatureMSE(), "hidden", "hidden", weight=weight, name="hint")
+    return Objective(
+        losses.FeatureMSE(),
+        teacher_layer="hidden",
+        student_layer="hidden",
+        weight=weight,
+        name="hint",
+    )
 
 
 @pytest.mark.parametrize(

@@ -75,9 +75,9 @@ def test_teacher_of_other_batch_size():
     )
 
 
-@pytest.mark.parametrize("side", ["teacher", "student"])
+@pytest.mark.parametrize("side", ["teacher_layer", "student_layer"])
 def test_unknown_tap(side):
-    paths = {"teacher": "hidden", "student": "hidden", side: "hiden"}
+    paths = {"teacher_layer": "hidden", "student_layer": "hidden", side: "hiden"}
     distiller = Distiller(
         student=mlp(), teacher=mlp(), objectives=[Objective(losses.FeatureMSE(), **paths)]
     )
@@ -85,7 +85,7 @@ def test_unknown_tap(side):
 
 
 def test_unknown_tap_of_a_callable():
-    objective = Objective(losses.FeatureMSE(), "states[2]", "hidden")
+    objective = Objective(losses.FeatureMSE(), teacher_layer="states[2]", student_layer="hidden")
     teacher = mlp()
     distiller = Distiller(
         student=mlp(), teacher=lambda x: {"output": teacher(x)}, objectives=[objective]
@@ -94,7 +94,7 @@ def test_unknown_tap_of_a_callable():
 
 
 def test_unknown_tap_of_carried_outputs():
-    objective = Objective(losses.FeatureMSE(), "block_3", "hidden")
+    objective = Objective(losses.FeatureMSE(), teacher_layer="block_3", student_layer="hidden")
     distiller = Distiller(student=mlp(), objectives=[objective])
     outputs = {"output": np.zeros((12, 4), "float32"), "block_2": FEATURES}
     x = DistillationInputs(FEATURES, teacher_outputs=outputs)
@@ -102,7 +102,7 @@ def test_unknown_tap_of_carried_outputs():
 
 
 def test_width_without_projector():
-    objective = Objective(losses.FeatureMSE(), "hidden", "hidden")
+    objective = Objective(losses.FeatureMSE(), teacher_layer="hidden", student_layer="hidden")
     distiller = Distiller(student=mlp(5), teacher=mlp(8), objectives=[objective])
     assert_fit_raises(distiller, r'\(None, 8\).*\(None, 5\).*projector="auto"')
 
@@ -234,7 +234,7 @@ def test_teacher_outputs_that_are_not_finite(value):
 def test_hidden_state_that_is_not_finite_is_named():
     hidden = np.full((12, 5), np.nan, "float32")
     outputs = {"output": np.zeros((12, 4), "float32"), "block_3": hidden}
-    objective = Objective(losses.FeatureMSE(), "block_3", "hidden")
+    objective = Objective(losses.FeatureMSE(), teacher_layer="block_3", student_layer="hidden")
     x = DistillationInputs(FEATURES, teacher_outputs=outputs)
     assert_fit_raises(
         Distiller(student=mlp(), objectives=[objective]), "'block_3' has 20 values", x=x
@@ -261,7 +261,10 @@ def test_objectives_of_wrong_type(objectives):
 
 
 def test_objectives_of_one_name():
-    objectives = [Objective(losses.FeatureMSE(), "hidden", "hidden") for _ in range(2)]
+    objectives = [
+        Objective(losses.FeatureMSE(), teacher_layer="hidden", student_layer="hidden")
+        for _ in range(2)
+    ]
     with pytest.raises(ValueError, match=r"name of its own.*\['feature_mse'\]"):
         Distiller(student=mlp(), teacher=mlp(), objectives=objectives)
 

@@ -92,8 +92,8 @@ def test_a_detector_is_taught(tmp_path):
     imitation = [
         Objective(
             RegionMSE("xyxy", image_size=(SIZE, SIZE)),
-            teacher=f"fpn[{level}]",
-            student=f"fpn[{level}]",
+            teacher_layer=f"fpn[{level}]",
+            student_layer=f"fpn[{level}]",
             weight=5.0,
             name=level,
         )

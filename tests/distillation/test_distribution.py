@@ -106,8 +106,18 @@ def test_objectives(two_devices):
 
     def objectives():
         return [
-            Objective(losses.FeatureMSE(), "hidden", "hidden", projector="auto"),
-            Objective(losses.FeatureCosine(), "hidden", "hidden", projector="auto"),
+            Objective(
+                losses.FeatureMSE(),
+                teacher_layer="hidden",
+                student_layer="hidden",
+                projector="auto",
+            ),
+            Objective(
+                losses.FeatureCosine(),
+                teacher_layer="hidden",
+                student_layer="hidden",
+                projector="auto",
+            ),
         ]
 
     assert_same_on_two_devices(two_devices, dataset(), objectives=objectives)
@@ -173,7 +183,14 @@ def test_attention_taps(two_devices):
     def objectives():
         projector = keras.Sequential([layers.Flatten(), layers.Dense(CLASSES)])
         scores = "attention/attention_scores"
-        return [Objective(losses.FeatureMSE(), "output", scores, projector=projector)]
+        return [
+            Objective(
+                losses.FeatureMSE(),
+                teacher_layer="output",
+                student_layer=scores,
+                projector=projector,
+            )
+        ]
 
     assert_same_on_two_devices(
         two_devices, dataset(), make_student=make_student, objectives=objectives

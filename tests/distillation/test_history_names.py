@@ -38,7 +38,9 @@ def refused(model, y, name, metrics=()):
 @pytest.mark.parametrize("name", ["accuracy", "loss", "hard_loss", "soft_loss"])
 def test_a_metric_as_another_entry(name):
     """The history said 1.02 of an accuracy: it was an objective's loss."""
-    objective = kd.Objective(kd.losses.FeatureMSE(), "output", "output", name="accuracy")
+    objective = kd.Objective(
+        kd.losses.FeatureMSE(), teacher_layer="output", student_layer="output", name="accuracy"
+    )
     distiller = kd.Distiller(student=dense(), teacher=dense(), objectives=[objective])
     refused(distiller, Y, name, [accuracy(name)])
 
@@ -48,7 +50,12 @@ def test_of_several_outputs():
     refused(
         kd.Distiller(student=heads("hard", "easy"), teacher=heads("hard", "easy")), y, "hard_loss"
     )
-    objective = kd.Objective(kd.losses.FeatureMSE(), "output[a]", "output[a]", name="a_soft_loss")
+    objective = kd.Objective(
+        kd.losses.FeatureMSE(),
+        teacher_layer="output[a]",
+        student_layer="output[a]",
+        name="a_soft_loss",
+    )
     distiller = kd.Distiller(
         student=heads("a", "b"), teacher=heads("a", "b"), objectives=[objective]
     )

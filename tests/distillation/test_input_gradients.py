@@ -83,7 +83,7 @@ def distiller_of(loss, student=None, teacher=None, path="output", compile_argume
     """A compiled Distiller that learns from one objective only, at a learning rate of 1."""
     student = mlp(6, "student") if student is None else student
     teacher = mlp(8, "teacher") if teacher is None else teacher
-    objectives = [Objective(loss, path, path, name="gradients")]
+    objectives = [Objective(loss, teacher_layer=path, student_layer=path, name="gradients")]
     distiller = Distiller(
         student=student, teacher=teacher, alpha=1.0, objectives=objectives, **kwargs
     )
@@ -329,7 +329,9 @@ class TestBadInput:
     def test_projector(self):
         """A projector would get the gradients, not the outputs."""
         with pytest.raises(ValueError, match=r"projector must be None: Sobolev compares"):
-            Objective(losses.Sobolev(), "output", "output", projector="auto")
+            Objective(
+                losses.Sobolev(), teacher_layer="output", student_layer="output", projector="auto"
+            )
 
 
 def styblinski_tang(x):
@@ -355,7 +357,13 @@ def test_few_examples_suffice(seed):
             teacher=styblinski_tang,
             alpha=0.0,
             soft_loss=keras.losses.MeanSquaredError(),
-            objectives=[Objective(losses.Sobolev(), "output", "output", weight)] if weight else [],
+            objectives=[
+                Objective(
+                    losses.Sobolev(), teacher_layer="output", student_layer="output", weight=weight
+                )
+            ]
+            if weight
+            else [],
         )
         distiller.compile(keras.optimizers.Adam(0.01), steps_per_execution=50)
         distiller.fit(steps, shuffle=False, verbose=0)

@@ -17,10 +17,13 @@ def paths(count, prefix="layer"):
 
 def pairs(teacher, student, mapping):
     objectives = kd.layer_objectives(
-        FeatureMSE(), paths(teacher, "t"), paths(student, "s"), mapping=mapping
+        FeatureMSE(),
+        teacher_layers=paths(teacher, "t"),
+        student_layers=paths(student, "s"),
+        mapping=mapping,
     )
-    assert [o.student for o in objectives] == paths(student, "s")
-    return [int(o.teacher.removeprefix("t_")) for o in objectives]
+    assert [o.student_layer for o in objectives] == paths(student, "s")
+    return [int(o.teacher_layer.removeprefix("t_")) for o in objectives]
 
 
 @keras.saving.register_keras_serializable(package="tests")
@@ -71,9 +74,12 @@ class TestPairs:
     def test_given(self):
         """In the order given; a student may have more layers, and a layer several teachers."""
         objectives = kd.layer_objectives(
-            FeatureMSE(), paths(2, "t"), paths(3, "s"), mapping=[(1, 2), [0, 0], (0, 2)]
+            FeatureMSE(),
+            teacher_layers=paths(2, "t"),
+            student_layers=paths(3, "s"),
+            mapping=[(1, 2), [0, 0], (0, 2)],
         )
-        assert [(o.teacher, o.student) for o in objectives] == [
+        assert [(o.teacher_layer, o.student_layer) for o in objectives] == [
             ("t_1", "s_2"),
             ("t_0", "s_0"),
             ("t_0", "s_2"),
@@ -86,7 +92,12 @@ class TestParts:
         loss = FeatureMSE()
         weight = keras.optimizers.schedules.ExponentialDecay(1.0, 10, 0.5)
         objectives = kd.layer_objectives(
-            loss, paths(4), paths(2), projector="auto", weight=weight, name="hidden"
+            loss,
+            teacher_layers=paths(4),
+            student_layers=paths(2),
+            projector="auto",
+            weight=weight,
+            name="hidden",
         )
         assert [o.name for o in objectives] == ["hidden_0", "hidden_1"]
         for objective in objectives:
@@ -97,7 +108,7 @@ class TestParts:
     def test_loss_with_layers_is_made_anew(self):
         """One layer for all pairs would be torn between them, and saved twice."""
         loss = LearnedMSE(units=2, reduction="sum")
-        first, second = kd.layer_objectives(loss, paths(4), paths(2))
+        first, second = kd.layer_objectives(loss, teacher_layers=paths(4), student_layers=paths(2))
         assert first.loss.parts[0] is not second.loss.parts[0]
         for objective in (first, second):
             assert objective.loss.get_config() == loss.get_config()
@@ -109,7 +120,9 @@ class TestParts:
         paraphraser.set_weights(trained)
         loss = kd.losses.FactorTransfer(paraphraser)
         given = loss.paraphraser.get_weights()
-        for objective in kd.layer_objectives(loss, paths(4), paths(2)):
+        for objective in kd.layer_objectives(
+            loss, teacher_layers=paths(4), student_layers=paths(2)
+        ):
             copied = objective.loss.paraphraser
             assert copied is not loss.paraphraser
             assert not copied.trainable
@@ -122,7 +135,9 @@ class TestParts:
         loss.scale = keras.Variable(1.0)
         loss(np.ones((2, 3)), np.ones((2, 3)))
         loss.scale.assign(3.0)
-        for objective in kd.layer_objectives(loss, paths(4), paths(2)):
+        for objective in kd.layer_objectives(
+            loss, teacher_layers=paths(4), student_layers=paths(2)
+        ):
             kernel = objective.loss.parts[0].kernel
             np.testing.assert_array_equal(kernel, loss.parts[0].kernel)
             assert kernel is not loss.parts[0].kernel
@@ -134,7 +149,9 @@ class TestParts:
         if is_wrapped:
             projector = keras.Sequential([projector])
         projector.build((None, 3))
-        objectives = kd.layer_objectives(FeatureMSE(), paths(4), paths(2), projector=projector)
+        objectives = kd.layer_objectives(
+            FeatureMSE(), teacher_layers=paths(4), student_layers=paths(2), projector=projector
+        )
         for objective in objectives:
             assert objective.projector is not projector
             for own, given in zip(objective.projector.weights, projector.weights, strict=True):
@@ -142,7 +159,9 @@ class TestParts:
 
     def test_projector_is_made_anew(self):
         projector = keras.Sequential([keras.layers.Dense(7, activation="tanh")])
-        first, second = kd.layer_objectives(FeatureMSE(), paths(4), paths(2), projector=projector)
+        first, second = kd.layer_objectives(
+            FeatureMSE(), teacher_layers=paths(4), student_layers=paths(2), projector=projector
+        )
         assert first.projector is not second.projector
         for objective in (first, second):
             objective(np.ones((2, 7)), np.ones((2, 3)))
@@ -156,7 +175,9 @@ class TestBadInput:
     def test_unknown_mapping(self, mapping):
         message = r"mapping must be one of \['uniform', 'top', 'bottom'\], or a list of pairs"
         with pytest.raises(ValueError, match=message) as error:
-            kd.layer_objectives(FeatureMSE(), paths(4), paths(2), mapping=mapping)
+            kd.layer_objectives(
+                FeatureMSE(), teacher_layers=paths(4), student_layers=paths(2), mapping=mapping
+            )
         assert f"Received: mapping={mapping!r}" in str(error.value)
 
     @pytest.mark.parametrize("pair", [(4, 0), (0, 2), (-1, 0), (0, -1)])
@@ -164,25 +185,37 @@ class TestBadInput:
         """-1 would be taken for the last layer."""
         message = r"does not exist: the teacher's are 0 to 3, the student's 0 to 1\. Received: "
         with pytest.raises(ValueError, match=message) as error:
-            kd.layer_objectives(FeatureMSE(), paths(4), paths(2), mapping=[(1, 1), pair])
+            kd.layer_objectives(
+                FeatureMSE(),
+                teacher_layers=paths(4),
+                student_layers=paths(2),
+                mapping=[(1, 1), pair],
+            )
         assert str(pair) in str(error.value)
 
     def test_pair_twice(self):
         with pytest.raises(ValueError, match=r"mapping has a pair twice\. Received: mapping="):
-            kd.layer_objectives(FeatureMSE(), paths(4), paths(2), mapping=[(1, 1), [1, 1]])
+            kd.layer_objectives(
+                FeatureMSE(),
+                teacher_layers=paths(4),
+                student_layers=paths(2),
+                mapping=[(1, 1), [1, 1]],
+            )
 
     @pytest.mark.parametrize("mapping", ["uniform", "top", "bottom"])
     def test_more_layers_than_the_teacher(self, mapping):
         """ "top" would count below 0, "uniform" give two layers one teacher."""
         message = "at most as many layers.*2 layers of the teacher, 3 of the student.*Give pairs"
         with pytest.raises(ValueError, match=message):
-            kd.layer_objectives(FeatureMSE(), paths(2), paths(3), mapping=mapping)
+            kd.layer_objectives(
+                FeatureMSE(), teacher_layers=paths(2), student_layers=paths(3), mapping=mapping
+            )
 
-    @pytest.mark.parametrize("side", ["teacher", "student"])
+    @pytest.mark.parametrize("side", ["teacher_layers", "student_layers"])
     @pytest.mark.parametrize("given", ["layer_0", [], None])
     def test_no_list_of_paths(self, side, given):
         """A string has characters, which would all be layers."""
-        sides = {"teacher": paths(2), "student": paths(2), side: given}
+        sides = {"teacher_layers": paths(2), "student_layers": paths(2), side: given}
         with pytest.raises(ValueError, match=f"{side} must be a list of paths.*Received: {side}="):
             kd.layer_objectives(FeatureMSE(), **sides)
 
@@ -201,15 +234,21 @@ def bert(width, num_layers):
 
 def objectives_of(losses_of_scores):
     """TinyBERT's and MiniLM's losses between 2 layers and 1, of other widths."""
-    sides = paths(2, "transformer_layer"), paths(1, "transformer_layer")
+    sides = {
+        "teacher_layers": paths(2, "transformer_layer"),
+        "student_layers": paths(1, "transformer_layer"),
+    }
     scores, values = (
-        [[f"{path}/self_attention_layer/{part}" for path in side] for side in sides]
+        {
+            side: [f"{path}/self_attention_layer/{part}" for path in given]
+            for side, given in sides.items()
+        }
         for part in ("attention_scores", "value")
     )
-    hidden = kd.layer_objectives(FeatureMSE(), *sides, projector="auto", name="hidden")
+    hidden = kd.layer_objectives(FeatureMSE(), **sides, projector="auto", name="hidden")
     relation = kd.losses.AttentionRelationKL(num_relation_heads=2)
-    relations = kd.layer_objectives(relation, *values, mapping=[(1, 0)], name="values")
-    attention = [kd.layer_objectives(loss, *scores) for loss in losses_of_scores]
+    relations = kd.layer_objectives(relation, **values, mapping=[(1, 0)], name="values")
+    attention = [kd.layer_objectives(loss, **scores) for loss in losses_of_scores]
     return [*hidden, *relations, *(objective for part in attention for objective in part)]
 
 

@@ -61,7 +61,9 @@ def logs_of_one_step(distiller, x, y=None, sample_weight=None, **compile_args):
 def test_total(alpha, temperature):
     """Each term has its own weight, and alpha scales no regulariser."""
     student, teacher = mlp(kernel_regularizer=keras.regularizers.L2(0.1)), mlp(9, "teacher")
-    objective = Objective(losses.FeatureMSE(), "logits", "logits", weight=0.7, name="hint")
+    objective = Objective(
+        losses.FeatureMSE(), teacher_layer="logits", student_layer="logits", weight=0.7, name="hint"
+    )
     distiller = Distiller(
         student=student,
         teacher=teacher,
@@ -100,8 +102,14 @@ def test_gradient_of_one_step():
 
 def test_history_has_each_part():
     objectives = [
-        Objective(losses.FeatureMSE(), "hidden", "hidden", projector="auto", name="hint"),
-        Objective(losses.LogitsMSE(), "output", "output"),
+        Objective(
+            losses.FeatureMSE(),
+            teacher_layer="hidden",
+            student_layer="hidden",
+            projector="auto",
+            name="hint",
+        ),
+        Objective(losses.LogitsMSE(), teacher_layer="output", student_layer="output"),
     ]
     distiller = Distiller(student=mlp(), teacher=mlp(9, "teacher"), objectives=objectives)
     distiller.compile("adam", loss=sparse_ce(), metrics=["accuracy"])
@@ -148,7 +156,9 @@ class CountingModel(keras.Model):
 def test_the_step_is_traced_once():
     """Variables that the first trace creates would cost a second one."""
     student, teacher = CountingModel(name="student"), CountingModel(name="teacher")
-    objective = Objective(losses.FeatureMSE(), "hidden", "logits", projector="auto")
+    objective = Objective(
+        losses.FeatureMSE(), teacher_layer="hidden", student_layer="logits", projector="auto"
+    )
     distiller = Distiller(student=student, teacher=teacher, objectives=[objective])
     distiller.compile("adam", loss=sparse_ce(), metrics=["accuracy"])
     distiller.fit(FEATURES, LABELS, batch_size=8, epochs=2, verbose=0)
@@ -159,7 +169,7 @@ def test_the_step_is_traced_once():
 def test_one_student_pass_per_step(num_objectives):
     student, teacher = CountingModel(name="student"), CountingModel(name="teacher")
     objectives = [
-        Objective(losses.FeatureMSE(), layer, layer, name=f"hint_{i}")
+        Objective(losses.FeatureMSE(), teacher_layer=layer, student_layer=layer, name=f"hint_{i}")
         for i, layer in enumerate(["hidden", "norm", "logits"][:num_objectives])
     ]
     distiller = Distiller(student=student, teacher=teacher, objectives=objectives)
@@ -244,7 +254,13 @@ def test_evaluation_before_training_needs_no_teacher():
             return {"output": self.model(x), "hidden": self.model.layers[0](x)}
 
     teacher = Teacher()
-    objective = Objective(losses.FeatureMSE(), "hidden", "hidden", projector="auto", name="hint")
+    objective = Objective(
+        losses.FeatureMSE(),
+        teacher_layer="hidden",
+        student_layer="hidden",
+        projector="auto",
+        name="hint",
+    )
     distiller = Distiller(student=mlp(), teacher=teacher, objectives=[objective])
     distiller.compile("adam", loss=sparse_ce(), metrics=["accuracy"])
     assert len(distiller.evaluate(FEATURES, LABELS, verbose=0)) == 2
@@ -268,7 +284,9 @@ def test_alpha_of_zero_is_not_disturbed_by_the_hard_loss():
 
 
 def test_validate_with_teacher():
-    objective = Objective(losses.FeatureMSE(), "hidden", "hidden", name="hint", weight=2.0)
+    objective = Objective(
+        losses.FeatureMSE(), teacher_layer="hidden", student_layer="hidden", name="hint", weight=2.0
+    )
     student, teacher = mlp(), mlp(name="teacher")
     distiller = Distiller(
         student=student,
@@ -293,8 +311,8 @@ def test_schedules_are_read_at_the_optimizers_step():
     student = mlp()
     objective = Objective(
         losses.LogitsMSE(),
-        "logits",
-        "logits",
+        teacher_layer="logits",
+        student_layer="logits",
         weight=PiecewiseConstantDecay([0], [5.0, 0.0]),
         name="hint",
     )
@@ -322,7 +340,9 @@ def test_schedules_are_read_at_the_optimizers_step():
 def test_sample_weight_reaches_soft_loss_and_objectives():
     weights = RNG.uniform(size=26).astype("float32")
     student = mlp()
-    objective = Objective(losses.FeatureMSE(), "logits", "logits", name="hint")
+    objective = Objective(
+        losses.FeatureMSE(), teacher_layer="logits", student_layer="logits", name="hint"
+    )
     distiller = Distiller(student=student, teacher=mlp(9, "teacher"), objectives=[objective])
     logs = logs_of_one_step(distiller, FEATURES, LABELS, weights)
     taught, learnt = distiller.teacher(FEATURES).numpy(), student(FEATURES).numpy()
@@ -536,8 +556,20 @@ def test_objective_on_several_layers_and_outputs():
     outputs = {"first": layers.Dense(3)(hidden), "second": layers.Dense(2)(hidden)}
     teacher = keras.Model(inputs, {**outputs, "states": [inputs, hidden]})
     objectives = [
-        Objective(losses.FeatureMSE(), "inner/deep", "second", projector="auto", name="deep"),
-        Objective(losses.FeatureMSE(), "states[1]", "output/first", projector="auto", name="key"),
+        Objective(
+            losses.FeatureMSE(),
+            teacher_layer="inner/deep",
+            student_layer="second",
+            projector="auto",
+            name="deep",
+        ),
+        Objective(
+            losses.FeatureMSE(),
+            teacher_layer="states[1]",
+            student_layer="output/first",
+            projector="auto",
+            name="key",
+        ),
     ]
     distiller = Distiller(student=student, teacher=teacher, objectives=objectives)
     logs = logs_of_one_step(distiller, FEATURES)
@@ -551,7 +583,12 @@ def test_objective_on_several_layers_and_outputs():
 def test_temperature_of_an_objective_follows_its_schedule():
     """As that of a soft loss."""
     temperature = PolynomialDecay(4.0, decay_steps=2, end_learning_rate=2.0)
-    objective = Objective(losses.SoftTargetKL(temperature), "logits", "logits", name="logits")
+    objective = Objective(
+        losses.SoftTargetKL(temperature),
+        teacher_layer="logits",
+        student_layer="logits",
+        name="logits",
+    )
     distiller = Distiller(
         student=mlp(), teacher=mlp(9, "teacher"), alpha=1.0, objectives=[objective]
     )

@@ -79,7 +79,12 @@ def test_inputs_that_are_not_dense(kind):
     labels = np.arange(8) % 3
     teacher = keras.Sequential([*first, layers.Dense(3)])
     student = keras.models.clone_model(teacher)
-    objective = Objective(losses.FeatureMSE(), "hidden", "hidden", projector=layers.Dense(4))
+    objective = Objective(
+        losses.FeatureMSE(),
+        teacher_layer="hidden",
+        student_layer="hidden",
+        projector=layers.Dense(4),
+    )
     distiller = Distiller(student=student, teacher=teacher, objectives=[objective])
     distiller.compile("adam", loss=sparse_ce(), run_eagerly=True)
     dataset = tf.data.Dataset.from_tensor_slices((x, labels)).batch(4)
@@ -143,7 +148,9 @@ def test_carried_hidden_states():
     hidden = RNG.normal(size=(24, 7)).astype("float32")
     x = x._replace(teacher_outputs={"output": x.teacher_outputs, "block_3": hidden})
     student = keras.Sequential([keras.Input((5,)), layers.Dense(7, name="h"), layers.Dense(2)])
-    objective = Objective(losses.FeatureMSE(), "block_3", "h", name="hint")
+    objective = Objective(
+        losses.FeatureMSE(), teacher_layer="block_3", student_layer="h", name="hint"
+    )
     distiller = Distiller(student=student, objectives=[objective])
     distiller.compile(keras.optimizers.SGD(0.0))
     history = distiller.fit(x, batch_size=12, shuffle=False, verbose=0).history
@@ -181,15 +188,15 @@ def test_keras_hub_layers_and_attention(jit_compile):
     objectives = [
         Objective(
             losses.FeatureMSE(),
-            "transformer_layer_1",
-            "transformer_layer_0",
+            teacher_layer="transformer_layer_1",
+            student_layer="transformer_layer_0",
             projector="auto",
             name="hidden",
         ),
         Objective(
             losses.FeatureMSE(),
-            f"transformer_layer_1/{attention}",
-            f"transformer_layer_0/{attention}",
+            teacher_layer=f"transformer_layer_1/{attention}",
+            student_layer=f"transformer_layer_0/{attention}",
             name="attention",
         ),
     ]
@@ -217,8 +224,20 @@ def test_subclassed_models_and_a_nested_teacher():
     inputs = keras.Input((5,))
     teacher = keras.Model(inputs, inner(inputs))
     objectives = [
-        Objective(losses.FeatureMSE(), "block_1", "block_0", projector="auto", name="inner"),
-        Objective(losses.FeatureCosine(), "states[0]", "states[0]", projector="auto", name="key"),
+        Objective(
+            losses.FeatureMSE(),
+            teacher_layer="block_1",
+            student_layer="block_0",
+            projector="auto",
+            name="inner",
+        ),
+        Objective(
+            losses.FeatureCosine(),
+            teacher_layer="states[0]",
+            student_layer="states[0]",
+            projector="auto",
+            name="key",
+        ),
     ]
     soft_loss = {"logits": losses.SoftTargetKL()}
     distiller = Distiller(
@@ -240,7 +259,9 @@ def test_callable_teacher_with_dict_outputs():
         return {"output": model.layers[1](hidden), "states": [x, hidden]}
 
     student = keras.Sequential([keras.Input((5,)), layers.Dense(6, name="h"), layers.Dense(3)])
-    objective = Objective(losses.FeatureMSE(), "states[1]", "h", name="hint")
+    objective = Objective(
+        losses.FeatureMSE(), teacher_layer="states[1]", student_layer="h", name="hint"
+    )
     distiller = Distiller(student=student, teacher=teacher, objectives=[objective])
     distiller.compile(keras.optimizers.SGD(0.0))
     x = RNG.normal(size=(24, 5)).astype("float32")

@@ -25,7 +25,9 @@ def features(*shape, seed=0):
 
 def objective(loss=None, **kwargs):
     """An objective between two paths that a message can be searched for."""
-    return Objective(loss or FeatureMSE(), teacher="t/block", student="s/block", **kwargs)
+    return Objective(
+        loss or FeatureMSE(), teacher_layer="t/block", student_layer="s/block", **kwargs
+    )
 
 
 def mse(teacher, student):
@@ -439,7 +441,7 @@ class TestArguments:
         with pytest.raises(
             ValueError, match=r"loss must be a keras\.losses\.Loss.*Received: loss="
         ):
-            Objective(loss, teacher="a", student="b")
+            Objective(loss, teacher_layer="a", student_layer="b")
 
     @pytest.mark.parametrize(
         "loss", [FeatureMSE(reduction=None), keras.losses.MeanSquaredError(reduction="none")]
@@ -450,10 +452,10 @@ class TestArguments:
             objective(loss)
 
     @pytest.mark.parametrize("path", ["", None, 3, ["a"], layers.Dense(2)])
-    @pytest.mark.parametrize("side", ["teacher", "student"])
+    @pytest.mark.parametrize("side", ["teacher_layer", "student_layer"])
     def test_paths(self, side, path):
         """A layer itself cannot be saved with the objective."""
-        paths = {"teacher": "a", "student": "b", side: path}
+        paths = {"teacher_layer": "a", "student_layer": "b", side: path}
         with pytest.raises(ValueError, match=f"{side} must be the path of a layer or output"):
             Objective(FeatureMSE(), **paths)
 

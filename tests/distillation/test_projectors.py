@@ -37,7 +37,7 @@ def regressor(student, kernel, bias):
 def test_regressor_of_a_larger_map(teacher_size, student_size, kernel_size):
     """Padding or a bend would make it another map than the paper's."""
     teacher, student = features(2, *teacher_size, 7), features(2, *student_size, 3, seed=1)
-    hint = Objective(FeatureMSE(), "a", "a", projector="auto")
+    hint = Objective(FeatureMSE(), teacher_layer="a", student_layer="a", projector="auto")
     hint(teacher, student)
     kernel, bias = hint.trainable_weights
     assert kernel.shape == (*kernel_size, 3, 7)
@@ -89,14 +89,16 @@ def test_none_for_equal_widths(teacher, student):
 def test_remedy_without_a_projector(student, remedy):
     """ "auto" is named only where it helps."""
     with pytest.raises(ValueError, match="they must be equal") as error:
-        Objective(FeatureMSE(), "a", "a")(features(2, 4, 4, 7), features(*student))
+        Objective(FeatureMSE(), teacher_layer="a", student_layer="a")(
+            features(2, 4, 4, 7), features(*student)
+        )
     assert remedy in str(error.value)
 
 
 def test_round_trip():
     """A reloaded Distiller goes on with the regressor that it has trained."""
     teacher, student = features(2, 4, 4, 7), features(2, 8, 8, 3, seed=1)
-    hint = Objective(FeatureMSE(), "a", "a", projector="auto")
+    hint = Objective(FeatureMSE(), teacher_layer="a", student_layer="a", projector="auto")
     expected = hint(teacher, student)
     config = json.loads(json.dumps(keras.saving.serialize_keras_object(hint)))
     restored = keras.saving.deserialize_keras_object(config)
@@ -108,7 +110,7 @@ def test_batch_normalization_in_a_connector():
     """In inference mode it would never normalise, and its statistics would stay 0 and 1."""
     connector = keras.Sequential([layers.Conv2D(7, 1, use_bias=False), layers.BatchNormalization()])
     teacher, student = features(8, 4, 4, 7), 5 + features(8, 4, 4, 3, seed=1)
-    hint = Objective(FeatureMSE(), "a", "a", projector=connector)
+    hint = Objective(FeatureMSE(), teacher_layer="a", student_layer="a", projector=connector)
     hint.build((8, 4, 4, 7), (8, 4, 4, 3))
     normalization = connector.layers[1]
     hint(teacher, student)

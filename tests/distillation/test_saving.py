@@ -35,7 +35,13 @@ def teacher():
 
 def new_distiller(the_teacher=None, **kwargs):
     keras.utils.set_random_seed(7)
-    objective = Objective(losses.FeatureMSE(), "hidden", "hidden", projector="auto", name="hint")
+    objective = Objective(
+        losses.FeatureMSE(),
+        teacher_layer="hidden",
+        student_layer="hidden",
+        projector="auto",
+        name="hint",
+    )
     kwargs.setdefault("objectives", [objective])
     distiller = Distiller(
         student=mlp(5, "student"), teacher=the_teacher or teacher(), alpha=0.3, **kwargs
@@ -137,8 +143,15 @@ def test_model_checkpoint_resumes_exactly(tmp_path, uninterrupted, save_freq):
 def test_reload_keeps_everything(tmp_path):
     schedule = keras.optimizers.schedules.CosineDecay(0.8, 100)
     objectives = [
-        Objective(losses.FeatureCosine(), "hidden", "hidden", schedule, "auto", name="cosine"),
-        Objective(losses.LogitsMSE(), "output", "logits", weight=0.1),
+        Objective(
+            losses.FeatureCosine(),
+            teacher_layer="hidden",
+            student_layer="hidden",
+            weight=schedule,
+            projector="auto",
+            name="cosine",
+        ),
+        Objective(losses.LogitsMSE(), teacher_layer="output", student_layer="logits", weight=0.1),
     ]
     distiller = new_distiller(
         soft_loss=losses.SoftTargetCrossEntropy(temperature=2.0),

@@ -74,7 +74,7 @@ def test_settings_of_a_loss_that_is_in_use():
     other = SoftTargetKL.from_config(loss.get_config())
     other.temperature = 1.0
     of_objective = SoftTargetKL(2.0)
-    Objective(of_objective, "output", "output")
+    Objective(of_objective, teacher_layer="output", student_layer="output")
     with pytest.raises(ValueError, match="standardized of SoftTargetKL cannot be set later"):
         of_objective.standardized = True
 
@@ -114,7 +114,7 @@ def test_settings_of_teachers_and_of_models_that_learn_together():
 
 
 def test_an_objective_stays_what_it_is():
-    objective = Objective(FeatureMSE(), "output", "output", weight=0.5)
+    objective = Objective(FeatureMSE(), teacher_layer="output", student_layer="output", weight=0.5)
     with pytest.raises(AttributeError, match="weight"):
         objective.weight = 1.0
     for name in ("loss", "teacher", "student", "projector"):

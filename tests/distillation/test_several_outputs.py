@@ -45,7 +45,9 @@ def test_history_of_outputs_without_a_soft_loss(structure, given):
 
 def test_objective_that_needs_labels():
     """The user has given y; the message must not ask for that again."""
-    objectives = [kd.Objective(kd.losses.DKD(), "output[a]", "output[a]")]
+    objectives = [
+        kd.Objective(kd.losses.DKD(), teacher_layer="output[a]", student_layer="output[a]")
+    ]
     distiller = distiller_of(in_dict, objectives=objectives)
     with pytest.raises(ValueError, match=r"soft_loss=\{output: loss\}.*DistillationInputs\(labels"):
         distiller.fit(X, Y, verbose=0)

@@ -39,7 +39,11 @@ def live(strategy, folder):
     del folder
     with strategy.scope():
         hint = kd.Objective(
-            kd.losses.FeatureMSE(), "hidden", "hidden", projector="auto", name="hint"
+            kd.losses.FeatureMSE(),
+            teacher_layer="hidden",
+            student_layer="hidden",
+            projector="auto",
+            name="hint",
         )
         settings = {"alpha": 0.3, "objectives": [hint], "validate_with_teacher": True}
         distiller = make_distiller(make_teacher(), **settings)

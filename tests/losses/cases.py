@@ -135,8 +135,8 @@ def distiller_of(case, **compile_arguments):
         is_maker = callable(case.projector)
         objective = Objective(
             case.loss(),
-            case.teacher,
-            case.student or case.teacher,
+            teacher_layer=case.teacher,
+            student_layer=case.student or case.teacher,
             projector=case.projector() if is_maker else case.projector,
         )
         settings = {"objectives": [objective]}

@@ -247,7 +247,7 @@ class TestPadding:
     def test_sample_weights_in_an_objective(self, pair, shape):
         """A weight per example or per token; with heads in between they would mix up."""
         weights = np.linspace(0.5, 2, np.prod(shape)).reshape(shape)
-        objective = Objective(pair.loss_class(), teacher="t", student="s")
+        objective = Objective(pair.loss_class(), teacher_layer="t", student_layer="s")
         value = objective(pair.teacher, pair.masked_student(), sample_weight=weights)
         arguments = [KEPT] if pair.loss_class is AttentionRelationKL else []
         expected, _ = pair.oracle(pair.teacher, pair.student, *arguments)
@@ -306,7 +306,9 @@ class TestBadInput:
         """Other heads or tokens; 1 against 2 would broadcast to a wrong number."""
         message = "compares attention scores of one shape.*Received: teacher.*AttentionRelationKL"
         with pytest.raises(ValueError, match=message):
-            Objective(loss_class(), "t", "s")(np.ones(teacher), np.ones(student))
+            Objective(loss_class(), teacher_layer="t", student_layer="s")(
+                np.ones(teacher), np.ones(student)
+            )
 
     @pytest.mark.parametrize(
         ("teacher", "student", "heads", "message"),

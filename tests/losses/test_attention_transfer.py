@@ -124,7 +124,7 @@ def test_sample_weights_in_an_objective(shape):
     """A weight per example, not one that meets the channels or positions."""
     teacher, student = maps()
     weights = np.array([0.5, 1.0, 2.0])
-    objective = Objective(AttentionTransfer(), teacher="t", student="s")
+    objective = Objective(AttentionTransfer(), teacher_layer="t", student_layer="s")
     value = objective(teacher, student, sample_weight=weights.reshape(shape))
     expected = np.mean(attention_transfer(teacher, student)[0] * weights)
     assert float(value) == pytest.approx(expected, rel=1e-6)
@@ -173,7 +173,9 @@ def test_the_remedy_works():
     """The projector that the message advises."""
     teacher, student = maps(positions=(4, 4))[0], maps(positions=(2, 2))[1]
     resizing = keras.layers.Resizing(4, 4)
-    objective = Objective(AttentionTransfer(), "t", "s", projector=resizing)
+    objective = Objective(
+        AttentionTransfer(), teacher_layer="t", student_layer="s", projector=resizing
+    )
     expected, _ = attention_transfer(teacher, np.asarray(resizing(student)))
     assert float(objective(teacher, student)) == pytest.approx(np.mean(expected), rel=1e-6)
 

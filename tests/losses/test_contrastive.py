@@ -375,7 +375,7 @@ def distiller_with(loss, **kwargs):
         hidden = keras.layers.Dense(width, "tanh", name="hidden")
         return keras.Sequential([keras.Input((6,)), hidden, keras.layers.Dense(3)])
 
-    objective = Objective(loss, "hidden", "hidden")
+    objective = Objective(loss, teacher_layer="hidden", student_layer="hidden")
     distiller = Distiller(student=network(4), teacher=network(8), alpha=0.5, objectives=[objective])
     distiller.compile(keras.optimizers.SGD(0.1), **kwargs)
     return distiller

@@ -147,7 +147,7 @@ def test_trained_paraphraser_stays_and_is_saved(tmp_path):
     model = moved_paraphraser()
     model.compile("adam", "mse")
     expected = [weight.numpy() for weight in model.weights]
-    objective = Objective(FactorTransfer(model), "hint", "hint")
+    objective = Objective(FactorTransfer(model), teacher_layer="hint", student_layer="hint")
     distiller = Distiller(student=student, teacher=teacher, alpha=0.0, objectives=[objective])
     distiller.compile(keras.optimizers.AdamW(0.1, weight_decay=0.1), run_eagerly=True)
     distiller.fit(uniform(1.0, (8, 4, 4, 3))[0], batch_size=4, verbose=0)

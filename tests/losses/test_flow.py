@@ -193,7 +193,7 @@ def test_weights_are_of_the_examples():
     teacher, student = features(batch=3)
     values = FSP(reduction=None)(teacher, student).numpy()
     weights = np.array([1.0, 0.0, 2.0], "float32")
-    objective = Objective(FSP(), teacher=["a", "b"], student=["a", "b"])
+    objective = Objective(FSP(), teacher_layer=["a", "b"], student_layer=["a", "b"])
     expected = pytest.approx(np.sum(values * weights) / 3, rel=1e-6)
     assert float(FSP()(teacher, student, weights)) == expected
     assert float(objective(teacher, student, sample_weight=weights)) == expected
@@ -222,7 +222,9 @@ def test_channels_that_differ():
 )
 def test_taps_that_have_no_flow(teacher, student):
     """Named before any training, by the Objective."""
-    objective = Objective(FSP(), teacher=["a"] * len(teacher), student=["a"] * len(student))
+    objective = Objective(
+        FSP(), teacher_layer=["a"] * len(teacher), student_layer=["a"] * len(student)
+    )
     with pytest.raises(ValueError, match=r"FSP compares two layers of each model.*Give two paths"):
         objective.build(teacher, student)
 

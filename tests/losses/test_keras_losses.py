@@ -38,7 +38,11 @@ class TestByNameAndFunction:
 
     def test_objective(self, loss):
         found, expected = (
-            history(objectives=[kd.Objective(given, "hidden", "hidden", name="o")])["o"]
+            history(
+                objectives=[
+                    kd.Objective(given, teacher_layer="hidden", student_layer="hidden", name="o")
+                ]
+            )["o"]
             for given in (loss, MEAN)
         )
         assert found == expected

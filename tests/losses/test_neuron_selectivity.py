@@ -218,7 +218,7 @@ def test_weights_are_of_the_examples():
     weights = np.array([1.0, 0.0, 2.0], "float32")
     expected = pytest.approx(np.sum(values * weights) / 3, rel=1e-6)
     assert float(NeuronSelectivity()(teacher, student, weights)) == expected
-    objective = Objective(NeuronSelectivity(), teacher="a", student="a")
+    objective = Objective(NeuronSelectivity(), teacher_layer="a", student_layer="a")
     per_token = np.repeat(weights[:, None], 5, axis=1)
     for given in (weights, per_token):
         hint = tf.constant(student)

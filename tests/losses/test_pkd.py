@@ -62,7 +62,9 @@ def test_masks_and_weights_in_an_objective(first_token, shape):
     masked = tf.constant(student)
     masked._keras_mask = tf.constant(kept)
     weights = None if shape is None else np.linspace(0.5, 2, np.prod(shape)).reshape(shape)
-    value = Objective(PKD(first_token), "t", "s")(teacher, masked, sample_weight=weights)
+    value = Objective(PKD(first_token), teacher_layer="t", student_layer="s")(
+        teacher, masked, sample_weight=weights
+    )
     factors = np.ones((3, 5)) if weights is None else weights.reshape(3, -1) * np.ones((3, 5))
     expected = pkd(teacher, student)[0] * factors
     if first_token:

@@ -201,7 +201,9 @@ def convolutions(width, name):
 
 def distiller_of(loss=None):
     keras.utils.set_random_seed(0)
-    objective = Objective(loss or RegionMSE(), "map", "map", projector="auto")
+    objective = Objective(
+        loss or RegionMSE(), teacher_layer="map", student_layer="map", projector="auto"
+    )
     distiller = Distiller(
         student=convolutions(2, "student"),
         teacher=convolutions(3, "teacher"),

@@ -81,7 +81,9 @@ def test_it_is_taught_saved_and_exported(tmp_path):
     teacher = kd.students.plain_cnn((8, 8, 1), 3, depth=2, width=8)
     student = moonshine(teacher, groups=4)
     x = np.random.default_rng(0).uniform(0, 255, (32, 8, 8, 1)).astype("float32")
-    objective = kd.Objective(kd.losses.FeatureMSE(), "hidden_2", "hidden_2")
+    objective = kd.Objective(
+        kd.losses.FeatureMSE(), teacher_layer="hidden_2", student_layer="hidden_2"
+    )
     distiller = kd.Distiller(student=student, teacher=teacher, alpha=0.0, objectives=[objective])
     distiller.compile(keras.optimizers.Adam(1e-2))
     before = student.get_layer("conv_2_spatial").kernel.numpy()

@@ -343,7 +343,7 @@ def test_a_string_teacher_teaches_a_student_of_ids_with_hidden_states(classifier
     hidden = keras.layers.GlobalAveragePooling1D(name="hidden")(keras.layers.Embedding(20, 8)(ids))
     student = keras.Model(ids, keras.layers.Dense(3)(hidden))
     objective = kd.Objective(
-        kd.losses.FeatureMSE(), teacher="dropout", student="hidden", projector="auto"
+        kd.losses.FeatureMSE(), teacher_layer="dropout", student_layer="hidden", projector="auto"
     )
     distiller = kd.Distiller(student=student, teacher=classifier, alpha=0.0, objectives=[objective])
     distiller.compile(keras.optimizers.Adam(0.01))

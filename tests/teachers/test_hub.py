@@ -224,7 +224,13 @@ def test_a_distiller_taps_a_frozen_encoder(encoder_folder):
     hidden = layers.Embedding(hub_modules.WORDS, 6, name="hidden")(x["input_word_ids"])
     student = keras.Model(x, layers.Dense(2)(layers.GlobalAveragePooling1D()(hidden)))
     tap = "hub_layer[encoder_outputs][1]"
-    hint = Objective(losses.FeatureMSE(), tap, "hidden", projector="auto", name="hint")
+    hint = Objective(
+        losses.FeatureMSE(),
+        teacher_layer=tap,
+        student_layer="hidden",
+        projector="auto",
+        name="hint",
+    )
     distiller = Distiller(student=student, teacher=teacher, alpha=0.5, objectives=[hint])
     distiller.compile("sgd", teacher.loss)
     before = encoder.get_weights()

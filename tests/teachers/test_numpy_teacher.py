@@ -46,7 +46,11 @@ def trained(teacher, **kwargs):
 
 def test_it_teaches_as_a_function_of_tensorflow():
     expected = trained(lambda x: x @ KERNEL)
-    objective = [Objective(losses.FeatureMSE(), "output[0]", "output", weight=0.0)]
+    objective = [
+        Objective(
+            losses.FeatureMSE(), teacher_layer="output[0]", student_layer="output", weight=0.0
+        )
+    ]
     for teacher, kwargs in (
         (numpy_teacher(logits_of, example=X[:2]), {}),
         # Its shape is asked for before there is a batch.

@@ -83,7 +83,12 @@ class TestFitChain:
         """A function makes stages for models that have other layers or widths."""
 
         def stages(place):
-            hint = kd.Objective(kd.losses.FeatureMSE(), "hidden", "hidden", projector="auto")
+            hint = kd.Objective(
+                kd.losses.FeatureMSE(),
+                teacher_layer="hidden",
+                student_layer="hidden",
+                projector="auto",
+            )
             return all_at_once(objectives=[hint])
 
         _, histories = fit_chain([network(6), network(2)], teacher, stages, X, Y, **FIT)
@@ -156,7 +161,9 @@ class TestBadInput:
 
     def test_shared_objectives(self, teacher):
         """A projector that another student has trained would be taken for a new one."""
-        hint = kd.Objective(kd.losses.FeatureMSE(), "hidden", "hidden", projector="auto")
+        hint = kd.Objective(
+            kd.losses.FeatureMSE(), teacher_layer="hidden", student_layer="hidden", projector="auto"
+        )
         with pytest.raises(ValueError, match="must not share objectives"):
             fit_chain([network] * 2, teacher, all_at_once(objectives=[hint]), X, Y, **FIT)
 

@@ -149,7 +149,9 @@ def test_the_teacher_runs_once_in_a_step():
 
 def test_saved_and_reloaded_it_goes_on(tmp_path):
     """A generator or optimizer that starts anew, the same noise again, dropout from its start."""
-    objective = Objective(FeatureMSE(), "dense_1", "dense_1", projector=layers.Dense(6))
+    objective = Objective(
+        FeatureMSE(), teacher_layer="dense_1", student_layer="dense_1", projector=layers.Dense(6)
+    )
     settings = {"dropout": 0.2, "features": "dense_1", "objectives": [objective]}
     keras.utils.set_random_seed(5)
     whole = data_free(**settings)

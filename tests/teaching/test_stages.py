@@ -39,7 +39,13 @@ def network(seed, width=4, **kwargs):
 
 def hint():
     projector = layers.Dense(6, kernel_initializer=keras.initializers.GlorotUniform(seed=3))
-    return kd.Objective(kd.losses.FeatureMSE(), "hint", "hint", projector=projector, name="hint")
+    return kd.Objective(
+        kd.losses.FeatureMSE(),
+        teacher_layer="hint",
+        student_layer="hint",
+        projector=projector,
+        name="hint",
+    )
 
 
 def two_stages(student, **changed):
@@ -56,7 +62,9 @@ def two_stages(student, **changed):
 
 
 def objective(teacher, student):
-    return kd.Objective(kd.losses.FeatureMSE(), teacher, student, name="late")
+    return kd.Objective(
+        kd.losses.FeatureMSE(), teacher_layer=teacher, student_layer=student, name="late"
+    )
 
 
 # The values of a batch contradict it.
@@ -205,7 +213,14 @@ class TestFitStages:
                 student = keras.Sequential([keras.Input((5,)), layers.Dense(3, name="logits")])
                 model = keras.models.clone_model(teacher)
             model.set_weights(teacher.get_weights())
-            objectives = [kd.Objective(kd.losses.FeatureMSE(), "logits", "logits", name="hint")]
+            objectives = [
+                kd.Objective(
+                    kd.losses.FeatureMSE(),
+                    teacher_layer="logits",
+                    student_layer="logits",
+                    name="hint",
+                )
+            ]
             optimizer = keras.optimizers.SGD(0.1)
             stages = [Stage("a", epochs=1, optimizer=optimizer, alpha=1.0, objectives=objectives)]
             fit_stages(student, model, stages, data, verbose=0, shuffle=False)
@@ -226,7 +241,9 @@ class TestFitStages:
         found = []
         for names in (["first", "last"], ["last"]):
             student = network(2)
-            objective = kd.Objective(kd.losses.FeatureMSE(), "hint", "hint", projector="auto")
+            objective = kd.Objective(
+                kd.losses.FeatureMSE(), teacher_layer="hint", student_layer="hint", projector="auto"
+            )
             last = {"alpha": 1.0, "objectives": [objective], "frozen": student.layers[1:]}
             stages = {
                 "first": Stage("first", epochs=1, alpha=0.0),
@@ -354,7 +371,9 @@ class TestResuming:
         """In a notebook: built projectors and a compiled student are no other run."""
         student = network(2)
         student.compile("adam", "mse")
-        objective = kd.Objective(kd.losses.FeatureMSE(), "hint", "hint", projector="auto")
+        objective = kd.Objective(
+            kd.losses.FeatureMSE(), teacher_layer="hint", student_layer="hint", projector="auto"
+        )
         stages = [
             Stage("a", epochs=1, alpha=1.0, objectives=[objective], frozen=student.layers[1:])
         ]

@@ -47,8 +47,8 @@ class ActivationBoundaries(DistillationLoss):
     )
     kd.Objective(
         kd.losses.ActivationBoundaries(),
-        teacher="bn_4",
-        student="bn_2",
+        teacher_layer="bn_4",
+        student_layer="bn_2",
         projector=connector,
     )
     ```
@@ -124,8 +124,8 @@ class FeatureOverhaul(DistillationLoss):
     )
     kd.Objective(
         kd.losses.FeatureOverhaul.from_batch_normalization(teacher.get_layer("bn_4")),
-        teacher="bn_4",
-        student="bn_2",
+        teacher_layer="bn_4",
+        student_layer="bn_2",
         projector=connector,
     )
     ```

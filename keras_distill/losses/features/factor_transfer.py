@@ -103,7 +103,10 @@ class FactorTransfer(DistillationLoss):
     paraphraser.fit(features, epochs=10)
 
     factors = kd.Objective(
-        kd.losses.FactorTransfer(paraphraser), teacher="block_4", student="block_2", weight=500.0
+        kd.losses.FactorTransfer(paraphraser),
+        teacher_layer="block_4",
+        student_layer="block_2",
+        weight=500.0,
     )
     distiller = kd.Distiller(student=student, teacher=teacher, objectives=[factors])
     ```

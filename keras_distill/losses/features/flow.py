@@ -46,8 +46,8 @@ class FSP(DistillationLoss):
     ```python
     kd.Objective(
         kd.losses.FSP(),
-        teacher=["block_1/first", "block_1/last"],
-        student=["block_1/first", "block_1/last"],
+        teacher_layer=["block_1/first", "block_1/last"],
+        student_layer=["block_1/first", "block_1/last"],
     )
     ```
 

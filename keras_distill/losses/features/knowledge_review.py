@@ -52,8 +52,8 @@ class KnowledgeReview(DistillationLoss):
     ```python
     kd.Objective(
         kd.losses.KnowledgeReview(),
-        teacher=["block_1", "block_2", "block_3", "pooled"],
-        student=["stage_1", "stage_2", "stage_3", "pooled"],
+        teacher_layer=["block_1", "block_2", "block_3", "pooled"],
+        student_layer=["stage_1", "stage_2", "stage_3", "pooled"],
     )
     ```
 

@@ -49,8 +49,8 @@ class MaskedGenerative(DistillationLoss):
     ```python
     kd.Objective(
         kd.losses.MaskedGenerative(),
-        teacher="block_4",
-        student="block_4",
+        teacher_layer="block_4",
+        student_layer="block_4",
         projector="auto",
     )
     ```

@@ -53,7 +53,10 @@ class VariationalInformation(DistillationLoss):
         ]
     )
     kd.Objective(
-        kd.losses.VariationalInformation(), teacher="block_4", student="block_2", projector=mean
+        kd.losses.VariationalInformation(),
+        teacher_layer="block_4",
+        student_layer="block_2",
+        projector=mean,
     )
     ```
 

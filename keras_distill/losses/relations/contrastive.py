@@ -76,7 +76,7 @@ class CRD(PerExampleLoss):
     examples = tf.data.Dataset.from_tensor_slices((x_train, y_train))
     dataset = kd.with_example_index(examples).shuffle(10_000).batch(64)
     crd = kd.losses.CRD(num_examples=len(x_train), labels=y_train)
-    objective = kd.Objective(crd, teacher="pooled", student="pooled", weight=0.8)
+    objective = kd.Objective(crd, teacher_layer="pooled", student_layer="pooled", weight=0.8)
     ```
 
     >>> import numpy as np

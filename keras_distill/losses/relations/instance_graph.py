@@ -65,7 +65,9 @@ class IRG(DistillationLoss):
 
     ```python
     kd.Objective(
-        kd.losses.IRG(), teacher=["block_2", "block_4", "output"], student=["a", "b", "output"]
+        kd.losses.IRG(),
+        teacher_layer=["block_2", "block_4", "output"],
+        student_layer=["a", "b", "output"],
     )
     ```
 

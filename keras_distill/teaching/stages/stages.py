@@ -157,7 +157,9 @@ def fit_stages(student, teacher, stages, x, y=None, *, folder=None, seed=None, *
     Example:
 
     ```python
-    hint = kd.Objective(kd.losses.FeatureMSE(), "block_3", "block_2", projector="auto")
+    hint = kd.Objective(
+        kd.losses.FeatureMSE(), teacher_layer="block_3", student_layer="block_2", projector="auto"
+    )
     cross_entropy = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     stages = [
         kd.teaching.Stage("hint", epochs=5, alpha=1.0, objectives=[hint], frozen=behind_the_hint),

@@ -58,7 +58,9 @@ def _make_models_with_blocks(names):
     names["student"] = student
     names["dataset"] = tf.data.Dataset.from_tensor_slices((names["x"], names["y"])).batch(500)
     names["student_ids"] = names["teacher_ids"] = lambda x: x
-    hint = kd.Objective(kd.losses.FeatureMSE(), "block_4", "block_2", projector="auto")
+    hint = kd.Objective(
+        kd.losses.FeatureMSE(), teacher_layer="block_4", student_layer="block_2", projector="auto"
+    )
     stopped = kd.Distiller(student=student, teacher=names["teacher"], objectives=[hint])
     stopped.compile("adam", names["cross_entropy"])
     stopped.fit(names["dataset"], epochs=4, verbose=0)
