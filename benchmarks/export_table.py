@@ -88,9 +88,9 @@ MODELS = {
     "text_cnn": text(kd.students.text_cnn, embedding_dim=64),
     "bilstm": text(kd.students.bilstm, embedding_dim=64, units=64),
     "bilstm, unrolled": text(
-        kd.students.bilstm, embedding_dim=64, units=64, length=LENGTH, unroll=True
+        kd.students.bilstm, embedding_dim=64, units=64, sequence_length=LENGTH, unroll=True
     ),
-    "transformer": text(kd.students.transformer, width=128, depth=2, heads=4),
+    "transformer": text(kd.students.transformer, hidden_dim=128, num_layers=2, num_heads=4),
     "pairs, text_cnn": text(kd.students.text_cnn, embedding_dim=64, pairs=True),
     "BERT of KerasHub, 4 layers": bert,
     "two in, two out": two_in_two_out,

@@ -265,8 +265,8 @@ def training_step(name, batch, width):
     """A step of a Distiller over two small networks of images, on one batch."""
     keras.utils.set_random_seed(0)
     loss = INPUT_GRADIENT_LOSSES[name]
-    teacher = kd.students.plain_cnn((32, 32, 3), 10, depth=4, width=width // 2)
-    student = kd.students.plain_cnn((32, 32, 3), 10, depth=2, width=width // 4)
+    teacher = kd.students.plain_cnn((32, 32, 3), 10, num_layers=4, filters=width // 2)
+    student = kd.students.plain_cnn((32, 32, 3), 10, num_layers=2, filters=width // 4)
     objectives = (
         []
         if loss is None

@@ -36,7 +36,7 @@ CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 def train_teacher(x, y):
     keras.utils.set_random_seed(0)
-    teacher = kd.students.plain_cnn((28, 28, 1), 10, depth=3, width=32, num_stages=3)
+    teacher = kd.students.plain_cnn((28, 28, 1), 10, num_layers=3, filters=32, num_stages=3)
     teacher.compile(keras.optimizers.Adam(cosine(3e-3, 600)), CROSS_ENTROPY)
     batches = tf.data.Dataset.from_tensor_slices((x, y)).shuffle(len(x), seed=0)
     teacher.fit(batches.batch(BATCH_SIZE).repeat(), steps_per_epoch=600, shuffle=False, verbose=0)
@@ -79,7 +79,7 @@ def curve(seed, data, logits):
     x, y, x_test, y_test = data
     keras.utils.set_random_seed(seed)
     student = kd.students.plain_cnn(
-        (28, 28, 1), 10, depth=3, num_stages=3, num_parameters=NUM_PARAMETERS
+        (28, 28, 1), 10, num_layers=3, num_stages=3, num_parameters=NUM_PARAMETERS
     )
     distiller = kd.Distiller(
         student=student, alpha=0.1, soft_loss=kd.losses.SoftTargetKL(4.0, teacher_from_logits=True)

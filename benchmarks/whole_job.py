@@ -54,7 +54,9 @@ class Task:
             self.teacher = keras.models.load_model(teacher_path)
         self.preprocessor = self.teacher.get_layer("preprocessor")
         self.classifier = self.teacher.get_layer("classifier")
-        vocabulary = kd.text.teacher_vocabulary(self.preprocessor.preprocessor, max_length=LENGTH)
+        vocabulary = kd.text.teacher_vocabulary(
+            self.preprocessor.preprocessor, sequence_length=LENGTH
+        )
         (matrix,) = [w for w in self.teacher.weights if "token_embedding" in w.path]
         embeddings = keras.ops.convert_to_numpy(matrix)
         self.vocabulary = vocabulary

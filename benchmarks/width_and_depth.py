@@ -25,7 +25,7 @@ SHAPE, NUM_CLASSES = (16, 16, 3), 10
 NUM_IMAGES, BATCH_SIZE = 10_000, 64
 SHALLOW, DEEP, WIDTH = 2, 10, 16
 NUM_STEPS, LEARNING_RATE = 1000, 3e-3
-TEACHER, TEACHER_STEPS = {"depth": 6, "width": 48}, 1000
+TEACHER, TEACHER_STEPS = {"num_layers": 6, "filters": 48}, 1000
 # Both are behind the first pooling, so they have one size.
 TEACHER_HINT, STUDENT_HINT = "hidden_4", "hidden_6"
 HINT_STEPS = 300
@@ -47,8 +47,8 @@ def accuracy(model, x, y):
     return 100 * np.mean(model.predict(x, batch_size=500, verbose=0).argmax(-1) == y)
 
 
-def network(depth, **settings):
-    return kd.students.plain_cnn(SHAPE, NUM_CLASSES, depth=depth, **settings)
+def network(num_layers, **settings):
+    return kd.students.plain_cnn(SHAPE, NUM_CLASSES, num_layers=num_layers, **settings)
 
 
 def first_steps(weight):
@@ -101,7 +101,7 @@ def flow():
 
 
 def of_one_size(depth):
-    size = network(DEEP, width=WIDTH).count_params()
+    size = network(DEEP, filters=WIDTH).count_params()
     return lambda teacher: network(depth, num_parameters=size)
 
 

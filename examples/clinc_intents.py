@@ -48,7 +48,9 @@ def main(arguments):
         learning_rate=arguments.rate,
         sequence_length=40,
     )
-    vocabulary = kd.text.learn_words(train.texts, size=6000, split_punctuation=True, max_length=40)
+    vocabulary = kd.text.learn_words(
+        train.texts, vocabulary_size=6000, split_punctuation=True, sequence_length=40
+    )
 
     def make_student(lesson, seed):
         return kd.students.text_cnn(
@@ -82,7 +84,7 @@ def main(arguments):
     rows, student = recipe.compare(
         lessons, make_student, vocabulary, dev, test, recipe.accuracy, arguments.seeds
     )
-    recipe.export(student, vocabulary, vocabulary, output, test, length=40)
+    recipe.export(student, vocabulary, vocabulary, output, test, sequence_length=40)
     recipe.print_table(teacher, rows, test, recipe.accuracy, "accuracy")
     print(f"\nTook {(time.time() - start) / 60:.0f} minutes.")
 

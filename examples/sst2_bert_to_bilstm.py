@@ -58,12 +58,15 @@ def main(arguments):
     pseudo_labelled = with_hard_labels(augmented, answers)
     print(f"{len(train):,} texts, {len(augmented):,} with the augmented ones")
     vocabulary = kd.text.teacher_vocabulary(
-        teacher.get_layer("preprocessor").preprocessor, max_length=64
+        teacher.get_layer("preprocessor").preprocessor, sequence_length=64
     )
     embeddings = recipe.evened(recipe.teacher_embeddings(teacher, vocabulary))
 
     words = kd.text.learn_words(
-        train.texts, size=20_000, among=kd.text.vector_words(arguments.vectors), max_length=64
+        train.texts,
+        vocabulary_size=20_000,
+        among=kd.text.vector_words(arguments.vectors),
+        sequence_length=64,
     )
     vectors = kd.text.load_vectors(arguments.vectors, words)
 

@@ -82,7 +82,7 @@ def main(arguments):
         arguments, output, train, 2, epochs=3, learning_rate=5e-5, sequence_length=64
     )
     vocabulary = kd.text.teacher_vocabulary(
-        teacher.get_layer("preprocessor").preprocessor, max_length=64
+        teacher.get_layer("preprocessor").preprocessor, sequence_length=64
     )
     steps = arguments.steps
     shared = {"learning_rate": arguments.rate, "batch_size": 32}

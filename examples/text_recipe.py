@@ -258,18 +258,18 @@ def print_table(teacher, rows, test, score, measure):
         print(f"| {name} | {num_parameters:,} | {np.mean(scores):.2f}{spread} |")
 
 
-def export(student, inputs, vocabulary, folder, examples, length=64):
+def export(student, inputs, vocabulary, folder, examples, sequence_length=64):
     """Writes student.tflite (8-bit weights), vocabulary.txt, and a SavedModel that reads texts."""
     folder.mkdir(parents=True, exist_ok=True)
     batches = kd.text.batch_by_length(
-        kd.text.Examples(examples.texts), inputs, bucket_lengths=(length,), batch_size=100
+        kd.text.Examples(examples.texts), inputs, bucket_lengths=(sequence_length,), batch_size=100
     )
     report = kd.export_tflite(
         student,
         folder / "student.tflite",
         quantization="dynamic",
         representative_data=next(iter(batches)),
-        sequence_length=length,
+        sequence_length=sequence_length,
     )
     (folder / "vocabulary.txt").write_text("\n".join(vocabulary.tokens), encoding="utf-8")
     shape = (None,) if is_tagging(examples) else examples.texts.shape[1:]

@@ -88,7 +88,9 @@ def main(arguments):
         lessons, make_student, inputs, dev, test, entity_f1, arguments.seeds
     )
     recipe.print_table(teacher, rows, test, entity_f1, "entity F1")
-    recipe.export(student, inputs, vocabulary, output, test, length=vocabulary.max_length)
+    recipe.export(
+        student, inputs, vocabulary, output, test, sequence_length=vocabulary.sequence_length
+    )
     print(f"\nTook {(time.time() - start) / 60:.0f} minutes.")
 
 

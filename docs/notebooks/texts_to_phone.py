@@ -71,7 +71,9 @@ print(train.texts[0], "->", NAMES[train.labels[0]])
 
 # %%
 cross_entropy = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-words = kd.text.learn_words(of_teacher.texts, size=200, max_length=12, for_apps=True)
+words = kd.text.learn_words(
+    of_teacher.texts, vocabulary_size=200, sequence_length=12, for_apps=True
+)
 
 
 def train_network(seed):

@@ -161,7 +161,7 @@ def _add_text(command):
         metavar="ROUNDS",
         help="make more texts, with words masked or replaced; 10 rounds if no number is given",
     )
-    _add_number(command, "max_length", "words of a text", defaults)
+    _add_number(command, "sequence_length", "words of a text", defaults)
     _add_number(command, "vocabulary_size", "words that the student knows", defaults)
     _add_job(command, defaults, "texts")
     command.set_defaults(
@@ -512,7 +512,7 @@ def _explain(error):
     """Explains an error in one line, with advice if memory is short."""
     if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
         return (
-            "There is not enough memory. Lower --max-length or --vocabulary-size, give fewer "
+            "There is not enough memory. Lower --sequence-length or --vocabulary-size, give fewer "
             f"texts, or take a smaller teacher. {one_line(error)}"
         )
     return one_line(error)

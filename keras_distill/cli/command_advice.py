@@ -6,7 +6,7 @@ import re
 _OPTIONS = {
     "representative_data": "--data",
     "num_threads": "--threads",
-    "bucket_lengths": "--max-length",
+    "bucket_lengths": "--sequence-length",
     "html": "--html",
     "directory": "--saved-model",
     "path": "--tflite",

@@ -95,7 +95,7 @@ def student_gradients(objectives, recording, learnt, taught):
 
 def _gradients(objective, side, recording, activations, directions):
     """d <output, v_k> / d inputs for each direction v_k, `(batch, directions, *inputs)`."""
-    output = activations[getattr(objective, side)]
+    output = activations[getattr(objective, f"{side}_layer")]
     path = getattr(objective.loss, f"{side}_inputs")
     if path is None:
         inputs = recording.inputs

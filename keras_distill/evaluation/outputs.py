@@ -83,7 +83,7 @@ def _words(row, num_words):
     if len(row) < num_words:
         raise ValueError(
             f"A model that tags must answer for every word. Received: {len(row)} answers for a "
-            f"sentence of {num_words} words. Take a longer max_length, or shorter sentences."
+            f"sentence of {num_words} words. Take a longer sequence_length, or shorter sentences."
         )
     return row[:num_words]
 

@@ -44,7 +44,10 @@ class PositionEmbedding(keras.layers.Layer):
     def call(self, inputs):
         features, _ = inputs
         length = ops.shape(features)[1]
-        remedy = f"Truncate the texts to max_length={self.max_length} tokens, or raise max_length."
+        remedy = (
+            f"Truncate the texts to max_sequence_length={self.max_length} tokens, or raise "
+            "max_sequence_length."
+        )
         embeddings = ops.cast(self.embeddings, features.dtype)
         if isinstance(length, int):
             if length > self.max_length:
@@ -60,4 +63,5 @@ class PositionEmbedding(keras.layers.Layer):
         return inputs[1]
 
     def get_config(self):
+        # A student calls it max_sequence_length; saved models have this name.
         return {**super().get_config(), "max_length": self.max_length}

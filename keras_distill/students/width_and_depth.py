@@ -16,8 +16,8 @@ def plain_cnn(
     input_shape,
     num_classes,
     *,
-    depth,
-    width=None,
+    num_layers,
+    filters=None,
     num_parameters=None,
     num_stages=2,
     name="plain_cnn",
@@ -26,28 +26,28 @@ def plain_cnn(
 
     ```
     x = pixels / 127.5 - 1
-    x = relu(batch_normalization(conv(x)))       `depth` times: layers "hidden_1", "hidden_2", ...
+    x = relu(batch_normalization(conv(x)))       num_layers times: "hidden_1", "hidden_2", ...
     logits = dense(mean over the image of x)
     ```
 
     The layers are distributed over `num_stages` stages (the first stages may have one layer more),
-    and each stage ends in a 2 x 2 max pooling. With `num_parameters` in place of a width, layers
+    and each stage ends in a 2 x 2 max pooling. With `num_parameters` in place of `filters`, layers
     have the most channels that this number of parameters allows: all layers have the same number,
     or the first ones have one more. So you can compare shallow and deep students of equal size:
 
     ```python
-    deep = kd.students.plain_cnn((32, 32, 3), 10, depth=10, width=24)
+    deep = kd.students.plain_cnn((32, 32, 3), 10, num_layers=10, filters=24)
     size = deep.count_params()
-    wide = kd.students.plain_cnn((32, 32, 3), 10, depth=2, num_parameters=size)
+    wide = kd.students.plain_cnn((32, 32, 3), 10, num_layers=2, num_parameters=size)
     ```
 
     Args:
         input_shape: `(height, width, channels)`, of pixels from 0 to 255.
         num_classes: Number of classes; 1 for regression.
-        depth: Number of convolutions.
-        width: Number of channels of each; or give `num_parameters`.
+        num_layers: Number of convolutions.
+        filters: Number of channels of each; or give `num_parameters`.
         num_parameters: Largest number of parameters, as counted by `count_params()`.
-        num_stages: Number of stages and of pooling layers, at most `depth`. Defaults to 2.
+        num_stages: Number of stages and of pooling layers, at most `num_layers`. Defaults to 2.
         name: Name of the model.
 
     Returns:
@@ -59,7 +59,7 @@ def plain_cnn(
 
     Example:
 
-    >>> student = plain_cnn((28, 28, 1), 10, depth=8, num_parameters=20_000)
+    >>> student = plain_cnn((28, 28, 1), 10, num_layers=8, num_parameters=20_000)
     >>> student.count_params()
     19888
 
@@ -67,12 +67,12 @@ def plain_cnn(
     Caruana 2014 (shallow and wide), https://arxiv.org/abs/1312.6184. Deviations: batch
     normalization and ReLU instead of maxout; a mean over the image instead of dense layers.
     """
-    check_integers(num_classes=num_classes, depth=depth, num_stages=num_stages)
+    check_integers(num_classes=num_classes, num_layers=num_layers, num_stages=num_stages)
     check_image_shape(input_shape, num_stages)
-    if num_stages > depth:
+    if num_stages > num_layers:
         raise ValueError(
-            "num_stages must be at most depth: each has a layer. Received: "
-            f"num_stages={num_stages}, depth={depth}"
+            "num_stages must be at most num_layers: each has a layer. Received: "
+            f"num_stages={num_stages}, num_layers={num_layers}"
         )
 
     def count(widths):
@@ -82,8 +82,9 @@ def plain_cnn(
 
     images = keras.Input(input_shape, name="image")
     x = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(images)
-    ends = {depth - depth * stage // num_stages for stage in range(num_stages)}
-    for number, channels in enumerate(_widths(depth, width, num_parameters, count), start=1):
+    ends = {num_layers - num_layers * stage // num_stages for stage in range(num_stages)}
+    widths = _widths("filters", filters, num_layers, num_parameters, count)
+    for number, channels in enumerate(widths, start=1):
         convolution = {"padding": "same", "use_bias": False, "name": f"conv_{number}"}
         x = keras.layers.Conv2D(channels, 3, **convolution)(x)
         # With Keras's default of 0.99, the statistics lag behind by a thousand steps.
@@ -99,31 +100,32 @@ def mlp(
     input_shape,
     num_classes,
     *,
-    depth,
-    width=None,
+    num_layers,
+    hidden_dim=None,
     num_parameters=None,
-    bottleneck=None,
+    bottleneck_dim=None,
     name="mlp",
 ):
     """Dense layers with ReLU, of any depth and width.
 
     ```
-    x = flatten(x), then a linear layer to `bottleneck` if given
-    x = relu(dense(x))                           `depth` times: layers "hidden_1", "hidden_2", ...
+    x = flatten(x), then a linear layer to `bottleneck_dim` if given
+    x = relu(dense(x))                           num_layers times: "hidden_1", "hidden_2", ...
     logits = dense(x)
     ```
 
-    `num_parameters` in place of a width works as in `plain_cnn`. If there are many inputs, most
-    parameters of a shallow net read them; with a linear bottleneck, more are left for the width.
+    `num_parameters` in place of `hidden_dim` works as in `plain_cnn`. If there are many inputs,
+    most parameters of a shallow net read them; with a linear bottleneck, more are left for the
+    hidden layers.
 
     Args:
         input_shape: Shape of an example, without open axes.
         num_classes: Number of classes; 1 for regression.
-        depth: Number of hidden layers.
-        width: Number of units of each; or give `num_parameters`.
+        num_layers: Number of hidden layers.
+        hidden_dim: Number of units of each; or give `num_parameters`.
         num_parameters: Largest number of parameters of the model.
-        bottleneck: Units of a linear layer before the first hidden layer. Defaults to None, which
-            means no such layer.
+        bottleneck_dim: Units of a linear layer before the first hidden layer. Defaults to None,
+            which means no such layer.
         name: Name of the model.
 
     Returns:
@@ -134,59 +136,61 @@ def mlp(
 
     Example:
 
-    >>> student = mlp((20,), 3, depth=1, num_parameters=2_000)
+    >>> student = mlp((20,), 3, num_layers=1, num_parameters=2_000)
     >>> student.get_layer("hidden_1").units, student.count_params()
     (83, 1995)
 
     Reference: Ba & Caruana 2014, https://arxiv.org/abs/1312.6184.
     """
-    check_integers(num_classes=num_classes, depth=depth)
+    check_integers(num_classes=num_classes, num_layers=num_layers)
     if not are_sizes(input_shape):
         raise ValueError(
             "input_shape must be a tuple of integers of 1 or more, without open axes. Received: "
             f"input_shape={input_shape!r}"
         )
-    if bottleneck is not None:
-        check_integers(bottleneck=bottleneck)
+    if bottleneck_dim is not None:
+        check_integers(bottleneck_dim=bottleneck_dim)
     features = keras.Input(input_shape, name="features")
     x = keras.layers.Flatten()(features)
     num_inputs = x.shape[-1]
     fixed = 0
-    if bottleneck is not None:
-        x = keras.layers.Dense(bottleneck, name="bottleneck")(x)
-        fixed, num_inputs = (num_inputs + 1) * bottleneck, bottleneck
+    if bottleneck_dim is not None:
+        x = keras.layers.Dense(bottleneck_dim, name="bottleneck")(x)
+        fixed, num_inputs = (num_inputs + 1) * bottleneck_dim, bottleneck_dim
 
     def count(widths):
         sizes = (num_inputs, *widths, num_classes)
         return fixed + sum((n + 1) * m for n, m in itertools.pairwise(sizes))
 
-    for number, units in enumerate(_widths(depth, width, num_parameters, count), start=1):
+    widths = _widths("hidden_dim", hidden_dim, num_layers, num_parameters, count)
+    for number, units in enumerate(widths, start=1):
         x = keras.layers.Dense(
             units, activation="relu", kernel_initializer="he_normal", name=f"hidden_{number}"
         )(x)
     return keras.Model(features, keras.layers.Dense(num_classes, name="logits")(x), name=name)
 
 
-def _widths(depth, width, num_parameters, count):
+def _widths(argument, width, num_layers, num_parameters, count):
     """The width of each layer; `count` gives the model's number of parameters for widths."""
     if (width is None) == (num_parameters is None):
         raise ValueError(
-            "One of width and num_parameters must be given. Received: "
-            f"width={width!r}, num_parameters={num_parameters!r}"
+            f"One of {argument} and num_parameters must be given. Received: "
+            f"{argument}={width!r}, num_parameters={num_parameters!r}"
         )
     if num_parameters is None:
-        check_integers(width=width)
-        return (width,) * depth
+        check_integers(**{argument: width})
+        return (width,) * num_layers
     check_integers(num_parameters=num_parameters)
 
     def dealt_out(total):
-        return tuple(total // depth + (place < total % depth) for place in range(depth))
+        share, more = divmod(total, num_layers)
+        return tuple(share + (place < more) for place in range(num_layers))
 
-    if count(dealt_out(depth)) > num_parameters:
+    if count(dealt_out(num_layers)) > num_parameters:
         raise ValueError(
-            f"num_parameters must be {count(dealt_out(depth))} or more for {depth} layers. "
-            f"Received: num_parameters={num_parameters}"
+            f"num_parameters must be {count(dealt_out(num_layers))} or more for {num_layers} "
+            f"layers. Received: num_parameters={num_parameters}"
         )
-    totals = range(depth, num_parameters + 1)
+    totals = range(num_layers, num_parameters + 1)
     place = bisect.bisect_right(totals, num_parameters, key=lambda n: count(dealt_out(n)))
     return dealt_out(totals[place - 1])

@@ -129,7 +129,7 @@ def bert_classifier(
         )
     _check_fit(encoder, preprocessor, sequence_length, origin)
     if per_word and not isinstance(preprocessor, Vocabulary):
-        preprocessor = teacher_vocabulary(preprocessor, max_length=sequence_length)
+        preprocessor = teacher_vocabulary(preprocessor, sequence_length=sequence_length)
     if isinstance(preprocessor, Vocabulary):
         _check_vocabulary(preprocessor, pairs)
     classifier = _classifier(encoder, num_classes, per_word, dropout, exact_gelu)
@@ -252,8 +252,7 @@ def _check_fit(encoder, preprocessor, sequence_length, origin):
             f"{len(tokens)} tokens, an encoder of {num_rows}{origin}. Give the encoder's own "
             "preprocessor."
         )
-    length = getattr(preprocessor, "sequence_length", None)
-    length = length or getattr(preprocessor, "max_length", None) or sequence_length
+    length = getattr(preprocessor, "sequence_length", None) or sequence_length
     num_positions = _num_rows(encoder, "position_embedding")
     if num_positions is not None and length > num_positions:
         raise ValueError(

@@ -82,7 +82,9 @@ class TestWhatIsRefused:
     def test_metadata(self, tmp_path):
         with pytest.raises(ValueError, match="labels must be left out, and metadata"):
             kd.export_tflite(compiled(), tmp_path / "m.tflite", metadata=kd.ImageMetadata(NAMES))
-        words = kd.text.learn_words(["good film"], size=9, max_length=4, for_apps=True)
+        words = kd.text.learn_words(
+            ["good film"], vocabulary_size=9, sequence_length=4, for_apps=True
+        )
         student = kd.students.text_cnn(words, 3, embedding_dim=4, filters=4)
         student.compile("sgd", BINARY)
         with pytest.raises(ValueError, match="labels must be left out, and metadata"):

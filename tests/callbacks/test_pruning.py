@@ -351,8 +351,8 @@ def _values(interpreter, details):
 @pytest.mark.long
 def test_zeros_are_zeros_in_8_bits(tmp_path):
     """With a zero point, or a rounding that is not symmetric, they would be small numbers."""
-    student = kd.students.plain_cnn((8, 8, 1), 3, depth=2, width=8)
-    teacher = kd.students.plain_cnn((8, 8, 1), 3, depth=2, width=8)
+    student = kd.students.plain_cnn((8, 8, 1), 3, num_layers=2, filters=8)
+    teacher = kd.students.plain_cnn((8, 8, 1), 3, num_layers=2, filters=8)
     x = np.random.default_rng(0).uniform(0, 255, (64, 8, 8, 1)).astype("float32")
     distiller = kd.Distiller(student=student, teacher=teacher, alpha=0.0)
     distiller.compile(keras.optimizers.Adam(1e-2))

@@ -25,7 +25,7 @@ def folder(tmp_path_factory):
     kd.export_tflite(model, folder / "model.tflite")
     x, y = rng.normal(size=(20, 4)).astype("float32"), rng.integers(0, 3, 20)
     np.savez(folder / "data.npz", x=x, y=y)
-    words = kd.text.learn_words(["good film", "bad film"], size=10, max_length=4)
+    words = kd.text.learn_words(["good film", "bad film"], vocabulary_size=10, sequence_length=4)
     texts = keras.Input((), dtype="string", name="text")
     student = kd.students.text_cnn(words, 2, embedding_dim=4, filters=4)
     keras.Model(texts, student(words(texts))).save(folder / "reader.keras")
@@ -136,7 +136,7 @@ class TestSingleSteps:
 def test_text_dry_run_as_json(folder, tmp_path, capsys):
     """JSON alone on standard output, what is said on the way on standard error."""
     options = "--teacher", folder / "reader.keras", "--output", tmp_path / "out"
-    data = folder / "test.csv", "--test", folder / "test.csv", "--max-length", 4
+    data = folder / "test.csv", "--test", folder / "test.csv", "--sequence-length", 4
     code, out, err = run(capsys, "text", *data, *options, "--dry-run", "--json")
     assert code == 0, err
     assert json.loads(out)["num_duplicates"] == 2
@@ -262,7 +262,7 @@ class TestErrors:
         monkeypatch.setattr(kd, "describe", exhaust)
         code, _, err = run(capsys, "describe", "x")
         assert code == 1
-        assert "Lower --max-length" in err
+        assert "Lower --sequence-length" in err
 
     def test_wrong_options(self, capsys):
         with pytest.raises(SystemExit) as stopped:

@@ -23,7 +23,14 @@ def _with_known_weights(model):
 def text_model():
     """A model with layers of several rooms of this package in it."""
     network = kd.students.transformer(
-        10, 3, width=4, depth=1, heads=1, max_length=6, length=6, dropout=0.0
+        10,
+        3,
+        hidden_dim=4,
+        num_layers=1,
+        num_heads=1,
+        max_sequence_length=6,
+        sequence_length=6,
+        dropout=0.0,
     )
     logits = ClassNames(["no", "maybe", "yes"])(network.output)
     return _with_known_weights(keras.Model(network.input, logits))

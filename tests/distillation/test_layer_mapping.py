@@ -260,9 +260,11 @@ def test_two_berts(kind):
     keras.utils.set_random_seed(0)
     teacher = bert(8, 2)
     if kind == "cut":  # It has one head.
-        student, losses_of_scores = kd.students.from_teacher(teacher, (1,), 2, width=4), []
+        student, losses_of_scores = kd.students.from_teacher(teacher, (1,), 2, hidden_dim=4), []
     else:
-        student = kd.students.transformer(9, 2, width=6, depth=1, heads=2, dropout=0.0)
+        student = kd.students.transformer(
+            9, 2, hidden_dim=6, num_layers=1, num_heads=2, dropout=0.0
+        )
         losses_of_scores = [kd.losses.AttentionMSE(), kd.losses.AttentionKL()]
     ids = np.random.default_rng(0).integers(1, 9, (8, LENGTH)).astype("int32")
     ids[:, LENGTH // 2 :] = 0

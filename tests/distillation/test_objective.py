@@ -396,7 +396,7 @@ class TestSerialisation:
         restored = keras.saving.deserialize_keras_object(config)
         assert json.dumps(restored.get_config()) == json.dumps(hint.get_config())
         assert (restored.name, restored.weight) == ("hint", 0.25)
-        assert (restored.teacher, restored.student) == ("t/block", "s/block")
+        assert (restored.teacher_layer, restored.student_layer) == ("t/block", "s/block")
         assert restored.loss.get_config() == loss.get_config()
         assert restored.built == is_built
         if is_built:

@@ -16,7 +16,7 @@ TEXTS = ["a good film", "Bad!"]
 
 @pytest.fixture(scope="module")
 def endpoint(tmp_path_factory):
-    words = kd.text.WordVocabulary(["a", "good", "film"], max_length=8)
+    words = kd.text.WordVocabulary(["a", "good", "film"], sequence_length=8)
     student = kd.students.text_cnn(words, 2, embedding_dim=4, filters=2)
     folder = tmp_path_factory.mktemp("models") / "reviews"
     path = kd.export_saved_model(student, folder, labels=["bad", "good"], preprocessor=words)

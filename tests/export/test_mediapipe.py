@@ -24,7 +24,7 @@ from keras_distill.export.tflite import litert
 CLIENT = pathlib.Path(__file__).with_name("mediapipe_client.py")
 SENTENCES = pathlib.Path(__file__).parents[2] / "examples/data/clinc150/test.tsv.gz"
 LABELS = ("negative", "neutral", "positive")
-MAX_LENGTH = 12
+SEQUENCE_LENGTH = 12
 BLANKS = ("Zs", "Zl", "Zp", "Cc", "Cf")
 # Of Unicode 16 and 17, which Python may not have.
 NEW_MARKS = (
@@ -88,7 +88,7 @@ def with_clear_answers(model):
 
 def in_keras(model, vocabulary, texts):
     ids = vocabulary(texts).numpy()
-    ids = np.pad(ids, [(0, 0), (0, MAX_LENGTH - ids.shape[1])])
+    ids = np.pad(ids, [(0, 0), (0, SEQUENCE_LENGTH - ids.shape[1])])
     expected = keras.ops.softmax(model(ids)).numpy()
     # Of what MediaPipe reads, all must matter.
     assert np.std(expected, axis=0).min() > 0.02
@@ -101,13 +101,15 @@ def test_text_classifier_gives_keras_scores(kind, mediapipe, sentences, tmp_path
     if kind == "bert":
         vocabulary = kd.text.learn_word_pieces(
             sentences,
-            size=400,
-            max_length=MAX_LENGTH,
+            vocabulary_size=400,
+            sequence_length=SEQUENCE_LENGTH,
             for_apps=True,
         )
-        model = kd.students.transformer(vocabulary, 3, width=32, depth=2, heads=2)
+        model = kd.students.transformer(vocabulary, 3, hidden_dim=32, num_layers=2, num_heads=2)
     else:
-        vocabulary = kd.text.learn_words(sentences, size=400, max_length=MAX_LENGTH, for_apps=True)
+        vocabulary = kd.text.learn_words(
+            sentences, vocabulary_size=400, sequence_length=SEQUENCE_LENGTH, for_apps=True
+        )
         model = kd.students.text_cnn(vocabulary, 3, embedding_dim=16, filters=16)
     with_clear_answers(model)
     path = tmp_path / "student.tflite"
@@ -147,8 +149,8 @@ def model_that_tells_its_ids(vocabulary, num_ids):
 
 
 def ids_in_app(python, kind, vocabulary, texts, folder):
-    """The ids that MediaPipe reads, padded to the vocabulary's max_length."""
-    num_ids = vocabulary.max_length
+    """The ids that MediaPipe reads, padded to the vocabulary's sequence_length."""
+    num_ids = vocabulary.sequence_length
     model, step = model_that_tells_its_ids(vocabulary, num_ids)
     labels = [str(number) for number in range(num_ids + 1)]
     metadata = TextMetadata(labels, vocabulary, kind)
@@ -184,10 +186,10 @@ def test_text_classifier_reads_the_ids_of_training(kind, mediapipe, tmp_path):
     """Of every string: all blanks, marks and scripts, mixed case, special words."""
     texts = strange_texts()
     learn = kd.text.learn_word_pieces if kind == "bert" else kd.text.learn_words
-    vocabulary = learn(texts[-1500:], 1500, max_length=MAX_LENGTH, for_apps=True)
+    vocabulary = learn(texts[-1500:], 1500, sequence_length=SEQUENCE_LENGTH, for_apps=True)
     found = ids_in_app(mediapipe, kind, vocabulary, texts, tmp_path)
     ids = vocabulary(texts).numpy()
-    ids = np.pad(ids, [(0, 0), (0, MAX_LENGTH - ids.shape[1])])
+    ids = np.pad(ids, [(0, 0), (0, SEQUENCE_LENGTH - ids.shape[1])])
     differ = np.flatnonzero((found != ids).any(axis=1))
     examples = [(ascii(texts[i]), found[i].tolist(), ids[i].tolist()) for i in differ[:5]]
     assert not len(differ), f"{len(differ)} of {len(texts)}: {examples}"
@@ -202,7 +204,7 @@ def test_words_of_more_than_100_bytes_are_unknown_to_both(mediapipe, tmp_path):
     """By the bytes of their letters: in Thai, which has no blanks, 34 letters are too many."""
     pieces = [prefix + letter * n for letter in LETTERS for n in (9, 1) for prefix in ("", "##")]
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    vocabulary = kd.text.WordPieceVocabulary([*special, *pieces], max_length=16, for_apps=True)
+    vocabulary = kd.text.WordPieceVocabulary([*special, *pieces], sequence_length=16, for_apps=True)
     texts, is_known = [], []
     for letter in LETTERS:
         most = 100 // len(letter.encode())

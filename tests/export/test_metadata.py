@@ -17,7 +17,7 @@ LABELS = ["bad", "good", "so-so"]
 PIECES = kd.text.WordPieceVocabulary(
     ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "film"], for_apps=True
 )
-WORDS = kd.text.WordVocabulary(["a", "film", "iPod"], max_length=10, for_apps=True)
+WORDS = kd.text.WordVocabulary(["a", "film", "iPod"], sequence_length=10, for_apps=True)
 WORDS_METADATA = TextMetadata(LABELS, WORDS, "regex")
 
 
@@ -131,14 +131,14 @@ class TestBadInput:
 
     def test_sequence_length(self, tmp_path):
         student = kd.students.text_cnn(WORDS, 3, embedding_dim=4, filters=2)
-        with pytest.raises(ValueError, match="sequence_length='any', max_length=10"):
+        with pytest.raises(ValueError, match="sequence_length='any', and 10 of the"):
             kd.export_tflite(
                 student, tmp_path / "s", sequence_length="any", metadata=WORDS_METADATA
             )
 
-    def test_max_length(self):
+    def test_length_of_the_vocabulary(self):
         assert TextMetadata(LABELS, WORDS, "regex", 10) == WORDS_METADATA
-        with pytest.raises(ValueError, match=r"max_length=12, and max_length=10 of the vocab"):
+        with pytest.raises(ValueError, match=r"sequence_length=12, and 10 of the vocab"):
             TextMetadata(LABELS, WORDS, "regex", 12)
 
     @pytest.mark.parametrize(

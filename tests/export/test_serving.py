@@ -26,7 +26,7 @@ from keras_distill.export.signature import NamedModel
 
 LABELS = ["bad", "good", "so-so"]
 TEXTS = ["a good film", "a bad film", "good", "unheard of"]
-VOCABULARY = kd.text.WordVocabulary(["a", "good", "bad", "film"], max_length=6)
+VOCABULARY = kd.text.WordVocabulary(["a", "good", "bad", "film"], sequence_length=6)
 
 
 def student(**arguments):

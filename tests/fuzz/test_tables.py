@@ -52,7 +52,7 @@ def read_folder(path):
 
 @functools.cache
 def _words():
-    return kd.text.learn_words(["good film", "bad plot"], size=20)
+    return kd.text.learn_words(["good film", "bad plot"], vocabulary_size=20)
 
 
 def read_vectors(path):

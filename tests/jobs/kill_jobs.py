@@ -71,7 +71,7 @@ def train_teacher(folder, layers, x, y):
 
 def text_job(folder, name):
     train, output, teacher = (str(folder / part) for part in ("train.tsv", name, "teacher.keras"))
-    TextTrainings(train, output, teacher, num_steps=150, max_length=16, num_threads=()).run()
+    TextTrainings(train, output, teacher, num_steps=150, sequence_length=16, num_threads=()).run()
 
 
 def image_job(folder, name):

@@ -45,7 +45,7 @@ def write(path, texts, labels, header="text,label"):
 
 def save_counting_teacher(path, names, activation):
     """It sees the words of each class that is named."""
-    words = kd.text.learn_words(WORDS.values(), size=40, max_length=8)
+    words = kd.text.learn_words(WORDS.values(), vocabulary_size=40, sequence_length=8)
     table = [[float(token in WORDS[name].split()) for name in names] for token in words.tokens]
     strings = keras.Input((), dtype="string", name="text")
     embedding = layers.Embedding(len(words.tokens), len(names))
@@ -74,7 +74,7 @@ def job(folder, output, **settings):
         "teacher": str(folder / "teacher.keras"),
         "unlabelled": (str(folder / "more.txt"),),
         "num_steps": 30,
-        "max_length": 8,
+        "sequence_length": 8,
         "vocabulary_size": 60,
         "num_threads": (),
         **settings,
@@ -170,7 +170,7 @@ def test_stopped_it_goes_on(folder, tmp_path):
 
 def _command(settings):
     command = ["text", settings["train"], "--threads"]
-    for name in ("output", "teacher", "num_steps", "max_length", "vocabulary_size"):
+    for name in ("output", "teacher", "num_steps", "sequence_length", "vocabulary_size"):
         command += [f"--{name.replace('_', '-')}", str(settings[name])]
     return [*command, "--unlabelled", *settings["unlabelled"]]
 
@@ -258,7 +258,7 @@ def test_an_ensemble_learns_and_is_saved(tmp_path):
     texts, labels = sentences(120, rng)
     texts = [text.replace(" ", LINE_ENDS[i % 12], i % 3) for i, text in enumerate(texts)]
     train = kd.text.from_lists(texts, labels)
-    words = kd.text.learn_words(texts, size=60, max_length=8)
+    words = kd.text.learn_words(texts, vocabulary_size=60, sequence_length=8)
     teacher = EnsembleTeacher(words, train, num_steps=30)
     assert lower_on_one_line(["A\0Ü\u2028b!"]).numpy()[0].decode() == "a ü b"
     teacher.train(train, seed=0)
@@ -274,7 +274,7 @@ def test_an_ensemble_learns_and_is_saved(tmp_path):
 def test_an_ensemble_of_what_there_is(texts):
     """Of texts without pieces, or without words, the members that read these are left out."""
     train = kd.text.from_lists(texts * 2, ["a", "b"] * 2)
-    words = kd.text.learn_words(texts, size=60, max_length=8)
+    words = kd.text.learn_words(texts, vocabulary_size=60, sequence_length=8)
     teacher = EnsembleTeacher(words, train, num_steps=2)
     teacher.train(train, seed=0)
     assert teacher.model.predict(tf.constant(texts), verbose=0).shape == (2, 2)
@@ -289,7 +289,7 @@ def test_texts_without_words_are_not_augmented(folder, tmp_path):
 
 
 def test_long_texts_are_read_to_their_end(folder):
-    """Batches are as long as max_length says, not as batch_by_length would cut them."""
+    """Batches are as long as sequence_length says, not as batch_by_length would cut them."""
     assert lengths_up_to(300) == (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 300)
     assert lengths_up_to(8) == (8,)
 
@@ -580,7 +580,12 @@ class TestWordsThatAreNotApart:
     def test_a_whole_job(self, language, tmp_path):
         texts, labels = reviews(language, 300)
         train = write(tmp_path / "train.csv", texts, labels)
-        settings = {"teacher": "ensemble", "num_steps": 200, "max_length": 16, "num_augmented": 1}
+        settings = {
+            "teacher": "ensemble",
+            "num_steps": 200,
+            "sequence_length": 16,
+            "num_augmented": 1,
+        }
         settings |= {"teacher_epochs": 1, "num_threads": ()}
         result = kd.jobs.TextJob(train, str(tmp_path / "out"), **settings).run()
         accuracy = {

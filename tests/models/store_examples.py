@@ -33,15 +33,17 @@ def make_teacher(width=4, activation=None):
     return keras.Model(x, keras.layers.Dense(3, activation=activation, name="logits")(hidden))
 
 
-def make_bert(per_word=False, tokens=TOKENS, max_length=12):
-    vocabulary = kd.text.WordPieceVocabulary(tokens, max_length=max_length, add_special_tokens=True)
+def make_bert(per_word=False, tokens=TOKENS, sequence_length=12):
+    vocabulary = kd.text.WordPieceVocabulary(
+        tokens, sequence_length=sequence_length, add_special_tokens=True
+    )
     backbone = keras_hub.models.BertBackbone(
         vocabulary_size=len(tokens),
         num_layers=2,
         num_heads=2,
         hidden_dim=8,
         intermediate_dim=16,
-        max_sequence_length=max(16, max_length),
+        max_sequence_length=max(16, sequence_length),
     )
     return kd.teachers.bert_classifier(backbone, vocabulary, 3, per_word=per_word)
 

@@ -278,7 +278,9 @@ def convolutions():
 
 
 def transformer():
-    student = kd.students.transformer(50, 8, width=16, depth=2, heads=2, length=10)
+    student = kd.students.transformer(
+        50, 8, hidden_dim=16, num_layers=2, num_heads=2, sequence_length=10
+    )
     return student, np.random.default_rng(0).integers(1, 50, (64, 10)).astype("int32")
 
 

@@ -14,7 +14,7 @@ from keras_distill.store.labelling import Labeller
 
 @pytest.fixture(scope="module")
 def bert():
-    return make_bert(max_length=200)
+    return make_bert(sequence_length=200)
 
 
 @pytest.fixture

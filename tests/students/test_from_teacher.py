@@ -116,7 +116,7 @@ def test_backbone_deep_inside_a_model_is_found():
 def test_bert_classifier_is_copied_behind_its_vocabulary(per_word):
     """The usual way: the student reads the ids that the teacher's own vocabulary gives."""
     tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefg", "##a", "##b"]
-    vocabulary = WordPieceVocabulary(tokens, max_length=20, add_special_tokens=True)
+    vocabulary = WordPieceVocabulary(tokens, sequence_length=20, add_special_tokens=True)
     source = keras_hub.models.BertBackbone(len(tokens), 2, 2, 8, 12, max_sequence_length=20)
     generator = np.random.default_rng(0)
     source.set_weights([w + generator.normal(0, 0.5, w.shape) for w in source.get_weights()])
@@ -179,7 +179,7 @@ def test_reloaded_student_answers_alike(per_word, ids_only, source, tmp_path):
 
 @pytest.mark.parametrize("width", [WIDTH, 8])
 def test_padding_never_changes_the_output(width):
-    student = from_teacher(classifier(), width=width)
+    student = from_teacher(classifier(), hidden_dim=width)
     ids = np.concatenate([texts(), np.zeros((1, 9), "int32")])
     padded = np.pad(ids, ((0, 0), (0, 6)))
     assert np.isfinite(student(ids)).all()
@@ -188,7 +188,7 @@ def test_padding_never_changes_the_output(width):
 
 def test_narrowed_embeddings_are_the_best_of_their_rank(source):
     """The oracle is NumPy's singular value decomposition, cut off (Eckart and Young)."""
-    student = student_backbone(from_teacher(source, num_classes=2, width=8))
+    student = student_backbone(from_teacher(source, num_classes=2, hidden_dim=8))
     original = source.token_embedding.embeddings.numpy().astype("float64")
     narrowed = student.token_embedding.embeddings.numpy().astype("float64")
     left, values, right = np.linalg.svd(original, full_matrices=False)
@@ -208,7 +208,7 @@ def test_narrowing_loses_nothing_that_lies_within_the_width():
         values = np.zeros(wide_variable.shape)
         values[tuple(slice(size) for size in variable.shape)] = variable
         wide_variable.assign(values)
-    student = student_backbone(from_teacher(source, layers=[0], num_classes=2, width=8))
+    student = student_backbone(from_teacher(source, layers=[0], num_classes=2, hidden_dim=8))
     # Its basis of the width is another one.
     turn, *_ = np.linalg.lstsq(
         student.token_embedding.embeddings, narrow.token_embedding.embeddings, rcond=None
@@ -241,7 +241,7 @@ def test_largest_heads_and_neurons_are_kept():
     )
     scale = np.repeat([1e-3, 1], 12)
     dense.kernel.assign(dense.kernel * scale)
-    student = student_backbone(from_teacher(source, layers=[0], num_classes=2, width=8))
+    student = student_backbone(from_teacher(source, layers=[0], num_classes=2, hidden_dim=8))
     mine = student.transformer_layers[0]
     assert (student.num_heads, student.intermediate_dim) == (2, 12)
     np.testing.assert_allclose(
@@ -258,7 +258,7 @@ def test_largest_heads_and_neurons_are_kept():
 def test_narrowed_student_trains_and_leaves_its_teacher_alone():
     teacher = classifier(num_classes=2)
     before = teacher.get_weights()
-    student = from_teacher(teacher, layers=[1], width=8, dropout=0.0)
+    student = from_teacher(teacher, layers=[1], hidden_dim=8, dropout=0.0)
     generator = np.random.default_rng(0)
     ids = generator.integers(3, NUM_TOKENS, (128, 6)).astype("int32")
     labels = generator.integers(0, 2, 128)
@@ -274,7 +274,7 @@ def test_narrowed_student_trains_and_leaves_its_teacher_alone():
 def test_student_exports(tmp_path):
     source = backbone()
     set_exact_gelu(source)
-    student = from_teacher(source, num_classes=3, width=8)
+    student = from_teacher(source, num_classes=3, hidden_dim=8)
     path = tmp_path / "student.tflite"
     report = kd.export_tflite(
         student, path, quantization="dynamic", representative_data=texts(), sequence_length=12
@@ -303,12 +303,12 @@ BAD_ARGUMENTS = [
     ({"layers": (-1,)}, r"layers=\(-1,\)"),
     ({"layers": ()}, r"at least one.*layers=\(\)"),
     ({"layers": 2}, "layers=2"),
-    ({"width": 32}, "at most the teacher's, 16.*width=32"),
-    ({"width": 6}, "multiple of the width of its heads, 4.*width=6"),
-    ({"width": 0}, "width=0"),
+    ({"hidden_dim": 32}, "at most the teacher's, 16.*hidden_dim=32"),
+    ({"hidden_dim": 6}, "multiple of the width of its heads, 4.*hidden_dim=6"),
+    ({"hidden_dim": 0}, "hidden_dim=0"),
     ({"num_classes": 0}, "num_classes=0"),
     ({"dropout": 2}, "dropout=2"),
-    ({"length": 21}, "at most 20.*length=21"),
+    ({"sequence_length": 21}, "at most 20.*sequence_length=21"),
 ]
 
 
@@ -332,7 +332,7 @@ def test_teacher_with_other_weights_is_refused(is_quantized, tmp_path):
     else:
         source.enable_lora(2)
     with pytest.raises(ValueError, match=r"teacher must be one without LoRA.*the first 't"):
-        from_teacher(source, num_classes=2, width=8)
+        from_teacher(source, num_classes=2, hidden_dim=8)
     if not is_quantized:
         for variable in source.weights:
             if "lora" in variable.name:
@@ -343,7 +343,7 @@ def test_teacher_with_other_weights_is_refused(is_quantized, tmp_path):
         x = for_teacher(texts())
         expected = source(x)["pooled_output"]
         np.testing.assert_allclose(merged(x)["pooled_output"], expected, atol=1e-4)
-        from_teacher(merged, num_classes=2, width=8)
+        from_teacher(merged, num_classes=2, hidden_dim=8)
 
 
 @pytest.mark.parametrize("teacher", [lambda x: x, keras.Sequential([keras.layers.Dense(2)])])

@@ -78,7 +78,7 @@ def test_weights_are_new_and_the_teacher_keeps_its_own():
 @pytest.mark.long
 def test_it_is_taught_saved_and_exported(tmp_path):
     """Grouped convolutions must have a gradient on CPUs, and an operation of TFLite."""
-    teacher = kd.students.plain_cnn((8, 8, 1), 3, depth=2, width=8)
+    teacher = kd.students.plain_cnn((8, 8, 1), 3, num_layers=2, filters=8)
     student = moonshine(teacher, groups=4)
     x = np.random.default_rng(0).uniform(0, 255, (32, 8, 8, 1)).astype("float32")
     objective = kd.Objective(
@@ -135,7 +135,7 @@ def test_a_stem_that_is_called_again_stays():
 
 def test_models_inside():
     """A backbone with a head behind it is the usual shape of a Keras model."""
-    backbone = kd.students.plain_cnn((8, 8, 3), 4, depth=3, width=4, name="backbone")
+    backbone = kd.students.plain_cnn((8, 8, 3), 4, num_layers=3, filters=4, name="backbone")
     image = keras.Input((8, 8, 3))
     maps = layers.Reshape((8, 8, 4))(layers.Dense(256)(backbone(image)))
     convolution = layers.Conv2D(4, 3, name="only")

@@ -80,7 +80,7 @@ class TestWider:
 
     def test_weights_are_those_of_the_paper(self):
         """Also another division, such as by the mean count, could keep the function."""
-        model = randomized(students.mlp((3,), 2, depth=2, width=4))
+        model = randomized(students.mlp((3,), 2, num_layers=2, hidden_dim=4))
         wider = net2net_wider(model, "hidden_1", 7, seed=3)
         copies = np.random.default_rng(3).integers(0, 4, 3)
         sources = [0, 1, 2, 3, *copies]
@@ -96,7 +96,7 @@ class TestWider:
 
     def test_in_training(self):
         """Copies have one batch's statistics, so batch normalization keeps the function."""
-        model = randomized(students.plain_cnn((8, 8, 2), 3, depth=2, width=4))
+        model = randomized(students.plain_cnn((8, 8, 2), 3, num_layers=2, filters=4))
         wider = net2net_wider(model, "conv_1", 9, seed=0)
         assert_same_function(wider, model, 100 + 50 * noise(16, 8, 8, 2), training=True)
 
@@ -190,7 +190,7 @@ class TestWider:
 
     def test_noise_tells_copies_apart(self):
         """Without it copies have one gradient; the first ones stay exact."""
-        model = randomized(students.mlp((3,), 2, depth=1, width=4))
+        model = randomized(students.mlp((3,), 2, num_layers=1, hidden_dim=4))
         wider = net2net_wider(model, "hidden_1", 8, noise=0.01, seed=0)
         kernel, old = wider.get_layer("hidden_1").kernel, model.get_layer("hidden_1").kernel
         np.testing.assert_array_equal(kernel[:, :4], old)
@@ -340,7 +340,10 @@ class TestDeeper:
     @pytest.mark.parametrize("with_data", [False, True])
     def test_cnn(self, with_data):
         """Behind an activation, behind a linear convolution, and behind a dense layer."""
-        model, x = randomized(students.plain_cnn((8, 8, 2), 3, depth=2, width=4)), noise(9, 8, 8, 2)
+        model, x = (
+            randomized(students.plain_cnn((8, 8, 2), 3, num_layers=2, filters=4)),
+            noise(9, 8, 8, 2),
+        )
         x = 100 + 50 * x
         deeper, data = model, x if with_data else None
         for name in ("hidden_1", "conv_2", "logits"):
@@ -355,7 +358,7 @@ class TestDeeper:
 
     def test_in_training_with_the_batch(self):
         """Statistics that are not undone would change the function at the first step."""
-        model = randomized(students.mlp((3,), 2, depth=2, width=6))
+        model = randomized(students.mlp((3,), 2, num_layers=2, hidden_dim=6))
         x = noise(32, 3)
         deeper = net2net_deeper(model, "hidden_1", normalization_data=x)
         assert_same_function(deeper, model, x, training=True)
@@ -415,7 +418,7 @@ class TestDeeper:
         )
 
     def test_it_grows_both_ways_and_learns(self):
-        model = randomized(students.mlp((3,), 2, depth=1, width=4))
+        model = randomized(students.mlp((3,), 2, num_layers=1, hidden_dim=4))
         deeper = net2net_deeper(net2net_wider(model, "hidden_1", 6, seed=0), "hidden_1")
         grown = net2net_wider(deeper, "hidden_1_deeper", 9, seed=0)
         x = noise(16, 3)

@@ -27,7 +27,8 @@ def small_text_cnn(num_classes=3, **kwargs):
 
 
 def small_transformer(num_classes=3, **kwargs):
-    sizes = {"width": 8, "depth": 1, "heads": 2, "max_length": 40, "dropout": 0.0}
+    sizes = {"hidden_dim": 8, "num_layers": 1, "num_heads": 2, "dropout": 0.0}
+    sizes["max_sequence_length"] = 40
     return transformer(VOCABULARY, num_classes, **{**sizes, **kwargs})
 
 
@@ -136,8 +137,8 @@ def test_dynamic_tflite_file_and_saved_model_agree_with_keras(build, task, tmp_p
 
 
 def test_unrolled_bilstm_computes_the_same():
-    loop = small_bilstm(length=7)
-    unrolled = small_bilstm(length=7, unroll=True)
+    loop = small_bilstm(sequence_length=7)
+    unrolled = small_bilstm(sequence_length=7, unroll=True)
     unrolled.set_weights(loop.get_weights())
     np.testing.assert_allclose(unrolled(texts()), loop(texts()), atol=1e-6)
 
@@ -180,7 +181,7 @@ def test_given_embeddings_are_the_start(build):
 
 def test_embeddings_of_another_width_are_projected_to_the_transformers():
     matrix = np.ones((VOCABULARY, 5), "float32")
-    student = transformer(VOCABULARY, 2, width=8, depth=1, heads=2, embeddings=matrix)
+    student = transformer(VOCABULARY, 2, hidden_dim=8, num_layers=1, num_heads=2, embeddings=matrix)
     assert student.get_layer("token_embedding").embeddings.shape == (VOCABULARY, 5)
     assert student.get_layer("embedding_projection").kernel.shape == (5, 8)
 
@@ -256,7 +257,7 @@ def test_distillers_soft_loss_ignores_word_padding():
 
 def test_transformer_layers_are_tapped_and_their_padding_ignored():
     """Hidden states of padding would be taught, too, and drown those of short texts."""
-    student = small_transformer(depth=2)
+    student = small_transformer(num_layers=2)
     scores_path = "transformer_layer_1/self_attention_layer/attention_scores"
     paths = ["embeddings", "transformer_layer_0", "transformer_layer_1", scores_path]
     taps = Taps(student, paths)
@@ -276,11 +277,11 @@ def test_transformer_layers_are_tapped_and_their_padding_ignored():
         assert kd.losses.FeatureMSE()(teacher, hidden) > 0
 
 
-def test_texts_beyond_max_length_are_refused():
+def test_texts_beyond_max_sequence_length_are_refused():
     """Their last positions would have no embedding."""
-    student = small_transformer(length=None)
+    student = small_transformer(sequence_length=None)
     ids = np.ones((2, 41), "int32")
-    with pytest.raises(ValueError, match=r"Truncate.*max_length=40.*length 41"):
+    with pytest.raises(ValueError, match=r"Truncate.*max_sequence_length=40.*length 41"):
         student(ids)
     any_length = tf.function(student, input_signature=[tf.TensorSpec((None, None), tf.int32)])
     assert any_length(ids[:, :40]).shape == (2, 3)
@@ -298,7 +299,7 @@ BAD_ARGUMENTS = [
     (bilstm, {"dropout": 1.0}, r"dropout must be a rate in \[0, 1\).*dropout=1\.0"),
     (bilstm, {"embedding_dropout": "a"}, "embedding_dropout='a'"),
     (bilstm, {"unroll": True}, "unroll=True needs a fixed length"),
-    (bilstm, {"length": 0}, "length=0"),
+    (bilstm, {"sequence_length": 0}, "sequence_length=0"),
     (bilstm, {"pairs": True, "per_word": True}, "pairs and per_word exclude each other"),
     (bilstm, {"embeddings": np.ones((49, 8))}, r"\(50, 8\).*\(49, 8\)"),
     (bilstm, {"embeddings": np.ones((50, 9))}, r"\(50, 8\).*\(50, 9\)"),
@@ -307,10 +308,10 @@ BAD_ARGUMENTS = [
     (text_cnn, {"kernel_sizes": (3, 3)}, r"different widths.*kernel_sizes=\(3, 3\)"),
     (text_cnn, {"kernel_sizes": (0, 3)}, "kernel_sizes=0"),
     (text_cnn, {"filters": 0}, "filters=0"),
-    (transformer, {"width": 10, "heads": 4}, "width=10, heads=4"),
-    (transformer, {"depth": 0}, "depth=0"),
+    (transformer, {"hidden_dim": 10, "num_heads": 4}, "hidden_dim=10, num_heads=4"),
+    (transformer, {"num_layers": 0}, "num_layers=0"),
     (transformer, {"pooling": "max"}, r"'mean', 'first'.*pooling='max'"),
-    (transformer, {"length": 600}, "at most 512.*length=600"),
+    (transformer, {"sequence_length": 600}, "at most 512.*sequence_length=600"),
 ]
 
 

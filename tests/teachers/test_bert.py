@@ -372,7 +372,10 @@ def test_a_string_teacher_teaches_a_student_of_ids_with_hidden_states(classifier
             {"preprocessor": lambda: make_preprocessor(sequence_length=64)},
             "at most 32.*Received: 64",
         ),
-        ({"preprocessor": WordPieceVocabulary(TOKENS, max_length=16)}, r"add_special_tokens=True"),
+        (
+            {"preprocessor": WordPieceVocabulary(TOKENS, sequence_length=16)},
+            r"add_special_tokens=True",
+        ),
         ({"encoder": ready_classifier}, "ready classifier.*num_classes=3"),
     ],
 )
@@ -396,7 +399,7 @@ def test_a_hub_preprocessor_of_another_vocabulary(hub_folders):
 
 
 def test_pairs_need_a_preprocessor_that_joins_them():
-    vocabulary = WordPieceVocabulary(TOKENS, max_length=16, add_special_tokens=True)
+    vocabulary = WordPieceVocabulary(TOKENS, sequence_length=16, add_special_tokens=True)
     with pytest.raises(ValueError, match="each text of a pair by itself"):
         bert_classifier(make_backbone(), vocabulary, num_classes=2, pairs=True)
 

@@ -19,10 +19,10 @@ from keras_distill.text import batch_by_length
 from keras_distill.text import from_lists
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-WORDS = WordVocabulary([str(i) for i in range(200)], max_length=16)
+WORDS = WordVocabulary([str(i) for i in range(200)], sequence_length=16)
 PIECES = WordPieceVocabulary(
     [*SPECIAL, *map(str, range(10)), *(f"##{i}" for i in range(10))],
-    max_length=40,
+    sequence_length=40,
     add_special_tokens=True,
 )
 BUCKETS = (4, 8, 16, 40)
@@ -243,12 +243,12 @@ class TestShapes:
         with pytest.warns(UserWarning, match="Over-long texts were cut"):
             batches = batched(dataset(texts=texts), vocabulary, bucket_lengths=(4, 8, 12, 64))
         widths = {ids.shape[1] for ids in batches}
-        assert max(widths) == vocabulary.max_length
+        assert max(widths) == vocabulary.sequence_length
         assert len(widths) <= 4
 
     def test_teacher_and_student_of_unlike_length(self):
-        teacher = WordPieceVocabulary(PIECES.tokens, max_length=10, add_special_tokens=True)
-        student = WordVocabulary([str(i) for i in range(200)], max_length=9)
+        teacher = WordPieceVocabulary(PIECES.tokens, sequence_length=10, add_special_tokens=True)
+        student = WordVocabulary([str(i) for i in range(200)], sequence_length=9)
         with pytest.warns(UserWarning, match="Over-long texts were cut"):
             batches = batched(dataset(), student, teacher)
         assert max(x.student.shape[1] for x in batches) == 9

@@ -51,9 +51,9 @@ class TestWordPieces:
         assert "goodbadgood" not in tokens
 
     def test_pairs_and_options(self):
-        vocabulary = learn_word_pieces([("a b", "c"), ("a", "d")], 20, max_length=7)
+        vocabulary = learn_word_pieces([("a b", "c"), ("a", "d")], 20, sequence_length=7)
         assert set("abcd") <= set(vocabulary.tokens)
-        assert vocabulary.max_length == 7
+        assert vocabulary.sequence_length == 7
 
     def test_the_same_every_time(self):
         assert learn_word_pieces(TEXTS, 50).tokens == learn_word_pieces(TEXTS[::-1], 50).tokens
@@ -96,9 +96,9 @@ class TestWords:
 
     def test_special_tokens_are_no_words(self):
         """Augmented texts hold "[MASK]"."""
-        vocabulary = learn_words(["[MASK] film [PAD]"], 9, lowercase=False, max_length=4)
+        vocabulary = learn_words(["[MASK] film [PAD]"], 9, lowercase=False, sequence_length=4)
         assert vocabulary.tokens == [*SPECIAL, "film"]
-        assert vocabulary.max_length == 4
+        assert vocabulary.sequence_length == 4
 
 
 @pytest.mark.parametrize("learn", [learn_words, learn_word_pieces])
@@ -115,5 +115,5 @@ class TestBadInput:
 
     @pytest.mark.parametrize("size", [5, 0, 8.0, None])
     def test_size(self, learn, size):
-        with pytest.raises(ValueError, match=f"above 5, .*Received: size={size}"):
+        with pytest.raises(ValueError, match=f"above 5, .*Received: vocabulary_size={size}"):
             learn(["a"], size)

@@ -140,19 +140,19 @@ class TestBothKinds:
         assert spelled(make(lowercase=False), "a [MASK] film") == ["a", "[MASK]", "film"]
 
     def test_truncated(self, make):
-        vocabulary = make(max_length=3)
+        vocabulary = make(sequence_length=3)
         assert spelled(vocabulary, "a good film a") == ["a", "good", "film"]
         assert vocabulary.num_truncated(["a good film a", "a good film", "a a a a"]) == 2
 
     def test_special_tokens_survive_truncation(self, make):
-        vocabulary = make(max_length=3, add_special_tokens=True)
+        vocabulary = make(sequence_length=3, add_special_tokens=True)
         assert spelled(vocabulary, "good film") == ["[CLS]", "good", "[SEP]"]
         assert spelled(vocabulary, "a") == ["[CLS]", "a", "[SEP]"]
         assert vocabulary.num_truncated(["good film", "a"]) == 1
 
     def test_pairs(self, make):
         """Both texts of a pair are as long as the longest of all."""
-        vocabulary = make(max_length=3)
+        vocabulary = make(sequence_length=3)
         pairs = [["a", "good film"], ["a good film a", "film"]]
         expected = vocabulary(["a", "good film", "a good film a", "film"]).numpy()
         np.testing.assert_array_equal(vocabulary(pairs), expected.reshape(2, 2, 3))
@@ -187,7 +187,7 @@ class TestBothKinds:
 
     def test_saved_with_its_model(self, make, tmp_path):
         """Options and tokens included, without a file beside the model."""
-        vocabulary = make(max_length=7, lowercase=False)
+        vocabulary = make(sequence_length=7, lowercase=False)
         model = classifier(vocabulary)
         model.save(tmp_path / "model.keras")
         loaded = keras.models.load_model(tmp_path / "model.keras")
@@ -232,10 +232,10 @@ class TestBothKinds:
 
     def test_words_that_truncation_takes_have_no_start(self, make):
         """A position beyond the ids would read nothing."""
-        inputs = make(max_length=3).tokenize_words([["a", "good", "film", ""]])
+        inputs = make(sequence_length=3).tokenize_words([["a", "good", "film", ""]])
         assert inputs["token_ids"].shape == (1, 3)
         assert inputs["word_starts"].numpy().tolist() == [[1, 2, 0, 0]]
-        inputs = make(max_length=3, add_special_tokens=True).tokenize_words([["a", "good"]])
+        inputs = make(sequence_length=3, add_special_tokens=True).tokenize_words([["a", "good"]])
         assert [make().tokens[i] for i in inputs["token_ids"][0]] == ["[CLS]", "a", "[SEP]"]
         assert inputs["word_starts"].numpy().tolist() == [[1, 0]]
 
@@ -271,10 +271,12 @@ class TestBothKinds:
         with pytest.raises(ValueError, match=r"words must have the shape .*shape \(2,\)"):
             make().tokenize_words(["a", "film"])
 
-    @pytest.mark.parametrize("max_length", [0, 2, 8.0, None])
-    def test_max_length_out_of_range(self, make, max_length):
-        with pytest.raises(ValueError, match=f"of at least 3. Received: max_length={max_length}"):
-            make(max_length=max_length, add_special_tokens=True)
+    @pytest.mark.parametrize("sequence_length", [0, 2, 8.0, None])
+    def test_sequence_length_out_of_range(self, make, sequence_length):
+        with pytest.raises(
+            ValueError, match=f"of at least 3. Received: sequence_length={sequence_length}"
+        ):
+            make(sequence_length=sequence_length, add_special_tokens=True)
 
 
 @pytest.mark.long
@@ -332,9 +334,9 @@ class TestTeacherVocabulary:
         dataset = tf.data.Dataset.from_tensors(texts).map(preprocessor)
         expected = next(iter(dataset))["token_ids"].numpy()
         expected[2] = [2, 1, 3, 0, 0, 0, 0, 0, 0]  # An empty text is "[UNK]" here.
-        vocabulary = teacher_vocabulary(preprocessor, max_length=9)
+        vocabulary = teacher_vocabulary(preprocessor, sequence_length=9)
         np.testing.assert_array_equal(vocabulary(texts), expected)
-        config = {**teacher_vocabulary(tokenizer, max_length=9).get_config(), "name": "any"}
+        config = {**teacher_vocabulary(tokenizer, sequence_length=9).get_config(), "name": "any"}
         assert config == {**vocabulary.get_config(), "name": "any"}
 
     def test_preset_folder(self, tmp_path):
@@ -387,7 +389,7 @@ class TestTeacherVocabulary:
             path, 32, lowercase=False, strip_accents=True, add_special_tokens=False
         )
         assert (vocabulary.lowercase, vocabulary.strip_accents) == (False, True)
-        assert (vocabulary.max_length, vocabulary.add_special_tokens) == (32, False)
+        assert (vocabulary.sequence_length, vocabulary.add_special_tokens) == (32, False)
 
     def test_nothing_to_read(self, tmp_path):
         with pytest.raises(ValueError, match=r"must have a vocabulary, as one of .*vocab\.txt"):

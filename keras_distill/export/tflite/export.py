@@ -147,7 +147,7 @@ def export_tflite(
             None is for models with fixed shapes.
         metadata: `ImageMetadata` or `TextMetadata`, for apps that read it, such as MediaPipe's.
             The file then has the inputs that these apps give, probabilities as its output, and
-            TextMetadata's max_length as sequence_length.
+            the sequence_length of TextMetadata.
         tolerance: A tolerance that replaces the one in the table.
         integer_io: With "int8" and "int16x8", whether the file's float inputs and outputs
             become integers, for hardware without floats. Defaults to False.
@@ -279,12 +279,12 @@ def check_tflite(
     path = pathlib.Path(path)
     check_destination("path", path, "file")
     if isinstance(metadata, TextMetadata):
-        if sequence_length not in (None, metadata.max_length):
+        if sequence_length not in (None, metadata.sequence_length):
             raise ValueError(
-                "sequence_length must be None or the metadata's max_length. Received: "
-                f"{sequence_length=}, max_length={metadata.max_length}"
+                "sequence_length must be None or the metadata's sequence_length. Received: "
+                f"{sequence_length=}, and {metadata.sequence_length} of the metadata"
             )
-        sequence_length = metadata.max_length
+        sequence_length = metadata.sequence_length
     is_open = sequence_length == _ANY
     if is_open:
         sequence_length = None

@@ -126,14 +126,14 @@ class TextMetadata:
         labels: Names of the classes, in the model's order.
         vocabulary: The student's `WordPieceVocabulary` or `WordVocabulary`, with for_apps=True.
         tokenizer: "bert" or "regex".
-        max_length: Number of ids of a text; the app truncates longer texts. It must be that
+        sequence_length: Number of ids of a text; the app truncates longer texts. It must be that
             of the vocabulary, which None means.
     """
 
     labels: tuple
     vocabulary: object
     tokenizer: str
-    max_length: int | None = None
+    sequence_length: int | None = None
 
     def __post_init__(self):
         check_labels(self.labels)
@@ -151,14 +151,14 @@ class TextMetadata:
                 f"{for_apps=}. Teach the student with such a vocabulary: it would see other ids "
                 "in the app than in training."
             )
-        max_length = vocabulary.max_length
-        if self.max_length not in (None, max_length):
+        sequence_length = vocabulary.sequence_length
+        if self.sequence_length not in (None, sequence_length):
             raise ValueError(
-                "max_length must be None or that of the vocabulary: the app would cut texts where "
-                f"the student was not taught to. Received: max_length={self.max_length!r}, and "
-                f"max_length={max_length} of the vocabulary"
+                "sequence_length must be None or that of the vocabulary: the app would cut texts "
+                "where the student was not taught to. Received: "
+                f"sequence_length={self.sequence_length!r}, and {sequence_length} of the vocabulary"
             )
-        object.__setattr__(self, "max_length", max_length)
+        object.__setattr__(self, "sequence_length", sequence_length)
 
     def prepare(self, model):
         """The model with the inputs that the app gives, and probabilities as its output."""
@@ -170,7 +170,7 @@ class TextMetadata:
         check_classifier(model, self.labels)
         check_vocabulary("vocabulary", self.vocabulary, model)
         inputs = {
-            name: keras.Input((self.max_length,), dtype="int32", name=name)
+            name: keras.Input((self.sequence_length,), dtype="int32", name=name)
             for name in (_BERT_INPUTS if self.tokenizer == "bert" else ("token_ids",))
         }
         if self.tokenizer == "bert":
@@ -180,7 +180,7 @@ class TextMetadata:
         else:
             # For a text without words, the app gives only padding, but the vocabulary "[UNK]".
             ids, unknown = inputs["token_ids"], self.vocabulary.tokens.index(UNKNOWN)
-            is_first = np.arange(self.max_length) == 0
+            is_first = np.arange(self.sequence_length) == 0
             ids = ops.where(ops.logical_and(ops.equal(ids, 0), is_first), unknown, ids)
         outputs = _probabilities(model, model(ids))
         return keras.Model(inputs, outputs, name=model.name)

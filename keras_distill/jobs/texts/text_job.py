@@ -68,7 +68,7 @@ class TextJob(Job):
         num_augmented: Rounds of `text.augment`; the teacher's outputs for its texts are used, too.
             If spaces do not separate words, characters are replaced, and none is masked.
         quantization: A mode of `export_tflite`.
-        max_length: Words of a text for the student, or twice as many word pieces; tokens for
+        sequence_length: Words of a text for the student, or twice as many word pieces; tokens for
             the teacher.
         vocabulary_size: Number of words that the student knows. They are word pieces if spaces
             do not separate words, as in Chinese, Japanese and Thai: otherwise, less than half of
@@ -101,7 +101,7 @@ class TextJob(Job):
     label: str = "label"
     num_augmented: int = 0
     quantization: str = "dynamic"
-    max_length: int = 64
+    sequence_length: int = 64
     vocabulary_size: int = 10_000
     num_steps: int | None = None
     teacher_epochs: int = 5
@@ -130,7 +130,7 @@ class TextJob(Job):
         for part in more:
             unseen = text_data.without(part, [transfer_set, test])
             transfer_set = transfer_set + unseen if len(unseen) else transfer_set
-        length = self.max_length if are_words else _PIECES_PER_WORD * self.max_length
+        length = self.sequence_length if are_words else _PIECES_PER_WORD * self.sequence_length
         vocabulary = text_vocabulary.learn_vocabulary(
             transfer_set.texts, self.vocabulary_size, length, are_words
         )
@@ -164,7 +164,7 @@ class TextJob(Job):
             raise ValueError(f"student must be one of {KINDS}. Received: {self.student!r}")
         super()._check()
         check_teacher(self.teacher, self.preprocessor)
-        check_integers(max_length=self.max_length)
+        check_integers(sequence_length=self.sequence_length)
         check_integers(minimum=0, num_augmented=self.num_augmented)
         check_integers(minimum=6, vocabulary_size=self.vocabulary_size)
 
@@ -202,7 +202,7 @@ class TextJob(Job):
             lambda: batch_by_length(
                 dataset,
                 work.vocabulary,
-                bucket_lengths=lengths_up_to(work.vocabulary.max_length),
+                bucket_lengths=lengths_up_to(work.vocabulary.sequence_length),
                 batch_size=_BATCH_SIZE,
                 seed=self.seed,
             ).repeat(),
@@ -230,7 +230,7 @@ class TextJob(Job):
     def _phone(self, work):
         """Arguments of `export_tflite`."""
         ids = np.asarray(work.vocabulary(_texts_to_check(work)))
-        missing = work.vocabulary.max_length - ids.shape[1]
+        missing = work.vocabulary.sequence_length - ids.shape[1]
         return {
             "path": exported(work.folder.path)["phone"],
             "quantization": self.quantization,

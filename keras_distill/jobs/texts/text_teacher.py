@@ -86,16 +86,16 @@ class FinetunedTeacher:
         encoder, preprocessor: As for `bert_classifier`.
         train: The labelled `text.Examples`.
         num_epochs: Epochs over these texts.
-        max_length: Tokens of a text.
+        sequence_length: Tokens of a text.
     """
 
     is_ready = False
 
-    def __init__(self, encoder, preprocessor, train, num_epochs, max_length):
+    def __init__(self, encoder, preprocessor, train, num_epochs, sequence_length):
         self.model = bert_classifier(
-            encoder, preprocessor, len(train.class_names), sequence_length=max_length
+            encoder, preprocessor, len(train.class_names), sequence_length=sequence_length
         )
-        self._num_epochs, self._max_length = num_epochs, max_length
+        self._num_epochs, self._sequence_length = num_epochs, sequence_length
         self.num_texts = num_epochs * len(train)
 
     def train(self, train, seed):
@@ -104,7 +104,7 @@ class FinetunedTeacher:
         batches = batch_by_length(
             train,
             self.model.get_layer("preprocessor"),
-            bucket_lengths=lengths_up_to(self._max_length),
+            bucket_lengths=lengths_up_to(self._sequence_length),
             batch_size=32,
             seed=seed,
         )
@@ -220,11 +220,11 @@ def lower_on_one_line(texts):
     return tf.strings.regex_replace(texts, r"[!-/:-@\[-`{-~]", "")
 
 
-def make_teacher(name, preprocessor, vocabulary, train, num_epochs, max_length):
+def make_teacher(name, preprocessor, vocabulary, train, num_epochs, sequence_length):
     """Makes a teacher from its name: "ensemble", a .keras file, a preset, handle or folder."""
     if name == ENSEMBLE:
         num_steps = int(np.clip(num_epochs * len(train) / _BATCH_SIZE * 5, 400, 4000))
         return EnsembleTeacher(vocabulary, train, num_steps)
     if _is_model_file(name):
         return ReadyTeacher(name, len(train.class_names))
-    return FinetunedTeacher(name, preprocessor, train, num_epochs, max_length)
+    return FinetunedTeacher(name, preprocessor, train, num_epochs, sequence_length)

@@ -32,9 +32,9 @@ def has_words(texts, size):
     return known_share(vocabulary, texts[is_held_out]) >= ENOUGH
 
 
-def learn_vocabulary(texts, size, max_length, are_words):
+def learn_vocabulary(texts, size, sequence_length, are_words):
     """Learns a vocabulary of words or word pieces that tokenizes like MediaPipe."""
-    settings = {"max_length": max_length, "for_apps": True}
+    settings = {"sequence_length": sequence_length, "for_apps": True}
     if are_words:
         return learn_words(texts, size, **settings)
     return learn_word_pieces(texts, size, min_count=_MIN_PIECE_COUNT, **settings)

@@ -13,7 +13,7 @@ from keras_distill.layers.bert_encoder import has_exact_gelu
 from keras_distill.students.copies.narrowing import Narrowing
 from keras_distill.students.copies.narrowing import num_neurons
 from keras_distill.students.copies.plain_weights import has_plain_weights
-from keras_distill.students.texts.length import check_length
+from keras_distill.students.texts.length import check_sequence_length
 from keras_distill.students.texts.task import TextTask
 
 _INPUTS = ("token_ids", "padding_mask", "segment_ids")
@@ -31,11 +31,11 @@ def from_teacher(
     layers=None,
     num_classes=None,
     *,
-    width=None,
+    hidden_dim=None,
     dropout=None,
     per_word=False,
     ids_only=True,
-    length=None,
+    sequence_length=None,
     name="student",
 ):
     """Cuts a smaller BERT out of a KerasHub BERT: some of its layers, at its width or less.
@@ -44,14 +44,14 @@ def from_teacher(
     weights, and the student keeps the teacher's activation. Train the student afterwards like
     any other. With all layers and the full width it equals the teacher.
 
-    With `width`, all weights that read or write the hidden states are projected onto the
-    first `width` principal directions P of the token embeddings (teacher width x width,
-    from their singular value decomposition, not centred):
+    With `hidden_dim`, all weights that read or write the hidden states are projected onto the
+    first `hidden_dim` principal directions P of the token embeddings (teacher's hidden_dim x
+    hidden_dim, from their singular value decomposition, not centred):
 
     ```
     embeddings P        reading weights P' W        writing weights W P
-    heads = width / (teacher width / teacher heads)
-    feed-forward width = teacher's * width / teacher width, rounded
+    heads = hidden_dim / (teacher's hidden_dim / teacher's heads)
+    feed-forward width = teacher's * hidden_dim / teacher's hidden_dim, rounded
     ```
 
     The kept heads have the largest norm of `P' value_kernel output_kernel P`, and the kept
@@ -67,7 +67,7 @@ def from_teacher(
         num_classes: Number of classes; 1 for regression. Defaults to the teacher's. The
             head is copied if the teacher has just one Dense layer after its backbone,
             of this size.
-        width: Width of the hidden states, a multiple of the width of a teacher's head, at
+        hidden_dim: Width of the hidden states, a multiple of the width of a teacher's head, at
             most the teacher's. Defaults to the teacher's.
         dropout: Dropout rate, in [0, 1). Defaults to the teacher's.
         per_word: True for logits per word, as in `bilstm`; the head then reads the
@@ -75,7 +75,7 @@ def from_teacher(
         ids_only: Whether the student reads only token ids, (batch, length) with 0 for
             padding, as other students do. False: the teacher's inputs, a dict of
             token_ids, padding_mask and segment_ids, for pairs of texts in one sequence.
-        length: A fixed number of ids and of words. Defaults to None, which means any number.
+        sequence_length: A fixed number of ids and of words. Defaults to None, any number.
         name: Name of the model.
 
     Returns:
@@ -89,7 +89,7 @@ def from_teacher(
 
     ```python
     teacher = keras_hub.models.BertTextClassifier(backbone, num_classes=2)
-    student = kd.students.from_teacher(teacher, layers=(0, 2, 4), width=192)
+    student = kd.students.from_teacher(teacher, layers=(0, 2, 4), hidden_dim=192)
     ```
 
     Reference: Sanh et al. 2019, DistilBERT, https://arxiv.org/abs/1910.01108. Deviations:
@@ -97,9 +97,9 @@ def from_teacher(
     """
     source = _find_backbone(teacher)
     layers = _check_layers(layers, source.num_layers)
-    width = source.hidden_dim if width is None else width
-    num_heads = _check_width(width, source)
-    check_length(length, source.max_sequence_length)
+    hidden_dim = source.hidden_dim if hidden_dim is None else hidden_dim
+    num_heads = _check_hidden_dim(hidden_dim, source)
+    check_sequence_length(sequence_length, source.max_sequence_length)
     head = _find_head(teacher, source)
     _check_weights(source, head)
     if num_classes is None and head is None:
@@ -111,10 +111,12 @@ def from_teacher(
     dropout = source.dropout if dropout is None else dropout
     check_integers(num_classes=num_classes)
     check_rates(with_one=False, dropout=dropout)
-    narrowing = None if width == source.hidden_dim else Narrowing(source, width, num_heads)
-    backbone = _copy_backbone(source, layers, width, num_heads, dropout, narrowing)
+    narrowing = (
+        None if hidden_dim == source.hidden_dim else Narrowing(source, hidden_dim, num_heads)
+    )
+    backbone = _copy_backbone(source, layers, hidden_dim, num_heads, dropout, narrowing)
     encoder = BertEncoder(backbone, has_exact_gelu(source), pooled=not per_word)
-    student = _student(encoder, num_classes, dropout, per_word, ids_only, length, name)
+    student = _student(encoder, num_classes, dropout, per_word, ids_only, sequence_length, name)
     if head is not None and head.units == num_classes:
         logits = student.get_layer("logits")
         logits.kernel.assign(head.kernel if narrowing is None else narrowing.head(head.kernel))
@@ -123,8 +125,8 @@ def from_teacher(
     return student
 
 
-def _student(encoder, num_classes, dropout, per_word, ids_only, length, name):
-    task = TextTask(length, per_word=per_word, names=_INPUTS[:1] if ids_only else _INPUTS)
+def _student(encoder, num_classes, dropout, per_word, ids_only, sequence_length, name):
+    task = TextTask(sequence_length, per_word=per_word, names=_INPUTS[:1] if ids_only else _INPUTS)
     if ids_only:
         inputs = {
             "token_ids": task.token_ids,
@@ -138,14 +140,14 @@ def _student(encoder, num_classes, dropout, per_word, ids_only, length, name):
     return task.model(task.features(encoded), num_classes, dropout, name)
 
 
-def _copy_backbone(source, layers, width, num_heads, dropout, narrowing):
+def _copy_backbone(source, layers, hidden_dim, num_heads, dropout, narrowing):
     keras_hub = import_module("keras_hub")
     backbone = keras_hub.models.BertBackbone(
         vocabulary_size=source.vocabulary_size,
         num_layers=len(layers),
         num_heads=num_heads,
-        hidden_dim=width,
-        intermediate_dim=num_neurons(source, width),
+        hidden_dim=hidden_dim,
+        intermediate_dim=num_neurons(source, hidden_dim),
         dropout=dropout,
         max_sequence_length=source.max_sequence_length,
         num_segments=source.num_segments,
@@ -216,13 +218,13 @@ def _is_index(value, count):
     return is_integer(value) and 0 <= value < count
 
 
-def _check_width(width, source):
-    """Returns the number of heads of a student with this width."""
-    check_integers(width=width)
+def _check_hidden_dim(hidden_dim, source):
+    """Returns the number of heads of a student with this hidden_dim."""
+    check_integers(hidden_dim=hidden_dim)
     head_dim = source.hidden_dim // source.num_heads
-    if width > source.hidden_dim or width % head_dim:
+    if hidden_dim > source.hidden_dim or hidden_dim % head_dim:
         raise ValueError(
-            f"width must be at most the teacher's, {source.hidden_dim}, and a multiple of the "
-            f"width of its heads, {head_dim}. Received: width={width}"
+            f"hidden_dim must be at most the teacher's, {source.hidden_dim}, and a multiple of the "
+            f"width of its heads, {head_dim}. Received: hidden_dim={hidden_dim}"
         )
-    return width // head_dim
+    return hidden_dim // head_dim

@@ -64,7 +64,7 @@ def moonshine(model, *, groups=1, bottleneck=1, name="moonshine"):
     Example:
 
     >>> from keras_distill.students import plain_cnn
-    >>> teacher = plain_cnn((32, 32, 3), 10, depth=6, width=64)
+    >>> teacher = plain_cnn((32, 32, 3), 10, num_layers=6, filters=64)
     >>> student = moonshine(teacher, groups=16)
     >>> teacher.count_params(), student.count_params()
     (188234, 37194)

@@ -55,7 +55,7 @@ def net2net_wider(model, layer_name, width, *, noise=0.0, seed=None):
     Example:
 
     >>> from keras_distill.students import mlp
-    >>> student = mlp((20,), 3, depth=2, width=8)
+    >>> student = mlp((20,), 3, num_layers=2, hidden_dim=8)
     >>> wider = net2net_wider(student, "hidden_1", 12, seed=0)
     >>> wider.get_layer("hidden_1").units
     12
@@ -129,7 +129,7 @@ def net2net_deeper(model, layer_name, *, kernel_size=None, normalization_data=No
     Example:
 
     >>> from keras_distill.students import mlp
-    >>> student = mlp((20,), 3, depth=2, width=8)
+    >>> student = mlp((20,), 3, num_layers=2, hidden_dim=8)
     >>> deeper = net2net_deeper(student, "hidden_2")
     >>> deeper.get_layer("hidden_2_deeper").units
     8

@@ -9,7 +9,7 @@ from keras_distill.layers.padding import MeanOfTokens
 from keras_distill.layers.padding import ZeroPadding
 from keras_distill.layers.positions import PositionEmbedding
 from keras_distill.students.texts.embedding import token_embedding
-from keras_distill.students.texts.length import check_length
+from keras_distill.students.texts.length import check_sequence_length
 from keras_distill.students.texts.task import TextTask
 
 _POOLINGS = ("mean", "first")
@@ -29,7 +29,7 @@ def bilstm(
     dropout=0.0,
     pairs=False,
     per_word=False,
-    length=None,
+    sequence_length=None,
     unroll=False,
     name="bilstm",
 ):
@@ -61,8 +61,8 @@ def bilstm(
             word's first token and 0 for padding; logits (batch, words, num_classes) with
             the Keras mask `word_starts > 0`. A label of -1 for padding needs a loss with
             `ignore_class=-1`.
-        length: A fixed number of ids and of words. Defaults to None, which means any number.
-        unroll: Whether the loop over the text is unrolled, which needs a `length`:
+        sequence_length: A fixed number of ids and of words. Defaults to None, any number.
+        unroll: Whether the loop over the text is unrolled, which needs a `sequence_length`:
             MediaPipe's tasks do not accept a TFLite file with a loop. Defaults to False.
         name: Name of the model.
 
@@ -85,9 +85,9 @@ def bilstm(
     """
     check_integers(num_classes=num_classes, units=units, dense_units=dense_units)
     check_rates(with_one=False, embedding_dropout=embedding_dropout, dropout=dropout)
-    if unroll and length is None:
-        raise ValueError("unroll=True needs a fixed length. Received: length=None")
-    task = TextTask(length, pairs=pairs, per_word=per_word)
+    if unroll and sequence_length is None:
+        raise ValueError("unroll=True needs a fixed length. Received: sequence_length=None")
+    task = TextTask(sequence_length, pairs=pairs, per_word=per_word)
     x = token_embedding(vocabulary, embedding_dim, embeddings, trainable_embeddings)(task.token_ids)
     x = keras.layers.Dropout(embedding_dropout, name="embeddings")(x)
     lstm = keras.layers.LSTM(units, return_sequences=per_word, unroll=unroll)
@@ -110,7 +110,7 @@ def text_cnn(
     dropout=0.5,
     pairs=False,
     per_word=False,
-    length=None,
+    sequence_length=None,
     name="text_cnn",
 ):
     """Convolutions of several widths over the embeddings, each followed by a maximum.
@@ -137,7 +137,7 @@ def text_cnn(
         pairs: As in `bilstm`.
         per_word: As in `bilstm`; h is then the convolutions' output at the word, without
             the maximum.
-        length: A fixed number of ids and of words. Defaults to None, which means any number.
+        sequence_length: A fixed number of ids and of words. Defaults to None, any number.
         name: Name of the model.
 
     Returns:
@@ -160,7 +160,7 @@ def text_cnn(
     kernel_sizes = _check_kernel_sizes(kernel_sizes)
     check_integers(num_classes=num_classes, filters=filters)
     check_rates(with_one=False, embedding_dropout=embedding_dropout, dropout=dropout)
-    task = TextTask(length, pairs=pairs, per_word=per_word)
+    task = TextTask(sequence_length, pairs=pairs, per_word=per_word)
     x = token_embedding(vocabulary, embedding_dim, embeddings, trainable_embeddings)(task.token_ids)
     x = keras.layers.Dropout(embedding_dropout, name="embeddings")(x)
     x = ZeroPadding(name="zero_padding")(x, task.token_mask)
@@ -183,26 +183,26 @@ def transformer(
     vocabulary,
     num_classes,
     *,
-    width=128,
-    depth=2,
-    heads=2,
+    hidden_dim=128,
+    num_layers=2,
+    num_heads=2,
     intermediate_dim=None,
     embedding_dim=None,
     embeddings=None,
     trainable_embeddings=True,
-    max_length=512,
+    max_sequence_length=512,
     pooling="mean",
     dropout=0.1,
     pairs=False,
     per_word=False,
-    length=None,
+    sequence_length=None,
     name="transformer",
 ):
     """A small transformer encoder like BERT's, with learned positions.
 
     ```
     x = norm(token embedding + position embedding)
-    x = transformer_layer_i(x)                          i = 0 ... depth - 1
+    x = transformer_layer_i(x)                          i = 0 ... num_layers - 1
     logits = dense(dropout(mean over the tokens of x))
     ```
 
@@ -214,21 +214,21 @@ def transformer(
     Args:
         vocabulary: A vocabulary with a length, or the number of its tokens; id 0 is padding.
         num_classes: Number of classes; 1 for regression.
-        width: Width of the hidden states.
-        depth: Number of layers.
-        heads: Number of attention heads, a divisor of `width`.
+        hidden_dim: Width of the hidden states.
+        num_layers: Number of layers.
+        num_heads: Number of attention heads, a divisor of `hidden_dim`.
         intermediate_dim: Width of the hidden layer of the feed-forward networks. Defaults
-            to 4 * width.
+            to 4 * hidden_dim.
         embedding_dim: Width of the token embeddings. Defaults to that of `embeddings`, or
-            to `width`; if it is not `width`, a linear layer follows.
+            to `hidden_dim`; if it is not `hidden_dim`, a linear layer follows.
         embeddings: The initial matrix, (len(vocabulary), embedding_dim).
         trainable_embeddings: Whether the token embeddings train. Defaults to True.
-        max_length: Number of positions. Longer texts raise an error.
+        max_sequence_length: Number of positions. Longer texts raise an error.
         pooling: "mean" of the tokens, or "first" token. Defaults to "mean".
         dropout: Dropout rate of embeddings, attention, layers and head, in [0, 1).
         pairs: As in `bilstm`.
         per_word: As in `bilstm`; the head then reads the hidden state at the word.
-        length: A fixed number of ids and of words. Defaults to None, which means any number.
+        sequence_length: A fixed number of ids and of words. Defaults to None, any number.
         name: Name of the model.
 
     Returns:
@@ -240,7 +240,7 @@ def transformer(
 
     Example:
 
-    >>> student = transformer(1000, 2, width=16, depth=1, heads=2)
+    >>> student = transformer(1000, 2, hidden_dim=16, num_layers=1, num_heads=2)
     >>> student.output_shape
     (None, 2)
 
@@ -248,32 +248,32 @@ def transformer(
     embeddings and no dense layer after the first token.
     """
     if embeddings is None and embedding_dim is None:
-        embedding_dim = width
+        embedding_dim = hidden_dim
     if intermediate_dim is None:
-        intermediate_dim = 4 * width
+        intermediate_dim = 4 * hidden_dim
     check_integers(
         num_classes=num_classes,
-        width=width,
-        depth=depth,
-        heads=heads,
+        hidden_dim=hidden_dim,
+        num_layers=num_layers,
+        num_heads=num_heads,
         intermediate_dim=intermediate_dim,
-        max_length=max_length,
+        max_sequence_length=max_sequence_length,
     )
     check_rates(with_one=False, dropout=dropout)
-    check_length(length, max_length)
-    _check_transformer(width, heads, pooling)
+    check_sequence_length(sequence_length, max_sequence_length)
+    _check_transformer(hidden_dim, num_heads, pooling)
     keras_hub = import_module("keras_hub")
-    task = TextTask(length, pairs=pairs, per_word=per_word)
+    task = TextTask(sequence_length, pairs=pairs, per_word=per_word)
     x = token_embedding(vocabulary, embedding_dim, embeddings, trainable_embeddings)(task.token_ids)
-    if x.shape[-1] != width:
-        x = keras.layers.Dense(width, name="embedding_projection")(x)
-    x = PositionEmbedding(max_length, name="position_embedding")([x, task.token_mask])
+    if x.shape[-1] != hidden_dim:
+        x = keras.layers.Dense(hidden_dim, name="embedding_projection")(x)
+    x = PositionEmbedding(max_sequence_length, name="position_embedding")([x, task.token_mask])
     x = keras.layers.LayerNormalization(epsilon=_NORM_EPSILON, name="embeddings_norm")(x)
     x = keras.layers.Dropout(dropout, name="embeddings")(x)
-    for i in range(depth):
+    for i in range(num_layers):
         x = keras_hub.layers.TransformerEncoder(
             intermediate_dim,
-            heads,
+            num_heads,
             dropout=dropout,
             activation="gelu",
             layer_norm_epsilon=_NORM_EPSILON,
@@ -296,8 +296,11 @@ def _check_kernel_sizes(kernel_sizes):
     return sizes
 
 
-def _check_transformer(width, heads, pooling):
-    if width % heads:
-        raise ValueError(f"heads must divide the width. Received: width={width}, heads={heads}")
+def _check_transformer(hidden_dim, num_heads, pooling):
+    if hidden_dim % num_heads:
+        raise ValueError(
+            "num_heads must divide hidden_dim. "
+            f"Received: hidden_dim={hidden_dim}, num_heads={num_heads}"
+        )
     if pooling not in _POOLINGS:
         raise ValueError(f"pooling must be one of {_POOLINGS}. Received: pooling={pooling!r}")

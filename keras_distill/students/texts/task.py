@@ -5,14 +5,14 @@ from keras import ops
 
 from keras_distill.layers.first_pieces import FirstPieces
 from keras_distill.layers.padding import TokenMask
-from keras_distill.students.texts.length import check_length
+from keras_distill.students.texts.length import check_sequence_length
 
 
 class TextTask:
     """The inputs of a text student, and its head; the encoder comes between them.
 
     Args:
-        length: Number of ids per text, None for any.
+        sequence_length: Number of ids per text, None for any.
         pairs: Whether an example is a pair of texts, (batch, 2, length). One encoder
             reads both, stacked along the batch: (2 * batch, length).
         per_word: Whether each word has logits. There is then an input word_starts,
@@ -25,18 +25,20 @@ class TextTask:
         token_mask: Booleans, (texts, length): True for tokens, False for padding.
     """
 
-    def __init__(self, length, *, pairs=False, per_word=False, names=("token_ids",)):
+    def __init__(self, sequence_length, *, pairs=False, per_word=False, names=("token_ids",)):
         if pairs and per_word:
             raise ValueError(
                 "pairs and per_word exclude each other: words are tagged in single texts. "
                 "Received: pairs=True, per_word=True"
             )
-        check_length(length)
-        shape = (2, length) if pairs else (length,)
+        check_sequence_length(sequence_length)
+        shape = (2, sequence_length) if pairs else (sequence_length,)
         inputs = {name: keras.Input(shape, dtype="int32", name=name) for name in names}
         token_ids = inputs[names[0]]
         if per_word:
-            inputs["word_starts"] = keras.Input((length,), dtype="int32", name="word_starts")
+            inputs["word_starts"] = keras.Input(
+                (sequence_length,), dtype="int32", name="word_starts"
+            )
         self._pairs = pairs
         self._word_starts = inputs.get("word_starts")
         self.inputs = inputs if len(inputs) > 1 else token_ids

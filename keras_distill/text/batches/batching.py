@@ -30,7 +30,7 @@ def batch_by_length(
     and the teacher's ids. An epoch draws an order of the examples, fills batches
     from each bucket, and draws an order of the batches. In a batch, each model's ids are
     padded to the smallest bucket length that holds them, and never beyond the model's own
-    max_length: there are few shapes, and nothing is retraced.
+    sequence_length: there are few shapes, and nothing is retraced.
 
     Args:
         examples: `Examples`, or a finite, unbatched `tf.data.Dataset` of `text`,
@@ -68,7 +68,7 @@ def batch_by_length(
 
     Warns:
         UserWarning: With the number of texts that were cut by a `Vocabulary`'s
-            max_length or by the last bucket. Cuts by other functions are not noticed.
+            sequence_length or by the last bucket. Cuts by other functions are not noticed.
 
     Example:
 
@@ -157,6 +157,6 @@ def _check_lengths(bucket_lengths, tokens_per_batch, batch_size, seed):
 def _cut_message(corpus):
     parts = [f"{n} of {len(corpus.buckets)} of the {name}'s" for name, n in corpus.num_cut.items()]
     return (
-        f"Over-long texts were cut: {', '.join(parts)}. If that is not meant, raise max_length of "
-        "the vocabulary, and give bucket_lengths that reach it."
+        f"Over-long texts were cut: {', '.join(parts)}. If that is not meant, raise the "
+        "sequence_length of the vocabulary, and give bucket_lengths that reach it."
     )

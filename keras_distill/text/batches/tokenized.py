@@ -182,8 +182,8 @@ class _View:
             return np.count_nonzero(num_kept < texts.row_lengths().numpy())
         # The function is a layer or a layer's method.
         vocabulary = getattr(self._function, "__self__", self._function)
-        if isinstance(vocabulary, Vocabulary) and (lengths >= vocabulary.max_length).any():
-            return vocabulary.num_truncated(texts.numpy()[lengths >= vocabulary.max_length])
+        if isinstance(vocabulary, Vocabulary) and (lengths >= vocabulary.sequence_length).any():
+            return vocabulary.num_truncated(texts.numpy()[lengths >= vocabulary.sequence_length])
         return 0
 
 
@@ -231,9 +231,8 @@ def _longest(function, specs):
     # The function is a layer or a layer's method; a teacher's layer may wrap a vocabulary.
     function = getattr(function, "__self__", function)
     function = getattr(function, "preprocessor", function)
-    for name in ("max_length", "sequence_length"):
-        if isinstance(length := getattr(function, name, None), int):
-            return length
+    if isinstance(length := getattr(function, "sequence_length", None), int):
+        return length
     sizes = [spec.shape[-1] for spec in keras.tree.flatten(specs) if spec.shape.rank]
     return None if None in sizes else max(sizes, default=None)
 

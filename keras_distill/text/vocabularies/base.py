@@ -23,7 +23,7 @@ class Vocabulary(keras.layers.Layer):
     Args:
         tokens: List of str; a token's index is its id. The first token is "[PAD]", and the
             list contains "[UNK]".
-        max_length: The largest number of ids of a text, including special tokens; longer
+        sequence_length: The largest number of ids of a text, including special tokens; longer
             texts are cut at the end. `num_truncated` counts them.
         add_special_tokens: Whether the ids of a text are enclosed in "[CLS]" and "[SEP]".
         **kwargs: Arguments of `keras.layers.Layer`.
@@ -40,17 +40,17 @@ class Vocabulary(keras.layers.Layer):
         ValueError: If the texts are not strings of such a shape.
     """
 
-    def __init__(self, tokens, max_length=128, add_special_tokens=False, **kwargs):
+    def __init__(self, tokens, sequence_length=128, add_special_tokens=False, **kwargs):
         super().__init__(**kwargs)
         tokens = list(tokens)
         _check_tokens(tokens, add_special_tokens)
         smallest = 3 if add_special_tokens else 1
-        if not isinstance(max_length, int) or max_length < smallest:
+        if not isinstance(sequence_length, int) or sequence_length < smallest:
             raise ValueError(
-                f"max_length must be an integer of at least {smallest}. "
-                f"Received: max_length={max_length!r}"
+                f"sequence_length must be an integer of at least {smallest}. "
+                f"Received: sequence_length={sequence_length!r}"
             )
-        self.max_length = max_length
+        self.sequence_length = sequence_length
         self.add_special_tokens = add_special_tokens
         self.supports_jit = False
         # Keras would wrap and track each of the tokens in a list.
@@ -107,7 +107,7 @@ class Vocabulary(keras.layers.Layer):
             A dict of int32: "token_ids", `(batch, length)`, which begin with "[CLS]" (and end
             with "[SEP]" if `add_special_tokens`); "word_starts", `(batch,
             words)`, the position in token_ids of each word's first piece, 0 for padding
-            and for words that max_length cut off.
+            and for words that sequence_length cut off.
 
         Raises:
             ValueError: If the words are not strings of that shape, or if the vocabulary
@@ -119,10 +119,11 @@ class Vocabulary(keras.layers.Layer):
                 "words must have the shape (batch, words), padded with ''. "
                 f"Received: words of shape {tuple(words.shape)}"
             )
-        if START not in self._tokens or self.max_length < 2 + self.add_special_tokens:
+        if START not in self._tokens or self.sequence_length < 2 + self.add_special_tokens:
             raise ValueError(
                 f"Tagging needs {START!r} in the vocabulary, and room for a word beside it. "
-                f"Received: max_length={self.max_length} and the tokens {self.tokens[:8]}..."
+                f"Received: sequence_length={self.sequence_length} and the tokens "
+                f"{self.tokens[:8]}..."
             )
         is_word = words != ""
         pieces = self._split(tf.reshape(words, [-1]))
@@ -130,7 +131,7 @@ class Vocabulary(keras.layers.Layer):
         pieces = self._name_unknown(pieces, is_lost)
         num_pieces = tf.reshape(tf.cast(pieces.row_lengths(), tf.int32), tf.shape(words))
         starts = tf.cumsum(num_pieces, axis=1, exclusive=True) + 1
-        num_kept = self.max_length - self.add_special_tokens
+        num_kept = self.sequence_length - self.add_special_tokens
         starts = tf.where(tf.logical_and(is_word, starts < num_kept), starts, 0)
         texts = tf.RaggedTensor.from_row_lengths(
             pieces.flat_values, tf.reduce_sum(num_pieces, axis=1), validate=False
@@ -139,20 +140,20 @@ class Vocabulary(keras.layers.Layer):
         return {"token_ids": token_ids, "word_starts": starts}
 
     def num_truncated(self, texts):
-        """Counts the texts or pairs that `max_length` cuts.
+        """Counts the texts or pairs that `sequence_length` cuts.
 
         Args:
             texts: Strings, `(batch,)`, or `(batch, 2)` for pairs; only eager, not in a graph.
         """
         texts = as_strings("texts", texts)
         lengths = self.pieces(tf.reshape(texts, [-1])).row_lengths().numpy()
-        is_cut = lengths > self.max_length - 2 * self.add_special_tokens
+        is_cut = lengths > self.sequence_length - 2 * self.add_special_tokens
         return int(np.count_nonzero(np.any(is_cut.reshape(len(texts), -1), axis=1)))
 
     def get_config(self):
         config = {
             "tokens": self.tokens,
-            "max_length": self.max_length,
+            "sequence_length": self.sequence_length,
             "add_special_tokens": self.add_special_tokens,
         }
         return {**super().get_config(), **config}
@@ -168,7 +169,7 @@ class Vocabulary(keras.layers.Layer):
         return tf.concat([pieces, unknown], axis=1)
 
     def _cut(self, pieces, with_start, with_end):
-        parts = [pieces[:, : self.max_length - with_start - with_end]]
+        parts = [pieces[:, : self.sequence_length - with_start - with_end]]
         if with_start:
             parts.insert(0, tf.fill([pieces.nrows(), 1], self._tokens.index(START)))
         if with_end:

@@ -19,7 +19,7 @@ _LARGEST_CHARACTER_RATE = 0.8
 
 def learn_words(
     texts,
-    size,
+    vocabulary_size,
     *,
     lowercase=True,
     split_punctuation=False,
@@ -32,7 +32,7 @@ def learn_words(
 
     Args:
         texts: Iterable of str, or of pairs of str.
-        size: The largest number of tokens, including the five special ones.
+        vocabulary_size: The largest number of tokens, including the five special ones.
         lowercase: Whether texts are lowercased. Defaults to True.
         split_punctuation: Whether punctuation marks and Chinese characters are separate
             words. Defaults to False: texts are split at whitespace only.
@@ -48,15 +48,15 @@ def learn_words(
         alphabetical order.
 
     Raises:
-        ValueError: If a text is not a string, there are no texts, or size has no room for a word.
+        ValueError: If a text is not a string, there are no texts, or there is no room for a word.
 
     Example:
 
-    >>> vocabulary = learn_words(["a good film", "a bad film", "a film"], size=7)
+    >>> vocabulary = learn_words(["a good film", "a bad film", "a film"], vocabulary_size=7)
     >>> vocabulary.tokens
     ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', 'a', 'film']
     """
-    _check_size(size)
+    _check_size(vocabulary_size)
 
     def split(chunk):
         if for_apps:
@@ -74,7 +74,7 @@ def learn_words(
         if count >= min_count and word in allowed and word not in SPECIAL_TOKENS
     ]
     return WordVocabulary(
-        words[: size - len(SPECIAL_TOKENS)],
+        words[: vocabulary_size - len(SPECIAL_TOKENS)],
         lowercase=lowercase,
         split_punctuation=split_punctuation,
         for_apps=for_apps,
@@ -84,7 +84,7 @@ def learn_words(
 
 def learn_word_pieces(
     texts,
-    size,
+    vocabulary_size,
     *,
     lowercase=True,
     strip_accents=None,
@@ -100,7 +100,7 @@ def learn_word_pieces(
 
     Args:
         texts: Iterable of str, or of pairs of str.
-        size: The largest number of tokens, including the five special ones. The learner
+        vocabulary_size: The largest number of tokens, including the five special ones. The learner
             stops within 5 % of it.
         lowercase: Whether texts are lowercased. Defaults to True.
         strip_accents: Whether accents are removed. With the casing and accents of the
@@ -117,19 +117,19 @@ def learn_word_pieces(
         A `WordPieceVocabulary` that begins with "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]".
 
     Raises:
-        ValueError: If a text is not a string, there are no texts, or size has no room for a piece.
+        ValueError: If a text is not a string, there are no texts, or there is no room for a piece.
 
     Example:
 
     ```python
-    vocabulary = kd.text.learn_word_pieces(transfer_set.texts, size=8000)
+    vocabulary = kd.text.learn_word_pieces(transfer_set.texts, vocabulary_size=8000)
     ```
 
     Reference: https://www.tensorflow.org/text/guide/subwords_tokenizer, bottom-up WordPiece.
     Deviation: Chinese characters are handled separately, because the learner keeps at most
     a thousand characters.
     """
-    _check_size(size)
+    _check_size(vocabulary_size)
     tf_text = import_module("tensorflow_text")
     learner = import_module("tensorflow_text.tools.wordpiece_vocab.wordpiece_tokenizer_learner_lib")
 
@@ -147,7 +147,7 @@ def learn_word_pieces(
         return tf_text.case_fold_utf8(words) if lowercase else words
 
     counts = _count_words(texts, split)
-    num_places = size - len(SPECIAL_TOKENS)
+    num_places = vocabulary_size - len(SPECIAL_TOKENS)
     is_cjk = re.compile("[" + re.sub(r"\\x{(\w+)}", _character, mediapipe.CJK) + "]").fullmatch
     characters = [word for word, _ in _by_frequency(counts) if is_cjk(word)]
     characters = characters[: int(_LARGEST_CHARACTER_RATE * num_places)]
@@ -183,11 +183,11 @@ def _learn_pieces(learner, counts, num_pieces, min_count):
     return sorted(pieces, key=lambda piece: len(piece.removeprefix("##")) > 1)[:num_pieces]
 
 
-def _check_size(size):
-    if not isinstance(size, int) or size <= len(SPECIAL_TOKENS):
+def _check_size(vocabulary_size):
+    if not isinstance(vocabulary_size, int) or vocabulary_size <= len(SPECIAL_TOKENS):
         raise ValueError(
-            f"size must be an integer above {len(SPECIAL_TOKENS)}, the number of special tokens. "
-            f"Received: size={size!r}"
+            f"vocabulary_size must be an integer above {len(SPECIAL_TOKENS)}, the number of "
+            f"special tokens. Received: vocabulary_size={vocabulary_size!r}"
         )
 
 

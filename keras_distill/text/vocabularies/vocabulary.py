@@ -36,7 +36,7 @@ class WordPieceVocabulary(Vocabulary):
     Args:
         tokens: List of str, as in a BERT's vocab.txt: the first token is "[PAD]", and the list
             contains "[UNK]". A token's index is its id.
-        max_length: The largest number of ids of a text. Defaults to 128.
+        sequence_length: The largest number of ids of a text. Defaults to 128.
         lowercase: Whether texts are lowercased. Defaults to True.
         strip_accents: Whether accents are removed. Uncased BERTs lowercase texts and strip
             accents; their pieces have no accents, so "café" would be unknown. Defaults to True,
@@ -76,7 +76,7 @@ class WordPieceVocabulary(Vocabulary):
     def __init__(
         self,
         tokens,
-        max_length=128,
+        sequence_length=128,
         lowercase=True,
         strip_accents=None,
         add_special_tokens=None,
@@ -88,7 +88,7 @@ class WordPieceVocabulary(Vocabulary):
             strip_accents = not for_apps
         if add_special_tokens is None:
             add_special_tokens = self.for_apps
-        super().__init__(tokens, max_length, bool(add_special_tokens), **kwargs)
+        super().__init__(tokens, sequence_length, bool(add_special_tokens), **kwargs)
         self.lowercase = bool(lowercase)
         self.strip_accents = bool(strip_accents)
         if self.for_apps:
@@ -118,7 +118,7 @@ class WordVocabulary(Vocabulary):
     Args:
         words: List of str, without special tokens: "[PAD]", "[UNK]", "[CLS]", "[SEP]" and
             "[MASK]" are added before them, with ids 0 to 4.
-        max_length: The largest number of ids of a text. Defaults to 128.
+        sequence_length: The largest number of ids of a text. Defaults to 128.
         lowercase: Whether texts are lowercased. Defaults to True.
         split_punctuation: Whether punctuation marks and Chinese characters are separate
             words. False (default) splits at whitespace only, for texts in which spaces
@@ -152,7 +152,7 @@ class WordVocabulary(Vocabulary):
     def __init__(
         self,
         words,
-        max_length=128,
+        sequence_length=128,
         lowercase=True,
         split_punctuation=False,
         add_special_tokens=False,
@@ -160,7 +160,7 @@ class WordVocabulary(Vocabulary):
         **kwargs,
     ):
         tokens = [*SPECIAL_TOKENS, *words]
-        super().__init__(tokens, max_length, add_special_tokens, **kwargs)
+        super().__init__(tokens, sequence_length, add_special_tokens, **kwargs)
         self.lowercase = bool(lowercase)
         self.split_punctuation = bool(split_punctuation)
         self.for_apps = bool(for_apps)
@@ -223,14 +223,14 @@ def split_words(texts, split_punctuation):
     return tf.strings.split(texts)
 
 
-def teacher_vocabulary(source, max_length=128, lowercase=None, strip_accents=None, **options):
+def teacher_vocabulary(source, sequence_length=128, lowercase=None, strip_accents=None, **options):
     """Makes the vocabulary of a BERT teacher, for a student that reads the same word pieces.
 
     Args:
         source: A KerasHub preprocessor or tokenizer; a `HubLayer` of a TF-Hub encoder or
             preprocessor; a vocabulary file, or a folder that contains one: of Hugging Face,
             of a KerasHub preset, or of a SavedModel.
-        max_length: The largest number of ids of a text. Defaults to 128.
+        sequence_length: The largest number of ids of a text. Defaults to 128.
         lowercase: Whether texts are lowercased. None (default) follows the tokenizer or
             the folder's tokenizer_config.json; without these, texts are lowercased unless
             the vocabulary has a piece with a capital letter.
@@ -270,7 +270,7 @@ def teacher_vocabulary(source, max_length=128, lowercase=None, strip_accents=Non
         strip_accents = lowercase
     options = {"add_special_tokens": True, **options}
     try:
-        return WordPieceVocabulary(tokens, max_length, lowercase, strip_accents, **options)
+        return WordPieceVocabulary(tokens, sequence_length, lowercase, strip_accents, **options)
     except (ValueError, RuntimeError) as error:
         # TensorFlow Text raises its own RuntimeError for unusual tokens.
         where = "vocabulary" if path is None else printable(path)

@@ -41,7 +41,7 @@ def load_vectors(path, vocabulary, *, seed=0):
     Example:
 
     ```python
-    vocabulary = kd.text.learn_words(texts, size=20000)
+    vocabulary = kd.text.learn_words(texts, vocabulary_size=20000)
     vectors = kd.text.load_vectors("glove.6B.50d.txt", vocabulary)
     student = kd.students.bilstm(vocabulary, num_classes=2, embeddings=vectors)
     ```
@@ -117,7 +117,7 @@ def copy_embeddings(embeddings, teacher_vocabulary, vocabulary):
 
     ```python
     teacher_vocabulary = kd.text.teacher_vocabulary(preprocessor)
-    vocabulary = kd.text.learn_word_pieces(texts, size=8000)
+    vocabulary = kd.text.learn_word_pieces(texts, vocabulary_size=8000)
     rows = kd.text.copy_embeddings(
         backbone.token_embedding.embeddings, teacher_vocabulary, vocabulary
     )

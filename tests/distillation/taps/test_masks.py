@@ -41,7 +41,7 @@ def cut_student():
 
 
 def small_transformer():
-    return kd.students.transformer(8, 2, width=8, depth=2, heads=2)
+    return kd.students.transformer(8, 2, hidden_dim=8, num_layers=2, num_heads=2)
 
 
 @every_mode

@@ -22,7 +22,7 @@ def prepare(folder, monkeypatch):
         pathlib.Path(name).write_text("\n".join(["text,label", *rows]) + "\n")
     pathlib.Path("more.txt").write_text("very good\nvery bad film\n")
     pathlib.Path("labels.txt").write_text("bad\ngood\n")
-    words = kd.text.WordVocabulary(WORDS, max_length=16)
+    words = kd.text.WordVocabulary(WORDS, sequence_length=16)
     student = kd.students.text_cnn(words, 2, embedding_dim=4, filters=4)
     student.save("student.keras")
     texts = keras.Input((), dtype="string", name="text")
