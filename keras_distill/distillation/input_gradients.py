@@ -118,9 +118,10 @@ def _gradients(objective, side, recording, activations, directions):
     ]
     if any(gradient is None for gradient in gradients):
         where = "inputs" if path is None else path
+        layer = getattr(objective, f"{side}_layer")
         raise ValueError(
             f"Objective {objective.name!r}: TensorFlow finds no gradient of the {side}'s "
-            f"{getattr(objective, side)!r} by its {where!r}. An argmax, a rounding, a "
+            f"{layer!r} by its {where!r}. An argmax, a rounding, a "
             "stop_gradient or NumPy between them has none."
         )
     return tf.stack(gradients, axis=1)
