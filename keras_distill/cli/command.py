@@ -316,7 +316,12 @@ def _add_export(command):
         help="for sizes that the model leaves open; 'any' leaves them open in the file, too",
     )
     command.add_argument("--data", metavar="FILE.npz", help="real inputs, an array x")
-    command.add_argument("--labels", metavar="FILE", help="names of the classes, one on a line")
+    command.add_argument(
+        "--labels",
+        dest="class_names",
+        metavar="FILE",
+        help="names of the classes, one on a line",
+    )
     command.set_defaults(run=_run_export, show=_show_fields)
 
 
@@ -327,12 +332,12 @@ def _run_export(options):
         raise ValueError(
             "--quantization and --sequence-length are for a TFLite file. Received: no --tflite FILE"
         )
-    if options.saved_model is None and options.labels is not None:
+    if options.saved_model is None and options.class_names is not None:
         raise ValueError("--labels are for a SavedModel. Received: no --saved-model FOLDER")
     data = None if options.data is None else _arrays(options.data, ["x"])[0]
-    labels = None
-    if options.labels is not None:
-        labels = [clean_name(label) for label in read_tokens(options.labels)]
+    class_names = None
+    if options.class_names is not None:
+        class_names = [clean_name(name) for name in read_tokens(options.class_names)]
     model = load_model_file(options.model)
     for_phones = {
         "path": options.tflite,
@@ -342,7 +347,7 @@ def _run_export(options):
     }
     for_servers = {
         "directory": options.saved_model,
-        "labels": labels,
+        "class_names": class_names,
         "representative_data": data,
     }
     # Both checks come before the first file is written.

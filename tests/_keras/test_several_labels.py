@@ -76,7 +76,7 @@ class TestWhatIsKnown:
 class TestWhatIsRefused:
     def test_labels_of_a_server(self, tmp_path):
         with pytest.raises(ValueError, match="labels must be left out, and metadata"):
-            kd.export_saved_model(compiled(), tmp_path / "served", labels=NAMES)
+            kd.export_saved_model(compiled(), tmp_path / "served", class_names=NAMES)
         assert not (tmp_path / "served").exists()
 
     def test_metadata(self, tmp_path):

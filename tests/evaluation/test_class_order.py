@@ -46,7 +46,7 @@ def files(tmp_path_factory):
     logits = layers.Dense(3, kernel_initializer="identity")(layers.GlobalMaxPooling2D()(images))
     model = keras.Model(images, logits)
     with_class_names(model, NAMES).save(folder / "model.keras")
-    kd.export_saved_model(model, folder / "served", labels=NAMES, version=1)
+    kd.export_saved_model(model, folder / "served", class_names=NAMES, version=1)
     kd.export_tflite(model, folder / "model.tflite", metadata=kd.ImageMetadata(NAMES))
     labels = np.array(NAMES)[pixels.max(axis=(1, 2)).argmax(axis=1)]
     return [folder / name for name in ("model.keras", "served", "model.tflite")], (pixels, labels)

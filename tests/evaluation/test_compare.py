@@ -39,7 +39,7 @@ class TestKindsOfModels:
         model = make()
         model.save(tmp_path / "model.keras")
         kd.export_tflite(model, tmp_path / "model.tflite")
-        kd.export_saved_model(model, tmp_path / "served", labels=["a", "b", "c"])
+        kd.export_saved_model(model, tmp_path / "served", class_names=["a", "b", "c"])
         examples = tf.data.Dataset.from_tensor_slices(X)
         store = kd.TeacherStore.build(
             examples, model, tmp_path / "store", dtype="float32", verbose=0
@@ -188,7 +188,7 @@ class TestKindsOfModels:
         hidden = layers.Dense(3)(layers.Multiply()([words, mask]))
         model = keras.Model({"words": words, "mask": mask}, hidden)
         x = {"mask": (X > 0).astype("float32"), "words": X}
-        kd.export_saved_model(model, tmp_path / "served", labels=["a", "b", "c"])
+        kd.export_saved_model(model, tmp_path / "served", class_names=["a", "b", "c"])
         kd.export_tflite(model, tmp_path / "model.tflite")
         module = tf.saved_model.load(str(tmp_path / "served" / "1"))
         signature = module.signatures["serving_default"]

@@ -19,7 +19,7 @@ def endpoint(tmp_path_factory):
     words = kd.text.WordVocabulary(["a", "good", "film"], sequence_length=8)
     student = kd.students.text_cnn(words, 2, embedding_dim=4, filters=2)
     folder = tmp_path_factory.mktemp("models") / "reviews"
-    path = kd.export_saved_model(student, folder, labels=["bad", "good"], preprocessor=words)
+    path = kd.export_saved_model(student, folder, class_names=["bad", "good"], preprocessor=words)
     module = tf.saved_model.load(str(path))
     # The module owns the variables: it must outlive its signature.
     yield module.signatures["serving_default"]

@@ -85,12 +85,12 @@ def test_quantized_files_have_metadata_too(tmp_path):
 class TestBadInput:
     @pytest.mark.parametrize("labels", ["abc", [1, 2, 3], ["a", "b\nc", "d"], ["a", " ", "c"]])
     def test_labels(self, labels):
-        with pytest.raises(ValueError, match="labels must be"):
+        with pytest.raises(ValueError, match="class_names must be"):
             ImageMetadata(labels)
 
     def test_number_of_labels(self, tmp_path):
         with pytest.raises(
-            ValueError, match=r"2 labels for the model .* with the outputs \[\(None, 3\)\]"
+            ValueError, match=r"2 names for the model .* with the outputs \[\(None, 3\)\]"
         ):
             kd.export_tflite(image_model(), tmp_path / "s", metadata=ImageMetadata(["a", "b"]))
         assert not list(tmp_path.iterdir())

@@ -209,10 +209,10 @@ def test_rounding_of_a_graph_is_no_disagreement(activation, tmp_path):
     difference = np.abs(model(values) - tf.function(model)(values)).max()
     assert difference > 3e-5
     labels = ["a", "b", "c"]
-    export_saved_model(model, tmp_path, labels=labels, representative_data=values)
+    export_saved_model(model, tmp_path, class_names=labels, representative_data=values)
     layer.error = 0.3
     with pytest.raises(ValueError, match="must agree with Keras"):
-        export_saved_model(model, tmp_path, labels=labels, representative_data=values)
+        export_saved_model(model, tmp_path, class_names=labels, representative_data=values)
     assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == ["1"]
 
 

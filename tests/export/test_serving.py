@@ -41,7 +41,7 @@ def signatures(path):
 def test_texts_in_names_of_classes_out(tmp_path):
     model = student()
     path = export_saved_model(
-        model, tmp_path, labels=LABELS, preprocessor=VOCABULARY, top_k=2, warmup=TEXTS
+        model, tmp_path, class_names=LABELS, preprocessor=VOCABULARY, top_k=2, warmup=TEXTS
     )
     _module, endpoints = signatures(path)
     served = endpoints["serving_default"](text=tf.constant(TEXTS))
@@ -64,7 +64,7 @@ def test_softmax_outputs_are_the_probabilities(tmp_path):
     """A second softmax would flatten them."""
     x = keras.Input((4,), name="x")
     model = keras.Model(x, keras.layers.Dense(3, activation="softmax")(x))
-    _, endpoints = signatures(export_saved_model(model, tmp_path, labels=LABELS))
+    _, endpoints = signatures(export_saved_model(model, tmp_path, class_names=LABELS))
     served = endpoints["serving_default"](x=tf.ones((2, 4)))
     assert set(served) == {"probabilities", "label", "top_labels", "top_scores"}
     np.testing.assert_allclose(served["probabilities"], model(np.ones((2, 4))), atol=1e-6)
@@ -83,7 +83,7 @@ def test_pairs_of_texts(tmp_path):
 def test_warmup_requests_fit_the_signature(tmp_path):
     """As a server replays them: parsed from the file, run against the endpoint."""
     path = export_saved_model(
-        student(), tmp_path / "films", labels=LABELS, preprocessor=VOCABULARY, warmup=TEXTS
+        student(), tmp_path / "films", class_names=LABELS, preprocessor=VOCABULARY, warmup=TEXTS
     )
     _module, endpoints = signatures(path)
     records = list(tf.data.TFRecordDataset(str(path / "assets.extra/tf_serving_warmup_requests")))
@@ -233,14 +233,14 @@ class TestBadInput:
         assert not list(tmp_path.iterdir())
 
     def test_number_of_labels(self, tmp_path):
-        with pytest.raises(ValueError, match=r"2 labels for the model 'text_cnn'.*\(None, 3\)"):
-            export_saved_model(student(), tmp_path, labels=["a", "b"])
+        with pytest.raises(ValueError, match=r"2 names for the model 'text_cnn'.*\(None, 3\)"):
+            export_saved_model(student(), tmp_path, class_names=["a", "b"])
 
     @pytest.mark.parametrize("labels", [set(LABELS), dict.fromkeys(LABELS), np.array(LABELS)])
     def test_labels_in_no_list(self, labels, tmp_path):
         """A set has no order: the names would be those of other classes."""
-        with pytest.raises(ValueError, match="labels must be a list of names, in the order"):
-            export_saved_model(student(), tmp_path, labels=labels)
+        with pytest.raises(ValueError, match="class_names must be a list of names, in the order"):
+            export_saved_model(student(), tmp_path, class_names=labels)
 
     def test_warmup_without_examples(self, tmp_path):
         with pytest.raises(ValueError, match="warmup must hold at least one example"):
@@ -252,16 +252,16 @@ class TestBadInput:
             )
 
     def test_labels_of_no_classifier(self, tmp_path):
-        with pytest.raises(ValueError, match="labels must name each class"):
-            export_saved_model(students_to_export.two_in_two_out(), tmp_path, labels=LABELS)
+        with pytest.raises(ValueError, match="class_names must name each class"):
+            export_saved_model(students_to_export.two_in_two_out(), tmp_path, class_names=LABELS)
 
     @pytest.mark.parametrize("top_k", [0, 4, 1.5])
     def test_top_k(self, top_k, tmp_path):
         with pytest.raises(ValueError, match="top_k must be"):
-            export_saved_model(student(), tmp_path, labels=LABELS, top_k=top_k)
+            export_saved_model(student(), tmp_path, class_names=LABELS, top_k=top_k)
 
     def test_top_k_without_labels(self, tmp_path):
-        with pytest.raises(ValueError, match="top_k needs labels"):
+        with pytest.raises(ValueError, match="top_k needs class_names"):
             export_saved_model(student(), tmp_path, top_k=2)
 
     @pytest.mark.parametrize("batch_sizes", [[], [8, 4], [2, 2], [0, 1], [1.5], 4])

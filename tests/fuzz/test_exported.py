@@ -78,7 +78,7 @@ def test_tflite(reader, tflite_file, fuzz):
 
 @pytest.fixture
 def served(tmp_path):
-    kd.export_saved_model(model(), tmp_path / "served", labels=["no", "yes"])
+    kd.export_saved_model(model(), tmp_path / "served", class_names=["no", "yes"])
     return tmp_path / "served"
 
 

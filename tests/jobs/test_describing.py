@@ -19,7 +19,7 @@ def model():
 @pytest.fixture(scope="module")
 def served(model, tmp_path_factory):
     folder = tmp_path_factory.mktemp("served")
-    kd.export_saved_model(model, folder, version=9, labels=["a", "b", "c"])
+    kd.export_saved_model(model, folder, version=9, class_names=["a", "b", "c"])
     kd.export_saved_model(model, folder, version=10)
     return folder
 

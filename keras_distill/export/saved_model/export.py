@@ -33,7 +33,7 @@ def export_saved_model(
     directory,
     *,
     version=None,
-    labels=None,
+    class_names=None,
     preprocessor=None,
     top_k=None,
     warmup=None,
@@ -46,7 +46,7 @@ def export_saved_model(
     preprocessor it reads texts, and a second endpoint, `tokens`, reads the model's own inputs.
 
     A classifier, which has one output (batch, classes) of logits or softmax, returns
-    `logits` (unless it ends in a softmax) and `probabilities`; with labels also `label`
+    `logits` (unless it ends in a softmax) and `probabilities`; with class_names also `label`
     (batch,), `top_labels` and `top_scores` (batch, top_k).
 
     Names: an input is named after its key if the inputs are a dict, else after its Input layer,
@@ -74,7 +74,7 @@ def export_saved_model(
         directory: The model's folder; its versions are folders named 1, 2, ...
         version: Number of the new version, at least 1. None means the highest existing number
             plus one.
-        labels: Names of the classes, in the model's order.
+        class_names: Names of the classes, in the model's order.
         preprocessor: A layer or model from strings (batch,) to the model's inputs, such as
             a vocabulary of `keras_distill.text` or KerasHub's; (batch, 2) for a student of
             pairs with its own vocabulary. A `keras.Model` may have another shape of strings.
@@ -113,7 +113,7 @@ def export_saved_model(
         model,
         directory,
         version=version,
-        labels=labels,
+        class_names=class_names,
         preprocessor=preprocessor,
         top_k=top_k,
         warmup=warmup,
@@ -138,7 +138,7 @@ def check_saved_model(
     directory,
     *,
     version=None,
-    labels=None,
+    class_names=None,
     preprocessor=None,
     top_k=None,
     warmup=None,
@@ -148,17 +148,20 @@ def check_saved_model(
     """Raises the errors of `export_saved_model` that need no files; the model may be untrained.
 
     Args:
-        model, directory, version, labels, preprocessor, top_k, warmup, batch_sizes,
+        model, directory, version, class_names, preprocessor, top_k, warmup, batch_sizes,
         representative_data: As for `export_saved_model`.
 
     Returns:
         The parts for the export: the version's folder, the endpoints and the examples of
         their check by name, the requests of the warm-up and the text of batching.config.
     """
-    endpoints = {DEFAULT: ServedModel(model, labels, top_k)}
+    endpoints = {DEFAULT: ServedModel(model, class_names, top_k)}
     if preprocessor is not None:
         with_text = _behind(preprocessor, model)
-        endpoints = {DEFAULT: ServedModel(with_text, labels, top_k), TOKENS: endpoints[DEFAULT]}
+        endpoints = {
+            DEFAULT: ServedModel(with_text, class_names, top_k),
+            TOKENS: endpoints[DEFAULT],
+        }
     directory = pathlib.Path(directory)
     check_destination("directory", directory, "folder")
     check_model_name(directory)

@@ -5,9 +5,9 @@ import tensorflow as tf
 
 from keras_distill._arguments.checks import check_integers
 from keras_distill._keras.output_domain import LOGITS
-from keras_distill.export.labels import check_classifier
-from keras_distill.export.labels import check_labels
-from keras_distill.export.labels import classifier_domain
+from keras_distill.export.classifier import check_class_names
+from keras_distill.export.classifier import check_classifier
+from keras_distill.export.classifier import classifier_domain
 from keras_distill.export.signature import NamedModel
 
 _PROBABILITIES = ("probabilities", "top_scores")
@@ -16,31 +16,31 @@ _SMALLEST = 1e-7
 
 
 class ServedModel(NamedModel):
-    """A `NamedModel` that also gives probabilities and, with labels, the best classes.
+    """A `NamedModel` that also gives probabilities and, with class_names, the best classes.
 
     A model with one output (batch, classes) of logits gets the outputs "logits" and
-    "probabilities"; a model that ends in softmax gets "probabilities"; with labels there are
+    "probabilities"; a model that ends in softmax gets "probabilities"; with class_names there are
     also "label" (batch,), "top_labels" and "top_scores" (batch, top_k). Other models
     keep their outputs and names.
 
     Args:
         model: A `keras.Model`, as for `NamedModel`.
-        labels: Names of the classes, or None.
+        class_names: Names of the classes, or None.
         top_k: Number of best classes. Defaults to all, at most 5.
 
     Raises:
-        ValueError: If there are labels, but the model is not a classifier with as many classes.
+        ValueError: If there are class_names, and the model is no classifier of as many classes.
     """
 
-    def __init__(self, model, labels=None, top_k=None):
+    def __init__(self, model, class_names=None, top_k=None):
         super().__init__(model)
         self._domain = classifier_domain(model)
-        if labels is not None:
-            check_labels(labels)
-            check_classifier(model, labels)
-        _check_top_k(top_k, labels)
-        self._labels = labels
-        self._top_k = min(5, len(labels or ())) if top_k is None else top_k
+        if class_names is not None:
+            check_class_names(class_names)
+            check_classifier(model, class_names)
+        _check_top_k(top_k, class_names)
+        self._class_names = class_names
+        self._top_k = min(5, len(class_names or ())) if top_k is None else top_k
 
     def __call__(self, inputs):
         outputs = super().__call__(inputs)
@@ -51,7 +51,7 @@ class ServedModel(NamedModel):
             outputs = {"logits": values, "probabilities": tf.nn.softmax(values)}
         else:
             outputs = {"probabilities": values}
-        if self._labels is not None:
+        if self._class_names is not None:
             outputs.update(self._best(outputs["probabilities"]))
         return outputs
 
@@ -75,9 +75,9 @@ class ServedModel(NamedModel):
             outputs, expected: As `comparable` gives them.
             limit: Largest difference between the logarithms of probabilities that tie.
         """
-        if self._labels is None:
+        if self._class_names is None:
             return outputs
-        classes = {label.encode("utf-8"): place for place, label in enumerate(self._labels)}
+        classes = {label.encode("utf-8"): place for place, label in enumerate(self._class_names)}
         outputs = dict(outputs)
         for name in ("label", "top_labels"):
             labels = outputs[name] = np.array(outputs[name], object)
@@ -90,17 +90,17 @@ class ServedModel(NamedModel):
 
     def _best(self, probabilities):
         scores, places = tf.math.top_k(probabilities, self._top_k)
-        labels = tf.gather(tf.constant(list(self._labels)), places)
+        labels = tf.gather(tf.constant(list(self._class_names)), places)
         return {"label": labels[:, 0], "top_labels": labels, "top_scores": scores}
 
 
-def _check_top_k(top_k, labels):
+def _check_top_k(top_k, class_names):
     if top_k is None:
         return
-    if labels is None:
-        raise ValueError(f"top_k needs labels. Received: top_k={top_k!r}, labels=None")
+    if class_names is None:
+        raise ValueError(f"top_k needs class_names. Received: top_k={top_k!r}, class_names=None")
     check_integers(top_k=top_k)
-    if top_k > len(labels):
+    if top_k > len(class_names):
         raise ValueError(
-            f"top_k must be at most {len(labels)}, the number of classes. Received: {top_k=}"
+            f"top_k must be at most {len(class_names)}, the number of classes. Received: {top_k=}"
         )

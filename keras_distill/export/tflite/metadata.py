@@ -10,9 +10,9 @@ from keras import ops
 
 from keras_distill._keras import tflite_files
 from keras_distill._keras.output_domain import SOFTMAX
-from keras_distill.export.labels import check_classifier
-from keras_distill.export.labels import check_labels
-from keras_distill.export.labels import classifier_domain
+from keras_distill.export.classifier import check_class_names
+from keras_distill.export.classifier import check_classifier
+from keras_distill.export.classifier import classifier_domain
 from keras_distill.export.tflite import metadata_schema as schema
 from keras_distill.export.vocabulary_check import check_vocabulary
 from keras_distill.text import WordPieceVocabulary
@@ -43,17 +43,17 @@ class ImageMetadata:
     numbers for each channel, so in that case the file computes it.
 
     Args:
-        labels: Names of the classes, in the model's order.
+        class_names: Names of the classes, in the model's order.
         mean: One number, or one for each channel. Defaults to 0.
         std: One number, or one for each channel. Defaults to 1.
     """
 
-    labels: tuple
+    class_names: tuple
     mean: float | tuple = 0.0
     std: float | tuple = 1.0
 
     def __post_init__(self):
-        check_labels(self.labels)
+        check_class_names(self.class_names)
         for name in ("mean", "std"):
             values = np.atleast_1d(getattr(self, name)).astype("float64")
             if not np.isfinite(values).all() or (name == "std" and not (values > 0).all()):
@@ -76,7 +76,7 @@ class ImageMetadata:
                     f"{name} must be one number or one for each of the {shape[-1]} channels. "
                     f"Received: {name}={getattr(self, name)!r}"
                 )
-        check_classifier(model, self.labels)
+        check_classifier(model, self.class_names)
         image = keras.Input(shape[1:], name="image")
         x = image if self._in_app else (image - np.float32(self.mean)) / np.float32(self.std)
         outputs = _probabilities(model, model(x))
@@ -110,7 +110,7 @@ class ImageMetadata:
     process_units = ()
 
     def files(self):
-        return {_LABELS_FILE: "\n".join(self.labels)}
+        return {_LABELS_FILE: "\n".join(self.class_names)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,20 +123,20 @@ class TextMetadata:
     the same ids as in training.
 
     Args:
-        labels: Names of the classes, in the model's order.
+        class_names: Names of the classes, in the model's order.
         vocabulary: The student's `WordPieceVocabulary` or `WordVocabulary`, with for_apps=True.
         tokenizer: "bert" or "regex".
         sequence_length: Number of ids of a text; the app truncates longer texts. It must be that
             of the vocabulary, which None means.
     """
 
-    labels: tuple
+    class_names: tuple
     vocabulary: object
     tokenizer: str
     sequence_length: int | None = None
 
     def __post_init__(self):
-        check_labels(self.labels)
+        check_class_names(self.class_names)
         if self.tokenizer not in _TOKENIZERS:
             raise ValueError(
                 f"tokenizer must be one of {tuple(_TOKENIZERS)}. Received: "
@@ -167,7 +167,7 @@ class TextMetadata:
                 "TextMetadata needs a model with one input, ids (batch, length). Received: a model "
                 f"with the inputs {[tuple(tensor.shape) for tensor in model.inputs]}"
             )
-        check_classifier(model, self.labels)
+        check_classifier(model, self.class_names)
         check_vocabulary("vocabulary", self.vocabulary, model)
         inputs = {
             name: keras.Input((self.sequence_length,), dtype="int32", name=name)
@@ -224,7 +224,7 @@ class TextMetadata:
         if self.tokenizer == "regex":
             ids = self.vocabulary.spellings().items()
             tokens = [f"{word} {number}" for word, number in ids]
-        return {_LABELS_FILE: "\n".join(self.labels), _VOCABULARY_FILE: "\n".join(tokens)}
+        return {_LABELS_FILE: "\n".join(self.class_names), _VOCABULARY_FILE: "\n".join(tokens)}
 
 
 def add_metadata(content, metadata):

@@ -262,7 +262,7 @@ class ImageJob(Job):
         return {
             "directory": exported(work.folder.path)["server"],
             "version": 1,
-            "labels": work.train.class_names,
+            "class_names": work.train.class_names,
             "representative_data": work.test.pixels[:10].astype("float32"),
         }
 

@@ -247,7 +247,7 @@ class TextJob(Job):
         return {
             "directory": exported(work.folder.path)["server"],
             "version": 1,
-            "labels": work.train.class_names,
+            "class_names": work.train.class_names,
             "preprocessor": work.vocabulary,
             "warmup": _texts_to_check(work)[:10],
         }

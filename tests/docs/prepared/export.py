@@ -17,7 +17,7 @@ def prepare(folder, monkeypatch):
     reader = kd.students.text_cnn(words, 2, embedding_dim=4, filters=4)
     kd.export_tflite(reader, "student.tflite", sequence_length=4)
     served = kd.export_saved_model(
-        reader, "models/reviews", labels=["bad", "good"], preprocessor=words
+        reader, "models/reviews", class_names=["bad", "good"], preprocessor=words
     )
     signature = tf.saved_model.load(str(served)).signatures["serving_default"]
 

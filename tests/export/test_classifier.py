@@ -3,7 +3,7 @@
 import keras
 import pytest
 
-from keras_distill.export.labels import check_classifier
+from keras_distill.export.classifier import check_classifier
 from keras_distill.layers import with_class_names
 
 
@@ -17,5 +17,7 @@ def test_labels_contradict_the_names_in_a_model():
     # Names in another language.
     check_classifier(model, ["schlecht", "mittel", "gut"])
     for labels in (["good", "fair", "bad"], ["bad", "good", "other"]):
-        with pytest.raises(ValueError, match="labels must be in the order of the model's classes"):
+        with pytest.raises(
+            ValueError, match="class_names must be in the order of the model's classes"
+        ):
             check_classifier(model, labels)
