@@ -76,7 +76,7 @@ def models_of(seed, x, y):
     def taught(widths, teacher, make_stages):
         keras.utils.set_random_seed(seed)
         student = network(widths)
-        fit_stages(student, teacher, make_stages(student), x, y, **FIT)
+        fit_stages(make_stages(student), x, y, student=student, teacher=teacher, **FIT)
         return student
 
     def alone(student):
@@ -100,15 +100,15 @@ def models_of(seed, x, y):
     models["small, KD"] = taught(SMALL, teacher, kd_stage)
     keras.utils.set_random_seed(seed)
     chain = [network(widths) for widths in (SMALL, ASSISTANT)][::-1]
-    fit_chain(chain, teacher, kd_stage(None), x, y, **FIT)
+    fit_chain(kd_stage(None), x, y, students=chain, teacher=teacher, **FIT)
     models["assistant"], models["small, KD from the assistant"] = chain
     keras.utils.set_random_seed(100 + seed)
     generations, _ = fit_chain(
-        [lambda: network(TEACHER)] * 3,
-        teacher,
         on_outputs(alpha=0.5, temperature=1.0),
         x,
         y,
+        students=[lambda: network(TEACHER)] * 3,
+        teacher=teacher,
         **FIT,
     )
     for number, generation in enumerate(generations, 1):

@@ -45,7 +45,7 @@ class BackupAndRestore(keras.callbacks.Callback):
     ```
 
     With arrays, `keras.utils.set_random_seed` fixes one order, which is the same in each epoch.
-    `keras_distill.teaching.fit_stages(folder=...)` skips what was seen by itself.
+    `keras_distill.teaching.fit_stages(directory=...)` skips what was seen by itself.
 
     Args:
         backup_dir: Folder for this run only, which all workers can read. A later run with this

@@ -72,7 +72,13 @@ def test_texts_of_a_task(pair):
         with pytest.raises(ValueError, match=x):
             distiller.train_on_batch(raw, Y)
         with pytest.raises(ValueError, match=x):
-            fit_stages(student, teacher, [Stage("all", epochs=1, loss=CROSS_ENTROPY)], raw, Y)
+            fit_stages(
+                [Stage("all", epochs=1, loss=CROSS_ENTROPY)],
+                raw,
+                Y,
+                student=student,
+                teacher=teacher,
+            )
     for run in (distiller.fit, distiller.evaluate, distiller.predict):
         with pytest.raises(ValueError, match=x):
             run(batches())

@@ -21,7 +21,9 @@ def run(folder):
     )
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     stages = [Stage(name, epochs=2, optimizer="sgd", loss=loss) for name in ("one", "two")]
-    histories = fit_stages(student, teacher, stages, X, Y, folder=folder, seed=0, verbose=0)
+    histories = fit_stages(
+        stages, X, Y, student=student, teacher=teacher, directory=folder, seed=0, verbose=0
+    )
     return histories, student.get_weights()
 
 

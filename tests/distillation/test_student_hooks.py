@@ -42,7 +42,9 @@ def test_own_steps_are_refused(base, step):
     student = dense(base)
     for make in (
         lambda: Distiller(student=student, teacher=dense()),
-        lambda: fit_stages(student, dense(), [Stage("all", epochs=1)], np.zeros((2, 4))),
+        lambda: fit_stages(
+            [Stage("all", epochs=1)], np.zeros((2, 4)), student=student, teacher=dense()
+        ),
         lambda: MutualLearning([dense(name="a"), student]),
         lambda: DataFree(
             Distiller(student=dense(), teacher=dense(), alpha=0.0), generator=dense(base, width=4)

@@ -28,12 +28,12 @@ def main(folder, kill):
 
     teacher, student = test_stages.network(1, width=6), test_stages.network(2)
     fit_stages(
-        student,
-        teacher,
         test_stages.two_stages(student),
         test_stages.X,
         test_stages.Y,
-        folder=folder / "run",
+        student=student,
+        teacher=teacher,
+        directory=folder / "run",
         callbacks=[keras.callbacks.LambdaCallback(on_epoch_begin=begin)],
         **test_stages.FIT,
     )

@@ -47,7 +47,9 @@ class TestFitChain:
         """The second generation learns from the first as it is when trained, not the teacher."""
         before = teacher.get_weights()
         keras.utils.set_random_seed(1)
-        students, histories = fit_chain([network] * 2, teacher, all_at_once(), X, Y, **FIT)
+        students, histories = fit_chain(
+            all_at_once(), X, Y, students=[network] * 2, teacher=teacher, **FIT
+        )
         keras.utils.set_random_seed(1)
         expected = [network(), network()]
         assert histories[0] == {"all": by_hand(expected[0], teacher)}
@@ -62,7 +64,7 @@ class TestFitChain:
         """Models of other widths, given built: these are trained, and returned."""
         keras.utils.set_random_seed(1)
         models = network(6), network(2)
-        students, _ = fit_chain(models, teacher, all_at_once(), X, Y, **FIT)
+        students, _ = fit_chain(all_at_once(), X, Y, students=models, teacher=teacher, **FIT)
         assert students == list(models)
         keras.utils.set_random_seed(1)
         assistant, student = network(6), network(2)
@@ -73,7 +75,7 @@ class TestFitChain:
     @pytest.mark.long
     def test_ensemble_of_generations(self, teacher):
         """The mean of their probabilities, as in the paper."""
-        students, _ = fit_chain([network] * 2, teacher, all_at_once(), X, Y, **FIT)
+        students, _ = fit_chain(all_at_once(), X, Y, students=[network] * 2, teacher=teacher, **FIT)
         mean = np.mean([keras.ops.softmax(model(X)) for model in students], axis=0)
         found = keras.ops.softmax(kd.teachers.Ensemble(students)(X))
         np.testing.assert_allclose(found, mean, atol=1e-6)
@@ -91,23 +93,25 @@ class TestFitChain:
             )
             return all_at_once(objectives=[hint])
 
-        _, histories = fit_chain([network(6), network(2)], teacher, stages, X, Y, **FIT)
+        _, histories = fit_chain(
+            stages, X, Y, students=[network(6), network(2)], teacher=teacher, **FIT
+        )
         assert all(np.all(np.diff(each["all"]["feature_mse"]) < 0) for each in histories)
 
     @pytest.mark.long
     def test_goes_on_with_more_students(self, teacher, tmp_path):
         """Those that are in the folder are not trained again; the next learns from them."""
         keras.utils.set_random_seed(1)
-        whole, _ = fit_chain([network] * 3, teacher, all_at_once(), X, Y, **FIT)
+        whole, _ = fit_chain(all_at_once(), X, Y, students=[network] * 3, teacher=teacher, **FIT)
         keras.utils.set_random_seed(1)
         models = [network() for _ in range(3)]
-        run = {"folder": tmp_path, **FIT}
-        _, first = fit_chain(models[:2], teacher, all_at_once(), X, Y, **run)
+        run = {"directory": tmp_path, **FIT}
+        _, first = fit_chain(all_at_once(), X, Y, students=models[:2], teacher=teacher, **run)
         begun = []
         count = keras.callbacks.LambdaCallback(on_epoch_begin=lambda e, logs: begun.append(e))
         again = [network(), network(), models[2]]
         students, histories = fit_chain(
-            again, teacher, all_at_once(), X, Y, callbacks=[count], **run
+            all_at_once(), X, Y, students=again, teacher=teacher, callbacks=[count], **run
         )
         for one, two in zip(students, whole, strict=True):
             assert_equal(one, two)
@@ -116,10 +120,10 @@ class TestFitChain:
 
     def test_another_chain(self, teacher, tmp_path):
         """A student of the folder that had another teacher is not used."""
-        run = {"folder": tmp_path, **FIT}
-        fit_chain([network], teacher, all_at_once(), X, Y, **run)
+        run = {"directory": tmp_path, **FIT}
+        fit_chain(all_at_once(), X, Y, students=[network], teacher=teacher, **run)
         with pytest.raises(ValueError, match=r"folder of another training.*teacher: "):
-            fit_chain([network], network(8), all_at_once(), X, Y, **run)
+            fit_chain(all_at_once(), X, Y, students=[network], teacher=network(8), **run)
 
 
 class TestBadInput:
@@ -136,7 +140,7 @@ class TestBadInput:
     )
     def test_students(self, teacher, students, text):
         with pytest.raises(ValueError, match=text):
-            fit_chain(students, teacher, all_at_once(), X, Y, **FIT)
+            fit_chain(all_at_once(), X, Y, students=students, teacher=teacher, **FIT)
 
     @pytest.mark.parametrize("place", [0, 1])
     def test_the_same_model(self, teacher, place):
@@ -145,19 +149,19 @@ class TestBadInput:
         students = [teacher] if place == 0 else [lambda: student] * 2
         before = student.get_weights()
         with pytest.raises(ValueError, match=f"weights of their own.*student {place} shares"):
-            fit_chain(students, teacher, all_at_once(), X, Y, **FIT)
+            fit_chain(all_at_once(), X, Y, students=students, teacher=teacher, **FIT)
         for one, two in zip(before, student.get_weights()):
             np.testing.assert_array_equal(one, two)
 
     def test_no_teacher(self):
         with pytest.raises(ValueError, match="teacher must be a model or function"):
-            fit_chain([network], None, all_at_once(), X, Y, **FIT)
+            fit_chain(all_at_once(), X, Y, students=[network], teacher=None, **FIT)
 
     def test_a_generator_that_ends(self, teacher):
         """The second student would find nothing left of it."""
         batches = ((X[:8], Y[:8]) for _ in range(3))
         with pytest.raises(ValueError, match="x must be data that can be read in each training"):
-            fit_chain([network] * 2, teacher, all_at_once(), batches, verbose=0)
+            fit_chain(all_at_once(), batches, students=[network] * 2, teacher=teacher, verbose=0)
 
     def test_shared_objectives(self, teacher):
         """A projector that another student has trained would be taken for a new one."""
@@ -165,7 +169,9 @@ class TestBadInput:
             kd.losses.FeatureMSE(), teacher_layer="hidden", student_layer="hidden", projector="auto"
         )
         with pytest.raises(ValueError, match="must not share objectives"):
-            fit_chain([network] * 2, teacher, all_at_once(objectives=[hint]), X, Y, **FIT)
+            fit_chain(
+                all_at_once(objectives=[hint]), X, Y, students=[network] * 2, teacher=teacher, **FIT
+            )
 
     def test_stages_of_a_later_student(self, teacher):
         """Wrong ones show before the first is trained."""
@@ -173,11 +179,11 @@ class TestBadInput:
         before = student.get_weights()
         with pytest.raises(ValueError, match="stages must be a list"):
             fit_chain(
-                [student, network],
-                teacher,
                 lambda place: all_at_once() if place == 0 else [],
                 X,
                 Y,
+                students=[student, network],
+                teacher=teacher,
                 **FIT,
             )
         for one, two in zip(before, student.get_weights()):
@@ -186,4 +192,4 @@ class TestBadInput:
     def test_carried_outputs(self, teacher):
         x = kd.DistillationInputs(X, teacher_outputs=teacher.predict(X, verbose=0))
         with pytest.raises(ValueError, match="must not carry teacher_outputs"):
-            fit_chain([network], teacher, all_at_once(), x, Y, **FIT)
+            fit_chain(all_at_once(), x, Y, students=[network], teacher=teacher, **FIT)

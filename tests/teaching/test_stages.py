@@ -146,7 +146,7 @@ class TestFitStages:
     def test_is_two_distillers_one_after_another(self, teacher):
         """To the last bit: weights, statistics, histories; the second learns from labels too."""
         student, by_hand = network(2), network(2)
-        histories = fit_stages(student, teacher, two_stages(student), X, Y, **FIT)
+        histories = fit_stages(two_stages(student), X, Y, student=student, teacher=teacher, **FIT)
 
         for layer in by_hand.layers[1:]:
             layer.trainable = False
@@ -168,7 +168,7 @@ class TestFitStages:
         student = network(2, kernel_regularizer=keras.regularizers.L2(1.0))
         before = [layer.get_weights() for layer in student.layers]
         stages = two_stages(student, optimizer="adamw")[:1]
-        fit_stages(student, teacher, stages, X, Y, **FIT)
+        fit_stages(stages, X, Y, student=student, teacher=teacher, **FIT)
         assert np.abs(student.layers[0].get_weights()[0] - before[0][0]).max() > 1e-4
         for layer, weights in zip(student.layers[2:], before[2:]):
             for one, two in zip(layer.get_weights(), weights, strict=True):
@@ -181,7 +181,9 @@ class TestFitStages:
         inner.layers[0].trainable = False
         stages = [Stage("hint", epochs=1, objectives=[hint()], alpha=1.0, frozen=[inner])]
         with pytest.raises(KilledError):
-            fit_stages(student, teacher, stages, X, Y, callbacks=[kill_at(0)], **FIT)
+            fit_stages(
+                stages, X, Y, student=student, teacher=teacher, callbacks=[kill_at(0)], **FIT
+            )
         assert [layer.trainable for layer in inner.layers] == [False, True]
         assert len(student.trainable_weights) == 4
 
@@ -194,11 +196,20 @@ class TestFitStages:
             if data[1] is None:
                 x = x.map(lambda x, weights: (x, None, weights))
             stages = two_stages(student)[:1]
-            fit_stages(student, teacher, stages, x.batch(8), verbose=0, shuffle=False)
+            fit_stages(
+                stages, x.batch(8), student=student, teacher=teacher, verbose=0, shuffle=False
+            )
         assert_equal(*students)
         unweighted = network(2)
         x = tf.data.Dataset.from_tensor_slices((X, Y)).batch(8)
-        fit_stages(unweighted, teacher, two_stages(unweighted)[:1], x, verbose=0, shuffle=False)
+        fit_stages(
+            two_stages(unweighted)[:1],
+            x,
+            student=unweighted,
+            teacher=teacher,
+            verbose=0,
+            shuffle=False,
+        )
         assert np.abs(unweighted.get_weights()[0] - students[0].get_weights()[0]).max() > 1e-4
 
     @pytest.mark.long
@@ -223,7 +234,7 @@ class TestFitStages:
             ]
             optimizer = keras.optimizers.SGD(0.1)
             stages = [Stage("a", epochs=1, optimizer=optimizer, alpha=1.0, objectives=objectives)]
-            fit_stages(student, model, stages, data, verbose=0, shuffle=False)
+            fit_stages(stages, data, student=student, teacher=model, verbose=0, shuffle=False)
             found.append(student.get_weights())
         for one, two in zip(*found):
             np.testing.assert_allclose(one, two, atol=1e-5)
@@ -233,7 +244,7 @@ class TestFitStages:
         students = [network(2) for _ in range(2)]
         stages = [Stage("all", epochs=2, optimizer=keras.optimizers.Adam(0.1), alpha=0.0)]
         for student in students:
-            fit_stages(student, teacher, stages, X, **FIT)
+            fit_stages(stages, X, student=student, teacher=teacher, **FIT)
         assert_equal(*students)
 
     def test_seed(self, teacher):
@@ -250,7 +261,7 @@ class TestFitStages:
                 "last": Stage("last", epochs=1, optimizer=keras.optimizers.SGD(0.0), **last),
             }
             run = [stages[name] for name in names]
-            fit_stages(student, teacher, run, X, seed=5 - len(names), **FIT)
+            fit_stages(run, X, student=student, teacher=teacher, seed=5 - len(names), **FIT)
             found.append(objective.projector.kernel.numpy())
         np.testing.assert_array_equal(*found)
 
@@ -258,7 +269,7 @@ class TestFitStages:
 @pytest.fixture(scope="module")
 def unbroken(teacher):
     student = network(2)
-    return student, fit_stages(student, teacher, two_stages(student), X, Y, **FIT)
+    return student, fit_stages(two_stages(student), X, Y, student=student, teacher=teacher, **FIT)
 
 
 class TestResuming:
@@ -272,7 +283,9 @@ class TestResuming:
             stages = [Stage("all", epochs=2, loss=loss, metrics=[f1], alpha=0.5)]
             schedule = keras.callbacks.LearningRateScheduler(lambda epoch: 0.1 / (epoch + 1))
             labels, how = np.eye(3)[Y], {"callbacks": schedule, **FIT}
-            history = fit_stages(student, teacher, stages, X, labels, folder=folder, **how)
+            history = fit_stages(
+                stages, X, labels, student=student, teacher=teacher, directory=folder, **how
+            )
             histories.append(history["all"])
         without, with_folder = histories
         assert list(with_folder) == list(without)
@@ -289,12 +302,12 @@ class TestResuming:
         student = network(2)
         with pytest.raises(KilledError):
             fit_stages(
-                student,
-                teacher,
                 two_stages(student),
                 X,
                 Y,
-                folder=tmp_path,
+                student=student,
+                teacher=teacher,
+                directory=tmp_path,
                 callbacks=[kill_at(killed)],
                 **FIT,
             )
@@ -302,7 +315,14 @@ class TestResuming:
         begun = []
         count = keras.callbacks.LambdaCallback(on_epoch_begin=lambda e, logs: begun.append(e))
         histories = fit_stages(
-            resumed, teacher, two_stages(resumed), X, Y, folder=tmp_path, callbacks=[count], **FIT
+            two_stages(resumed),
+            X,
+            Y,
+            student=resumed,
+            teacher=teacher,
+            directory=tmp_path,
+            callbacks=[count],
+            **FIT,
         )
         assert_equal(resumed, unbroken[0])
         assert len(begun) == 5 - killed
@@ -334,11 +354,11 @@ class TestResuming:
                 data, how = in_another_order_each_epoch(kind)
                 with pytest.raises(KilledError) if kill else contextlib.nullcontext():
                     fit_stages(
-                        student,
-                        teacher,
                         stages,
                         data,
-                        folder=tmp_path / f"run_{len(runs)}",
+                        student=student,
+                        teacher=teacher,
+                        directory=tmp_path / f"run_{len(runs)}",
                         callbacks=[kill_at(kill)] if kill else [],
                         seed=1,
                         verbose=0,
@@ -360,11 +380,11 @@ class TestResuming:
             ]
 
         student, killed, resumed = network(2), network(2), network(77)
-        fit_stages(student, teacher, stages(student), X, **FIT)
-        end = {"callbacks": [kill_at(1)], "folder": tmp_path}
+        fit_stages(stages(student), X, student=student, teacher=teacher, **FIT)
+        end = {"callbacks": [kill_at(1)], "directory": tmp_path}
         with pytest.raises(KilledError):
-            fit_stages(killed, teacher, stages(killed), X, **end, **FIT)
-        fit_stages(resumed, teacher, stages(resumed), X, folder=tmp_path, **FIT)
+            fit_stages(stages(killed), X, student=killed, teacher=teacher, **end, **FIT)
+        fit_stages(stages(resumed), X, student=resumed, teacher=teacher, directory=tmp_path, **FIT)
         assert_equal(student, resumed)
 
     def test_same_objects_again(self, teacher, tmp_path):
@@ -377,10 +397,10 @@ class TestResuming:
         stages = [
             Stage("a", epochs=1, alpha=1.0, objectives=[objective], frozen=student.layers[1:])
         ]
-        first = fit_stages(student, teacher, stages, X, folder=tmp_path, **FIT)
+        first = fit_stages(stages, X, student=student, teacher=teacher, directory=tmp_path, **FIT)
         weights = student.get_weights()
         student.compile("sgd", "mse")
-        again = fit_stages(student, teacher, stages, X, folder=tmp_path, **FIT)
+        again = fit_stages(stages, X, student=student, teacher=teacher, directory=tmp_path, **FIT)
         assert first == again
         for one, two in zip(weights, student.get_weights(), strict=True):
             np.testing.assert_array_equal(one, two)
@@ -389,7 +409,9 @@ class TestResuming:
     def test_another_run(self, teacher, tmp_path):
         """Nothing of a folder is used for other stages, another teacher or another student."""
         student = network(2)
-        fit_stages(student, teacher, two_stages(student), X, Y, folder=tmp_path, **FIT)
+        fit_stages(
+            two_stages(student), X, Y, student=student, teacher=teacher, directory=tmp_path, **FIT
+        )
         before = student.get_weights()
         fewer, other = two_stages(student)[:1], two_stages(student)
         other[1] = Stage("outputs", epochs=2, optimizer="sgd", loss=CROSS_ENTROPY, alpha=0.4)
@@ -404,16 +426,26 @@ class TestResuming:
             (two_stages(wide), wide, teacher, "student: "),
         ):
             with pytest.raises(ValueError, match=f"folder of another training.*{text}"):
-                fit_stages(who, what, stages, X, Y, folder=tmp_path, **FIT)
+                fit_stages(stages, X, Y, student=who, teacher=what, directory=tmp_path, **FIT)
         # NumPy's integers are the same settings.
         same = {**FIT, "batch_size": np.int64(FIT["batch_size"])}
-        fit_stages(student, teacher, two_stages(student), X, Y, folder=tmp_path, **same)
+        fit_stages(
+            two_stages(student), X, Y, student=student, teacher=teacher, directory=tmp_path, **same
+        )
         for how, text in (
             ({**FIT, "seed": 7}, "seed: None there, 7 now"),
             ({**FIT, "batch_size": 3}, r"batch_size: \d+ there, 3 now"),
         ):
             with pytest.raises(ValueError, match=f"folder of another training.*{text}"):
-                fit_stages(student, teacher, two_stages(student), X, Y, folder=tmp_path, **how)
+                fit_stages(
+                    two_stages(student),
+                    X,
+                    Y,
+                    student=student,
+                    teacher=teacher,
+                    directory=tmp_path,
+                    **how,
+                )
         for one, two in zip(before, student.get_weights()):
             np.testing.assert_array_equal(one, two)
 
@@ -421,7 +453,15 @@ class TestResuming:
         (tmp_path / "notes").write_text("mine")
         student = network(2)
         with pytest.raises(ValueError, match="new folder, or that of a training to go on with"):
-            fit_stages(student, teacher, two_stages(student), X, Y, folder=tmp_path, **FIT)
+            fit_stages(
+                two_stages(student),
+                X,
+                Y,
+                student=student,
+                teacher=teacher,
+                directory=tmp_path,
+                **FIT,
+            )
 
     @pytest.mark.long
     def test_kill_9(self, unbroken, tmp_path):
@@ -457,7 +497,7 @@ class TestBadInput:
     )
     def test_stages(self, teacher, stages, text):
         with pytest.raises(ValueError, match=text):
-            fit_stages(network(2), teacher, stages, X, Y, **FIT)
+            fit_stages(stages, X, Y, student=network(2), teacher=teacher, **FIT)
 
     def test_shows_before_the_first_stage(self, teacher):
         """A wrong last stage costs no training."""
@@ -465,7 +505,7 @@ class TestBadInput:
         before = student.get_weights()
         stages = [Stage("a", epochs=1, alpha=0.0), Stage("b", epochs=1, temperature=0.0)]
         with pytest.raises(ValueError, match="temperature must be"):
-            fit_stages(student, teacher, stages, X, Y, **FIT)
+            fit_stages(stages, X, Y, student=student, teacher=teacher, **FIT)
         for one, two in zip(before, student.get_weights()):
             np.testing.assert_array_equal(one, two)
 
@@ -498,7 +538,7 @@ class TestBadInput:
         second = {"epochs": 9, "alpha": 0.0, **second}
         stages = [Stage("a", epochs=1, alpha=0.0), Stage("b", **second)]
         with pytest.raises(ValueError, match=text):
-            fit_stages(student, teacher, stages, **how, folder=folder)
+            fit_stages(stages, student=student, teacher=teacher, **how, directory=folder)
         for one, two in zip(before, student.get_weights()):
             np.testing.assert_array_equal(one, two)
         assert not folder.exists()
@@ -507,7 +547,9 @@ class TestBadInput:
         """It has nothing to measure; the stage behind it has."""
         student = network(2)
         stages = two_stages(student)
-        histories = fit_stages(student, teacher, stages, X, Y, validation_data=(X, Y), **FIT)
+        histories = fit_stages(
+            stages, X, Y, student=student, teacher=teacher, validation_data=(X, Y), **FIT
+        )
         assert not any(name.startswith("val_") for name in histories["hint"])
         assert len(histories["outputs"]["val_loss"]) == 2
 
@@ -517,17 +559,19 @@ class TestBadInput:
         for student, held_out in zip(students, (0.0, 100.0)):
             x = X + np.where(np.arange(24) < 16, 0.0, held_out).astype("float32")[:, None]
             stages = two_stages(student)[:1]
-            fit_stages(student, teacher, stages, x, Y, validation_split=1 / 3, **FIT)
+            fit_stages(
+                stages, x, Y, student=student, teacher=teacher, validation_split=1 / 3, **FIT
+            )
         assert_equal(*students)
 
     def test_a_later_stage_that_accumulates_gradients(self, teacher):
         """It makes half as many steps, so its schedule stays in its range."""
         optimizer = keras.optimizers.SGD(gradient_accumulation_steps=2)
         stages = [Stage("a", epochs=13, optimizer=optimizer, alpha=TO_TWO, loss=CROSS_ENTROPY)]
-        fit_stages(network(2), teacher, stages, X[:8], Y[:8], **FIT)
+        fit_stages(stages, X[:8], Y[:8], student=network(2), teacher=teacher, **FIT)
         stages = [Stage("a", epochs=25, optimizer=optimizer, alpha=TO_TWO, loss=CROSS_ENTROPY)]
         with pytest.raises(ValueError, match=r"alpha must be .* at step 1"):
-            fit_stages(network(2), teacher, stages, X[:8], Y[:8], **FIT)
+            fit_stages(stages, X[:8], Y[:8], student=network(2), teacher=teacher, **FIT)
 
     @pytest.mark.parametrize(
         ("arguments", "text"),
@@ -557,7 +601,9 @@ class TestBadInput:
         student = network(2)
         before = student.get_weights()
         with pytest.raises(error, match=text):
-            fit_stages(student, teacher, stages, X, Y, folder=tmp_path / "run", **fit)
+            fit_stages(
+                stages, X, Y, student=student, teacher=teacher, directory=tmp_path / "run", **fit
+            )
         for one, two in zip(before, student.get_weights()):
             np.testing.assert_array_equal(one, two)
         assert not (tmp_path / "run").exists()
@@ -571,8 +617,10 @@ class TestBadInput:
         stages = [Stage(name, epochs=1, loss=CROSS_ENTROPY) for name in "ab"]
         one_step = {"steps_per_epoch": 1, "verbose": 0, "shuffle": False}
         with pytest.raises(ValueError, match="x must be data that can be read in each training"):
-            fit_stages(network(2), teacher, stages, batches(3), verbose=0, shuffle=False)
-        fit_stages(network(2), teacher, stages, batches(9), **one_step)
+            fit_stages(
+                stages, batches(3), student=network(2), teacher=teacher, verbose=0, shuffle=False
+            )
+        fit_stages(stages, batches(9), student=network(2), teacher=teacher, **one_step)
 
     def test_class_weights_are_of_the_stages_with_labels(self, teacher):
         """A stage without labels has no classes to weigh."""
@@ -582,7 +630,7 @@ class TestBadInput:
             Stage("b", epochs=1, loss=CROSS_ENTROPY, alpha=1.0),
         ]
         fit = {**FIT, "class_weight": weights}
-        histories = fit_stages(network(2), teacher, stages, X, Y, **fit)
+        histories = fit_stages(stages, X, Y, student=network(2), teacher=teacher, **fit)
         assert histories["a"]["loss"][0] > 0
         assert histories["b"]["loss"] == [0.0]
 
@@ -591,13 +639,13 @@ class TestBadInput:
         kernel = tf.ones((5, 3))
         stages = [Stage("a", epochs=1, alpha=0.0)]
         x = X.astype("float64")
-        histories = fit_stages(network(2), lambda x: x @ kernel, stages, x, **FIT)
+        histories = fit_stages(stages, x, student=network(2), teacher=lambda x: x @ kernel, **FIT)
         assert histories["a"]["soft_loss"][0] > 0
 
     def test_student(self, teacher):
         with pytest.raises(ValueError, match=r"student must be a keras\.Model"):
-            fit_stages("student", teacher, [Stage("a", epochs=1)], X, Y, **FIT)
+            fit_stages([Stage("a", epochs=1)], X, Y, student="student", teacher=teacher, **FIT)
 
     def test_epochs_for_all(self, teacher):
         with pytest.raises(ValueError, match=r"its own epochs. Received: \['epochs'\]"):
-            fit_stages(network(2), teacher, [Stage("a", epochs=1)], X, Y, epochs=3)
+            fit_stages([Stage("a", epochs=1)], X, Y, student=network(2), teacher=teacher, epochs=3)

@@ -14,7 +14,7 @@ from keras_distill.teaching.stages.stages import check_stages
 from keras_distill.teaching.stages.stages import fit_stages
 
 
-def fit_chain(students, teacher, stages, x, y=None, *, folder=None, **fit):
+def fit_chain(stages, x, y=None, *, students, teacher, directory=None, **fit):
     """Trains students one after another; each is then the teacher of the next.
 
     For teacher assistants, give models from big to small, so that no step has a large gap.
@@ -22,15 +22,15 @@ def fit_chain(students, teacher, stages, x, y=None, *, folder=None, **fit):
     mean of their probabilities is `teachers.Ensemble(students)`.
 
     Args:
-        students: List of built `keras.Model`s, or of functions without arguments that build
-            one, in the order in which they learn. All have outputs of the same shapes.
-        teacher: The trained teacher of the first student, as in `Distiller`. For generations,
-            a model like the students that was trained on the labels alone.
         stages: List of `Stage`s for every student; or a function from a student's index in
             the list (0, 1, ...) to its list of stages. Objectives need the function, because they
             hold what they have learnt.
         x, y: The data, as in `fit`, without the teacher's outputs.
-        folder: Folder for this run only, or None. A run that was killed is resumed, as in
+        students: List of built `keras.Model`s, or of functions without arguments that build
+            one, in the order in which they learn. All have outputs of the same shapes.
+        teacher: The trained teacher of the first student, as in `Distiller`. For generations,
+            a model like the students that was trained on the labels alone.
+        directory: Folder for this run only, or None. A run that was killed is resumed, as in
             `fit_stages`; so is a run that is called again with more students.
         **fit: More arguments of `fit_stages`.
 
@@ -48,7 +48,9 @@ def fit_chain(students, teacher, stages, x, y=None, *, folder=None, **fit):
     stages = [
         kd.teaching.Stage("all", epochs=10, loss=cross_entropy, alpha=0.5, temperature=1.0)
     ]
-    generations, _ = kd.teaching.fit_chain([make_student] * 3, teacher, stages, images, labels)
+    generations, _ = kd.teaching.fit_chain(
+        stages, images, labels, students=[make_student] * 3, teacher=teacher
+    )
     ensemble = kd.teachers.Ensemble(generations)
     ```
 
@@ -68,8 +70,10 @@ def fit_chain(students, teacher, stages, x, y=None, *, folder=None, **fit):
     check_comes_again(x, sum(map(len, all_stages)), fit)
     histories = []
     for place, student in enumerate(students):
-        part = None if folder is None else pathlib.Path(folder) / f"student_{place + 1}"
-        history = fit_stages(student, teacher, all_stages[place], x, y, folder=part, **fit)
+        part = None if directory is None else pathlib.Path(directory) / f"student_{place + 1}"
+        history = fit_stages(
+            all_stages[place], x, y, student=student, teacher=teacher, directory=part, **fit
+        )
         histories.append(history)
         teacher = student
     return students, histories

@@ -114,15 +114,15 @@ class Stage:
         distiller.compile(optimizer, self.loss, metrics=self.metrics)
 
 
-def fit_stages(student, teacher, stages, x, y=None, *, folder=None, seed=None, **fit):
+def fit_stages(stages, x, y=None, *, student, teacher, directory=None, seed=None, **fit):
     """Trains one student in stages, each a `Distiller` with its own losses.
 
     FitNets trains the student up to a hint layer, then the whole student on the outputs;
     TinyBERT trains hidden layers and attention, then the outputs. Each stage begins with the
     weights of the previous stage, and with a new optimizer.
 
-    With a `folder`, a run that was killed can be resumed: the same call skips the finished stages,
-    and continues after the last complete epoch of the unfinished one. The batches of passed epochs
+    With a `directory`, a killed run can be resumed: the same call skips the finished stages, and
+    continues after the last complete epoch of the unfinished one. The batches of passed epochs
     are read again, without training, so that data that is shuffled with a seed continues as in a
     run that was not killed; arrays need no reading. Endless data, such as a generator or
     `repeat()`, continues so within its stage only: Keras reads ahead, so that the next stage
@@ -131,13 +131,13 @@ def fit_stages(student, teacher, stages, x, y=None, *, folder=None, seed=None, *
     the student are not checked.
 
     Args:
-        student: A built `keras.Model`, trained in place.
-        teacher: The teacher of every stage, as in `Distiller`.
         stages: List of `Stage`s with different names.
         x, y: The data, as in `fit`. A stage without a loss leaves y out, also in a
             `tf.data.Dataset`; in other generators of data it cannot.
-        folder: Folder for this run only, or None. One process writes the trained models there, so
-            it does not work with several workers.
+        student: A built `keras.Model`, trained in place.
+        teacher: The teacher of every stage, as in `Distiller`.
+        directory: Folder for this run only, or None. One process writes the trained models there,
+            so it does not work with several workers.
         seed: Integer from 0: the random seed of the first stage (used for new projectors, for
             instance). Each later stage adds 1, so that a run that is resumed in a later stage
             has the same random numbers. None sets no seed.
@@ -165,7 +165,9 @@ def fit_stages(student, teacher, stages, x, y=None, *, folder=None, seed=None, *
         kd.teaching.Stage("hint", epochs=5, alpha=1.0, objectives=[hint], frozen=behind_the_hint),
         kd.teaching.Stage("outputs", epochs=20, loss=cross_entropy, alpha=0.1),
     ]
-    histories = kd.teaching.fit_stages(student, teacher, stages, images, labels, folder="run")
+    histories = kd.teaching.fit_stages(
+        stages, images, labels, student=student, teacher=teacher, directory="run"
+    )
     ```
 
     Reference: Romero et al. 2015, https://arxiv.org/abs/1412.6550, and Jiao et al. 2020,
@@ -191,14 +193,14 @@ def fit_stages(student, teacher, stages, x, y=None, *, folder=None, seed=None, *
                 keras.utils.set_random_seed(seed + number)
             stage.compile(distiller)
             rehearse(distiller, *_data_of(stage, x, y), stage.fit_arguments(fit))
-        if folder is not None:
+        if directory is not None:
             settings = _settings(student, teacher, stages)
             # These decide which examples a batch has, and the order of arrays.
             batch_size = fit.get("batch_size")
             # JSON cannot write an integer of NumPy's.
             batch_size = None if batch_size is None else int(batch_size)
             settings |= {"seed": seed, "batch_size": batch_size}
-            folder = RunFolder("folder", pathlib.Path(folder), "training", settings)
+            folder = RunFolder("directory", pathlib.Path(directory), "training", settings)
             run.enter_context(folder.begun())
         for number, (stage, distiller) in enumerate(zip(stages, distillers)):
             if seed is not None:
@@ -206,7 +208,7 @@ def fit_stages(student, teacher, stages, x, y=None, *, folder=None, seed=None, *
             data = _data_of(stage, x, y)
             with _frozen(stage.frozen):
                 how = stage.fit_arguments(fit)
-                if folder is None:
+                if directory is None:
                     history = distiller.fit(*data, **how).history
                 else:
                     history = _fit_once(distiller, data, folder, f"stage_{number + 1}", how)
