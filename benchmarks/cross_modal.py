@@ -64,7 +64,7 @@ def learn_labels(student, images, labels, seed):
 def learn_from_pairs(student, teacher, images, seed, **settings):
     distiller = kd.Distiller(student=student, teacher=teacher, **settings)
     distiller.compile(optimizer())
-    pairs = kd.pair_inputs(batches(images, seed=seed), student=gray, teacher=colour)
+    pairs = kd.data.pair_inputs(batches(images, seed=seed), student=gray, teacher=colour)
     distiller.fit(pairs, steps_per_epoch=NUM_STEPS, shuffle=False, verbose=0)
 
 

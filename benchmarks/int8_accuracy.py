@@ -110,7 +110,7 @@ FINE_TUNING = {"mnist": (2e-3, 1500), "sst2": (5e-5, 2000)}
 
 def fit(distiller, batches, learning_rate, num_steps):
     """Trains with a rate that decays to 0, so that what was learnt has settled."""
-    schedule = kd.teachers.WarmupLinearDecay(learning_rate, num_steps)
+    schedule = kd.optimizers.WarmupLinearDecay(learning_rate, num_steps)
     distiller.compile(keras.optimizers.Adam(schedule, global_clipnorm=1.0), recipe.CROSS_ENTROPY)
     distiller.fit(batches.repeat(), steps_per_epoch=num_steps, shuffle=False, verbose=2)
 

@@ -94,7 +94,7 @@ def curve(seed, data, logits):
         # The first and the last layer have few weights: of the logits' 240, a sparsity of 0.95
         # would leave 12 for ten classes.
         exclude = ("conv_1", "logits")
-        pruning = kd.Pruning(rising(sparsity), frequency=FREQUENCY, exclude=exclude)
+        pruning = kd.callbacks.Pruning(rising(sparsity), frequency=FREQUENCY, exclude=exclude)
         fit(distiller, batches, *PRUNING, [pruning])
         for quantization in ("none", "int8"):
             yield sparsity, quantization, measure(student, quantization, x_test, y_test, x[:200])

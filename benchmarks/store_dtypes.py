@@ -36,7 +36,7 @@ def train_student(data, teacher, num_examples, seed):
     keras.utils.set_random_seed(seed)
     soft_loss = kd.losses.SoftTargetKL(2.0, teacher_from_logits=True)
     distiller = kd.Distiller(student=make_network(64), teacher=teacher, soft_loss=soft_loss)
-    schedule = kd.teachers.WarmupLinearDecay(2e-3, 5 * num_examples // 128)
+    schedule = kd.optimizers.WarmupLinearDecay(2e-3, 5 * num_examples // 128)
     distiller.compile(keras.optimizers.Adam(schedule), CROSS_ENTROPY)
     batches = data.shuffle(num_examples, seed=seed).batch(128)
     distiller.fit(batches, epochs=5, shuffle=False, verbose=0)

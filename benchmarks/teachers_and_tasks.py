@@ -232,7 +232,7 @@ def several_tasks(texts, seed, steps):
         distiller = kd.Distiller(
             student=student, alpha=alpha, soft_loss=soft_target_kl(temperature)
         )
-        batches = kd.teaching.mix_tasks(taught, BATCH_SIZE, exponent, num_steps, seed)
+        batches = kd.data.mix_tasks(taught, BATCH_SIZE, exponent, num_steps, seed)
         fit(distiller, batches, num_steps, loss=dict.fromkeys(TASKS, CROSS_ENTROPY))
         outputs = {
             task: student.predict(tests[task][0], batch_size=500, verbose=0) for task in TASKS

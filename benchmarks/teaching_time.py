@@ -139,8 +139,8 @@ def datasets():
     return {
         "labels": labels,
         "answers": tf.data.Dataset.from_tensor_slices((answers, y)),
-        "pairs": kd.pair_inputs(labels, student=tf.image.flip_left_right),
-        "tasks": kd.teaching.mix_tasks(tasks, BATCH_SIZE, seed=0),
+        "pairs": kd.data.pair_inputs(labels, student=tf.image.flip_left_right),
+        "tasks": kd.data.mix_tasks(tasks, BATCH_SIZE, seed=0),
     }
 
 
@@ -196,7 +196,7 @@ def epoch_of(way, data):
         return seconds_of(model.fit, batch_size=BATCH_SIZE, steps_per_epoch=NUM_STEPS)
     model = build()
     model.compile("adam", dict.fromkeys(TASKS, CROSS_ENTROPY) if form == "tasks" else CROSS_ENTROPY)
-    callbacks = [kd.Pruning(0.5)] if "pruned" in way else []
+    callbacks = [kd.callbacks.Pruning(0.5)] if "pruned" in way else []
     return seconds_of(model.fit, data[form], callbacks=callbacks, shuffle=False)
 
 

@@ -46,7 +46,7 @@ def trained_teacher(path, bert, pieces, train, num_classes):
     teacher = kd.teachers.bert_classifier(bert, pieces, num_classes)
     classifier = teacher.get_layer("classifier")
     num_steps = TEACHER_EPOCHS * -(-len(train.texts) // BATCH_SIZE)
-    optimizer = kd.teachers.finetuning_optimizer(classifier, TEACHER_RATE, num_steps=num_steps)
+    optimizer = kd.optimizers.finetuning_optimizer(classifier, TEACHER_RATE, num_steps=num_steps)
     classifier.compile(optimizer, CROSS_ENTROPY, jit_compile=False)
     ids = ids_of(teacher, train)
     classifier.fit(ids, train.labels, batch_size=BATCH_SIZE, epochs=TEACHER_EPOCHS, verbose=2)
@@ -158,7 +158,7 @@ def train(method, make_student, rate, ids, labels, answers, num_steps, seed):
     student = make_student()
     settings = {"soft_loss": losses.SoftTargetKL(4.0, teacher_from_logits=True)} | METHODS[method]()
     distiller = kd.Distiller(student=student, **settings)
-    schedule = kd.teachers.WarmupLinearDecay(rate, num_steps)
+    schedule = kd.optimizers.WarmupLinearDecay(rate, num_steps)
     distiller.compile(
         keras.optimizers.Adam(schedule, global_clipnorm=1.0), CROSS_ENTROPY, jit_compile=False
     )

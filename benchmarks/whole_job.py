@@ -74,7 +74,7 @@ class Task:
         )
 
     def optimizer(self):
-        schedule = kd.teachers.WarmupLinearDecay(2e-3, self.num_steps)
+        schedule = kd.optimizers.WarmupLinearDecay(2e-3, self.num_steps)
         return keras.optimizers.Adam(schedule, global_clipnorm=1.0)
 
     def accuracy(self, student):
@@ -88,7 +88,7 @@ def finetuned(folder, train):
     batches = kd.text.batch_by_length(
         train, teacher.get_layer("preprocessor"), bucket_lengths=LENGTHS, batch_size=BATCH_SIZE
     )
-    optimizer = kd.teachers.finetuning_optimizer(classifier, 5e-5, num_steps=len(batches))
+    optimizer = kd.optimizers.finetuning_optimizer(classifier, 5e-5, num_steps=len(batches))
     classifier.compile(optimizer, CROSS_ENTROPY)
     classifier.fit(batches, shuffle=False, verbose=0)
     return teacher

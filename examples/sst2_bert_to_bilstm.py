@@ -65,7 +65,7 @@ def main(arguments):
     words = kd.text.learn_words(
         train.texts,
         vocabulary_size=20_000,
-        among=kd.text.vector_words(arguments.vectors),
+        among=arguments.vectors,
         sequence_length=64,
     )
     vectors = kd.text.load_vectors(arguments.vectors, words)

@@ -66,7 +66,7 @@ def imitate(student, teacher, vocabulary, train, num_steps, learning_rate, seed)
     distiller = kd.Distiller(
         student=student, teacher=teacher.get_layer("classifier"), alpha=1.0, objectives=objectives()
     )
-    schedule = kd.teachers.WarmupLinearDecay(learning_rate, num_steps)
+    schedule = kd.optimizers.WarmupLinearDecay(learning_rate, num_steps)
     distiller.compile(keras.optimizers.AdamW(schedule, weight_decay=0.01, global_clipnorm=1.0))
     with warnings.catch_warnings():
         # Nothing here reads the pooled output and the logits.

@@ -66,7 +66,7 @@ def finetune(teacher, train, loss, epochs, learning_rate, batch_size=32, layer_d
     batches = kd.text.batch_by_length(
         train, teacher.get_layer("preprocessor"), bucket_lengths=LENGTHS, batch_size=batch_size
     )
-    optimizer = kd.teachers.finetuning_optimizer(
+    optimizer = kd.optimizers.finetuning_optimizer(
         classifier, learning_rate, num_steps=epochs * len(batches), layer_decay=layer_decay
     )
     classifier.compile(optimizer, loss)
@@ -195,7 +195,7 @@ def teach(student, inputs, lesson, dev, score, seed):
         lesson.dataset(), inputs, bucket_lengths=LENGTHS, batch_size=lesson.batch_size, seed=seed
     )
     distiller = kd.Distiller(student=student, alpha=lesson.alpha, soft_loss=lesson.soft_loss)
-    schedule = kd.teachers.WarmupLinearDecay(lesson.learning_rate, lesson.num_steps)
+    schedule = kd.optimizers.WarmupLinearDecay(lesson.learning_rate, lesson.num_steps)
     distiller.compile(keras.optimizers.Adam(schedule, global_clipnorm=1.0), lesson.hard_loss)
     best_score, best_weights = -np.inf, None
 

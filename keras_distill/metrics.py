@@ -5,6 +5,8 @@ from keras import ops
 
 from keras_distill.losses.outputs.soft_targets import SoftTargetKL
 
+__all__ = ["Fidelity", "TeacherAgreement"]
+
 
 @keras.saving.register_keras_serializable(package="keras_distill")
 class TeacherAgreement(keras.metrics.MeanMetricWrapper):

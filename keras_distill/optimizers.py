@@ -7,6 +7,8 @@ from keras import ops
 
 from keras_distill._keras.optimizers import place_of
 
+__all__ = ["LayerwiseAdamW", "WarmupLinearDecay", "finetuning_optimizer"]
+
 _LAYER = re.compile(r"layer_(\d+)|layer/(\d+)|encoder_layer_(\d+)")
 _EMBEDDINGS = re.compile(r"embedding")
 

@@ -47,10 +47,3 @@ def test_imports_point_one_way():
     command = "from importlinter.cli import lint_imports_command; lint_imports_command()"
     done = run(sys.executable, "-c", command)
     assert done.returncode == 0, done.stdout + done.stderr
-
-
-def test_public_names():
-    import keras_distill
-
-    for name in keras_distill.__all__:
-        assert getattr(keras_distill, name).__doc__, name

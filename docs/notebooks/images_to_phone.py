@@ -101,7 +101,7 @@ report = kd.export_tflite(
     "digits.tflite",
     quantization="int8",
     representative_data=x_all[:100],
-    metadata=kd.ImageMetadata([str(digit) for digit in range(10)], std=255.0),
+    metadata=kd.export.ImageMetadata([str(digit) for digit in range(10)], std=255.0),
 )
 print(f"{report.num_bytes:,} bytes")
 print(kd.describe("digits.tflite"))

@@ -138,7 +138,7 @@ report = kd.export_tflite(
     "requests.tflite",
     quantization="dynamic",
     representative_data=words(transfer.texts[:100]).numpy(),
-    metadata=kd.TextMetadata(NAMES, words, tokenizer="regex"),
+    metadata=kd.export.TextMetadata(NAMES, words, tokenizer="regex"),
 )
 print(f"{report.num_bytes:,} bytes, agreement with Keras {report.top1_agreement:.0%}")
 

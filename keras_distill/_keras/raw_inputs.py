@@ -22,7 +22,7 @@ def check_preprocessed(role, model, argument, x):
         remedy = (
             "Only its own fit() would call its preprocessor. Preprocess the data first: "
             "dataset.map(lambda x, y: (model.preprocessor(x), y)), or, where teacher and student "
-            "have different ones, keras_distill.pair_inputs(dataset, "
+            "have different ones, keras_distill.data.pair_inputs(dataset, "
             "student=student.preprocessor, teacher=teacher.preprocessor)."
         )
     raise ValueError(

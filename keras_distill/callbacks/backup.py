@@ -34,7 +34,7 @@ class BackupAndRestore(keras.callbacks.Callback):
     data set and skip what was seen; the skipped data is read again, but not trained on:
 
     ```python
-    backup = kd.BackupAndRestore("backup")
+    backup = kd.callbacks.BackupAndRestore("backup")
     dataset = dataset.shuffle(10_000, seed=0).batch(64).repeat()
     distiller.fit(
         dataset.skip(backup.num_epochs * steps_per_epoch),
@@ -63,7 +63,7 @@ class BackupAndRestore(keras.callbacks.Callback):
     Example:
 
     ```python
-    distiller.fit(dataset, epochs=20, callbacks=[kd.BackupAndRestore("backup")])
+    distiller.fit(dataset, epochs=20, callbacks=[kd.callbacks.BackupAndRestore("backup")])
     ```
     """
 

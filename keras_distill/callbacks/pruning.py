@@ -86,7 +86,7 @@ class Pruning(keras.callbacks.Callback):
 
     ```python
     schedule = keras.optimizers.schedules.PolynomialDecay(0.0, 2000, 0.9, power=3.0)
-    distiller.fit(dataset, epochs=10, callbacks=[kd.Pruning(schedule)])
+    distiller.fit(dataset, epochs=10, callbacks=[kd.callbacks.Pruning(schedule)])
     kd.export_tflite(distiller.student, "student.tflite")
     ```
 

@@ -56,7 +56,7 @@ def pair_inputs(dataset, student=None, teacher=None):
     Example:
 
     ```python
-    dataset = kd.pair_inputs(dataset, student=vectorization, teacher=preprocessor)
+    dataset = kd.data.pair_inputs(dataset, student=vectorization, teacher=preprocessor)
     ```
     """
     for name, function in (("student", student), ("teacher", teacher)):
@@ -92,7 +92,7 @@ def with_example_index(dataset):
     Example:
 
     ```python
-    dataset = kd.with_example_index(dataset).shuffle(10_000).batch(64)
+    dataset = kd.data.with_example_index(dataset).shuffle(10_000).batch(64)
     ```
     """
 

@@ -17,7 +17,7 @@ class RandomViews:
     def crop(image, seed):
         return tf.image.stateless_random_crop(image, (28, 28, 3), seed)
 
-    views = kd.store.RandomViews(crop, num_views=4)
+    views = kd.data.RandomViews(crop, num_views=4)
     store = kd.TeacherStore.build(views.all(dataset), teacher, "store")
     distiller.fit(store.attach(views.random(dataset)).batch(64), epochs=100)
     ```

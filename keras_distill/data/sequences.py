@@ -38,7 +38,7 @@ def generate_targets(teacher, prompts, *, max_length=None, sampler="greedy", bat
     Example:
 
     ```python
-    texts = kd.teaching.generate_targets(teacher, prompts, sampler="beam")
+    texts = kd.data.generate_targets(teacher, prompts, sampler="beam")
     student.fit(texts)
     ```
 

@@ -2,7 +2,7 @@
 
 from keras_distill._arguments.printable import one_line
 from keras_distill._arguments.printable import printable
-from keras_distill.export import export_tflite
+from keras_distill.export.tflite.export import export_tflite
 
 # If a mode's file differs too much from Keras, the next mode differs less.
 _NEXT = {

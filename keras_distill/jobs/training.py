@@ -10,7 +10,7 @@ from keras_distill.callbacks.resumable_fit import ResumableFit
 from keras_distill.distillation.distiller import Distiller
 from keras_distill.jobs import interruption
 from keras_distill.layers.class_names import with_class_names
-from keras_distill.teachers import WarmupLinearDecay
+from keras_distill.optimizers import WarmupLinearDecay
 
 # Number of rounds of a training; each ends with a backup.
 _NUM_ROUNDS = 10

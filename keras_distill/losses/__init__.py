@@ -27,7 +27,6 @@ from keras_distill.losses.outputs.correlations import DIST
 from keras_distill.losses.outputs.decoupled import DKD
 from keras_distill.losses.outputs.soft_targets import BinarySoftTargets
 from keras_distill.losses.outputs.soft_targets import LogitsMSE
-from keras_distill.losses.outputs.soft_targets import SoftTargetCrossEntropy
 from keras_distill.losses.outputs.soft_targets import SoftTargetKL
 from keras_distill.losses.outputs.specialist_kl import SpecialistKL
 from keras_distill.losses.relations.contrastive import CRD
@@ -75,7 +74,6 @@ __all__ = [
     "SimilarityPreserving",
     "Sobolev",
     "SoftDarkRank",
-    "SoftTargetCrossEntropy",
     "SoftTargetKL",
     "SpecialistKL",
     "VariationalInformation",

@@ -163,7 +163,7 @@ _NEEDED = {
     ),
     "example_index": (
         "the number of each example in its data set",
-        "Give keras_distill.with_example_index(dataset), before it is shuffled.",
+        "Give keras_distill.data.with_example_index(dataset), before it is shuffled.",
     ),
 }
 

@@ -9,14 +9,16 @@ import keras
 import tensorflow as tf
 
 from keras_distill._arguments.imports import import_module
-from keras_distill.store import TeacherStore
 from keras_distill.store.build import build_store
 from keras_distill.store.planning import fingerprint_first
 from keras_distill.store.preparation import prepare
 from keras_distill.store.shard_worker import ShardWorker
+from keras_distill.store.teacher_store import TeacherStore
 
 # Beam's own default runner may download a program and start it.
 _DEFAULT_RUNNER = "FnApiRunner"
+
+__all__ = ["label"]
 
 
 def label(

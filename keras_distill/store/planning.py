@@ -162,7 +162,7 @@ def _check_repeatable(examples):
         raise ValueError(
             "dataset must yield the same examples each time. Received: one whose first examples "
             "differ from pass to pass, by shuffling or a random augmentation. Shuffle behind the "
-            "store; give a random augmentation as keras_distill.store.RandomViews."
+            "store; give a random augmentation as keras_distill.data.RandomViews."
         )
 
 

@@ -95,7 +95,7 @@ def bert_classifier(
 
     ```python
     teacher = kd.teachers.bert_classifier("bert_base_en_uncased", num_classes=2)
-    optimizer = kd.teachers.finetuning_optimizer(teacher, 3e-5, num_steps=3 * len(batches))
+    optimizer = kd.optimizers.finetuning_optimizer(teacher, 3e-5, num_steps=3 * len(batches))
     teacher.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     teacher.fit(texts, labels, epochs=3)
     ```

@@ -11,7 +11,7 @@ class TaskTeachers(SeveralTeachers):
     """The outputs of several teachers, one for each head of the student.
 
     Every teacher reads every example, also those of other tasks, for which
-    `teaching.mix_tasks` gives its output the weight 0. If that is too slow, build a
+    `data.mix_tasks` gives its output the weight 0. If that is too slow, build a
     `TeacherStore` for each task: `mix_tasks` then carries the outputs, and no teacher runs.
 
     Args:

@@ -1,8 +1,5 @@
-"""Ways to teach: online, in stages, several tasks, data-free, sequence-level."""
+"""Ways to teach: online, in stages, and without data."""
 
-from keras_distill.data.sequences import generate_targets
-from keras_distill.data.tasks import join_tasks
-from keras_distill.data.tasks import mix_tasks
 from keras_distill.teaching.data_free.activation_statistics import ActivationStatistics
 from keras_distill.teaching.data_free.activation_statistics import record_statistics
 from keras_distill.teaching.data_free.learner import DataFree
@@ -23,9 +20,6 @@ __all__ = [
     "Stage",
     "fit_chain",
     "fit_stages",
-    "generate_targets",
-    "join_tasks",
-    "mix_tasks",
     "record_statistics",
     "synthesize",
 ]

@@ -18,7 +18,6 @@ from keras_distill.text.vocabularies.vocabulary import WordVocabulary
 from keras_distill.text.vocabularies.vocabulary import teacher_vocabulary
 from keras_distill.text.vocabularies.word_vectors import copy_embeddings
 from keras_distill.text.vocabularies.word_vectors import load_vectors
-from keras_distill.text.vocabularies.word_vectors import vector_words
 
 __all__ = [
     "Examples",
@@ -39,5 +38,4 @@ __all__ = [
     "read_lines",
     "read_tsv",
     "teacher_vocabulary",
-    "vector_words",
 ]

@@ -10,8 +10,8 @@ from keras_distill._keras.output_domain import from_logits
 from keras_distill._keras.output_domain import output_domains
 from keras_distill.losses import BinarySoftTargets
 from keras_distill.losses import LogitsMSE
-from keras_distill.losses import SoftTargetCrossEntropy
 from keras_distill.losses import SoftTargetKL
+from keras_distill.losses.outputs.soft_targets import SoftTargetCrossEntropy
 
 layers = keras.layers
 ops = keras.ops

@@ -85,12 +85,14 @@ def test_texts_of_a_task(pair):
     with pytest.raises(ValueError, match=x):
         distiller.fit((batch for batch in batches()), shuffle=False)
     with pytest.raises(ValueError, match="x " + text.format("teacher", "teacher")):
-        distiller.fit(kd.pair_inputs(batches(), student=student.preprocessor))
+        distiller.fit(kd.data.pair_inputs(batches(), student=student.preprocessor))
     # The remedy.
     distiller.fit(
         batches().map(lambda x, y: (student.preprocessor(x), y)), verbose=0, shuffle=False
     )
-    both = kd.pair_inputs(batches(), student=student.preprocessor, teacher=teacher.preprocessor)
+    both = kd.data.pair_inputs(
+        batches(), student=student.preprocessor, teacher=teacher.preprocessor
+    )
     distiller.check_inputs("x", both)
 
 
@@ -153,7 +155,7 @@ def test_single_batches_are_checked_as_fit_checks_its_data():
         distiller.train_on_batch(kd.DistillationInputs(x, teacher=["a", "b"]), y)
     distiller.test_on_batch(kd.DistillationInputs(x, teacher=["a", "b"]), y)
     # Of models that learn together no one is the teacher.
-    both = kd.pair_inputs(tf.data.Dataset.from_tensors((x, y)))
+    both = kd.data.pair_inputs(tf.data.Dataset.from_tensors((x, y)))
     for run in (peers.fit, peers.evaluate, peers.predict):
         with pytest.raises(ValueError, match=r"x must be what all models read.*student= part"):
             run(both)

@@ -75,20 +75,22 @@ class TestWhatIsKnown:
 
 class TestWhatIsRefused:
     def test_labels_of_a_server(self, tmp_path):
-        with pytest.raises(ValueError, match="labels must be left out, and metadata"):
+        with pytest.raises(ValueError, match="class_names must be left out, and metadata"):
             kd.export_saved_model(compiled(), tmp_path / "served", class_names=NAMES)
         assert not (tmp_path / "served").exists()
 
     def test_metadata(self, tmp_path):
-        with pytest.raises(ValueError, match="labels must be left out, and metadata"):
-            kd.export_tflite(compiled(), tmp_path / "m.tflite", metadata=kd.ImageMetadata(NAMES))
+        with pytest.raises(ValueError, match="class_names must be left out, and metadata"):
+            kd.export_tflite(
+                compiled(), tmp_path / "m.tflite", metadata=kd.export.ImageMetadata(NAMES)
+            )
         words = kd.text.learn_words(
             ["good film"], vocabulary_size=9, sequence_length=4, for_apps=True
         )
         student = kd.students.text_cnn(words, 3, embedding_dim=4, filters=4)
         student.compile("sgd", BINARY)
-        with pytest.raises(ValueError, match="labels must be left out, and metadata"):
-            kd.TextMetadata(NAMES, words, "regex").prepare(student)
+        with pytest.raises(ValueError, match="class_names must be left out, and metadata"):
+            kd.export.TextMetadata(NAMES, words, "regex").prepare(student)
 
     def test_an_ensemble(self):
         with pytest.raises(ValueError, match=r"teachers\[1\] must give each example one class"):

@@ -60,7 +60,7 @@ class TestWhichWeights:
         """The largest, or random ones, would count the same."""
         student, x, y = student_and_data(keras.optimizers.SGD(0.0))
         before = kernels(student)
-        student.fit(x, y, verbose=0, callbacks=[kd.Pruning(0.7)])
+        student.fit(x, y, verbose=0, callbacks=[kd.callbacks.Pruning(0.7)])
         for old, new, count in zip(before, kernels(student), (42, 21)):
             assert zeros(new) == smallest(old, count)
             np.testing.assert_array_equal(new[new != 0], old[new != 0])
@@ -69,7 +69,7 @@ class TestWhichWeights:
         student, x, y = student_and_data(keras.optimizers.SGD(0.0))
         student.get_layer("first").kernel.assign(0.1 * student.get_layer("first").kernel)
         first, last = kernels(student)
-        student.fit(x, y, verbose=0, callbacks=[kd.Pruning(0.5, is_global=True)])
+        student.fit(x, y, verbose=0, callbacks=[kd.callbacks.Pruning(0.5, is_global=True)])
         flat = np.concatenate([first.ravel(), last.ravel()])
         threshold = np.sort(np.abs(flat))[44]
         for old, new in zip((first, last), kernels(student)):
@@ -80,7 +80,7 @@ class TestWhichWeights:
         """A threshold would take all or none of them."""
         student, x, y = student_and_data(keras.optimizers.SGD(0.0))
         student.get_layer("first").kernel.assign(np.full((6, 10), 0.5))
-        student.fit(x, y, verbose=0, callbacks=[kd.Pruning(0.25)])
+        student.fit(x, y, verbose=0, callbacks=[kd.callbacks.Pruning(0.25)])
         assert len(zeros(kernels(student)[0])) == 15
 
     @pytest.mark.parametrize("is_global", [False, True])
@@ -90,7 +90,7 @@ class TestWhichWeights:
         student.compile(keras.optimizers.SGD(0.0), "mse")
         student.layers[1].kernel.assign(0.001 * noise(64, 1))
         before = kernels(student)
-        callbacks = [kd.Pruning(0.999, is_global=is_global)]
+        callbacks = [kd.callbacks.Pruning(0.999, is_global=is_global)]
         student.fit(noise(8, 4), np.zeros(8), verbose=0, callbacks=callbacks)
         for old, new in zip(before, kernels(student)):
             np.testing.assert_array_equal(new, np.where(np.abs(old) == np.abs(old).max(), old, 0))
@@ -109,7 +109,9 @@ class TestWhichWeights:
             variable.assign(1 + np.abs(noise(*variable.shape)))
         student.compile(keras.optimizers.SGD(0.0), CROSS_ENTROPY)
         x = np.random.default_rng(0).integers(0, 9, (8, 4))
-        student.fit(x, np.zeros(8), verbose=0, callbacks=[kd.Pruning(0.5, exclude=("whole",))])
+        student.fit(
+            x, np.zeros(8), verbose=0, callbacks=[kd.callbacks.Pruning(0.5, exclude=("whole",))]
+        )
         shares = {v.path: np.mean(np.array(v) == 0) for v in student.weights}
         pruned = {path for path, share in shares.items() if share}
         assert pruned == {
@@ -128,7 +130,7 @@ class TestSchedule:
         student, x, y = student_and_data()
         recorder = Recorder()
         schedule = keras.optimizers.schedules.PolynomialDecay(0.2, 20, 0.9, power=3.0)
-        callbacks = [kd.Pruning(schedule, frequency=5), recorder]
+        callbacks = [kd.callbacks.Pruning(schedule, frequency=5), recorder]
         student.fit(x, y, batch_size=16, epochs=8, verbose=0, callbacks=callbacks)
         for step, (first, last) in enumerate(recorder.kernels, start=1):
             time = min(step - step % 5, 20)
@@ -141,7 +143,7 @@ class TestSchedule:
         student, x, y = student_and_data(keras.optimizers.AdamW(0.1, weight_decay=0.1))
         recorder = Recorder()
         schedule = keras.optimizers.schedules.PolynomialDecay(0.0, 20, 0.8)
-        callbacks = [kd.Pruning(schedule, frequency=4), recorder]
+        callbacks = [kd.callbacks.Pruning(schedule, frequency=4), recorder]
         history = student.fit(x, y, batch_size=16, epochs=8, verbose=0, callbacks=callbacks)
         for before, after in zip(recorder.kernels, recorder.kernels[1:]):
             assert all(zeros(old) <= zeros(new) for old, new in zip(before, after))
@@ -162,7 +164,7 @@ class TestSchedule:
         """The step has moved them, further than the smallest of the others."""
         student, x, y = student_and_data(optimizer)
         recorder = Recorder()
-        callbacks = [kd.Pruning(0.5, frequency=4), recorder]
+        callbacks = [kd.callbacks.Pruning(0.5, frequency=4), recorder]
         student.fit(x, y, batch_size=16, epochs=6, verbose=0, callbacks=callbacks)
         for after in (*recorder.kernels[1:], kernels(student)):
             assert list(map(zeros, after)) == list(map(zeros, recorder.kernels[0]))
@@ -171,7 +173,7 @@ class TestSchedule:
         """Between two masks, the student would end with an earlier sparsity."""
         student, x, y = student_and_data()
         schedule = keras.optimizers.schedules.PolynomialDecay(0.0, 7, 0.9)
-        callbacks = [kd.Pruning(schedule, frequency=5)]
+        callbacks = [kd.callbacks.Pruning(schedule, frequency=5)]
         student.fit(x, y, batch_size=10, verbose=0, callbacks=callbacks)
         assert [len(zeros(kernel)) for kernel in kernels(student)] == [54, 27]
 
@@ -181,14 +183,14 @@ class TestSchedule:
         schedule = keras.optimizers.schedules.PolynomialDecay(0.0, 16, 0.9)
         fit = {"batch_size": 16, "epochs": 4, "verbose": 0}
         with pytest.warns(UserWarning, match="less than the 16 steps of this fit"):
-            student.fit(x, y, **fit, callbacks=[kd.Pruning(schedule)])
+            student.fit(x, y, **fit, callbacks=[kd.callbacks.Pruning(schedule)])
         # From now on it does not rise.
-        student.fit(x, y, **fit, callbacks=[kd.Pruning(schedule)])
+        student.fit(x, y, **fit, callbacks=[kd.callbacks.Pruning(schedule)])
 
     def test_a_falling_one_lets_weights_grow_again(self):
         student, x, y = student_and_data()
         schedule = keras.optimizers.schedules.PiecewiseConstantDecay([4], [0.9, 0.5])
-        callbacks = [kd.Pruning(schedule, frequency=1)]
+        callbacks = [kd.callbacks.Pruning(schedule, frequency=1)]
         student.fit(x, y, batch_size=8, epochs=2, verbose=0, callbacks=callbacks)
         first, last = (len(zeros(kernel)) for kernel in kernels(student))
         # A unit whose weights are all zero gets no gradient, so not every weight grows.
@@ -200,7 +202,7 @@ class TestSchedule:
         student.compile("adam", CROSS_ENTROPY, steps_per_execution=3)
         recorder = Recorder()
         schedule = keras.optimizers.schedules.PolynomialDecay(0.0, 8, 0.9)
-        callbacks = [kd.Pruning(schedule, frequency=4), recorder]
+        callbacks = [kd.callbacks.Pruning(schedule, frequency=4), recorder]
         student.fit(x, y, batch_size=8, epochs=2, verbose=0, callbacks=callbacks)
         assert all(zeros(a) <= zeros(b) for a, b in zip(recorder.kernels[0], recorder.kernels[-1]))
         assert [len(zeros(kernel)) for kernel in kernels(student)] == [54, 27]
@@ -221,7 +223,7 @@ class TestTraining:
             student=student, teacher=teacher, alpha=0.0, objectives=[objective]
         )
         distiller.compile("adam")
-        pruning = kd.Pruning(0.5)
+        pruning = kd.callbacks.Pruning(0.5)
         distiller.fit(x, epochs=2, verbose=0, callbacks=[pruning])
         assert [len(zeros(kernel)) for kernel in kernels(student)] == [30, 15]
         assert all(np.all(v != 0) for v in objective.trainable_variables if v.name == "kernel")
@@ -237,8 +239,8 @@ class TestTraining:
 
         def run(epochs):
             student, x, y = student_and_data()
-            backup = kd.BackupAndRestore(tmp_path, delete_checkpoint=False)
-            callbacks = [kd.Pruning(schedule, frequency=2), backup]
+            backup = kd.callbacks.BackupAndRestore(tmp_path, delete_checkpoint=False)
+            callbacks = [kd.callbacks.Pruning(schedule, frequency=2), backup]
             student.fit(x, y, batch_size=16, epochs=epochs, verbose=0, callbacks=callbacks)
             return kernels(student)
 
@@ -254,7 +256,7 @@ class TestTraining:
         model = kd.teaching.MutualLearning(peers)
         model.compile("adam", CROSS_ENTROPY)
         _, x, y = student_and_data()
-        model.fit(x, y, verbose=0, callbacks=[kd.Pruning(0.5)])
+        model.fit(x, y, verbose=0, callbacks=[kd.callbacks.Pruning(0.5)])
         for peer in peers:
             assert [len(zeros(kernel)) for kernel in kernels(peer)] == [30, 15]
 
@@ -270,7 +272,7 @@ class TestTraining:
         branches = [dense(8, 6, int(y.max()) + 1, name=name) for name in ("left", "right")]
         model = kd.teaching.NativeEnsemble(trunk=trunk, branches=branches)
         model.compile("adam", CROSS_ENTROPY)
-        model.fit(x, y, verbose=0, callbacks=[kd.Pruning(0.5)])
+        model.fit(x, y, verbose=0, callbacks=[kd.callbacks.Pruning(0.5)])
         for part in model.students:
             assert all(
                 2 * len(zeros(kernel)) == kernel.shape[0] * kernel.shape[1]
@@ -289,12 +291,14 @@ class TestTraining:
         generator = keras.Sequential([keras.Input((4,)), layers.Dense(6)])
         model = kd.teaching.DataFree(distiller, generator)
         model.compile("adam")
-        model.fit(batch_size=8, steps_per_epoch=3, verbose=0, callbacks=[kd.Pruning(0.5)])
+        model.fit(batch_size=8, steps_per_epoch=3, verbose=0, callbacks=[kd.callbacks.Pruning(0.5)])
         assert [len(zeros(kernel)) for kernel in kernels(student)] == [30, 15]
         assert len(zeros(generator.layers[0].kernel)) == 0
         # Averages over the steps, which the optimizer sets at the end, are pruned as well.
         distiller.compile(keras.optimizers.Adam(use_ema=True))
-        model.fit(batch_size=8, steps_per_epoch=3, verbose=0, callbacks=[kd.Pruning(0.75)])
+        model.fit(
+            batch_size=8, steps_per_epoch=3, verbose=0, callbacks=[kd.callbacks.Pruning(0.75)]
+        )
         assert [len(zeros(kernel)) for kernel in kernels(student)] == [45, 22]
 
     def test_two_devices(self, two_devices):
@@ -302,14 +306,14 @@ class TestTraining:
         with two_devices.scope():
             student, x, y = student_and_data()
             student.compile("adam", CROSS_ENTROPY)
-        student.fit(x, y, batch_size=16, epochs=2, verbose=0, callbacks=[kd.Pruning(0.5)])
+        student.fit(x, y, batch_size=16, epochs=2, verbose=0, callbacks=[kd.callbacks.Pruning(0.5)])
         values = student.get_layer("first").kernel.value.values
         assert len(values) == 2
         assert all(len(zeros(np.array(value))) == 30 for value in values)
 
     def test_mixed_precision(self):
         student, x, y = student_and_data(dtype="mixed_float16")
-        student.fit(x, y, verbose=0, callbacks=[kd.Pruning(0.5)])
+        student.fit(x, y, verbose=0, callbacks=[kd.callbacks.Pruning(0.5)])
         assert [len(zeros(kernel)) for kernel in kernels(student)] == [30, 15]
 
     def test_infinite_weights(self):
@@ -320,7 +324,7 @@ class TestTraining:
                 self.model.get_layer("first").kernel.assign(np.full((6, 10), np.inf))
 
         student, x, y = student_and_data()
-        callbacks = [kd.Pruning(0.5), Recorder()]
+        callbacks = [kd.callbacks.Pruning(0.5), Recorder()]
         student.fit(x, y, batch_size=64, verbose=0, callbacks=[Overflow(), *callbacks])
         assert np.array_equal(np.unique(callbacks[1].kernels[0][0]), [0, np.inf])
 
@@ -360,7 +364,7 @@ def test_zeros_are_zeros_in_8_bits(tmp_path):
     sizes = {}
     for sparsity in (0.0, 0.75):
         with kd.students.quantization_aware(distiller):
-            distiller.fit(x, epochs=2, verbose=0, callbacks=[kd.Pruning(sparsity)])
+            distiller.fit(x, epochs=2, verbose=0, callbacks=[kd.callbacks.Pruning(sparsity)])
         kernel = np.array(student.get_layer("conv_2").kernel)
         assert np.mean(kernel == 0) == sparsity
         path = tmp_path / f"{sparsity}.tflite"
@@ -378,20 +382,20 @@ class TestBad:
     @pytest.mark.parametrize("sparsity", [1.0, -0.1, float("nan"), "0.5", True])
     def test_sparsity(self, sparsity):
         with pytest.raises(ValueError, match=r"sparsity must be a number in \[0, 1\)"):
-            kd.Pruning(sparsity)
+            kd.callbacks.Pruning(sparsity)
 
     def test_frequency(self):
         with pytest.raises(ValueError, match="frequency must be an integer of 1 or more"):
-            kd.Pruning(0.5, frequency=0)
+            kd.callbacks.Pruning(0.5, frequency=0)
 
     @pytest.mark.parametrize("exclude", [5, None, ("last", 5)])
     def test_exclude(self, exclude):
         with pytest.raises(ValueError, match="exclude must be a list of names of layers"):
-            kd.Pruning(0.5, exclude=exclude)
+            kd.callbacks.Pruning(0.5, exclude=exclude)
 
     def test_is_global(self):
         with pytest.raises(ValueError, match="is_global must be True or False"):
-            kd.Pruning(0.5, is_global="layer")
+            kd.callbacks.Pruning(0.5, is_global="layer")
 
     @pytest.mark.parametrize("end", [1.0, -0.2])
     def test_a_schedule_that_leaves_its_range(self, end):
@@ -400,22 +404,29 @@ class TestBad:
         before = kernels(student)
         schedule = keras.optimizers.schedules.PolynomialDecay(0.0, 40, end)
         with pytest.raises(ValueError, match=r"must be a number in \[0, 1\) at .* at step "):
-            student.fit(x, y, batch_size=16, epochs=10, verbose=0, callbacks=[kd.Pruning(schedule)])
+            student.fit(
+                x,
+                y,
+                batch_size=16,
+                epochs=10,
+                verbose=0,
+                callbacks=[kd.callbacks.Pruning(schedule)],
+            )
         for old, new in zip(before, kernels(student)):
             np.testing.assert_array_equal(old, new)
         # As far as this training goes, it stays in its range.
         schedule = keras.optimizers.schedules.PolynomialDecay(0.1, 40, 1.0)
-        callbacks = [kd.Pruning(schedule, frequency=4)]
+        callbacks = [kd.callbacks.Pruning(schedule, frequency=4)]
         student.fit(x, y, batch_size=16, epochs=2, verbose=0, callbacks=callbacks)
 
     def test_a_schedule_that_goes_on(self):
         """What is left counts: 12 steps are behind, and 4 to come, when the last epoch begins."""
         student, x, y = student_and_data()
         rising = keras.optimizers.schedules.PolynomialDecay(0.0, 16, 0.6)
-        callbacks = [kd.Pruning(rising, frequency=2)]
+        callbacks = [kd.callbacks.Pruning(rising, frequency=2)]
         student.fit(x, y, batch_size=16, epochs=3, verbose=0, callbacks=callbacks)
         rising = keras.optimizers.schedules.PolynomialDecay(0.0, 24, 1.0)
-        callbacks = [kd.Pruning(rising, frequency=2)]
+        callbacks = [kd.callbacks.Pruning(rising, frequency=2)]
         fit = {"batch_size": 16, "epochs": 5, "initial_epoch": 4, "verbose": 0}
         student.fit(x, y, **fit, callbacks=callbacks)
         assert [len(zeros(kernel)) for kernel in kernels(student)] == [40, 20]  # 16 / 24 of them.
@@ -424,7 +435,9 @@ class TestBad:
         """Optimizers that accumulate have no variable of their step."""
         student, x, y = student_and_data()
         student.compile(keras.optimizers.Adam(gradient_accumulation_steps=2), CROSS_ENTROPY)
-        student.fit(x, y, batch_size=16, verbose=0, callbacks=[kd.Pruning(0.5, frequency=1)])
+        student.fit(
+            x, y, batch_size=16, verbose=0, callbacks=[kd.callbacks.Pruning(0.5, frequency=1)]
+        )
         assert [len(zeros(kernel)) for kernel in kernels(student)] == [30, 15]
 
     def test_a_schedule_of_unknown_length(self):
@@ -433,13 +446,20 @@ class TestBad:
         schedule = keras.optimizers.schedules.PolynomialDecay(0.1, 6, 1.0)
         with pytest.raises(ValueError, match="Received: 1 at step 6"):
             student.fit(
-                dataset, shuffle=False, verbose=0, callbacks=[kd.Pruning(schedule, frequency=3)]
+                dataset,
+                shuffle=False,
+                verbose=0,
+                callbacks=[kd.callbacks.Pruning(schedule, frequency=3)],
             )
 
     def test_layers(self):
         """A misspelt name would leave its layer to be pruned."""
         student, x, y = student_and_data()
         with pytest.raises(ValueError, match=r"Received: \['fist'\], which are none of"):
-            student.fit(x, y, verbose=0, callbacks=[kd.Pruning(0.5, exclude=("fist", "last"))])
+            student.fit(
+                x, y, verbose=0, callbacks=[kd.callbacks.Pruning(0.5, exclude=("fist", "last"))]
+            )
         with pytest.raises(ValueError, match="must have a kernel that is trained"):
-            student.fit(x, y, verbose=0, callbacks=[kd.Pruning(0.5, exclude=("first", "last"))])
+            student.fit(
+                x, y, verbose=0, callbacks=[kd.callbacks.Pruning(0.5, exclude=("first", "last"))]
+            )

@@ -6,8 +6,8 @@ import pytest
 import tensorflow as tf
 
 from keras_distill import DistillationInputs
-from keras_distill import pair_inputs
-from keras_distill import with_example_index
+from keras_distill.data import pair_inputs
+from keras_distill.data import with_example_index
 from keras_distill.data.inputs import is_missing
 from keras_distill.data.inputs import unpack
 

@@ -8,7 +8,7 @@ from store_examples import make_teacher
 from store_examples import numbers
 
 from keras_distill import TeacherStore
-from keras_distill.store import RandomViews
+from keras_distill.data import RandomViews
 
 
 def add_noise(x, seed):

@@ -7,7 +7,7 @@ from small_gpt2 import END
 from small_gpt2 import make_model
 from small_gpt2 import make_preprocessor
 
-from keras_distill.teaching import generate_targets
+from keras_distill.data import generate_targets
 
 PROMPTS = ["a", "bc", "hg", "ff", "ad"]
 

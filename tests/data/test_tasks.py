@@ -7,8 +7,8 @@ import scipy.special
 import tensorflow as tf
 
 import keras_distill as kd
-from keras_distill.teaching import join_tasks
-from keras_distill.teaching import mix_tasks
+from keras_distill.data import join_tasks
+from keras_distill.data import mix_tasks
 
 RNG = np.random.default_rng(0)
 SIZES = {"topic": 64, "score": 16}
@@ -275,7 +275,7 @@ def test_probabilities_among_stand_ins_are_still_found():
 def test_an_example_index_is_left_out():
     """Two tasks have the same numbers: a loss that remembers examples would mix them up."""
     tasks = {
-        task: kd.with_example_index(tf.data.Dataset.from_tensor_slices(DATA[task]))
+        task: kd.data.with_example_index(tf.data.Dataset.from_tensor_slices(DATA[task]))
         for task in SIZES
     }
     x, _, _ = next(iter(mix_tasks(tasks, 8)))

@@ -50,7 +50,7 @@ def train(folder):
     """Goes on if there is a backup; notes where it began."""
     store = kd.TeacherStore.open(folder.parent / "store")
     distiller = make_distiller()
-    backup = kd.BackupAndRestore(folder / "backup", delete_checkpoint=False)
+    backup = kd.callbacks.BackupAndRestore(folder / "backup", delete_checkpoint=False)
     # Else all epochs would be over before the kill.
     slow = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: time.sleep(0.2))
     history = distiller.fit(

@@ -77,12 +77,12 @@ class TestBackupAndRestore:
             if epoch == 2:
                 raise KeyboardInterrupt
 
-        backup = kd.BackupAndRestore(tmp_path)
+        backup = kd.callbacks.BackupAndRestore(tmp_path)
         interruption = keras.callbacks.LambdaCallback(on_epoch_begin=interrupt)
         with pytest.raises(KeyboardInterrupt):
             self.fit(resumed, backup, interruption)
         resumed = self.make()
-        assert self.fit(resumed, kd.BackupAndRestore(tmp_path)).epoch == [2]
+        assert self.fit(resumed, kd.callbacks.BackupAndRestore(tmp_path)).epoch == [2]
         self.fit(model)
         for one, other in zip(model.get_weights(), resumed.get_weights()):
             np.testing.assert_allclose(one, other, atol=1e-6)
@@ -91,9 +91,9 @@ class TestBackupAndRestore:
     def test_kept(self, tmp_path):
         """A fit that has ended does not train again."""
         model = self.make()
-        self.fit(model, kd.BackupAndRestore(tmp_path / "backup", delete_checkpoint=False))
+        self.fit(model, kd.callbacks.BackupAndRestore(tmp_path / "backup", delete_checkpoint=False))
         again = self.make()
-        history = self.fit(again, kd.BackupAndRestore(tmp_path / "backup"))
+        history = self.fit(again, kd.callbacks.BackupAndRestore(tmp_path / "backup"))
         assert not history.epoch
         for one, other in zip(model.get_weights(), again.get_weights()):
             np.testing.assert_array_equal(one, other)

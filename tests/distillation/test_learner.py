@@ -72,7 +72,7 @@ class TestStudents:
 
     def test_all_of_them_and_nothing_else_is_pruned(self, make):
         model = make()
-        fit(model, callbacks=[kd.Pruning(0.5, frequency=1)])
+        fit(model, callbacks=[kd.callbacks.Pruning(0.5, frequency=1)])
         for student in model.students:
             for layer in student.layers:
                 assert np.mean(layer.kernel == 0) == pytest.approx(0.5, abs=0.1)

@@ -11,7 +11,7 @@ from keras_distill import DistillationInputs
 from keras_distill import Distiller
 from keras_distill import Objective
 from keras_distill import losses
-from keras_distill import pair_inputs
+from keras_distill.data import pair_inputs
 
 RNG = np.random.default_rng(6)
 TEXTS = np.array(["good film", "bad film", "a good one", "so bad", "good good", "bad"] * 4)

@@ -11,11 +11,11 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from keras_distill import BackupAndRestore
 from keras_distill import DistillationInputs
 from keras_distill import Distiller
 from keras_distill import Objective
 from keras_distill import losses
+from keras_distill.callbacks import BackupAndRestore
 
 RNG = np.random.default_rng(2)
 FEATURES = RNG.normal(size=(24, 6)).astype("float32")

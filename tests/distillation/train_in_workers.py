@@ -123,7 +123,7 @@ def errors(strategy):
     if strategy.cluster_resolver.task_id == 1:
         own_folder.mkdir()
         (own_folder / "epoch_000003.weights.h5").touch()
-    backup = kd.BackupAndRestore(own_folder)
+    backup = kd.callbacks.BackupAndRestore(own_folder)
     yield lambda: distiller.fit(batches(16), shuffle=False, verbose=0, callbacks=[backup])
 
 

@@ -47,7 +47,7 @@ def files(tmp_path_factory):
     model = keras.Model(images, logits)
     with_class_names(model, NAMES).save(folder / "model.keras")
     kd.export_saved_model(model, folder / "served", class_names=NAMES, version=1)
-    kd.export_tflite(model, folder / "model.tflite", metadata=kd.ImageMetadata(NAMES))
+    kd.export_tflite(model, folder / "model.tflite", metadata=kd.export.ImageMetadata(NAMES))
     labels = np.array(NAMES)[pixels.max(axis=(1, 2)).argmax(axis=1)]
     return [folder / name for name in ("model.keras", "served", "model.tflite")], (pixels, labels)
 

@@ -35,7 +35,7 @@ def student():
 
 def export(student, path, quantization):
     words, model = student
-    metadata = kd.TextMetadata(LABELS, words, "regex")
+    metadata = kd.export.TextMetadata(LABELS, words, "regex")
     kd.export_tflite(
         model,
         path,

@@ -5,7 +5,7 @@ import students_to_export
 from keras import layers
 
 import keras_distill as kd
-from keras_distill.export import benchmark
+from keras_distill import benchmark
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_distill.export import export_tflite
+from keras_distill import export_tflite
 from keras_distill.export.child_process import ChildProcess
 from keras_distill.export.child_process import CrashError
 from keras_distill.export.child_process import RefusalError

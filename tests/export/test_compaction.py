@@ -6,8 +6,8 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter
 from keras import layers
 
+from keras_distill import export_tflite
 from keras_distill._arguments.imports import import_module
-from keras_distill.export import export_tflite
 from keras_distill.export.tflite import conversion
 
 RECIPES = {

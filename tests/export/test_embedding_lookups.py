@@ -7,7 +7,7 @@ from ai_edge_litert.interpreter import Interpreter
 from keras import layers
 
 import keras_distill as kd
-from keras_distill.export import export_tflite
+from keras_distill import export_tflite
 
 
 def rows_of_all_sizes():

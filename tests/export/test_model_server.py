@@ -14,7 +14,7 @@ import pytest
 import students_to_export
 import tensorflow as tf
 
-from keras_distill.export import export_saved_model
+from keras_distill import export_saved_model
 
 SERVER = shutil.which("tensorflow_model_server")
 pytestmark = pytest.mark.skipif(

@@ -137,7 +137,7 @@ def test_real_inputs_are_taken_as_fit_takes_them(kind):
         "array": lambda: x,
         "x": lambda: tf.data.Dataset.from_tensor_slices(x).batch(2),
         "x, y": lambda: tf.data.Dataset.from_tensor_slices((x, y)).batch(2),
-        "paired": lambda: kd.pair_inputs(
+        "paired": lambda: kd.data.pair_inputs(
             tf.data.Dataset.from_tensor_slices((x, y)), teacher=lambda x: x * 0
         ).batch(2),
     }[kind]()

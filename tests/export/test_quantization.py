@@ -8,8 +8,8 @@ import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 from keras import layers
 
+from keras_distill import export_tflite
 from keras_distill.export import ImageMetadata
-from keras_distill.export import export_tflite
 from keras_distill.export.examples import generate_inputs
 from keras_distill.export.signature import NamedModel
 from keras_distill.export.tflite import calibration

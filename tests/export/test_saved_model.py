@@ -9,9 +9,9 @@ import students_to_export
 import tensorflow as tf
 from keras import layers
 
+from keras_distill import export_saved_model
+from keras_distill import export_tflite
 from keras_distill.evaluation import compare
-from keras_distill.export import export_saved_model
-from keras_distill.export import export_tflite
 from keras_distill.export.saved_model.served_model import ServedModel
 
 MODELS = [

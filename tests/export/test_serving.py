@@ -17,7 +17,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
 import keras_distill as kd
-from keras_distill.export import export_saved_model
+from keras_distill import export_saved_model
 from keras_distill.export import serving_command
 from keras_distill.export.examples import generate_inputs
 from keras_distill.export.saved_model.serving import write_configs

@@ -8,7 +8,7 @@ import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 from keras import layers
 
-from keras_distill.export import export_tflite
+from keras_distill import export_tflite
 
 MODELS = [
     students_to_export.cnn,

@@ -52,7 +52,7 @@ def small_student():
 def read_backup(path):
     """It is restored before anything is trained."""
     student = small_student()
-    backup = kd.BackupAndRestore(path)
+    backup = kd.callbacks.BackupAndRestore(path)
     backup.set_model(student)
     backup.on_train_begin()
     return student.get_weights()
@@ -106,5 +106,7 @@ def test_settings_of_a_run(tmp_path, fuzz):
 @pytest.mark.rounds(100)
 def test_backups(tmp_path, fuzz):
     student = small_student()
-    student.fit(X, X[:, :2], callbacks=[kd.BackupAndRestore(tmp_path / "b", False)], verbose=0)
+    student.fit(
+        X, X[:, :2], callbacks=[kd.callbacks.BackupAndRestore(tmp_path / "b", False)], verbose=0
+    )
     assert fuzz(read_backup, tmp_path / "b")["read"] > 0

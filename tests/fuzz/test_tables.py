@@ -11,6 +11,7 @@ import tensorflow as tf
 import keras_distill as kd
 from keras_distill.jobs.texts import text_data
 from keras_distill.text.vocabularies.base import read_tokens
+from keras_distill.text.vocabularies.word_vectors import vector_words
 
 pytestmark = [pytest.mark.long, pytest.mark.rounds(200)]
 
@@ -56,7 +57,7 @@ def _words():
 
 
 def read_vectors(path):
-    return kd.text.load_vectors(path, _words()), kd.text.vector_words(path)
+    return kd.text.load_vectors(path, _words()), vector_words(path)
 
 
 def _parts(examples):

@@ -12,7 +12,7 @@ from oracles import uniform
 from scipy.special import log_softmax
 
 from keras_distill.losses import ClassWeightedSoftTargets
-from keras_distill.losses import SoftTargetCrossEntropy
+from keras_distill.losses.outputs.soft_targets import SoftTargetCrossEntropy
 
 WEIGHTS = [1.5, 1.0, 0.0, 2.0]
 

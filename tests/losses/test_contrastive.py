@@ -14,7 +14,7 @@ from oracles import uniform
 from keras_distill import DistillationInputs
 from keras_distill import Distiller
 from keras_distill import Objective
-from keras_distill import with_example_index
+from keras_distill.data import with_example_index
 from keras_distill.losses import CRD
 from keras_distill.losses.relations.memory import NegativeSampler
 

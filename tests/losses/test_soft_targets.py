@@ -14,8 +14,8 @@ from scipy.special import softmax
 
 from keras_distill.losses import BinarySoftTargets
 from keras_distill.losses import LogitsMSE
-from keras_distill.losses import SoftTargetCrossEntropy
 from keras_distill.losses import SoftTargetKL
+from keras_distill.losses.outputs.soft_targets import SoftTargetCrossEntropy
 
 SOFTENED = {
     SoftTargetKL: oracles.soft_target_kl,

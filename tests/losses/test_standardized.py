@@ -15,8 +15,8 @@ from scipy.stats import zscore
 
 from keras_distill.losses import DIST
 from keras_distill.losses import DKD
-from keras_distill.losses import SoftTargetCrossEntropy
 from keras_distill.losses import SoftTargetKL
+from keras_distill.losses.outputs.soft_targets import SoftTargetCrossEntropy
 
 LABELS = np.arange(12) % 5
 MAKERS = {

@@ -6,7 +6,7 @@ import pytest
 from keras import layers
 from keras_hub.layers import CachedMultiHeadAttention
 
-from keras_distill.export import export_tflite
+from keras_distill import export_tflite
 from keras_distill.quantization.attention import close_masks
 
 LENGTH, WIDTH = 12, 16

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from keras_distill.export import export_tflite
+from keras_distill import export_tflite
 from keras_distill.quantization.calls import int8_calls
 
 

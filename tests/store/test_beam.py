@@ -99,7 +99,7 @@ def one_is_nan():
 
 
 def views():
-    return kd.store.RandomViews(_add_noise, num_views=3).all(dataset(7))
+    return kd.data.RandomViews(_add_noise, num_views=3).all(dataset(7))
 
 
 def _add_noise(x, seed):

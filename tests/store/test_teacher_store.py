@@ -64,7 +64,7 @@ class TestAttach:
 
     def test_the_teachers_view_tells_the_example(self, store, teacher):
         """The student may read something else."""
-        pairs = kd.pair_inputs(dataset(), student=lambda x: x[:2])
+        pairs = kd.data.pair_inputs(dataset(), student=lambda x: x[:2])
         pairs = pairs.map(lambda x, y: (x._replace(teacher=x.teacher), y))
         for x, _ in store.attach(pairs).batch(50):
             assert x.student.shape == (50, 2)
@@ -93,7 +93,7 @@ class TestAttach:
     def test_several_teachers(self, store, teacher, tmp_path):
         other = make_teacher()
         second = TeacherStore.build(dataset(), other, tmp_path / "b", dtype="float32", **QUIET)
-        pairs = kd.pair_inputs(dataset(), student=lambda x: x[:2], teacher=lambda x: x)
+        pairs = kd.data.pair_inputs(dataset(), student=lambda x: x[:2], teacher=lambda x: x)
         both = second.attach(store.attach(pairs, name="first"), name="second")
         for x, _ in both.batch(50):
             expected = {"first": teacher(x.teacher), "second": other(x.teacher)}

@@ -348,7 +348,9 @@ def test_a_string_teacher_teaches_a_student_of_ids_with_hidden_states(classifier
     distiller = kd.Distiller(student=student, teacher=classifier, alpha=0.0, objectives=[objective])
     distiller.compile(keras.optimizers.Adam(0.01))
     vocabulary = WordPieceVocabulary(TOKENS)
-    batches = kd.pair_inputs(tf.data.Dataset.from_tensors(TEXTS).repeat(30), student=vocabulary)
+    batches = kd.data.pair_inputs(
+        tf.data.Dataset.from_tensors(TEXTS).repeat(30), student=vocabulary
+    )
     before = [w.numpy() for w in classifier.weights]
     history = distiller.fit(batches, epochs=2, shuffle=False, verbose=0).history
     assert history["loss"][1] < history["loss"][0]

@@ -190,8 +190,8 @@ def test_a_backup_goes_on_with_new_noise(tmp_path):
     whole, killed, resumed = models
     fit(whole, epochs=4)
     with pytest.raises(KeyboardInterrupt):
-        fit(killed, epochs=4, callbacks=[kd.BackupAndRestore(tmp_path), Stop()])
-    fit(resumed, epochs=4, callbacks=[kd.BackupAndRestore(tmp_path)])
+        fit(killed, epochs=4, callbacks=[kd.callbacks.BackupAndRestore(tmp_path), Stop()])
+    fit(resumed, epochs=4, callbacks=[kd.callbacks.BackupAndRestore(tmp_path)])
     for weight, expected in zip(resumed.get_weights(), whole.get_weights()):
         np.testing.assert_allclose(weight, expected, atol=1e-6)
 

@@ -9,12 +9,12 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from keras_distill.export import export_saved_model
+from keras_distill import export_saved_model
 from keras_distill.teachers.hub import HubLayer
-from keras_distill.text import Vocabulary
 from keras_distill.text import WordPieceVocabulary
 from keras_distill.text import WordVocabulary
 from keras_distill.text import teacher_vocabulary
+from keras_distill.text.vocabularies.base import Vocabulary
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 PIECES = [*SPECIAL, "a", "good", "film", "cafe", "play", "##ing", "don", "'", "t", ".", "很", "好"]

@@ -9,7 +9,7 @@ from keras_distill.text import WordVocabulary
 from keras_distill.text import copy_embeddings
 from keras_distill.text import learn_words
 from keras_distill.text import load_vectors
-from keras_distill.text import vector_words
+from keras_distill.text.vocabularies.word_vectors import vector_words
 
 LINES = ["film 1 2", "good -0.5 1e-3", ". . 3 4", "bad 5 6"]
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -92,7 +92,7 @@ def test_few_words_with_a_vector(tmp_path):
 def test_vectors_of_shared(shared):
     """Related words are near each other, which they would not be in wrong rows."""
     path = shared / "models/glove_6b_50d_top50k"
-    vocabulary = learn_words(["good great film movie zzzz"], 20, among=vector_words(path))
+    vocabulary = learn_words(["good great film movie zzzz"], 20, among=path)
     assert "zzzz" not in vocabulary.tokens
     vectors = load_vectors(path, vocabulary)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True) + 1e-9

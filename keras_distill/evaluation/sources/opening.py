@@ -14,8 +14,8 @@ from keras_distill.evaluation.sources.saved_model import Signature
 from keras_distill.evaluation.sources.stored import StoredOutputs
 from keras_distill.evaluation.sources.tflite import TFLiteFile
 from keras_distill.export.saved_model.serving import version_folders
-from keras_distill.store import TeacherStore
 from keras_distill.store.manifest import read_manifest
+from keras_distill.store.teacher_store import TeacherStore
 
 
 def open_source(name, model):

@@ -10,9 +10,10 @@ import tensorflow as tf
 from keras_distill._arguments.checks import are_sizes
 from keras_distill._arguments.checks import check_integers
 from keras_distill._files.run_folder import RunFolder
+from keras_distill.data import RandomViews
 from keras_distill.export import ImageMetadata
-from keras_distill.export import export_saved_model
 from keras_distill.export.saved_model.export import check_saved_model
+from keras_distill.export.saved_model.export import export_saved_model
 from keras_distill.export.tflite.export import check_tflite
 from keras_distill.export.tflite.modes import MODES
 from keras_distill.export.tflite.modes import check_mode
@@ -29,7 +30,6 @@ from keras_distill.jobs.settings import settings_of
 from keras_distill.jobs.splitting import check_classes
 from keras_distill.jobs.splitting import split
 from keras_distill.jobs.training import train_student
-from keras_distill.store import RandomViews
 from keras_distill.students import mobile_cnn
 
 # The label -1 means an image without a label.

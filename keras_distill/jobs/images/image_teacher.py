@@ -12,7 +12,7 @@ from keras_distill._files.found_at import found_at
 from keras_distill.jobs import interruption
 from keras_distill.jobs.one_output import with_two_outputs
 from keras_distill.jobs.teacher_file import load_teacher
-from keras_distill.teachers import WarmupLinearDecay
+from keras_distill.optimizers import WarmupLinearDecay
 
 _BATCH_SIZE = 32
 _CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True)

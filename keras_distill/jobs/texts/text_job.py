@@ -10,8 +10,8 @@ import tensorflow as tf
 from keras_distill._arguments.checks import check_integers
 from keras_distill._files.run_folder import RunFolder
 from keras_distill.export import TextMetadata
-from keras_distill.export import export_saved_model
 from keras_distill.export.saved_model.export import check_saved_model
+from keras_distill.export.saved_model.export import export_saved_model
 from keras_distill.export.tflite.export import check_tflite
 from keras_distill.jobs.estimates import stage_seconds
 from keras_distill.jobs.job import Job

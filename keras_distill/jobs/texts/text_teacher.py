@@ -11,9 +11,9 @@ from keras_distill.jobs.one_output import with_two_outputs
 from keras_distill.jobs.teacher_file import check_teacher_file
 from keras_distill.jobs.teacher_file import load_teacher
 from keras_distill.jobs.texts.lengths import lengths_up_to
+from keras_distill.optimizers import finetuning_optimizer
 from keras_distill.students import text_cnn
 from keras_distill.teachers import bert_classifier
-from keras_distill.teachers import finetuning_optimizer
 from keras_distill.teachers.preset_names import check_preset_name
 from keras_distill.text import WordVocabulary
 from keras_distill.text import batch_by_length

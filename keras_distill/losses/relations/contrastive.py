@@ -33,7 +33,7 @@ class CRD(PerExampleLoss):
     Z is num_examples times the mean of exp(...) over the first training batch, and then stays
     fixed. The value begins near `2 * (log(num_negatives + 1) + 1)`; the authors' weight is 0.8.
 
-    Each batch must carry the indices of its examples: see `keras_distill.with_example_index`.
+    Each batch must carry the indices of its examples: see `keras_distill.data.with_example_index`.
     Memories, Z and random state are saved with the Distiller. They change in training only.
     Validation batches need indices into the same data set; leave `validate_with_teacher` off if
     they have none.
@@ -74,7 +74,7 @@ class CRD(PerExampleLoss):
 
     ```python
     examples = tf.data.Dataset.from_tensor_slices((x_train, y_train))
-    dataset = kd.with_example_index(examples).shuffle(10_000).batch(64)
+    dataset = kd.data.with_example_index(examples).shuffle(10_000).batch(64)
     crd = kd.losses.CRD(num_examples=len(x_train), labels=y_train)
     objective = kd.Objective(crd, teacher_layer="pooled", student_layer="pooled", weight=0.8)
     ```

@@ -1,6 +1,7 @@
 """Vocabularies learned from the texts of the transfer set."""
 
 import collections
+import os
 import re
 
 import numpy as np
@@ -12,6 +13,7 @@ from keras_distill.text.vocabularies.base import SPECIAL_TOKENS
 from keras_distill.text.vocabularies.vocabulary import WordPieceVocabulary
 from keras_distill.text.vocabularies.vocabulary import WordVocabulary
 from keras_distill.text.vocabularies.vocabulary import split_words
+from keras_distill.text.vocabularies.word_vectors import vector_words
 
 _CHUNK = 4096
 _LARGEST_CHARACTER_RATE = 0.8
@@ -36,8 +38,8 @@ def learn_words(
         lowercase: Whether texts are lowercased. Defaults to True.
         split_punctuation: Whether punctuation marks and Chinese characters are separate
             words. Defaults to False: texts are split at whitespace only.
-        among: Iterable of str: only these words are used, such as those of
-            `vector_words`. None (default) allows any word.
+        among: Only these words are used: an iterable of str, or the path of a file of word
+            vectors as `load_vectors` reads it. None (default) allows any word.
         min_count: Smallest number of occurrences of a word. Defaults to 1.
         for_apps: Whether texts are tokenized as in an app, for `TextMetadata` with
             tokenizer="regex". Defaults to False.
@@ -67,6 +69,8 @@ def learn_words(
     counts = _count_words(texts, split)
     if for_apps:
         counts = _count_unspelled(counts, lowercase)
+    if isinstance(among, (str, os.PathLike)):
+        among = vector_words(among)
     allowed = counts if among is None else set(among)
     words = [
         word

@@ -76,14 +76,14 @@ def _check_found(path, vocabulary, found):
         warnings.warn(
             f"{path} has vectors for {share:.0%} of the {len(tokens):,} tokens of the vocabulary, "
             f"and not for {', '.join(map(repr, missing[:3]))}, for instance: these begin at random "
-            "vectors. Does the case differ, or the language? learn_words(among="
-            "vector_words(path)) takes words of the file alone.",
+            "vectors. Does the case differ, or the language? "
+            "learn_words(among=path) takes words of the file alone.",
             stacklevel=3,
         )
 
 
 def vector_words(path):
-    """Returns the words of a file of vectors as a list of str, for `learn_words(among=...)`.
+    """Returns the words of a file of vectors as a list of str.
 
     Args:
         path: As in `load_vectors`.

@@ -1,0 +1,70 @@
+"""The public names: each is listed here once, so that none comes or goes by accident."""
+
+import types
+
+import pytest
+
+import keras_distill as kd
+
+# The home of each name; "" is the package itself.
+NAMES = {
+    "": """
+        DistillationInputs Distiller HubLayer Objective TeacherStore benchmark compare describe
+        export_saved_model export_tflite layer_objectives
+    """,
+    "beam": "label",
+    "callbacks": "BackupAndRestore Pruning",
+    "data": """
+        RandomViews generate_targets join_tasks mix_tasks pair_inputs with_example_index
+    """,
+    "export": "ImageMetadata TextMetadata serving_command",
+    "jobs": "ImageJob TextJob",
+    "losses": """
+        ActivationBoundaries AttentionKL AttentionMSE AttentionRelationKL AttentionTransfer
+        BinarySoftTargets BoundedRegression CRD ClassWeightedSoftTargets CorrelationCongruence DIST
+        DKD DistillationLoss FSP FactorTransfer FeatureCosine FeatureMSE FeatureOverhaul
+        GradientNorm HardDarkRank IRG JacobianMatching KnowledgeReview LogitsMSE MaskedGenerative
+        NeuronSelectivity PKD ProbabilisticTransfer RKDAngle RKDDistance RegionMSE
+        SimilarityPreserving Sobolev SoftDarkRank SoftTargetKL SpecialistKL
+        VariationalInformation paraphraser
+    """,
+    "metrics": "Fidelity TeacherAgreement",
+    "optimizers": "LayerwiseAdamW WarmupLinearDecay finetuning_optimizer",
+    "store": "",
+    "students": """
+        bilstm from_teacher mlp mobile_cnn moonshine net2net_deeper net2net_wider plain_cnn
+        quantization_aware text_cnn transformer
+    """,
+    "teachers": "Ensemble Specialists TaskTeachers bert_classifier numpy_teacher",
+    "teaching": """
+        ActivationStatistics DataFree MutualLearning NativeEnsemble RocketLaunching Stage fit_chain
+        fit_stages record_statistics synthesize
+    """,
+    "text": """
+        Examples Vocabulary WordPieceVocabulary WordVocabulary augment augment_with_nearest_words
+        batch_by_length copy_embeddings from_lists learn_word_pieces learn_words load_tfds
+        load_vectors read_csv read_jsonl read_lines read_tsv teacher_vocabulary
+    """,
+}
+
+
+def is_module(name):
+    return isinstance(getattr(kd, name), types.ModuleType)
+
+
+def test_modules():
+    assert {name for name in kd.__all__ if is_module(name)} == {name for name in NAMES if name}
+
+
+@pytest.mark.parametrize("home", NAMES)
+def test_names(home):
+    module = getattr(kd, home) if home else kd
+    names = {name for name in module.__all__ if home or not is_module(name)}
+    assert names == set(NAMES[home].split())
+    for name in names:
+        assert getattr(module, name).__doc__, name
+
+
+def test_each_name_has_one_home():
+    names = " ".join(NAMES.values()).split()
+    assert len(set(names)) == len(names)
