@@ -64,7 +64,7 @@ def main(arguments=None):
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     answers = sys.stdout
     try:
-        trusted = kd.HubLayer.moved({module: module for module in getattr(options, "trust", ())})
+        trusted = kd.HubLayer.trusted(getattr(options, "trust", ()))
         with _progress(options), _plain_warnings(options), trusted:
             result = options.run(options)
     except KeyboardInterrupt:

@@ -10,7 +10,7 @@ _OPTIONS = {
     "html": "--html",
     "directory": "--saved-model",
     "path": "--tflite",
-    "folders": "--trust",
+    "modules": "--trust",
 }
 # Advice that only a program can follow.
 _PYTHON = re.compile(r"\b[a-z]\w*=|\bkd\.|\bkeras\.|\bread_\w+")

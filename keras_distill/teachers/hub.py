@@ -12,7 +12,7 @@ import tensorflow as tf
 from keras_distill._keras.saving import in_safe_mode
 from keras_distill.teachers import hub_files
 
-_moved_folders = contextvars.ContextVar("keras_distill_moved_folders")
+_trusted_modules = contextvars.ContextVar("keras_distill_trusted_modules")
 # Handles of modules that this program has already loaded; loading them again adds no risk.
 _loaded = set()
 
@@ -45,9 +45,9 @@ class HubLayer(keras.layers.Layer):
     set `layer.trainable = True`, or that of a parent, before `compile`.
 
     A saved model contains the weights and the handle, not the module's graph: to load it,
-    the module must be available. If it has moved, see `HubLayer.moved`. A module is
+    the module must be available. If it has moved, see `HubLayer.trusted`. A module is
     a program, so Keras's safe mode does not load a module that is named only in the file: name
-    it in `HubLayer.moved`, too, or load the file with `safe_mode=False`. A model that was
+    it in `HubLayer.trusted`, or load the file with `safe_mode=False`. A model that was
     exported as a SavedModel does not need the module. XLA is not used, because it makes training
     through a SavedModel many times slower.
 
@@ -120,35 +120,44 @@ class HubLayer(keras.layers.Layer):
 
     @staticmethod
     @contextlib.contextmanager
-    def moved(folders):
-        """A context in which saved models load these modules, which may have moved.
+    def trusted(modules):
+        """A context in which saved models load these modules, which are programs.
 
         ```python
-        with HubLayer.moved({"/old/bert": "/new/bert"}):
+        with HubLayer.trusted(["/models/bert"]):
+            model = keras.models.load_model("teacher.keras")
+        with HubLayer.trusted({"/old/bert": "/new/bert"}):  # It has moved.
             model = keras.models.load_model("teacher.keras")
         ```
 
-        The loaded model has the new folder, and is saved with it.
+        A model whose module has moved has the new folder, and is saved with it.
 
         Args:
-            folders: Dict from the old handle, or a folder above it, to the new folder; or to itself
-                if it has not moved and you trust it.
+            modules: List of handles that you trust, URLs or folders; a folder stands for the
+                modules in it, too. Or a dict from the old handle, or a folder above it, to the
+                new folder.
 
         Raises:
-            ValueError: If the new folder is a file.
+            ValueError: If modules is one string, or names a file.
         """
-        for folder in folders.values():
+        if not isinstance(modules, (dict, list, tuple, set)):
+            raise ValueError(
+                "modules must be a list of URLs or folders, or a dict from old to new ones. "
+                f"Received: modules={modules!r}"
+            )
+        moves = modules if isinstance(modules, dict) else dict(zip(modules, modules))
+        moves = {os.fspath(old): os.fspath(new) for old, new in moves.items()}
+        for folder in moves.values():
             if os.path.isfile(folder):
                 raise ValueError(
-                    "folders must be URLs of modules, or folders. Received: "
-                    f"{os.fspath(folder)!r}, which is a file."
+                    "modules must be URLs of modules, or folders. Received: "
+                    f"{folder!r}, which is a file."
                 )
-        moves = {os.fspath(old): os.fspath(new) for old, new in folders.items()}
-        token = _moved_folders.set({**_moved_folders.get({}), **moves})
+        token = _trusted_modules.set({**_trusted_modules.get({}), **moves})
         try:
             yield
         finally:
-            _moved_folders.reset(token)
+            _trusted_modules.reset(token)
 
     def __call__(self, inputs, *args, **kwargs):
         # Lists become tensors first, because Keras would treat each number as a separate input.
@@ -180,15 +189,15 @@ class HubLayer(keras.layers.Layer):
 
     @classmethod
     def from_config(cls, config):
-        handle = _moved_to(config["handle"])
+        handle = _trusted_place(config["handle"])
         if handle is None:
             handle = config["handle"]
             if in_safe_mode() and handle not in _loaded:
                 raise ValueError(
                     f"The saved model names the TF-Hub module {handle!r}, which can run code when "
                     "it is loaded. If you trust it, load the model inside: "
-                    f"with HubLayer.moved({{{handle!r}: {handle!r}}}): ..., or with "
-                    "safe_mode=False; the command takes --trust."
+                    f"with HubLayer.trusted([{handle!r}]): ..., or with safe_mode=False; the "
+                    "command takes --trust."
                 )
         return cls(**{**config, "handle": handle})
 
@@ -345,12 +354,12 @@ def _set_lengths(outputs, inputs):
                 sequence.set_shape([*shape, None])
 
 
-def _moved_to(handle):
-    """The new place of a handle; None if `HubLayer.moved` does not name it."""
+def _trusted_place(handle):
+    """The new place of a handle; None if `HubLayer.trusted` does not name it."""
     is_url = "://" in handle
     # Folders are compared as absolute paths, because "a/../b" would load b.
     place = handle.rstrip("/") if is_url else os.path.abspath(handle)
-    for old, new in _moved_folders.get({}).items():
+    for old, new in _trusted_modules.get({}).items():
         old = old.rstrip("/") if is_url else os.path.abspath(old)
         if place == old:
             return new

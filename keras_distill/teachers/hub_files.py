@@ -41,7 +41,7 @@ def find_folder(handle):
             "handle must be a module's URL, a folder with its saved_model.pb, or a loaded module. "
             f"Received: handle={handle!r}, {found}, where no saved_model.pb is. If a saved model "
             "is being loaded whose module has moved, load it inside: with "
-            f"HubLayer.moved({{{handle!r}: 'its/new/folder'}}): ..."
+            f"HubLayer.trusted({{{handle!r}: 'its/new/folder'}}): ..."
         )
     if tf.io.gfile.exists(os.path.join(folder, "tfhub_module.pb")):
         raise ValueError(

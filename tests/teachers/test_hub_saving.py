@@ -102,11 +102,11 @@ def test_a_moved_module_is_loaded_from_its_new_folder(encoder_folder, tmp_path):
     model = classifier(HubLayer(shutil.copytree(encoder_folder, old / "bert"), name="encoder"))
     model.save(tmp_path / "model.keras")
     old.rename(new)
-    remedy = rf"handle='{old}/bert'.*HubLayer.moved\({{'{old}/bert': 'its/new/folder'}}\)"
+    remedy = rf"handle='{old}/bert'.*HubLayer.trusted\({{'{old}/bert': 'its/new/folder'}}\)"
     with pytest.raises(ValueError, match=remedy):
         keras.models.load_model(tmp_path / "model.keras")
     for folders in ({old / "bert": new / "bert"}, {str(old): str(new)}):
-        with HubLayer.moved(folders):
+        with HubLayer.trusted(folders):
             loaded = keras.models.load_model(tmp_path / "model.keras")
         assert_same(loaded, model)
         assert loaded.get_layer("encoder").handle == str(new / "bert")
@@ -128,9 +128,9 @@ def test_a_file_does_not_choose_what_is_loaded(encoder_folder, tmp_path, monkeyp
     assert "--trust" in capsys.readouterr().err
     assert not (tmp_path / "served").exists()
     assert cli.main([*export, "--trust", str(encoder_folder)]) == 0
-    for names, safe_mode in (({encoder_folder: encoder_folder}, True), ({}, False)):
+    for names, safe_mode in (([encoder_folder], True), ([], False)):
         monkeypatch.setattr(hub, "_loaded", set())
-        with HubLayer.moved(names):
+        with HubLayer.trusted(names):
             assert_same(keras.models.load_model(path, safe_mode=safe_mode), model)
 
 
@@ -139,23 +139,30 @@ def test_what_a_name_covers(tmp_path, monkeypatch):
     url, folder = "https://tfhub.dev/keras_distill/encoder/1", str(tmp_path / "models")
     monkeypatch.chdir(tmp_path)
     for names in (url, f"{url}/"):
-        with HubLayer.moved({names: url}):
-            assert hub._moved_to(url) == url
-            assert hub._moved_to(f"{url}/other") is None
-            assert hub._moved_to(folder) is None
+        with HubLayer.trusted([names]):
+            assert hub._trusted_place(url) == names
+            assert hub._trusted_place(f"{url}/other") is None
+            assert hub._trusted_place(folder) is None
     for name in (folder, "models"):
-        with HubLayer.moved({name: folder}):
-            assert hub._moved_to(folder) == folder
-            assert hub._moved_to(f"{folder}/bert") == f"{folder}/bert"
-            assert hub._moved_to(f"{folder}/../evil") is None
-            assert hub._moved_to(f"{folder}2") is None
-            assert hub._moved_to(url) is None
+        with HubLayer.trusted({name: folder}):
+            assert hub._trusted_place(folder) == folder
+            assert hub._trusted_place(f"{folder}/bert") == f"{folder}/bert"
+            assert hub._trusted_place(f"{folder}/../evil") is None
+            assert hub._trusted_place(f"{folder}2") is None
+            assert hub._trusted_place(url) is None
+
+
+def test_one_name_is_no_list(encoder_folder):
+    """A string has letters, of which each would be a folder."""
+    message = r"modules must be a list of URLs or folders.*Received"
+    with pytest.raises(ValueError, match=message), HubLayer.trusted(str(encoder_folder)):
+        pass
 
 
 def test_a_url_can_be_replaced_by_a_folder(encoder_folder, tmp_path):
     url = "https://tfhub.dev/keras_distill/encoder/1"
     config = {**HubLayer(encoder_folder).get_config(), "handle": url}
-    with HubLayer.moved({url: encoder_folder}):
+    with HubLayer.trusted({url: encoder_folder}):
         assert HubLayer.from_config(config).handle == str(encoder_folder)
 
 
