@@ -10,7 +10,7 @@ from keras_distill.data.inputs import is_missing
 from keras_distill.data.inputs import unpack
 
 
-def mix_tasks(tasks, batch_size, exponent=0.75, num_batches=None, seed=None):
+def mix_tasks(tasks, batch_size, exponent=0.75, num_batches=None, seed=0):
     """Draws batches with examples of several tasks, for a student with one head per task.
 
     ```
@@ -43,7 +43,7 @@ def mix_tasks(tasks, batch_size, exponent=0.75, num_batches=None, seed=None):
         exponent: From 0 (all tasks are drawn equally often) to 1 (in proportion to their size).
             Defaults to 0.75.
         num_batches: Number of batches of an epoch. None means enough for all examples once.
-        seed: Integer from 0 that fixes all draws, or None.
+        seed: Integer from 0 that fixes all draws, or None. Defaults to 0.
 
     Returns:
         A `tf.data.Dataset` of batches.

@@ -137,7 +137,7 @@ class Sobolev(_ProjectedGradientLoss):
         num_projections: Random directions for each example, 1 or more, or None for the
             whole Jacobian, at the cost of as many projections as there are outputs.
             Defaults to 1.
-        seed: Seed of the directions, an integer. Defaults to a random one.
+        seed: Integer seed of the directions, or None for one that Keras draws. Defaults to 0.
         teacher_inputs: Path of the teacher's layer by whose output the gradient is
             taken, for inputs that are not floating point (an embedding layer for token
             ids, a Rescaling layer for bytes). None for the teacher's inputs, which must
@@ -183,7 +183,7 @@ class Sobolev(_ProjectedGradientLoss):
         self,
         num_projections=1,
         *,
-        seed=None,
+        seed=0,
         teacher_inputs=None,
         student_inputs=None,
         reduction="sum_over_batch_size",
@@ -308,7 +308,7 @@ class GradientNorm(_ProjectedGradientLoss):
         num_projections: Random directions for each example, 1 or more, or None for the
             whole Jacobian, at the cost of as many projections as there are outputs.
             Defaults to 1.
-        seed: Seed of the directions, an integer. Defaults to a random one.
+        seed: Integer seed of the directions, or None for one that Keras draws. Defaults to 0.
         student_inputs: Path of the student's layer by whose output the gradient is
             taken, for inputs that are not floating point (an embedding layer for token
             ids, a Rescaling layer for bytes). None for the student's inputs, which must
@@ -347,7 +347,7 @@ class GradientNorm(_ProjectedGradientLoss):
         self,
         num_projections=1,
         *,
-        seed=None,
+        seed=0,
         student_inputs=None,
         reduction="sum_over_batch_size",
         name="gradient_norm",

@@ -29,7 +29,7 @@ class MaskedGenerative(DistillationLoss):
             segmentation.
         masked: "positions" for a mask over the image, equal for all channels, or "channels"
             for a mask over the channels, equal for all positions. Defaults to "positions".
-        seed: Integer seed of the masks, or None for one that Keras draws.
+        seed: Integer seed of the masks, or None for one that Keras draws. Defaults to 0.
         reduction: Keras's reduction of the values over the batch. Defaults to
             `"sum_over_batch_size"`.
         name: Name of the loss, and of its entry in the history.
@@ -78,7 +78,7 @@ class MaskedGenerative(DistillationLoss):
         rate=0.5,
         *,
         masked="positions",
-        seed=None,
+        seed=0,
         reduction="sum_over_batch_size",
         name="masked_generative",
         dtype=None,

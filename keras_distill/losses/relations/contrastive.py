@@ -53,7 +53,7 @@ class CRD(PerExampleLoss):
         labels: Classes of all the examples, `(num_examples,)` integers in the order of the
             indices: negatives then have other classes only. They are saved in the configuration.
             Defaults to None: any other example can be a negative.
-        seed: Seed of the negatives, an integer. Defaults to None: Keras draws a seed.
+        seed: Integer seed of the negatives, or None for one that Keras draws. Defaults to 0.
         reduction: Keras's reduction of the values over the batch. Defaults to
             `"sum_over_batch_size"`.
         name: Name of the loss, and of its entry in the history.
@@ -103,7 +103,7 @@ class CRD(PerExampleLoss):
         temperature=0.07,
         momentum=0.5,
         labels=None,
-        seed=None,
+        seed=0,
         reduction="sum_over_batch_size",
         name="crd",
         dtype=None,

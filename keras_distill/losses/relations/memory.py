@@ -104,7 +104,7 @@ class NegativeSampler(keras.layers.Layer):
         seed: Seed of the draws, an integer or None.
     """
 
-    def __init__(self, num_negatives, labels, seed=None, **kwargs):
+    def __init__(self, num_negatives, labels, seed, **kwargs):
         super().__init__(**kwargs)
         self.num_negatives = num_negatives
         self.seed = seed

@@ -22,7 +22,7 @@ from keras_distill.students.copies.widening import is_product
 _IDEMPOTENT = (keras.activations.linear, keras.activations.relu, keras.activations.relu6)
 
 
-def net2net_wider(model, layer_name, width, *, noise=0.0, seed=None):
+def net2net_wider(model, layer_name, width, *, noise=0.0, seed=0):
     """Widens a layer but keeps the model's function: new channels are copies of old ones.
 
     ```
@@ -43,7 +43,7 @@ def net2net_wider(model, layer_name, width, *, noise=0.0, seed=None):
             the layer's kernel. Without noise, two equal channels stay equal in training,
             unless dropout makes them differ; with noise, the function is kept only
             approximately. Defaults to 0.
-        seed: Seed of the choice and of the noise. Defaults to None, a new seed each time.
+        seed: Seed of the choice and of the noise; None is a new one each time. Defaults to 0.
 
     Returns:
         A Functional `keras.Model`; its other weights equal those of `model`.

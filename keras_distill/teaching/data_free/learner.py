@@ -66,7 +66,8 @@ class DataFree(Learner):
         activation_weight: As one_hot_weight, for the activation loss. None means 0.1 if features
             are given; without features it must be None.
         entropy_weight: As one_hot_weight. Defaults to 5.
-        seed: Integer seed of the noise. None draws one, which `keras.utils.set_random_seed` fixes.
+        seed: Integer seed of the noise. None draws one, which `keras.utils.set_random_seed`
+            fixes. Defaults to 0.
         name: Name of the model.
 
     compile() takes the generator's optimizer. A `SwapEMAWeights` swaps the averages of this
@@ -112,7 +113,7 @@ class DataFree(Learner):
         one_hot_weight=1.0,
         activation_weight=None,
         entropy_weight=5.0,
-        seed=None,
+        seed=0,
         name="data_free",
     ):
         if not isinstance(distiller, Distiller):
