@@ -151,7 +151,7 @@ def main():
                 for variant, data in batches(chosen, tokenize).items()
             }
             report(f"{name}: {case}", measure(variants, len(chosen), arguments.rounds))
-    pipeline = {"pipeline": feeding(text.batch_by_length(examples, words, pieces))}
+    pipeline = {"pipeline": feeding(text.batch_by_length(examples, words, teacher=pieces))}
     rates = measure(pipeline, len(examples), arguments.rounds)["pipeline"]
     row("the pipeline alone, ids for both, texts a second", rates, 0, ">= 50,000")
 

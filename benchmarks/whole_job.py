@@ -129,7 +129,7 @@ def by_hand(task, folder):
     batches = kd.text.batch_by_length(
         task.train,
         task.vocabulary,
-        task.preprocessor,
+        teacher=task.preprocessor,
         bucket_lengths=LENGTHS,
         batch_size=BATCH_SIZE,
     )

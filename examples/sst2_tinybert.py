@@ -57,7 +57,7 @@ def imitate(student, teacher, vocabulary, train, num_steps, learning_rate, seed)
     batches = kd.text.batch_by_length(
         kd.text.Examples(train.texts),
         vocabulary,
-        teacher.get_layer("preprocessor"),
+        teacher=teacher.get_layer("preprocessor"),
         bucket_lengths=recipe.LENGTHS,
         batch_size=32,
         seed=seed,

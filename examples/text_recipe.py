@@ -133,7 +133,7 @@ def teacher_embeddings(teacher, vocabulary):
     preprocessor = teacher.get_layer("preprocessor").preprocessor
     if not isinstance(preprocessor, kd.text.Vocabulary):
         preprocessor = kd.text.teacher_vocabulary(preprocessor)
-    return kd.text.copy_embeddings(matrix, preprocessor, vocabulary)
+    return kd.text.copy_embeddings(matrix, teacher_vocabulary=preprocessor, vocabulary=vocabulary)
 
 
 def evened(embeddings):

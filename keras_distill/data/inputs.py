@@ -41,7 +41,7 @@ class DistillationInputs(NamedTuple):
     labels: Any = ()
 
 
-def pair_inputs(dataset, student=None, teacher=None):
+def pair_inputs(dataset, *, student=None, teacher=None):
     """Gives each model its own view of x, inside tf.data.
 
     Args:

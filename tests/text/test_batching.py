@@ -38,7 +38,7 @@ def dataset(*rest, texts=TEXTS):
 
 def batched(data, student=WORDS, teacher=None, **options):
     options = {"bucket_lengths": BUCKETS, "tokens_per_batch": 64, **options}
-    return batch_by_length(data, student, teacher, **options)
+    return batch_by_length(data, student, teacher=teacher, **options)
 
 
 def untouched(ids):

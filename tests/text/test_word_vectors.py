@@ -165,7 +165,9 @@ class TestCopyEmbeddings:
     EMBEDDINGS = np.random.default_rng(0).normal(size=(10, 3)).astype("float32")
 
     def rows(self, vocabulary):
-        rows = copy_embeddings(self.EMBEDDINGS, self.TEACHER, vocabulary)
+        rows = copy_embeddings(
+            self.EMBEDDINGS, teacher_vocabulary=self.TEACHER, vocabulary=vocabulary
+        )
         assert rows.shape == (len(vocabulary), 3)
         return dict(zip(vocabulary.tokens, rows))
 
@@ -186,10 +188,14 @@ class TestCopyEmbeddings:
     def test_of_an_embedding_layer(self):
         embedding = keras.layers.Embedding(10, 3)
         embedding.build()
-        rows = copy_embeddings(embedding.embeddings, self.TEACHER, self.TEACHER)
+        rows = copy_embeddings(
+            embedding.embeddings, teacher_vocabulary=self.TEACHER, vocabulary=self.TEACHER
+        )
         np.testing.assert_array_equal(rows[1:], embedding.embeddings[1:])
 
     def test_embeddings_of_another_vocabulary(self):
         message = r"each token of the teacher's vocabulary, 10. Received: .*shape \(9, 3\)"
         with pytest.raises(ValueError, match=message):
-            copy_embeddings(self.EMBEDDINGS[1:], self.TEACHER, self.TEACHER)
+            copy_embeddings(
+                self.EMBEDDINGS[1:], teacher_vocabulary=self.TEACHER, vocabulary=self.TEACHER
+            )

@@ -14,8 +14,8 @@ from keras_distill.text.batches.tokenized import Corpus
 def batch_by_length(
     examples,
     student=None,
-    teacher=None,
     *,
+    teacher=None,
     bucket_lengths=(16, 24, 32, 48, 64, 96, 128),
     tokens_per_batch=2048,
     batch_size=None,

@@ -94,7 +94,7 @@ def vector_words(path):
     return [word for _, word, _ in _vector_lines(path)]
 
 
-def copy_embeddings(embeddings, teacher_vocabulary, vocabulary):
+def copy_embeddings(embeddings, *, teacher_vocabulary, vocabulary):
     """Makes a student's embeddings from the teacher's.
 
     A token that both vocabularies have gets the teacher's vector. Any other token gets the
@@ -119,7 +119,9 @@ def copy_embeddings(embeddings, teacher_vocabulary, vocabulary):
     teacher_vocabulary = kd.text.teacher_vocabulary(preprocessor)
     vocabulary = kd.text.learn_word_pieces(texts, vocabulary_size=8000)
     rows = kd.text.copy_embeddings(
-        backbone.token_embedding.embeddings, teacher_vocabulary, vocabulary
+        backbone.token_embedding.embeddings,
+        teacher_vocabulary=teacher_vocabulary,
+        vocabulary=vocabulary,
     )
     student = kd.students.bilstm(vocabulary, num_classes=2, embeddings=rows)
     ```
