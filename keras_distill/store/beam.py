@@ -24,7 +24,7 @@ __all__ = ["label"]
 def label(
     make_dataset,
     make_teacher,
-    path,
+    directory,
     *,
     taps=("output",),
     dtype="float16",
@@ -64,7 +64,7 @@ def label(
             shards; from a `tf.data.Dataset` it also reads the examples before them.
         make_teacher: Function without arguments that returns the teacher, the same one on
             every worker. It is called once in every process of a worker.
-        path: The store's folder, which all workers must see under this name: in a shared file
+        directory: The store's folder, which all workers must see under this name: in a shared file
             system, unless they run on one machine.
         taps, dtype, top_k, shards, batch_size, version, drop_nan: As for `TeacherStore.build`.
         options: Beam's `PipelineOptions`, or a list of flags such as "--runner=SparkRunner".
@@ -85,7 +85,7 @@ def label(
     _check_function("make_teacher", make_teacher, keras.layers.Layer)
     options, runner = _read_options(options)
     # The path must be absolute: workers may start in other folders.
-    path = pathlib.Path(path).absolute()
+    path = pathlib.Path(directory).absolute()
     plan, first = _plan(
         make_dataset(),
         make_teacher(),

@@ -27,7 +27,7 @@ def build_store(path, plan, label_shards, *, drop_nan):
         # Files that killed workers left are removed, unless the store is read-only.
         remove_hidden_folders(path)
         return
-    message = "path must be the folder of a store that no other process builds just now."
+    message = "directory must be the folder of a store that no other process builds just now."
     with only_process(path, message):
         _build(path, plan, shards, label_shards, drop_nan)
 
@@ -39,7 +39,7 @@ def _build(path, plan, shards, label_shards, drop_nan):
     missing = [shard.path.name for shard in shards if not shard.exists()]
     if missing:
         raise ValueError(
-            "path must be a folder that all see who label. Received: "
+            "directory must be a folder that all see who label. Received: "
             f"{path}, where {len(missing)} of {len(shards)} shards are missing after all were "
             f"labelled, the first is {missing[0]}. Give a folder of a shared file system."
         )

@@ -76,7 +76,7 @@ def check_labelling(
     """
     taps = _check_settings(dataset, teacher, taps, dtype, top_k, shards, batch_size)
     if not is_finished(path, read_manifest(path)):
-        check_destination("path", path, "folder")
+        check_destination("directory", path, "folder")
     if "output" in taps:
         check_order("the teacher", names_of_teacher(teacher), dataset)
     examples = read_examples(dataset)

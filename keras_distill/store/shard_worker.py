@@ -32,8 +32,8 @@ class ShardWorker:
         self._plan = read_manifest(path)
         if self._plan is None:
             raise ValueError(
-                "path must be a folder that all workers see, of a shared file system. Received: "
-                f"{path}, where a worker finds no store."
+                "directory must be a folder that all workers see, of a shared file system. "
+                f"Received: {path}, where a worker finds no store."
             )
         self._dataset = make_dataset()
         self._check_dataset(first)

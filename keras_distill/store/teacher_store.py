@@ -53,13 +53,13 @@ class TeacherStore:
     vocabulary, and shards of NumPy files with checksums. The folder may be moved.
     """
 
-    def __init__(self, path, manifest):
-        self.path = path
+    def __init__(self, directory, manifest):
+        self.directory = directory
         self._manifest = manifest
         self._columns = manifest.make_columns()
         self._load, shards = loader(), []
         for index in range(manifest.num_shards):
-            shards.append(Shard(path, index, self._load))
+            shards.append(Shard(directory, index, self._load))
             shards[-1].check(self._columns.values(), manifest.num_in_shard(index))
         self._lookup = Lookup(shards)
         self._close_behind(self)
@@ -69,7 +69,7 @@ class TeacherStore:
         cls,
         dataset,
         teacher,
-        path,
+        directory,
         *,
         taps=("output",),
         dtype="float16",
@@ -95,7 +95,7 @@ class TeacherStore:
                 its own part of `DistillationInputs`.
             teacher: A `keras.Model` or another callable, from a batch of x to logits,
                 probabilities or features. It runs in inference mode.
-            path: The store's folder.
+            directory: The store's folder.
             taps: Outputs to keep: "output", and paths of hidden activations as in
                 `Objective`. Defaults to the output alone.
             dtype: Dtype of the stored outputs, "float16" or "float32".
@@ -121,11 +121,11 @@ class TeacherStore:
                 or data set, another process builds in it, or the teacher gives NaN.
             OSError: If the disk is full or cannot be written. Finished shards stay.
         """
-        path = pathlib.Path(path)
+        directory = pathlib.Path(directory)
         examples, labeller, plan = prepare(
             dataset,
             teacher,
-            path,
+            directory,
             taps=taps,
             dtype=dtype,
             top_k=top_k,
@@ -135,17 +135,19 @@ class TeacherStore:
         )
 
         def label_shards():
-            label_in_sequence(path, examples, labeller, plan, drop_nan=drop_nan, verbose=verbose)
+            label_in_sequence(
+                directory, examples, labeller, plan, drop_nan=drop_nan, verbose=verbose
+            )
 
-        build_store(path, plan, label_shards, drop_nan=drop_nan)
-        return cls.open(path)
+        build_store(directory, plan, label_shards, drop_nan=drop_nan)
+        return cls.open(directory)
 
     @classmethod
-    def open(cls, path, teacher=None, version=None):
+    def open(cls, directory, teacher=None, version=None):
         """Opens a finished store, and checks every file of it.
 
         Args:
-            path: The store's folder.
+            directory: The store's folder.
             teacher: The teacher that the store must belong to. None skips this check.
             version: As for `build`.
 
@@ -154,20 +156,20 @@ class TeacherStore:
                 corrupt, its format is newer than this package, or it belongs to another
                 teacher: one with other weights, configuration or vocabulary.
         """
-        path = pathlib.Path(path)
-        manifest = read_manifest(path)
+        directory = pathlib.Path(directory)
+        manifest = read_manifest(directory)
         if manifest is None or not manifest.is_complete:
             found = "holds a store that is not finished"
             if manifest is None:
-                found = "holds nothing of one" if path.is_dir() else found_at(path)
+                found = "holds nothing of one" if directory.is_dir() else found_at(directory)
             raise ValueError(
-                "path must be the folder of a finished TeacherStore. Received: "
-                f"{path}, which {found}. Run TeacherStore.build, which goes on where it was."
+                "directory must be the folder of a finished TeacherStore. Received: "
+                f"{directory}, which {found}. Run TeacherStore.build, which goes on where it was."
             )
         if teacher is not None:
             identity = identify_teacher(teacher, version, manifest.teacher)
-            check_same(path, {"teacher": manifest.teacher}, {"teacher": identity})
-        return cls(path, manifest)
+            check_same(directory, {"teacher": manifest.teacher}, {"teacher": identity})
+        return cls(directory, manifest)
 
     def __len__(self):
         return len(self._lookup)
@@ -212,7 +214,7 @@ class TeacherStore:
                 the teacher is another. A missing example raises TensorFlow's
                 `InvalidArgumentError`, which names it, while the data is read.
         """
-        check_order(f"the store in {self.path}", self.class_names, dataset)
+        check_order(f"the store in {self.directory}", self.class_names, dataset)
         dataset = dataset.dataset() if hasattr(dataset, "dataset") else dataset
         if on_missing not in _ON_MISSING or (on_missing == "teacher") != (teacher is not None):
             raise ValueError(
@@ -228,7 +230,7 @@ class TeacherStore:
             on_missing,
             self._live(teacher),
             name,
-            self.path,
+            self.directory,
         )
         if is_batched:
             return self._close_behind(reader.batches(dataset))
@@ -251,7 +253,7 @@ class TeacherStore:
             return None
         stored = self._manifest.teacher
         identity = identify_teacher(teacher, stored["version"], stored)
-        check_same(self.path, {"teacher": stored}, {"teacher": identity})
+        check_same(self.directory, {"teacher": stored}, {"teacher": identity})
         return Labeller(teacher, self._manifest.taps)
 
     def _is_batched(self, dataset, name):

@@ -241,7 +241,7 @@ class TestChanges:
         bert = make_bert()
         examples = tf.data.Dataset.from_tensor_slices(TEXTS)
         store = build(bert, tmp_path / "s", examples)
-        assert len(TeacherStore.open(store.path, bert)) == len(TEXTS)
+        assert len(TeacherStore.open(store.directory, bert)) == len(TEXTS)
 
     def test_the_vocabulary(self, tmp_path):
         examples = kd.text.from_lists(TEXTS)
@@ -378,7 +378,7 @@ class TestFaults:
     def test_a_read_only_folder(self, teacher, tmp_path, monkeypatch):
         # Root may write everywhere.
         monkeypatch.setattr(os, "access", lambda path, mode: pathlib.Path(path) != tmp_path)
-        with pytest.raises(PermissionError, match="path must be where you may write"):
+        with pytest.raises(PermissionError, match="directory must be where you may write"):
             build(teacher, tmp_path / "s")
 
     def test_a_full_disk(self, teacher, tmp_path):
@@ -426,5 +426,5 @@ class TestBadInput:
 
     def test_a_file_in_place_of_the_folder(self, teacher, tmp_path):
         (tmp_path / "s").touch()
-        with pytest.raises(ValueError, match="path must be a folder"):
+        with pytest.raises(ValueError, match="directory must be a folder"):
             build(teacher, tmp_path / "s")
