@@ -57,7 +57,7 @@ def main(arguments):
     )
     # The teacher's pieces and their embeddings: rare entities are words that are not in train.
     vocabulary = teacher.get_layer("preprocessor").preprocessor
-    inputs = vocabulary.tokenize_words
+    inputs = kd.teachers.TextInputs(vocabulary, ["token_ids"], per_word=True)
     embeddings = recipe.teacher_embeddings(teacher, vocabulary)
     augmented = with_near_words(train, vocabulary, embeddings, arguments.rounds)
     answers = recipe.stored_answers(teacher, augmented, output)

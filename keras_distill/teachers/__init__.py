@@ -5,11 +5,13 @@ from keras_distill.teachers.ensemble import Ensemble
 from keras_distill.teachers.numpy_teacher import numpy_teacher
 from keras_distill.teachers.specialists import Specialists
 from keras_distill.teachers.task_teachers import TaskTeachers
+from keras_distill.teachers.text_inputs import TextInputs
 
 __all__ = [
     "Ensemble",
     "Specialists",
     "TaskTeachers",
+    "TextInputs",
     "bert_classifier",
     "numpy_teacher",
 ]
