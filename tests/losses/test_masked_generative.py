@@ -64,15 +64,15 @@ def test_value_and_gradients_are_exact(masked, training, limit):
         assert norm_error(actual, exact) < 2e-6
 
 
-@pytest.mark.parametrize("rate", [0.15, 0.65])
+@pytest.mark.parametrize("mask_rate", [0.15, 0.65])
 @every_mask
-def test_masks(masked, rate):
+def test_masks(masked, mask_rate):
     """Of the right share, not rescaled, one for all channels or all positions, new every time."""
     shape = (16, 10, 10, 8) if masked == "positions" else (64, 2, 2, 32)
-    loss = built(shape, masked=masked, rate=rate, seed=3)
+    loss = built(shape, masked=masked, mask_rate=mask_rate, seed=3)
     mask = mask_of(loss, shape)
     np.testing.assert_allclose(mask[mask > 0], 1.0, rtol=1e-6)
-    assert np.mean(mask == 0) == pytest.approx(rate, abs=0.05)
+    assert np.mean(mask == 0) == pytest.approx(mask_rate, abs=0.05)
     shared_axes = (3,) if masked == "positions" else (1, 2)
     assert not np.ptp(mask, axis=shared_axes).any()
     assert np.ptp(mask, axis=0).any()
@@ -83,7 +83,7 @@ def test_masks(masked, rate):
 def test_rate_of_zero():
     """Nothing masked, in training as outside of it."""
     teacher, student = uniform(5.0, SHAPE)
-    loss = built(rate=0)
+    loss = built(mask_rate=0)
     values = loss.for_batch(training=True)(teacher, student)
     np.testing.assert_array_equal(values, loss(teacher, student))
 
@@ -99,8 +99,8 @@ def test_seed():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"rate": 1}, r"rate must be a rate in \[0, 1\)\. Received: rate=1"),
-        ({"rate": -0.1}, r"rate must be a rate in \[0, 1\)"),
+        ({"mask_rate": 1}, r"mask_rate must be a rate in \[0, 1\)\. Received: mask_rate=1"),
+        ({"mask_rate": -0.1}, r"mask_rate must be a rate in \[0, 1\)"),
         ({"seed": "a"}, "seed must be an integer of 0 or more.*Received: seed='a'"),
         ({"masked": "channel"}, 'masked must be "positions" or "channels".*masked=\'channel\''),
     ],

@@ -39,7 +39,7 @@ LOSSES = {
     ),
     # Without a mask, so that two calls give one number.
     "MaskedGenerative": Trained(
-        lambda **settings: losses.MaskedGenerative(rate=0.0, **settings),
+        lambda **settings: losses.MaskedGenerative(mask_rate=0.0, **settings),
         "generation",
         (4, 4, 3),
         (4, 4, 3),
@@ -192,7 +192,7 @@ def test_settings_survive():
         losses.VariationalInformation(initial_variance=2.0, epsilon=1e-3),
         losses.FactorTransfer(losses.paraphraser(4, rate=0.25), p=2),
         losses.KnowledgeReview(mid_channels=7),
-        losses.MaskedGenerative(rate=0.25, masked="channels", seed=3),
+        losses.MaskedGenerative(mask_rate=0.25, masked="channels", seed=3),
     ):
         default = keras.saving.serialize_keras_object(loss)["config"]
         restored = type(loss).from_config(default)

@@ -24,9 +24,9 @@ class MaskedGenerative(DistillationLoss):
     the value is then for all of the student's features, and is deterministic.
 
     Args:
-        rate: Share of the student's features that the mask sets to 0, from 0 to below 1. Defaults
-            to 0.5. The authors' code has 0.15 for classification, 0.65 for detection and 0.75 for
-            segmentation.
+        mask_rate: Share of the student's features that the mask sets to 0, from 0 to below 1.
+            Defaults to 0.5. The authors' code has 0.15 for classification, 0.65 for detection and
+            0.75 for segmentation.
         masked: "positions" for a mask over the image, equal for all channels, or "channels"
             for a mask over the channels, equal for all positions. Defaults to "positions".
         seed: Integer seed of the masks, or None for one that Keras draws. Defaults to 0.
@@ -56,7 +56,7 @@ class MaskedGenerative(DistillationLoss):
     ```
 
     >>> import numpy as np
-    >>> loss = MaskedGenerative(rate=0.5, reduction=None)
+    >>> loss = MaskedGenerative(mask_rate=0.5, reduction=None)
     >>> loss(np.ones((2, 4, 4, 3)), np.zeros((2, 4, 4, 3))).shape
     TensorShape([2, 4, 4])
 
@@ -75,7 +75,7 @@ class MaskedGenerative(DistillationLoss):
 
     def __init__(
         self,
-        rate=0.5,
+        mask_rate=0.5,
         *,
         masked="positions",
         seed=0,
@@ -83,7 +83,7 @@ class MaskedGenerative(DistillationLoss):
         name="masked_generative",
         dtype=None,
     ):
-        check_rates(rate=rate, with_one=False)
+        check_rates(mask_rate=mask_rate, with_one=False)
         if masked not in ("positions", "channels"):
             raise ValueError(
                 f'masked must be "positions" or "channels". Received: masked={masked!r}'
@@ -91,10 +91,10 @@ class MaskedGenerative(DistillationLoss):
         if seed is not None:
             check_integers(minimum=0, seed=seed)
         super().__init__(name=name, reduction=reduction, dtype=dtype)
-        self.rate = float(rate)
+        self.mask_rate = float(mask_rate)
         self.masked = masked
         self.seed = seed
-        self.generation = _Generation(self.rate, masked, seed, dtype=self.dtype)
+        self.generation = _Generation(self.mask_rate, masked, seed, dtype=self.dtype)
 
     def check_shapes(self, teacher_shape, student_shape):
         super().check_shapes(teacher_shape, student_shape)
@@ -112,7 +112,7 @@ class MaskedGenerative(DistillationLoss):
     def get_config(self):
         return {
             **super().get_config(),
-            "rate": self.rate,
+            "mask_rate": self.mask_rate,
             "masked": self.masked,
             "seed": self.seed,
         }
@@ -121,16 +121,16 @@ class MaskedGenerative(DistillationLoss):
 class _Generation(layers.Layer):
     """A random mask, then two convolutions."""
 
-    def __init__(self, rate, masked, seed, dtype):
+    def __init__(self, mask_rate, masked, seed, dtype):
         super().__init__(dtype=dtype, name="generation")
-        self.rate = rate
+        self.mask_rate = mask_rate
         self.noise_shape = (None, None, None, 1) if masked == "positions" else (None, 1, 1, None)
         self.seed = seed
 
     def build(self, features_shape):
         channels, dtype = features_shape[-1], self.dtype_policy
         # The layers are made here, like the objective's variables, within the strategy's scope.
-        self.mask = layers.Dropout(self.rate, self.noise_shape, self.seed, dtype=dtype)
+        self.mask = layers.Dropout(self.mask_rate, self.noise_shape, self.seed, dtype=dtype)
         self.first, self.second = (
             layers.Conv2D(
                 channels,
@@ -148,5 +148,5 @@ class _Generation(layers.Layer):
     def call(self, features, training=False):
         if training:
             # Dropout divides the kept features by the share that it keeps, which this undoes.
-            features = self.mask(features * (1 - self.rate), training=True)
+            features = self.mask(features * (1 - self.mask_rate), training=True)
         return self.second(self.first(features))
