@@ -9,8 +9,10 @@ import stat
 
 import tensorflow as tf
 
+from keras_distill._arguments.printable import printable
 from keras_distill._files.found_at import found_at
 from keras_distill._files.plain_path import plain_path
+from keras_distill._keras.damaged_saved_model import damaged_file
 from keras_distill._keras.model_files import errors_that_name
 
 # tensorflow_hub itself would wait forever if a firewall drops its packets.
@@ -58,8 +60,18 @@ def load_module(folder):
         ImportError: If the module needs these operations, and tensorflow_text cannot be imported.
         ValueError: If the module cannot be loaded.
     """
-    with errors_that_name(folder, "Its files may be damaged: take another copy of the folder."):
-        return _load(plain_path(folder), folder)
+    try:
+        with errors_that_name(folder, "It may need another version of TensorFlow."):
+            return _load(plain_path(folder), folder)
+    except ValueError as error:
+        damage = damaged_file(plain_path(folder))
+        if damage is None:
+            raise
+        is_cached = pathlib.Path(folder).absolute().is_relative_to(os.path.abspath(_cache()))
+        remedy = "remove it, and it is downloaded again" if is_cached else "take another copy of it"
+        raise ValueError(
+            f"The SavedModel in {printable(folder)} must be whole: {remedy}. Received: {damage}."
+        ) from error
 
 
 def _load(path, folder):
