@@ -5,8 +5,8 @@ import shutil
 import pytest
 import tensorflow as tf
 
+from keras_distill import HubLayer
 from keras_distill._keras.damaged_saved_model import damaged_file
-from keras_distill.teachers import HubLayer
 
 DATA = "variables/variables.data-00000-of-00001"
 INDEX = "variables/variables.index"
