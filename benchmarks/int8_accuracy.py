@@ -75,7 +75,7 @@ def sst2(folder, teacher_path, seed):
     teacher = keras.models.load_model(teacher_path)
     train, _, test = recipe.read_parts(folder, train="train_phrases")
     vocabulary = kd.text.teacher_vocabulary(
-        teacher.get_layer("preprocessor").preprocessor, sequence_length=LENGTH
+        teacher.preprocessor.preprocessor, sequence_length=LENGTH
     )
     lesson = recipe.Lesson(train, recipe.stored_answers(teacher, train, teacher_path.parent))
     keras.utils.set_random_seed(seed)

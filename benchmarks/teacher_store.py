@@ -85,7 +85,7 @@ def training(arguments):
 def train_bilstm(arguments, folder):
     teacher, examples = bert_and_sentences(arguments)
     store = kd.TeacherStore.build(examples, teacher, folder, verbose=0)
-    vocabulary = kd.text.teacher_vocabulary(teacher.get_layer("preprocessor").preprocessor)
+    vocabulary = kd.text.teacher_vocabulary(teacher.preprocessor.preprocessor)
     lengths = (8, 16, 24, 32, 48, 64)
     variants, models = {}, {}
     for name, data in {"plain": examples, "store": store.attach(examples)}.items():
@@ -176,7 +176,7 @@ class CountedDistiller(kd.Distiller):
 def buckets(arguments):
     lengths = (8, 16, 24, 32, 48, 64)
     teacher, sentences = bert_and_sentences(arguments)
-    vocabulary = kd.text.teacher_vocabulary(teacher.get_layer("preprocessor").preprocessor)
+    vocabulary = kd.text.teacher_vocabulary(teacher.preprocessor.preprocessor)
     with tempfile.TemporaryDirectory() as folder:
         answers = kd.TeacherStore.build(sentences, teacher, folder, verbose=0).attach(sentences)
         batches = kd.text.batch_by_length(answers, vocabulary, bucket_lengths=lengths)
@@ -208,7 +208,7 @@ def buckets(arguments):
 
 def bert_and_sentences(arguments):
     folder = arguments.shared / "models/minilm_l6_h384"
-    teacher = kd.teachers.bert_classifier(str(folder), num_classes=2, sequence_length=PADDED_LENGTH)
+    teacher = kd.teachers.text_classifier(str(folder), num_classes=2, sequence_length=PADDED_LENGTH)
     texts = kd.text.read_tsv(arguments.shared / "data/text/sst2/train_sentences.tsv.gz")
     order = np.random.default_rng(0).permutation(len(texts))
     return teacher, texts[order[: arguments.texts]]
@@ -258,7 +258,7 @@ def best_time(teacher, examples):
         inputs = keras.tree.map_structure(tf.constant, ids)
         batches[keras.tree.flatten(inputs)[0].shape].append(inputs)
     spec = keras.tree.map_structure(lambda x: tf.TensorSpec([None, None], x.dtype), inputs)
-    classifier = teacher.get_layer("classifier")
+    classifier = teacher.classifier
     infer = tf.function(lambda x: classifier(x, training=False), input_signature=[spec])
 
     def run():

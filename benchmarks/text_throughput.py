@@ -132,8 +132,8 @@ def main():
     keras.utils.set_random_seed(0)
     bert = arguments.shared / "models/minilm_l6_h384"
     glove = arguments.shared / "models/glove_6b_50d_top50k"
-    classifier = teachers.bert_classifier(str(bert), num_classes=2, sequence_length=LENGTH)
-    teacher, pieces = classifier.get_layer("classifier"), classifier.get_layer("preprocessor")
+    classifier = teachers.text_classifier(str(bert), num_classes=2, sequence_length=LENGTH)
+    teacher, pieces = classifier.classifier, classifier.preprocessor
     for name in ("sentences", "phrases"):
         examples = text.read_tsv(arguments.shared / f"data/text/sst2/train_{name}.tsv.gz")
         words = text.learn_words(examples.texts, 20000, sequence_length=LENGTH)

@@ -39,12 +39,12 @@ CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
 def trained_teacher(path, bert, pieces, train, num_classes):
-    """The `bert_classifier` in the file, or a new one."""
+    """The `text_classifier` in the file, or a new one."""
     if path is not None and path.exists():
         return keras.models.load_model(path)
     keras.utils.set_random_seed(0)
-    teacher = kd.teachers.bert_classifier(bert, pieces, num_classes)
-    classifier = teacher.get_layer("classifier")
+    teacher = kd.teachers.text_classifier(bert, pieces, num_classes)
+    classifier = teacher.classifier
     num_steps = TEACHER_EPOCHS * -(-len(train.texts) // BATCH_SIZE)
     optimizer = kd.optimizers.finetuning_optimizer(classifier, TEACHER_RATE, num_steps=num_steps)
     classifier.compile(optimizer, CROSS_ENTROPY, jit_compile=False)
@@ -56,8 +56,8 @@ def trained_teacher(path, bert, pieces, train, num_classes):
 
 
 def ids_of(classifier, examples):
-    """What the inner model of a `bert_classifier` reads, arrays."""
-    ids = classifier.get_layer("preprocessor")(tf.constant(examples.texts.tolist()))
+    """What the inner model of a `text_classifier` reads, arrays."""
+    ids = classifier.preprocessor(tf.constant(examples.texts.tolist()))
     return keras.tree.map_structure(np.asarray, ids)
 
 
@@ -70,7 +70,7 @@ def new_student(pieces, num_classes):
         intermediate_dim=384,
         max_sequence_length=LENGTH,
     )
-    return kd.teachers.bert_classifier(bert, pieces, num_classes).get_layer("classifier")
+    return kd.teachers.text_classifier(bert, pieces, num_classes).classifier
 
 
 def layers_of(model, part=""):
@@ -191,7 +191,7 @@ def main():
     classifier = trained_teacher(
         arguments.teacher, arguments.bert, pieces, texts, len(texts.class_names)
     )
-    teacher = classifier.get_layer("classifier")
+    teacher = classifier.classifier
     ids, test_ids = ids_of(classifier, texts), ids_of(classifier, test)
     print(f"teacher {accuracy(teacher, test_ids, test.labels):.2f}")
 

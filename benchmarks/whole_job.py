@@ -52,8 +52,8 @@ class Task:
             self.teacher = finetuned(shared / "models/minilm_l6_h384", self.train)
         else:
             self.teacher = keras.models.load_model(teacher_path)
-        self.preprocessor = self.teacher.get_layer("preprocessor")
-        self.classifier = self.teacher.get_layer("classifier")
+        self.preprocessor = self.teacher.preprocessor
+        self.classifier = self.teacher.classifier
         vocabulary = kd.text.teacher_vocabulary(
             self.preprocessor.preprocessor, sequence_length=LENGTH
         )
@@ -83,10 +83,10 @@ class Task:
 
 
 def finetuned(folder, train):
-    teacher = kd.teachers.bert_classifier(str(folder), num_classes=2, sequence_length=LENGTH)
-    classifier = teacher.get_layer("classifier")
+    teacher = kd.teachers.text_classifier(str(folder), num_classes=2, sequence_length=LENGTH)
+    classifier = teacher.classifier
     batches = kd.text.batch_by_length(
-        train, teacher.get_layer("preprocessor"), bucket_lengths=LENGTHS, batch_size=BATCH_SIZE
+        train, teacher.preprocessor, bucket_lengths=LENGTHS, batch_size=BATCH_SIZE
     )
     optimizer = kd.optimizers.finetuning_optimizer(classifier, 5e-5, num_steps=len(batches))
     classifier.compile(optimizer, CROSS_ENTROPY)
@@ -160,7 +160,7 @@ def main():
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--jobs", choices=JOBS, nargs="+", default=[*JOBS])
     parser.add_argument("--epochs", type=int, default=10)
-    parser.add_argument("--teacher", type=pathlib.Path, help="a bert_classifier's .keras file")
+    parser.add_argument("--teacher", type=pathlib.Path, help="a text_classifier's .keras file")
     parser.add_argument("--shared", type=pathlib.Path, default="../shared")
     arguments = parser.parse_args()
     keras.utils.set_random_seed(0)

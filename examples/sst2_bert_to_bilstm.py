@@ -57,9 +57,7 @@ def main(arguments):
     answers = recipe.stored_answers(teacher, augmented, output)
     pseudo_labelled = with_hard_labels(augmented, answers)
     print(f"{len(train):,} texts, {len(augmented):,} with the augmented ones")
-    vocabulary = kd.text.teacher_vocabulary(
-        teacher.get_layer("preprocessor").preprocessor, sequence_length=64
-    )
+    vocabulary = kd.text.teacher_vocabulary(teacher.preprocessor.preprocessor, sequence_length=64)
     embeddings = recipe.evened(recipe.teacher_embeddings(teacher, vocabulary))
 
     words = kd.text.learn_words(

@@ -57,14 +57,14 @@ def imitate(student, teacher, vocabulary, train, num_steps, learning_rate, seed)
     batches = kd.text.batch_by_length(
         kd.text.Examples(train.texts),
         vocabulary,
-        teacher=teacher.get_layer("preprocessor"),
+        teacher=teacher.preprocessor,
         bucket_lengths=recipe.LENGTHS,
         batch_size=32,
         seed=seed,
     )
     # alpha=1 leaves out the loss on the logits; without labels only the objectives remain.
     distiller = kd.Distiller(
-        student=student, teacher=teacher.get_layer("classifier"), alpha=1.0, objectives=objectives()
+        student=student, teacher=teacher.classifier, alpha=1.0, objectives=objectives()
     )
     schedule = kd.optimizers.WarmupLinearDecay(learning_rate, num_steps)
     distiller.compile(keras.optimizers.AdamW(schedule, weight_decay=0.01, global_clipnorm=1.0))
@@ -81,9 +81,7 @@ def main(arguments):
     teacher = recipe.finetuned_teacher(
         arguments, output, train, 2, epochs=3, learning_rate=5e-5, sequence_length=64
     )
-    vocabulary = kd.text.teacher_vocabulary(
-        teacher.get_layer("preprocessor").preprocessor, sequence_length=64
-    )
+    vocabulary = kd.text.teacher_vocabulary(teacher.preprocessor.preprocessor, sequence_length=64)
     steps = arguments.steps
     shared = {"learning_rate": arguments.rate, "batch_size": 32}
     taught = {

@@ -43,7 +43,7 @@ def finetuned_teacher(
 ):
     """Returns the teacher in the folder `output`, or fine-tunes one and writes it there.
 
-    `settings` are those of `bert_classifier`.
+    `settings` are those of `text_classifier`.
     """
     path = output / "teacher.keras"
     if path.exists():
@@ -51,7 +51,7 @@ def finetuned_teacher(
         # Written by this script: the modules that it names are those of --teacher.
         return keras.models.load_model(path, safe_mode=False)
     keras.utils.set_random_seed(0)
-    teacher = kd.teachers.bert_classifier(
+    teacher = kd.teachers.text_classifier(
         arguments.teacher, arguments.preprocessor, num_classes, **settings
     )
     finetune(teacher, train, loss, epochs, learning_rate)
@@ -61,10 +61,10 @@ def finetuned_teacher(
 
 
 def finetune(teacher, train, loss, epochs, learning_rate, batch_size=32, layer_decay=0.9):
-    """Fine-tunes a `bert_classifier` on the batches that its preprocessor makes in tf.data."""
-    classifier = teacher.get_layer("classifier")
+    """Fine-tunes a `text_classifier` on the batches that its preprocessor makes in tf.data."""
+    classifier = teacher.classifier
     batches = kd.text.batch_by_length(
-        train, teacher.get_layer("preprocessor"), bucket_lengths=LENGTHS, batch_size=batch_size
+        train, teacher.preprocessor, bucket_lengths=LENGTHS, batch_size=batch_size
     )
     optimizer = kd.optimizers.finetuning_optimizer(
         classifier, learning_rate, num_steps=epochs * len(batches), layer_decay=layer_decay
@@ -77,7 +77,7 @@ def answers(model, inputs, examples):
     """The model's logits in the order of the examples; of tagged words, a list of arrays.
 
     Args:
-        model: Model of ids: a student, or the "classifier" of a `bert_classifier`.
+        model: Model of ids: a student, or the "classifier" of a `text_classifier`.
         inputs: What turns texts into its ids.
         examples: `Examples`.
     """
@@ -107,12 +107,12 @@ def answers(model, inputs, examples):
 
 
 def teacher_answers(teacher, examples):
-    """The logits of a `bert_classifier`."""
-    return answers(teacher.get_layer("classifier"), teacher.get_layer("preprocessor"), examples)
+    """The logits of a `text_classifier`."""
+    return answers(teacher.classifier, teacher.preprocessor, examples)
 
 
 def stored_answers(teacher, examples, output):
-    """The answers of a `bert_classifier`, in the folder `output`; it runs once for all students."""
+    """The answers of a `text_classifier`, in the folder `output`; it runs once for all students."""
     return kd.TeacherStore.build(examples, teacher, output / "answers")
 
 
@@ -130,7 +130,7 @@ def teacher_embeddings(teacher, vocabulary):
     """A start for the student's embeddings: the fine-tuned teacher's, of each token's pieces."""
     matrices = [w for w in teacher.weights if re.search("(token|word)_embedding", w.path)]
     (matrix,) = [w for w in matrices if len(w.shape) == 2]
-    preprocessor = teacher.get_layer("preprocessor").preprocessor
+    preprocessor = teacher.preprocessor.preprocessor
     if not isinstance(preprocessor, kd.text.Vocabulary):
         preprocessor = kd.text.teacher_vocabulary(preprocessor)
     return kd.text.copy_embeddings(matrix, teacher_vocabulary=preprocessor, vocabulary=vocabulary)

@@ -56,7 +56,7 @@ def main(arguments):
         per_word=True,
     )
     # The teacher's pieces and their embeddings: rare entities are words that are not in train.
-    vocabulary = teacher.get_layer("preprocessor").preprocessor
+    vocabulary = teacher.preprocessor.preprocessor
     inputs = kd.teachers.TextInputs(vocabulary, ["token_ids"], per_word=True)
     embeddings = recipe.teacher_embeddings(teacher, vocabulary)
     augmented = with_near_words(train, vocabulary, embeddings, arguments.rounds)

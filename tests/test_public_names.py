@@ -35,7 +35,7 @@ NAMES = {
         bilstm from_teacher mlp mobile_cnn moonshine net2net_deeper net2net_wider plain_cnn
         quantization_aware text_cnn transformer
     """,
-    "teachers": "Ensemble Specialists TaskTeachers TextInputs bert_classifier numpy_teacher",
+    "teachers": "Ensemble Specialists TaskTeachers TextInputs text_classifier numpy_teacher",
     "teaching": """
         ActivationStatistics DataFree MutualLearning NativeEnsemble RocketLaunching Stage fit_chain
         fit_stages record_statistics synthesize

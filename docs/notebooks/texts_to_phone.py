@@ -16,7 +16,7 @@
 # Two networks answer together, and a small one learns from them: what a short request is about. It
 # becomes a file that MediaPipe's `TextClassifier` takes as it is. The requests are made up here, so
 # that nothing is downloaded: figures on them say nothing about real ones. With a BERT as the
-# teacher the steps are the same: `kd.teachers.bert_classifier`.
+# teacher the steps are the same: `kd.teachers.text_classifier`.
 
 # %% tags=["install"]
 # In Colab, upload a wheel of the repository (`pip wheel --no-deps .`) first.

@@ -5,6 +5,8 @@ import math
 import keras
 import tensorflow as tf
 
+from keras_distill._keras.graph import calls_of
+from keras_distill._keras.graph import origin
 from keras_distill._keras.graph_defs import frozen_graph
 from keras_distill._keras.graph_defs import quiet
 from keras_distill._keras.layers import flatten_layers
@@ -68,12 +70,23 @@ def _einsum_flops(operation):
 
 def _behind_text(model, x):
     """The part of a model after its tokenizer, and the inputs of that part."""
-    layers = getattr(model, "layers", [])
-    is_text = any(tensor.dtype == "string" for tensor in getattr(model, "inputs", None) or [])
-    if is_text and isinstance(model, keras.Model) and len(layers) == 3:
-        _, tokenizer, rest = layers
-        return rest, tokenizer(x)
-    return model, x
+    if not any(tensor.dtype == "string" for tensor in getattr(model, "inputs", None) or []):
+        return model, x
+    numbers, readers = [], set()
+    open_tensors = list(model.outputs)
+    while open_tensors:
+        tensor = open_tensors.pop()
+        operation, call, _ = origin(tensor)
+        read = calls_of(operation)[call].input_tensors
+        is_first = not read or any(t.dtype == "string" for t in read)
+        if is_first and not any(tensor is number for number in numbers):
+            numbers.append(tensor)
+            readers.add((operation, call))
+        elif not is_first:
+            open_tensors += read
+    if len(readers) > 1:
+        return model, x
+    return keras.Model(numbers, model.outputs), keras.Model(model.inputs, numbers)(x)
 
 
 def _recurrent_layers(model):

@@ -5,6 +5,8 @@ from keras import ops
 
 from keras_distill._keras.graph import calls_of
 from keras_distill._keras.graph import origin
+from keras_distill.layers.strings_to_logits import TextClassifier
+from keras_distill.layers.strings_to_logits import in_two_parts
 
 # Layers that keep the order of classes; operations of keras.ops have these names, too.
 _KEEPS_PLACES = (
@@ -95,7 +97,13 @@ def with_class_names(model, class_names, order=None):
     Args:
         model: A Functional or built Sequential `keras.Model`.
         class_names, order: As in `ClassNames`.
+
+    Returns:
+        A `keras.Model`; of a `TextClassifier` another one, whose classifier ends in the names.
     """
+    if isinstance(model, TextClassifier):
+        named = with_class_names(model.classifier, class_names, order)
+        return in_two_parts(model.inputs[0], model.preprocessor, named, model.name)
     # A `Sequential` model has its output only in this list, and other models may have one output.
     (output,) = model.outputs
     operation, node_index, _ = origin(output)

@@ -7,10 +7,9 @@ import tensorflow as tf
 from keras_distill.data.inputs import DistillationInputs
 from keras_distill.distillation.first_batch import named_leaves
 from keras_distill.distillation.teacher_pass import TeacherPass
-from keras_distill.layers.class_names import ClassNames
+from keras_distill.layers.strings_to_logits import TextClassifier
 from keras_distill.store.output_names import output_names
 from keras_distill.store.views import take
-from keras_distill.teachers.text_inputs import TextInputs
 
 _BATCH_SIZE = 32
 _TOKENS_PER_BATCH = 2048
@@ -22,9 +21,9 @@ class Labeller:
     """Runs a teacher and keeps some of its outputs.
 
     Args:
-        teacher: A `keras.Model` or another callable. The "preprocessor" and the "classifier"
-            of a `bert_classifier` run separately, so that texts can be batched with others
-            of similar length.
+        teacher: A `keras.Model` or another callable. The preprocessor and the classifier of
+            a `TextClassifier` run separately, so that texts can be batched with others of
+            similar length.
         taps: Paths, "output" for the teacher's output.
         batch_size: Examples in a batch. None means 32; texts are batched by number of tokens.
 
@@ -35,7 +34,9 @@ class Labeller:
     """
 
     def __init__(self, teacher, taps, batch_size=None):
-        self._preprocessor, self._model = _split(teacher)
+        self._preprocessor, self._model = None, teacher
+        if isinstance(teacher, TextClassifier):
+            self._preprocessor, self._model = teacher.preprocessor, teacher.classifier
         self._batch_size = batch_size
         prefix = f"{getattr(self._model, 'name', '')}/"
         self._paths = {tap: tap.removeprefix(prefix) for tap in taps}
@@ -108,7 +109,7 @@ class Labeller:
         if any(isinstance(leaf, tf.RaggedTensor) for leaf in keras.tree.flatten(x)):
             raise ValueError(
                 "teacher must read whole texts, of shape (), unless it is a "
-                "keras_distill.teachers.bert_classifier with per_word=True, which says which "
+                "keras_distill.teachers.text_classifier with per_word=True, which says which "
                 "outputs are of padding. Received: examples of unlike numbers of words. Join the "
                 "words of each, and have the teacher split them."
             )
@@ -156,20 +157,6 @@ class Labeller:
         if what not in num_used:
             return ...
         return tuple(slice(num_used[what][row] if n is None else n) for n in self.shapes[name])
-
-
-def _split(teacher):
-    """The preprocessor and the classifier of a `bert_classifier`; else None and the teacher."""
-    layers = list(teacher.layers) if isinstance(teacher, keras.Model) else []
-    # A job's teacher ends in a layer with the class names.
-    names = layers.pop() if layers and isinstance(layers[-1], ClassNames) else None
-    if len(layers) != 3 or not isinstance(layers[1], TextInputs):
-        return None, teacher
-    _, preprocessor, classifier = layers
-    if names is not None:
-        named = names(classifier.output)
-        classifier = keras.Model(classifier.input, named, name=classifier.name)
-    return preprocessor, classifier
 
 
 def count_examples(x):

@@ -86,7 +86,7 @@ class TeacherStore:
         first missing shard, and the files are the same as from one run. If the store of
         this teacher and data set is already finished, it is opened.
 
-        For a `bert_classifier`, texts are batched with others of similar length within a
+        For a `text_classifier`, texts are batched with others of similar length within a
         shard. The memory in use does not grow with the data set.
 
         Args:

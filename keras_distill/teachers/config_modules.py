@@ -29,6 +29,10 @@ _FORMER_MODULES = {
     "WordVocabulary": "text.vocabulary",
     "ZeroPadding": "students.padding",
 }
+# A `TextClassifier` was a plain Functional model, with the same configuration.
+_FORMER_CLASSES = {
+    "keras_distill>TextClassifier": ("keras.src.models.functional", "Functional", "Functional")
+}
 
 
 def without_modules(config):
@@ -51,6 +55,8 @@ def _with_modules(value, module_of):
     if isinstance(value, dict):
         parts = {key: _with_modules(part, module_of) for key, part in value.items()}
         if "module" in parts and isinstance(parts.get("registered_name"), str):
+            former = _FORMER_CLASSES.get(parts["registered_name"], ())
+            parts.update(zip(("module", "class_name", "registered_name"), former))
             module = module_of(parts.pop("module"), parts["registered_name"])
             if module is not None:
                 parts["module"] = module

@@ -5,6 +5,7 @@ import pathlib
 import keras
 import tensorflow as tf
 
+from keras_distill._keras.keras_hub import tokenizer_in_graph
 from keras_distill.text.vocabularies.base import read_tokens
 
 HUB_NAMES = ("input_word_ids", "input_mask", "input_type_ids")
@@ -17,6 +18,7 @@ class TextInputs(keras.layers.Layer):
 
     The layer works in a model, in tf.data and eagerly. The length is that of the longest text
     in the batch, so that batches of short texts cost little, whatever the preprocessor's padding.
+    Ids of padding are 0.
 
     Args:
         preprocessor: A KerasHub preprocessor, a `HubLayer` of a TF-Hub preprocessor, or
@@ -55,6 +57,9 @@ class TextInputs(keras.layers.Layer):
             mask = ids != 0
         if segment_ids is None:
             segment_ids = tf.zeros_like(ids)
+        # An encoder ignores ids behind the mask. Some tokenizers pad with another id than 0, which
+        # batches are padded with.
+        ids = tf.where(tf.cast(mask, tf.bool), ids, 0)
         length = tf.reduce_max(tf.reduce_sum(tf.cast(mask, tf.int32), axis=-1))
         inputs = {
             name: tf.cast(values[:, : tf.maximum(length, 1)], tf.int32)
@@ -73,7 +78,8 @@ class TextInputs(keras.layers.Layer):
         if hasattr(self.preprocessor, "module"):
             features = self._pack(segments)
             return dict(zip(KERAS_HUB_NAMES, (features[name] for name in HUB_NAMES)))
-        features = self.preprocessor(x=segments) if self.pairs else self.preprocessor(texts)
+        with tokenizer_in_graph(self.preprocessor):
+            features = self.preprocessor(x=segments) if self.pairs else self.preprocessor(texts)
         return features if isinstance(features, dict) else {"token_ids": features}
 
     def _pack(self, segments):

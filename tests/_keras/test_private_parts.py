@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 import small_bert
+import small_encoders
 import tensorflow as tf
 
 import keras_distill
@@ -242,6 +243,23 @@ def test_keras_hub(tmp_path):
     assert {layer.units for layer in found} == {backbone.intermediate_dim}
     (tmp_path / "config.json").write_text('{"hidden_act": "gelu"}')
     assert keras_hub.read_preset_file(str(tmp_path), "config.json") == {"hidden_act": "gelu"}
+
+
+def test_a_sentence_piece_model_in_a_graph_outlives_a_seed():
+    _, preprocessor = small_encoders.make_encoder("DebertaV3")
+    before = preprocessor.tokenizer._sentence_piece
+
+    @tf.function(autograph=False)
+    def tokenize(texts):
+        with keras_hub.tokenizer_in_graph(preprocessor):
+            assert preprocessor.tokenizer._sentence_piece is not before
+            return preprocessor(texts)["token_ids"]
+
+    texts = tf.constant(["the film"])
+    ids = tokenize(texts)
+    keras.utils.set_random_seed(1)
+    np.testing.assert_array_equal(tokenize(texts), ids)
+    assert preprocessor.tokenizer._sentence_piece is before
 
 
 def test_a_frozen_graph_has_no_variables(model):

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from store_examples import make_bert
 
 import keras_distill as kd
 from keras_distill.layers import ClassNames
@@ -76,6 +77,13 @@ def test_a_class_may_move(monkeypatch):
     stored = json.loads((HERE / "store" / "manifest.json").read_text())["teacher"]
     assert before != stored
     assert identify_teacher(teacher, None, stored) == stored
+
+
+def test_a_text_classifier_is_the_functional_model_that_it_was():
+    teacher = make_bert()
+    earlier_teacher = keras.Model(teacher.input, teacher.output)
+    assert type(earlier_teacher) is not type(teacher)
+    assert identify_teacher(teacher, None) == identify_teacher(earlier_teacher, None)
 
 
 def test_a_stage_is_told_by_names_alone(monkeypatch):

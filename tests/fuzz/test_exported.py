@@ -40,7 +40,7 @@ def compare_folder(path):
 
 
 def teach_from_preset(path):
-    return kd.teachers.bert_classifier(str(path), num_classes=2).get_weights()
+    return kd.teachers.text_classifier(str(path), num_classes=2).get_weights()
 
 
 def teach_in_a_job(path):

@@ -45,7 +45,7 @@ def make_bert(per_word=False, tokens=TOKENS, sequence_length=12):
         intermediate_dim=16,
         max_sequence_length=max(16, sequence_length),
     )
-    return kd.teachers.bert_classifier(backbone, vocabulary, 3, per_word=per_word)
+    return kd.teachers.text_classifier(backbone, vocabulary, 3, per_word=per_word)
 
 
 def contents(folder):

@@ -26,7 +26,7 @@ def texts():
 @pytest.mark.parametrize("settings", [{}, {"batch_size": 7}])
 def test_batches(bert, texts, settings, monkeypatch):
     monkeypatch.setattr(labelling, "_CHUNK", 128)
-    expected = keras.tree.map_structure(np.asarray, bert.get_layer("preprocessor")(texts))
+    expected = keras.tree.map_structure(np.asarray, bert.preprocessor(texts))
     batches = list(Labeller(bert, ["output"], **settings).batches(texts))
     np.testing.assert_array_equal(np.sort(np.concatenate([p for _, p in batches])), range(300))
     for inputs, places in batches:

@@ -12,7 +12,7 @@ from keras_distill.distillation.taps import Taps
 from keras_distill.layers.bert_encoder import has_exact_gelu
 from keras_distill.layers.bert_encoder import set_exact_gelu
 from keras_distill.students import from_teacher
-from keras_distill.teachers import bert_classifier
+from keras_distill.teachers import text_classifier
 from keras_distill.text import WordPieceVocabulary
 
 NUM_TOKENS, WIDTH, NUM_LAYERS = 60, 16, 3
@@ -113,17 +113,17 @@ def test_backbone_deep_inside_a_model_is_found():
 
 
 @pytest.mark.parametrize("per_word", [False, True])
-def test_bert_classifier_is_copied_behind_its_vocabulary(per_word):
+def test_text_classifier_is_copied_behind_its_vocabulary(per_word):
     """The usual way: the student reads the ids that the teacher's own vocabulary gives."""
     tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefg", "##a", "##b"]
     vocabulary = WordPieceVocabulary(tokens, sequence_length=20, add_special_tokens=True)
     source = keras_hub.models.BertBackbone(len(tokens), 2, 2, 8, 12, max_sequence_length=20)
     generator = np.random.default_rng(0)
     source.set_weights([w + generator.normal(0, 0.5, w.shape) for w in source.get_weights()])
-    teacher = bert_classifier(
+    teacher = text_classifier(
         source, vocabulary, 3, per_word=per_word, sequence_length=20, exact_gelu=True
     )
-    head = teacher.get_layer("classifier").get_layer("logits")
+    head = teacher.classifier.get_layer("logits")
     head.set_weights([generator.normal(size=w.shape) for w in head.get_weights()])
     student = from_teacher(teacher, layers=(0, 1), per_word=per_word)
     if per_word:

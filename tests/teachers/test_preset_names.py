@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from keras_distill.teachers import bert_classifier
+from keras_distill.teachers import text_classifier
 from keras_distill.teachers.preset_names import check_preset_name
 
 
@@ -60,4 +60,4 @@ def test_the_classifier_asks_it(tmp_path):
     with pytest.raises(
         ValueError, match=r"encoder must be the name of a model: .*or a model itself"
     ):
-        bert_classifier(tmp_path, num_classes=2)
+        text_classifier(tmp_path, num_classes=2)

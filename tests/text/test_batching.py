@@ -11,7 +11,7 @@ from keras import layers
 
 from keras_distill import DistillationInputs
 from keras_distill import Distiller
-from keras_distill.teachers import bert_classifier
+from keras_distill.teachers import text_classifier
 from keras_distill.text import Examples
 from keras_distill.text import WordPieceVocabulary
 from keras_distill.text import WordVocabulary
@@ -424,17 +424,15 @@ class TestTraining:
         np.testing.assert_allclose(*losses, rtol=1e-5)
 
     @pytest.mark.long
-    def test_the_parts_of_a_bert_classifier(self):
+    def test_the_parts_of_a_text_classifier(self):
         """Its preprocessor once, here; its encoder in the step."""
         import keras_hub
 
         backbone = keras_hub.models.BertBackbone(len(PIECES), 1, 2, 8, 8, max_sequence_length=40)
-        teacher = bert_classifier(backbone, PIECES, num_classes=3, sequence_length=40)
-        encoder = teacher.get_layer("classifier")
-        batches = batched(dataset(LABELS % 3), WORDS, teacher.get_layer("preprocessor"))
-        inputs, labels = next(
-            iter(batched(dataset(LABELS), WORDS, teacher.get_layer("preprocessor")))
-        )
+        teacher = text_classifier(backbone, PIECES, num_classes=3, sequence_length=40)
+        encoder = teacher.classifier
+        batches = batched(dataset(LABELS % 3), WORDS, teacher.preprocessor)
+        inputs, labels = next(iter(batched(dataset(LABELS), WORDS, teacher.preprocessor)))
         expected = teacher(tf.constant([TEXTS[i] for i in labels]))
         np.testing.assert_allclose(encoder(inputs.teacher), expected, atol=1e-5)
         self.fit(batches, ids_model(WORDS), encoder, epochs=1)

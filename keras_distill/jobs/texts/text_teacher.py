@@ -13,7 +13,7 @@ from keras_distill.jobs.teacher_file import load_teacher
 from keras_distill.jobs.texts.lengths import lengths_up_to
 from keras_distill.optimizers import finetuning_optimizer
 from keras_distill.students import text_cnn
-from keras_distill.teachers import bert_classifier
+from keras_distill.teachers import text_classifier
 from keras_distill.teachers.preset_names import check_preset_name
 from keras_distill.text import WordVocabulary
 from keras_distill.text import batch_by_length
@@ -75,7 +75,7 @@ class ReadyTeacher:
             raise ValueError(
                 f"teacher must be a classifier from texts to {num_classes} classes. Received: "
                 f"{path}, from {received} to outputs of shape {shape}. Put its preprocessor in "
-                "front of it, as kd.teachers.bert_classifier does."
+                "front of it, as kd.teachers.text_classifier does."
             )
 
 
@@ -83,7 +83,7 @@ class FinetunedTeacher:
     """A BERT of TF-Hub or KerasHub with a new head.
 
     Args:
-        encoder, preprocessor: As for `bert_classifier`.
+        encoder, preprocessor: As for `text_classifier`.
         train: The labelled `text.Examples`.
         num_epochs: Epochs over these texts.
         sequence_length: Tokens of a text.
@@ -92,7 +92,7 @@ class FinetunedTeacher:
     is_ready = False
 
     def __init__(self, encoder, preprocessor, train, num_epochs, sequence_length):
-        self.model = bert_classifier(
+        self.model = text_classifier(
             encoder, preprocessor, len(train.class_names), sequence_length=sequence_length
         )
         self._num_epochs, self._sequence_length = num_epochs, sequence_length
@@ -100,10 +100,10 @@ class FinetunedTeacher:
 
     def train(self, train, seed):
         """Fine-tunes the teacher."""
-        classifier = self.model.get_layer("classifier")
+        classifier = self.model.classifier
         batches = batch_by_length(
             train,
-            self.model.get_layer("preprocessor"),
+            self.model.preprocessor,
             bucket_lengths=lengths_up_to(self._sequence_length),
             batch_size=32,
             seed=seed,

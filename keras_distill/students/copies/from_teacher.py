@@ -60,7 +60,7 @@ def from_teacher(
 
     Args:
         teacher: A `keras_hub.models.BertBackbone`, a KerasHub classifier or a
-            `kd.teachers.bert_classifier` over one, or any `keras.Model` with one inside.
+            `kd.teachers.text_classifier` over one, or any `keras.Model` with one inside.
             It is not changed.
         layers: Indices of the teacher's layers, from 0, in the student's order. Defaults
             to every second layer, from the first.

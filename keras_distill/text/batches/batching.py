@@ -73,11 +73,11 @@ def batch_by_length(
     Example:
 
     ```python
-    teacher = kd.teachers.bert_classifier("bert_folder", num_classes=2)    # fine-tuned
+    teacher = kd.teachers.text_classifier("bert_folder", num_classes=2)    # fine-tuned
     dataset = kd.text.batch_by_length(
-        examples, student=vocabulary, teacher=teacher.get_layer("preprocessor")
+        examples, student=vocabulary, teacher=teacher.preprocessor
     )
-    distiller = kd.Distiller(student=student, teacher=teacher.get_layer("classifier"))
+    distiller = kd.Distiller(student=student, teacher=teacher.classifier)
     ```
     """
     dataset = examples if isinstance(examples, tf.data.Dataset) else _dataset_of(examples)

@@ -1,4 +1,4 @@
-"""BERT classifiers from strings to logits, over TF-Hub and KerasHub encoders."""
+"""Classifiers from strings to logits over text encoders of TF-Hub and KerasHub."""
 
 import json
 import pathlib
@@ -13,6 +13,7 @@ from keras_distill._keras.model_files import check_weights
 from keras_distill._keras.model_files import errors_that_name
 from keras_distill.layers.bert_encoder import BertEncoder
 from keras_distill.layers.first_pieces import FirstPieces
+from keras_distill.layers.strings_to_logits import in_two_parts
 from keras_distill.teachers.hub import HubLayer
 from keras_distill.teachers.preset_names import check_preset_name
 from keras_distill.teachers.text_inputs import HUB_NAMES
@@ -28,7 +29,7 @@ _NO_PRESET = (
 )
 
 
-def bert_classifier(
+def text_classifier(
     encoder,
     preprocessor=None,
     num_classes=None,
@@ -38,26 +39,30 @@ def bert_classifier(
     sequence_length=None,
     dropout=0.1,
     exact_gelu=None,
-    name="bert_classifier",
+    name="text_classifier",
 ):
-    """Adds a classifier to a BERT: a Keras model from strings to logits.
+    """Adds a classifier to a text encoder: a Keras model from strings to logits.
+
+    Encoders are BERTs of TF-Hub, and of KerasHub BERT, RoBERTa, DeBERTa-V3, XLM-RoBERTa,
+    ALBERT and DistilBERT. The model has two parts:
 
     ```
-    "preprocessor"   texts -> ids, mask, segment ids, as long as the batch's longest text
-    "classifier"     a model of its own, ids -> logits: encoder, dropout, Dense "logits"
+    model.preprocessor   texts -> ids, mask, segment ids, as long as the batch's longest text
+    model.classifier     a model of its own, ids -> logits: encoder, dropout, Dense "logits"
     ```
 
     Fine-tune it with plain `fit`, and use it like any teacher. For speed, run
     the preprocessor in tf.data and train the inner model, which has the same weights:
 
     ```python
-    batches = kd.text.batch_by_length(train, model.get_layer("preprocessor"))
-    model.get_layer("classifier").fit(batches)
+    batches = kd.text.batch_by_length(train, model.preprocessor)
+    model.classifier.fit(batches)
     ```
 
-    Objectives can tap hidden states: "transformer_layer_3" with KerasHub,
-    "encoder[encoder_outputs][3]" with TF-Hub. With KerasHub they can also tap attention
-    probabilities: "transformer_layer_3/self_attention_layer/attention_scores".
+    Objectives can tap hidden states: "transformer_layer_3" with a BERT of KerasHub (other
+    encoders have other names of layers), "encoder[encoder_outputs][3]" with TF-Hub. With a BERT of
+    KerasHub they can also tap attention probabilities:
+    "transformer_layer_3/self_attention_layer/attention_scores".
 
     Args:
         encoder: A `HubLayer`, a TF-Hub or Kaggle handle or a SavedModel folder (BERT's
@@ -74,18 +79,21 @@ def bert_classifier(
         per_word: Whether to classify words: the input is `(batch, words)`, padded with
             "", and the logits are `(batch, words, num_classes)`. A word has the logits
             of its first piece; continuation pieces are ignored, and padding is
-            masked, like words that `sequence_length` cuts off.
+            masked, like words that `sequence_length` cuts off. The preprocessor must have word
+            pieces, as those of BERT and DistilBERT.
         sequence_length: Largest number of tokens, including special ones; longer texts are
             cut. A preprocessor given as a KerasHub object or a vocabulary has its own length.
             None means 128, or the encoder's number of positions if it has fewer.
         dropout: Dropout rate before the logits, in [0, 1). Defaults to 0.1.
-        exact_gelu: For KerasHub BERTs: True for the exact GELU, which Hugging Face's
-            BERTs use, False for KerasHub's tanh approximation. None means exact if the
-            preset's config.json says `"hidden_act": "gelu"`. The setting is saved.
+        exact_gelu: For KerasHub's BERT and ALBERT: True for the exact GELU, which Hugging Face's
+            use, False for KerasHub's tanh approximation. None means exact if the
+            preset's config.json says `"hidden_act": "gelu"`. The setting is saved. KerasHub's
+            other encoders have the exact GELU.
         name: Name of the model.
 
     Returns:
-        A Functional `keras.Model` from tf.string texts to float logits.
+        A Functional `keras.Model` from tf.string texts to float logits. Its `preprocessor` is
+            a layer, its `classifier` a model.
 
     Raises:
         ValueError: If encoder and preprocessor do not fit together (vocabularies of
@@ -94,7 +102,7 @@ def bert_classifier(
     Example:
 
     ```python
-    teacher = kd.teachers.bert_classifier("bert_base_en_uncased", num_classes=2)
+    teacher = kd.teachers.text_classifier("bert_base_en_uncased", num_classes=2)
     optimizer = kd.optimizers.finetuning_optimizer(teacher, 3e-5, num_steps=3 * len(batches))
     teacher.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     teacher.fit(texts, labels, epochs=3)
@@ -129,6 +137,7 @@ def bert_classifier(
         )
     _check_fit(encoder, preprocessor, sequence_length, origin)
     if per_word and not isinstance(preprocessor, Vocabulary):
+        _check_word_pieces(preprocessor)
         preprocessor = teacher_vocabulary(preprocessor, sequence_length=sequence_length)
     if isinstance(preprocessor, Vocabulary):
         _check_vocabulary(preprocessor, pairs)
@@ -144,7 +153,7 @@ def bert_classifier(
         name="preprocessor",
     )
     texts = keras.Input((2,) if pairs else (None,) if per_word else (), dtype="string", name="text")
-    return keras.Model(texts, classifier(inputs(texts)), name=name)
+    return in_two_parts(texts, inputs, classifier, name)
 
 
 def _load_encoder(name, num_classes):
@@ -167,8 +176,8 @@ def _load_preprocessor(name, sequence_length):
             f"preprocessor must have a tokenizer. Received: {printable(name)}, with a "
             f"{type(tokenizer).__name__} in its place. {_NO_PRESET}"
         )
-    if isinstance(tokenizer, keras_hub.models.BertTokenizer) and tokenizer.lowercase:
-        # BERT's uncased vocabularies have no accents; without this, "café" is unknown.
+    if isinstance(tokenizer, keras_hub.tokenizers.WordPieceTokenizer) and tokenizer.lowercase:
+        # Uncased vocabularies, as BERT's, have no accents; without this, "café" is unknown.
         tokenizer.strip_accents = True
     return preprocessor
 
@@ -246,7 +255,10 @@ def _classifier(encoder, num_classes, per_word, dropout, exact_gelu):
 def _check_fit(encoder, preprocessor, sequence_length, origin):
     """Raises `ValueError` unless both have the same vocabulary, and positions for all tokens."""
     tokens, num_rows = known_tokens(preprocessor), _num_rows(encoder, "word_embeddings")
-    if tokens is not None and num_rows is not None and len(tokens) != num_rows:
+    tokenizer = getattr(preprocessor, "tokenizer", None)
+    # DeBERTa-V3's embeddings have more rows than its tokenizer has tokens.
+    num_spare = max(0, (num_rows or 0) - len(tokens or ())) if hasattr(tokenizer, "proto") else 0
+    if tokens is not None and num_rows is not None and len(tokens) != num_rows - num_spare:
         raise ValueError(
             "preprocessor and encoder must have one vocabulary. Received: a preprocessor of "
             f"{len(tokens)} tokens, an encoder of {num_rows}{origin}. Give the encoder's own "
@@ -271,6 +283,16 @@ def _num_rows(encoder, embedding):
         return getattr(backbone, attribute, None)
     rows = [v.shape[0] for v in encoder.weights if embedding in v.path and len(v.shape) == 2]
     return rows[0] if len(rows) == 1 else None
+
+
+def _check_word_pieces(preprocessor):
+    tokenizer = getattr(preprocessor, "tokenizer", None)
+    if tokenizer is not None and not hasattr(tokenizer, "suffix_indicator"):
+        raise ValueError(
+            "per_word needs a preprocessor with word pieces, as those of BERT and DistilBERT. "
+            f"Received: a {type(preprocessor).__name__}. Give a whole text one label, or take an "
+            "encoder with word pieces."
+        )
 
 
 def _check_vocabulary(vocabulary, pairs):

@@ -19,7 +19,7 @@ import keras_distill as kd
 from keras_distill.distillation import tap_paths
 from keras_distill.distillation import taps
 from keras_distill.layers.bert_encoder import has_exact_gelu
-from keras_distill.teachers import bert_classifier
+from keras_distill.teachers import text_classifier
 from keras_distill.teachers.hub import HubLayer
 from keras_distill.text.vocabularies.vocabulary import WordPieceVocabulary
 
@@ -46,12 +46,12 @@ def hugging_face_folder(tmp_path_factory):
 def kerashub_classifier(num_layers=1, **arguments):
     arguments = {"num_classes": 3, **arguments}
     backbone = make_backbone(num_layers=num_layers)
-    return bert_classifier(backbone, make_preprocessor(), **arguments)
+    return text_classifier(backbone, make_preprocessor(), **arguments)
 
 
 def hub_classifier(folders, **arguments):
     arguments = {"num_classes": 3, **arguments}
-    return bert_classifier(str(folders[0]), str(folders[1]), **arguments)
+    return text_classifier(str(folders[0]), str(folders[1]), **arguments)
 
 
 @pytest.fixture(scope="module", params=["kerashub", "hub"])
@@ -65,8 +65,8 @@ def classifier(request, hub_folders):
 
 def test_logits_are_those_of_the_head_on_the_pooled_output():
     model = kerashub_classifier()
-    inner = model.get_layer("classifier")
-    features = model.get_layer("preprocessor")(TEXTS)
+    inner = model.classifier
+    features = model.preprocessor(TEXTS)
     pooled = inner.get_layer("bert")(features)["pooled_output"]
     np.testing.assert_allclose(model(TEXTS), inner.get_layer("logits")(pooled), atol=1e-6)
     assert model(TEXTS).shape == (3, 3)
@@ -92,8 +92,8 @@ def test_plain_fit_learns_from_strings(classifier):
 
 
 def test_the_inner_model_shares_the_weights(classifier):
-    inner = classifier.get_layer("classifier")
-    batch = classifier.get_layer("preprocessor")(TEXTS)
+    inner = classifier.classifier
+    batch = classifier.preprocessor(TEXTS)
     inner.compile(keras.optimizers.SGD(0.1), CROSS_ENTROPY)
     before = classifier(TEXTS)
     # What it least expects, so that one step shows.
@@ -123,7 +123,7 @@ def test_exported_it_reads_strings(classifier, tmp_path):
 
 def test_a_frozen_encoder_trains_the_head_alone(hub_folders):
     encoder = HubLayer(hub_folders[0], trainable=False)
-    model = bert_classifier(encoder, HubLayer(hub_folders[1]), num_classes=3)
+    model = text_classifier(encoder, HubLayer(hub_folders[1]), num_classes=3)
     assert [w.path for w in model.trainable_weights] == ["logits/kernel", "logits/bias"]
 
 
@@ -141,7 +141,7 @@ def test_pairs(hub_folders):
 @pytest.mark.long
 def test_regression_learns_numbers():
     backbone = make_backbone(num_layers=1, dropout=0.0)
-    model = bert_classifier(backbone, make_preprocessor(), num_classes=1, dropout=0.0)
+    model = text_classifier(backbone, make_preprocessor(), num_classes=1, dropout=0.0)
     model.compile(keras.optimizers.Adam(3e-3), "mse")
     batches = tf.data.Dataset.from_tensor_slices((TEXTS, [0.0, 0.5, 1.0])).batch(3).repeat(120)
     model.fit(batches, shuffle=False, verbose=0)
@@ -153,8 +153,8 @@ WORDS = tf.constant([["the", "unwanted", "film"], ["good", "", ""]])
 
 def test_words_get_the_logits_of_their_first_piece(hub_folders):
     model = kerashub_classifier(per_word=True)
-    inner = model.get_layer("classifier")
-    features = model.get_layer("preprocessor")(WORDS)
+    inner = model.classifier
+    features = model.preprocessor(WORDS)
     ids = {name: values for name, values in features.items() if name != "word_starts"}
     sequence = inner.get_layer("bert")(ids)["sequence_output"]
     logits = inner.get_layer("logits")(sequence).numpy()
@@ -201,7 +201,7 @@ def ready_classifier():
 
 def test_a_ready_classifier_keeps_its_head():
     task = ready_classifier()
-    model = bert_classifier(task)
+    model = text_classifier(task)
     np.testing.assert_allclose(model(TEXTS), task.predict(TEXTS.numpy(), verbose=0), atol=1e-5)
 
 
@@ -209,9 +209,9 @@ def test_a_ready_classifier_keeps_its_head():
 def test_a_preset_folder_of_a_classifier(tmp_path):
     task = ready_classifier()
     task.save_to_preset(tmp_path)
-    model = bert_classifier(tmp_path)
+    model = text_classifier(tmp_path)
     np.testing.assert_allclose(model(TEXTS), task.predict(TEXTS.numpy(), verbose=0), atol=1e-5)
-    assert bert_classifier(tmp_path, num_classes=2)(TEXTS).shape == (3, 2)
+    assert text_classifier(tmp_path, num_classes=2)(TEXTS).shape == (3, 2)
 
 
 @pytest.mark.parametrize(
@@ -235,11 +235,11 @@ def test_a_preset_folder_without_the_name_of_a_class(name, part, num_classes, tm
     del damaged["class_name"]
     (tmp_path / name).write_text(json.dumps(config))
     with pytest.raises(ValueError, match=re.escape(str(tmp_path))):
-        bert_classifier(tmp_path, num_classes=num_classes)
+        text_classifier(tmp_path, num_classes=num_classes)
 
 
 def test_a_hugging_face_folder_has_the_exact_gelu(hugging_face_folder, tmp_path):
-    model = bert_classifier(hugging_face_folder, num_classes=2)
+    model = text_classifier(hugging_face_folder, num_classes=2)
     assert has_exact_gelu(model)
     path = tmp_path / "model.keras"
     model.save(path)
@@ -250,7 +250,7 @@ def test_a_hugging_face_folder_has_the_exact_gelu(hugging_face_folder, tmp_path)
 
 def test_exact_and_approximate_gelu_differ(hugging_face_folder):
     exact, approximate = (
-        bert_classifier(hugging_face_folder, num_classes=2, exact_gelu=flag)
+        text_classifier(hugging_face_folder, num_classes=2, exact_gelu=flag)
         for flag in (True, False)
     )
     assert not has_exact_gelu(approximate)
@@ -261,7 +261,7 @@ def test_exact_and_approximate_gelu_differ(hugging_face_folder):
 
 
 def test_exact_gelu_is_the_gaussian_cdf(hugging_face_folder):
-    model = bert_classifier(hugging_face_folder, num_classes=2)
+    model = text_classifier(hugging_face_folder, num_classes=2)
     _, layer = taps_of(model, "transformer_layer_0")
     x = np.linspace(-4, 4, 9).astype("float32")
     activation = layer._feedforward_intermediate_dense.activation
@@ -269,13 +269,13 @@ def test_exact_gelu_is_the_gaussian_cdf(hugging_face_folder):
 
 
 def test_presets_strip_accents(hugging_face_folder):
-    model = bert_classifier(hugging_face_folder, num_classes=2)
-    ids = model.get_layer("preprocessor")(tf.constant(["Café"]))["token_ids"]
+    model = text_classifier(hugging_face_folder, num_classes=2)
+    ids = model.preprocessor(tf.constant(["Café"]))["token_ids"]
     np.testing.assert_array_equal(ids, [[2, TOKENS.index("cafe"), 3]])
 
 
 def test_the_real_bert_of_shared(shared):
-    model = bert_classifier(shared / "models" / "minilm_l6_h384", num_classes=2)
+    model = text_classifier(shared / "models" / "minilm_l6_h384", num_classes=2)
     assert has_exact_gelu(model)
     assert model.count_params() == 22_713_986
     assert model(TEXTS).shape == (3, 2)
@@ -292,18 +292,18 @@ def test_a_real_tfhub_bert_is_the_kerashub_bert(
     columns = ("sentence1", "sentence2")
     texts = kd.text.read_tsv(shared / "data/text/mrpc/dev.tsv.gz", text=columns).texts[:16]
     settings = {"num_classes": 2, "pairs": True, "sequence_length": 64}
-    hub = bert_classifier(
+    hub = text_classifier(
         str(real_encoder_folder), str(real_preprocessor_folder), name="hub", **settings
     )
-    kerashub = bert_classifier(shared / "models" / "minilm_l6_h384", **settings)
+    kerashub = text_classifier(shared / "models" / "minilm_l6_h384", **settings)
     hub.layers[-1].layers[-1].set_weights(kerashub.layers[-1].layers[-1].get_weights())
     dataset = tf.data.Dataset.from_tensor_slices(texts.astype(str)).batch(8)
     np.testing.assert_allclose(
         hub.predict(dataset, verbose=0), kerashub.predict(dataset, verbose=0), atol=1e-5
     )
-    in_tf_data = next(iter(dataset.map(hub.get_layer("preprocessor"))))
+    in_tf_data = next(iter(dataset.map(hub.preprocessor)))
     np.testing.assert_allclose(
-        hub.get_layer("classifier")(in_tf_data), kerashub(texts[:8].astype(str)), atol=1e-5
+        hub.classifier(in_tf_data), kerashub(texts[:8].astype(str)), atol=1e-5
     )
 
 
@@ -392,18 +392,18 @@ def test_bad_arguments(arguments, message):
         name: value() if inspect.isfunction(value) else value for name, value in arguments.items()
     }
     with pytest.raises(ValueError, match=message):
-        bert_classifier(**arguments)
+        text_classifier(**arguments)
 
 
 def test_a_hub_preprocessor_of_another_vocabulary(hub_folders):
     with pytest.raises(ValueError, match=r"must have one vocabulary. Received: .* of 17 tokens"):
-        bert_classifier(HubLayer(hub_folders[0]), make_preprocessor(), num_classes=2)
+        text_classifier(HubLayer(hub_folders[0]), make_preprocessor(), num_classes=2)
 
 
 def test_pairs_need_a_preprocessor_that_joins_them():
     vocabulary = WordPieceVocabulary(TOKENS, sequence_length=16, add_special_tokens=True)
     with pytest.raises(ValueError, match="each text of a pair by itself"):
-        bert_classifier(make_backbone(), vocabulary, num_classes=2, pairs=True)
+        text_classifier(make_backbone(), vocabulary, num_classes=2, pairs=True)
 
 
 def test_exact_gelu_of_a_hub_encoder_is_refused(hub_folders):
