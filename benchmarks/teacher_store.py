@@ -46,7 +46,7 @@ from text_throughput import measure
 from text_throughput import row
 
 import keras_distill as kd
-from keras_distill.store.labelling import Labeller
+from keras_distill.store.label import Labeller
 
 CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 PADDED_LENGTH = 64

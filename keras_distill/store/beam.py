@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from keras_distill._arguments.imports import import_module
 from keras_distill.store.build import build_store
-from keras_distill.store.planning import fingerprint_first
+from keras_distill.store.plan import fingerprint_first
 from keras_distill.store.preparation import prepare
 from keras_distill.store.shard_worker import ShardWorker
 from keras_distill.store.teacher_store import TeacherStore

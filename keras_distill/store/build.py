@@ -2,7 +2,7 @@
 
 from keras_distill._files.destination import remove_hidden_folders
 from keras_distill._files.run_folder import only_process
-from keras_distill.store.planning import is_finished
+from keras_distill.store.plan import is_finished
 from keras_distill.store.shards import Shard
 
 

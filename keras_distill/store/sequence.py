@@ -4,9 +4,9 @@ import concurrent.futures
 
 import keras
 
-from keras_distill.store.labelled_shard import UnlabelledShard
-from keras_distill.store.labelled_shard import complete_shard
 from keras_distill.store.shards import Shard
+from keras_distill.store.write import UnlabelledShard
+from keras_distill.store.write import complete_shard
 
 
 def label_in_sequence(path, examples, labeller, plan, *, drop_nan, verbose):

@@ -3,14 +3,14 @@
 import numpy as np
 import tensorflow as tf
 
-from keras_distill.store.labelled_shard import UnlabelledShard
-from keras_distill.store.labelled_shard import complete_shard
-from keras_distill.store.labelling import Labeller
+from keras_distill.store.label import Labeller
 from keras_distill.store.manifest import differences
 from keras_distill.store.manifest import read_manifest
-from keras_distill.store.planning import fingerprint_first
+from keras_distill.store.plan import fingerprint_first
 from keras_distill.store.preparation import read_examples
 from keras_distill.store.shards import Shard
+from keras_distill.store.write import UnlabelledShard
+from keras_distill.store.write import complete_shard
 from keras_distill.teachers.identity import identify_teacher
 
 

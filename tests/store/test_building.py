@@ -26,7 +26,6 @@ from store_examples import numbers
 
 import keras_distill as kd
 from keras_distill import TeacherStore
-from keras_distill.store import labelling
 from keras_distill.store.columns import FixedColumn
 from keras_distill.store.manifest import read_manifest
 from keras_distill.store.shards import Shard

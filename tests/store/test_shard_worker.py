@@ -18,7 +18,7 @@ import keras_distill as kd
 from keras_distill import TeacherStore
 from keras_distill.store.build import build_store
 from keras_distill.store.manifest import read_manifest
-from keras_distill.store.planning import fingerprint_first
+from keras_distill.store.plan import fingerprint_first
 from keras_distill.store.preparation import read_examples
 from keras_distill.store.shard_worker import ShardWorker
 

@@ -10,7 +10,7 @@ from small_encoders import make_encoder
 
 import keras_distill as kd
 from keras_distill.layers.strings_to_logits import TextClassifier
-from keras_distill.store.labelling import Labeller
+from keras_distill.store.label import Labeller
 from keras_distill.teachers import text_classifier
 
 TEXTS = tf.constant(["the film is good", "bad .", "the cafe is unwanted"])

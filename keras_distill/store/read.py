@@ -5,7 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_distill.data.inputs import is_missing
-from keras_distill.store.examples import fingerprint_rows
+from keras_distill.store.teacher_inputs import fingerprint_rows
 from keras_distill.store.views import describe_example
 from keras_distill.store.views import rows_of
 from keras_distill.store.views import take

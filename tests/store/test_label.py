@@ -8,8 +8,8 @@ from store_examples import make_bert
 
 import keras_distill as kd
 from keras_distill.layers.class_names import with_class_names
-from keras_distill.store import labelling
-from keras_distill.store.labelling import Labeller
+from keras_distill.store import label
+from keras_distill.store.label import Labeller
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def texts():
 
 @pytest.mark.parametrize("settings", [{}, {"batch_size": 7}])
 def test_batches(bert, texts, settings, monkeypatch):
-    monkeypatch.setattr(labelling, "_CHUNK", 128)
+    monkeypatch.setattr(label, "_CHUNK", 128)
     expected = keras.tree.map_structure(np.asarray, bert.preprocessor(texts))
     batches = list(Labeller(bert, ["output"], **settings).batches(texts))
     np.testing.assert_array_equal(np.sort(np.concatenate([p for _, p in batches])), range(300))
