@@ -35,7 +35,6 @@ from keras_distill.export.saved_model.export import export_saved_model
 from keras_distill.export.tflite.export import export_tflite
 from keras_distill.export.timing.benchmark import benchmark
 from keras_distill.jobs.describing import describe
-from keras_distill.store import beam
 from keras_distill.store.teacher_store import TeacherStore
 from keras_distill.teachers.hub import HubLayer
 
@@ -45,7 +44,6 @@ __all__ = [
     "HubLayer",
     "Objective",
     "TeacherStore",
-    "beam",
     "benchmark",
     "callbacks",
     "compare",

@@ -12,7 +12,6 @@ NAMES = {
         DistillationInputs Distiller HubLayer Objective TeacherStore benchmark compare describe
         export_saved_model export_tflite layer_objectives
     """,
-    "beam": "label",
     "callbacks": "BackupAndRestore Pruning",
     "data": """
         RandomViews generate_targets join_tasks mix_tasks pair_inputs with_example_index
@@ -30,7 +29,7 @@ NAMES = {
     """,
     "metrics": "Fidelity TeacherAgreement",
     "optimizers": "LayerwiseAdamW WarmupLinearDecay finetuning_optimizer",
-    "store": "",
+    "store": "label_with_beam",
     "students": """
         bilstm from_teacher mlp mobile_cnn moonshine net2net_deeper net2net_wider plain_cnn
         quantization_aware text_cnn transformer

@@ -21,7 +21,7 @@ from keras_distill.jobs.teacher_knowledge import labels_differ
 from keras_distill.jobs.teacher_knowledge import sample
 from keras_distill.jobs.training import check_training
 from keras_distill.jobs.training import train_teacher
-from keras_distill.store.preparation import check_labelling
+from keras_distill.store.plan import check_labelling
 from keras_distill.store.teacher_store import TeacherStore
 
 ANSWERS = "answers"

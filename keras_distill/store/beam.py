@@ -6,14 +6,22 @@ import pathlib
 import threading
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from keras_distill._arguments.imports import import_module
 from keras_distill.store.build import build_store
+from keras_distill.store.label import Labeller
+from keras_distill.store.manifest import differences
+from keras_distill.store.manifest import read_manifest
 from keras_distill.store.plan import fingerprint_first
-from keras_distill.store.preparation import prepare
-from keras_distill.store.shard_worker import ShardWorker
+from keras_distill.store.plan import prepare
+from keras_distill.store.plan import read_examples
+from keras_distill.store.shards import Shard
 from keras_distill.store.teacher_store import TeacherStore
+from keras_distill.store.write import UnlabelledShard
+from keras_distill.store.write import complete_shard
+from keras_distill.teachers.identity import identify_teacher
 
 # Beam's own default runner may download a program and start it.
 _DEFAULT_RUNNER = "FnApiRunner"
@@ -21,7 +29,7 @@ _DEFAULT_RUNNER = "FnApiRunner"
 __all__ = ["label"]
 
 
-def label(
+def label_with_beam(
     make_dataset,
     make_teacher,
     directory,
@@ -48,7 +56,7 @@ def label(
     def make_teacher():
         return keras.models.load_model("/shared/teacher.keras")
 
-    store = kd.beam.label(
+    store = kd.store.label_with_beam(
         make_dataset, make_teacher, "/shared/store", shards=64, options=["--runner=FlinkRunner"]
     )
     ```
@@ -156,7 +164,7 @@ class _Task:
     """
 
     def __init__(self, *args, **kwargs):
-        self._make_worker = functools.partial(_Worker, *args, **kwargs)
+        self._make_worker = functools.partial(ShardWorker, *args, **kwargs)
         self._shared = import_module("apache_beam.utils.shared").Shared()
 
     def __call__(self, index):
@@ -167,9 +175,84 @@ class _Task:
             worker.label(index, on_batch=counter.inc)
 
 
-class _Worker(ShardWorker):
-    """A worker that the threads of a process share in turn: one shard at a time is in memory."""
+class ShardWorker:
+    """A worker's own data set and teacher, which must equal those of the store.
 
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
+    The threads of a process share it in turn, by its lock: one shard at a time is in memory.
+
+    Args:
+        path: The store's folder, a `pathlib.Path`, with its manifest.
+        make_dataset, make_teacher: Functions without arguments.
+        first: `fingerprint_first` of the store's examples.
+        batch_size, drop_nan: As for `TeacherStore.build`.
+
+    Raises:
+        ValueError: If there is no manifest, or the data set or the teacher differs.
+    """
+
+    def __init__(self, path, make_dataset, make_teacher, first, *, batch_size, drop_nan):
         self.lock = threading.Lock()
+        self._path, self._drop_nan = path, drop_nan
+        self._plan = read_manifest(path)
+        if self._plan is None:
+            raise ValueError(
+                "directory must be a folder that all workers see, of a shared file system. "
+                f"Received: {path}, where a worker finds no store."
+            )
+        self._dataset = make_dataset()
+        self._check_dataset(first)
+        teacher = make_teacher()
+        self._check_teacher(teacher)
+        self._labeller = Labeller(teacher, self._plan.taps, batch_size)
+
+    def label(self, index, on_batch=None):
+        """Labels a shard and writes it, or compares it if it exists.
+
+        Args:
+            index: The shard's number.
+            on_batch: As for `Labeller`.
+        """
+        start = index * self._plan.examples_per_shard
+        stop = min(start + self._plan.examples_per_shard, self._plan.num_examples)
+        shard = Shard(self._path, index)
+        for x in read_examples(self._dataset, start, stop).ragged_batch(stop - start):
+            contents = UnlabelledShard(x, None if shard.exists() else self._labeller)
+            if len(contents) == stop - start:
+                complete_shard(
+                    shard,
+                    contents,
+                    self._labeller,
+                    self._plan,
+                    num_before=start,
+                    drop_nan=self._drop_nan,
+                    on_batch=on_batch,
+                )
+                return
+        raise _other_dataset(f"fewer than {stop} of {self._plan.num_examples} examples")
+
+    def _check_dataset(self, first):
+        wanted = self._plan.num_examples
+        examples = read_examples(self._dataset)
+        num_examples = int(examples.cardinality())
+        if num_examples not in (tf.data.UNKNOWN_CARDINALITY, wanted):
+            raise _other_dataset(f"{num_examples} examples instead of {wanted}")
+        if not np.array_equal(fingerprint_first(examples), first):
+            raise _other_dataset("others at the beginning")
+
+    def _check_teacher(self, teacher):
+        stored = self._plan.teacher
+        identity = identify_teacher(teacher, stored["version"], stored)
+        for name, was, value in differences({"teacher": stored}, {"teacher": identity}):
+            raise ValueError(
+                "make_teacher must make the same teacher wherever it is called. Received: on a "
+                f"worker one with another {name}, {value!r}; the store's: {was!r}. Load it from a "
+                "file that all workers see."
+            )
+
+
+def _other_dataset(found):
+    return ValueError(
+        "make_dataset must make the same examples, in the same order, wherever it is called. "
+        f"Received: on a worker {found}. Sort what a folder or a set lists; shuffle and augment "
+        "behind the store."
+    )

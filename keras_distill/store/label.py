@@ -9,7 +9,7 @@ from keras_distill.distillation.first_batch import named_leaves
 from keras_distill.distillation.teacher_pass import TeacherPass
 from keras_distill.layers.strings_to_logits import TextClassifier
 from keras_distill.store.output_names import output_names
-from keras_distill.store.views import take
+from keras_distill.store.teacher_inputs import take
 
 _BATCH_SIZE = 32
 _TOKENS_PER_BATCH = 2048

@@ -16,7 +16,7 @@ from keras_distill._keras.output_domain import LOGITS
 from keras_distill._keras.output_domain import SOFTMAX
 from keras_distill.store.columns import FixedColumn
 from keras_distill.store.columns import RaggedColumn
-from keras_distill.store.top_k import TopKColumn
+from keras_distill.store.columns import TopKColumn
 
 # Format 1 stored probabilities unchanged, even in float16, and its manifest had no checksum.
 FORMAT_VERSION = 2

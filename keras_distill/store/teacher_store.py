@@ -10,19 +10,19 @@ from keras_distill._files.found_at import found_at
 from keras_distill.data.inputs import is_missing
 from keras_distill.data.inputs import unpack
 from keras_distill.store.build import build_store
+from keras_distill.store.build import label_in_sequence
 from keras_distill.store.label import Labeller
-from keras_distill.store.lookup import Lookup
 from keras_distill.store.manifest import check_same
 from keras_distill.store.manifest import read_manifest
 from keras_distill.store.plan import TYPICAL_LENGTH
-from keras_distill.store.preparation import prepare
+from keras_distill.store.plan import prepare
+from keras_distill.store.read import Lookup
 from keras_distill.store.read import Reader
-from keras_distill.store.sequence import label_in_sequence
 from keras_distill.store.shards import Shard
 from keras_distill.store.shards import loader
 from keras_distill.store.stored_class_names import check_order
-from keras_distill.store.views import example_spec
-from keras_distill.store.views import teacher_view
+from keras_distill.store.teacher_inputs import example_spec
+from keras_distill.store.teacher_inputs import teacher_view
 from keras_distill.teachers.identity import identify_teacher
 
 _ON_MISSING = ("error", "teacher", "drop")

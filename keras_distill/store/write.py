@@ -4,9 +4,9 @@ import numpy as np
 
 from keras_distill.store.shards import DROPPED
 from keras_distill.store.shards import FINGERPRINTS
+from keras_distill.store.teacher_inputs import describe_example
 from keras_distill.store.teacher_inputs import fingerprint_rows
-from keras_distill.store.views import describe_example
-from keras_distill.store.views import rows_of
+from keras_distill.store.teacher_inputs import rows_of
 
 
 class UnlabelledShard:

@@ -15,7 +15,7 @@ import pytest
 import keras_distill as kd
 
 ROOT = pathlib.Path(__file__).parents[2]
-PUBLIC_MODULES = ["beam", "export", "jobs", "losses", "metrics", "store", "students", "teachers"]
+PUBLIC_MODULES = ["export", "jobs", "losses", "metrics", "store", "students", "teachers"]
 PUBLIC_MODULES += ["teaching", "text"]
 READMES = sorted(
     path

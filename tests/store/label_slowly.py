@@ -38,7 +38,7 @@ def make_teacher(folder, seconds=0):
 
 def main(folder):
     teacher = functools.partial(make_teacher, folder, seconds=0.2)
-    kd.beam.label(make_dataset, teacher, folder / "store", **SETTINGS)
+    kd.store.label_with_beam(make_dataset, teacher, folder / "store", **SETTINGS)
 
 
 if __name__ == "__main__":

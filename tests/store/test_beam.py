@@ -37,7 +37,7 @@ TRIES_AGAIN = ["--runner=BundleBasedDirectRunner"]
 def test_what_is_missing_comes_with_its_pip_command(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "apache_beam", None)
     with pytest.raises(ImportError, match=r": pip install keras-distill\[beam\]$"):
-        kd.beam.label(dataset, same_teacher, tmp_path / "s")
+        kd.store.label_with_beam(dataset, same_teacher, tmp_path / "s")
 
 
 try:
@@ -74,7 +74,7 @@ def same_teacher():
 
 
 def label(path, make_dataset=dataset, make_teacher=same_teacher, **settings):
-    return kd.beam.label(make_dataset, make_teacher, path, **{"shards": 5, **settings})
+    return kd.store.label_with_beam(make_dataset, make_teacher, path, **{"shards": 5, **settings})
 
 
 def build(path, make_dataset=dataset, make_teacher=same_teacher, **settings):

@@ -27,6 +27,7 @@ from store_examples import numbers
 import keras_distill as kd
 from keras_distill import TeacherStore
 from keras_distill.store.columns import FixedColumn
+from keras_distill.store.label import Labeller
 from keras_distill.store.manifest import read_manifest
 from keras_distill.store.shards import Shard
 from keras_distill.store.shards import loader
@@ -48,13 +49,13 @@ def build(teacher, path, examples=None, **settings):
 
 def count_labelled(monkeypatch):
     """A list that grows by the number of examples of each chunk that a teacher labels."""
-    chunks, label = [], labelling.Labeller.label
+    chunks, label = [], Labeller.label
 
     def counting_label(self, batches, num_examples, on_batch=None):
         chunks.append(num_examples)
         return label(self, batches, num_examples, on_batch)
 
-    monkeypatch.setattr(labelling.Labeller, "label", counting_label)
+    monkeypatch.setattr(Labeller, "label", counting_label)
     return chunks
 
 

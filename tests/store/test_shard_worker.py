@@ -16,11 +16,11 @@ from store_examples import numbers
 
 import keras_distill as kd
 from keras_distill import TeacherStore
+from keras_distill.store.beam import ShardWorker
 from keras_distill.store.build import build_store
 from keras_distill.store.manifest import read_manifest
 from keras_distill.store.plan import fingerprint_first
-from keras_distill.store.preparation import read_examples
-from keras_distill.store.shard_worker import ShardWorker
+from keras_distill.store.plan import read_examples
 
 ROOT = pathlib.Path(__file__).parents[2]
 NUM_SHARDS = 5
