@@ -1,4 +1,4 @@
-"""A KerasHub BERT inside a model, with settings that KerasHub does not save."""
+"""A KerasHub BERT, or another encoder of texts, with settings that KerasHub does not save."""
 
 import keras
 
@@ -8,7 +8,7 @@ from keras_distill._keras.layers import flatten_layers
 
 @keras.saving.register_keras_serializable(package="keras_distill")
 class BertEncoder(keras.layers.Layer):
-    """Runs a KerasHub BERT, optionally with the exact GELU or without its pooling layer.
+    """Runs a text encoder of KerasHub, optionally with the exact GELU or without its pooling layer.
 
     KerasHub's `BertBackbone` uses the tanh approximation of the GELU, as Google's first
     BERT did. Checkpoints of Hugging Face transformers with `"hidden_act": "gelu"` were
@@ -16,8 +16,8 @@ class BertEncoder(keras.layers.Layer):
     activation, and which layers are frozen; this layer saves both.
 
     Args:
-        model: A `keras_hub.models.BertBackbone`, or a classifier over one. It is changed
-            in place.
+        model: A backbone such as `keras_hub.models.BertBackbone`, or a classifier over one. It
+            is changed in place.
         exact_gelu: Whether its activation becomes the exact GELU. Defaults to False.
         pooled: Whether something reads the pooled output. If not, its layer is frozen.
             Defaults to True.

@@ -26,8 +26,6 @@ from keras_distill.teachers.identity import identify_teacher
 # Beam's own default runner may download a program and start it.
 _DEFAULT_RUNNER = "FnApiRunner"
 
-__all__ = ["label"]
-
 
 def label_with_beam(
     make_dataset,

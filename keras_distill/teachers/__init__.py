@@ -1,4 +1,4 @@
-"""Teachers: BERTs from TF-Hub and KerasHub, and several teachers as one."""
+"""Teachers: text encoders of TF-Hub and KerasHub, and several teachers as one."""
 
 from keras_distill.teachers.ensemble import Ensemble
 from keras_distill.teachers.numpy_teacher import numpy_teacher

@@ -1,4 +1,4 @@
-"""Builds a store that is killed again and again; run by test_building.py.
+"""Builds a store that is killed again and again; run by test_build.py.
 
     python kill_builds.py FOLDER NUM_KILLS
 

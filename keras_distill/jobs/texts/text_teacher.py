@@ -1,4 +1,4 @@
-"""The teacher of a job with texts: a ready model, a BERT to fine-tune, or an ensemble."""
+"""The teacher of a job with texts: a ready model, a text encoder to fine-tune, or an ensemble."""
 
 import os
 
@@ -80,7 +80,7 @@ class ReadyTeacher:
 
 
 class FinetunedTeacher:
-    """A BERT of TF-Hub or KerasHub with a new head.
+    """A text encoder of TF-Hub or KerasHub with a new head.
 
     Args:
         encoder, preprocessor: As for `text_classifier`.
