@@ -11,8 +11,8 @@ from keras_distill._keras import output_domain
 from keras_distill._keras.channel_axis import check_channels_last
 from keras_distill._keras.layers import flatten_layers
 from keras_distill._keras.loss_config import serialize_losses
+from keras_distill._keras.masks import fit_weights
 from keras_distill._keras.masks import keras_mask
-from keras_distill._keras.weights import fit_weights
 from keras_distill.distillation.projectors import auto_projector
 from keras_distill.losses.base import parts_of
 from keras_distill.losses.base import shapes_agree

@@ -8,8 +8,8 @@ from keras import ops
 
 from keras_distill._arguments.schedules import POSITIVE
 from keras_distill._keras import output_domain
+from keras_distill._keras.masks import fit_weights
 from keras_distill._keras.masks import keras_mask
-from keras_distill._keras.weights import fit_weights
 from keras_distill.distillation.distribution_losses import check_soft_takes_logits
 from keras_distill.distillation.outputs import output_heads
 from keras_distill.distillation.outputs import per_output

@@ -7,12 +7,7 @@ import numpy as np
 
 from keras_distill._arguments.checks import check_integers
 from keras_distill.evaluation import outputs
-from keras_distill.evaluation.bootstrap import Bootstrap
-from keras_distill.evaluation.bootstrap import interval
-from keras_distill.evaluation.bootstrap import p_value
 from keras_distill.evaluation.class_order import match_classes
-from keras_distill.evaluation.columns import by_length
-from keras_distill.evaluation.columns import take
 from keras_distill.evaluation.comparison import Comparison
 from keras_distill.evaluation.comparison import ModelFigures
 from keras_distill.evaluation.costs import check_threads
@@ -20,13 +15,18 @@ from keras_distill.evaluation.costs import measure_costs
 from keras_distill.evaluation.domains import check_are_known
 from keras_distill.evaluation.domains import check_from_logits
 from keras_distill.evaluation.domains import domains_of
+from keras_distill.evaluation.held_out import by_length
 from keras_distill.evaluation.held_out import read_held_out
-from keras_distill.evaluation.measures import Difference
-from keras_distill.evaluation.measures import Figure
+from keras_distill.evaluation.held_out import take
 from keras_distill.evaluation.order_test import better_order
 from keras_distill.evaluation.pixel_range import check_pixel_range
 from keras_distill.evaluation.sources import open_source
+from keras_distill.evaluation.statistics import Bootstrap
+from keras_distill.evaluation.statistics import Difference
+from keras_distill.evaluation.statistics import Figure
+from keras_distill.evaluation.statistics import interval
 from keras_distill.evaluation.statistics import on_all
+from keras_distill.evaluation.statistics import p_value
 from keras_distill.evaluation.tasks import choice
 from keras_distill.evaluation.tasks.classification import Classification
 from keras_distill.evaluation.tasks.regression import Regression

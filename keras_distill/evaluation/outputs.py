@@ -7,8 +7,8 @@ from keras_distill._keras.determinism import changed_output
 from keras_distill._keras.output_domain import OTHER
 from keras_distill._keras.output_domain import SIGMOID
 from keras_distill._keras.output_domain import SOFTMAX
-from keras_distill.evaluation.columns import batches
-from keras_distill.evaluation.columns import take
+from keras_distill.evaluation.held_out import batches
+from keras_distill.evaluation.held_out import take
 from keras_distill.evaluation.word_axis import WordAxis
 
 # Rounding error of float32 probabilities, also of a mean of several models.

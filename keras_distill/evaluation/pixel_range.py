@@ -3,8 +3,8 @@
 import keras
 import numpy as np
 
-from keras_distill.evaluation.columns import batches
-from keras_distill.evaluation.columns import take
+from keras_distill.evaluation.held_out import batches
+from keras_distill.evaluation.held_out import take
 from keras_distill.export.pixels import are_pixels
 
 # About as many examples are looked at.

@@ -1,8 +1,61 @@
-"""Figures of a data set as functions of the counts of its examples, for the bootstrap."""
+"""Measures on a data set, their figures, and bootstrap intervals of figures and differences."""
+
+import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 
 from keras_distill._arguments.imports import import_module
+
+_COUNTS_AT_ONCE = 2**19
+
+
+@dataclasses.dataclass(frozen=True)
+class Measure:
+    """A measure, such as accuracy.
+
+    Args:
+        name: Name of the measure.
+        statistic: Function from counts `(resamples, examples)`, how often each example
+            counts, to figures `(resamples,)`.
+        is_share: Whether the figure is a share, which is shown in percent.
+        is_higher_better: Whether higher is better.
+    """
+
+    name: str
+    statistic: Callable
+    is_share: bool = False
+    is_higher_better: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+    """A measured value and its 95 % bootstrap interval.
+
+    Args:
+        value: Value for all examples, each counted once.
+        low, high: The interval, a range of plausible values for other examples of the same kind.
+    """
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Difference:
+    """A model's figure minus the baseline's, on the same examples.
+
+    Args:
+        value, low, high: As in `Figure`.
+        p_value: Two-sided p value of the paired bootstrap. A small p means that the difference
+            is unlikely to be due to the choice of test examples.
+    """
+
+    value: float
+    low: float
+    high: float
+    p_value: float
 
 
 class OfSums:
@@ -77,3 +130,67 @@ def _dense(contributions):
 def on_all(statistic, num_examples):
     """The figure for all examples, each counted once."""
     return statistic(np.ones((1, num_examples), "int64"))[0]
+
+
+class Bootstrap:
+    """Resamples of a data set's examples, the same ones for all models.
+
+    So in each resample, the figures of two models differ because of the models, and not
+    because of the examples.
+
+    Args:
+        num_examples: Size of the data set, and of each resample.
+        num_resamples: Number of resamples.
+        seed: Seed of the draws.
+
+    Reference: Efron 1979, https://doi.org/10.1214/aos/1176344552; the intervals are
+    percentile intervals.
+    """
+
+    def __init__(self, num_examples, num_resamples=1000, seed=0):
+        self.num_examples = num_examples
+        self._num_resamples, self._seed = num_resamples, seed
+
+    def resample(self, statistics):
+        """Computes statistics on all resamples.
+
+        Args:
+            statistics: Dict of functions from counts `(resamples, examples)` to figures.
+
+        Returns:
+            Dict of figures, `(num_resamples,)`, by the same keys.
+        """
+        figures = {name: [] for name in statistics}
+        for counts in self._counts():
+            for name, statistic in statistics.items():
+                figures[name].append(statistic(counts))
+        return {name: np.concatenate(parts) for name, parts in figures.items()}
+
+    def _counts(self):
+        rng = np.random.default_rng(self._seed)
+        size = self.num_examples
+        step = max(1, _COUNTS_AT_ONCE // size)
+        for start in range(0, self._num_resamples, step):
+            draws = rng.integers(size, size=(min(step, self._num_resamples - start), size))
+            yield np.stack([np.bincount(row, minlength=size) for row in draws])
+
+
+def interval(figures, confidence=0.95):
+    """The interval `(low, high)` that contains this share of the figures; NaN is ignored."""
+    if np.isnan(figures).all():
+        # All are NaN for an area under the curve, for instance, if the data has only one class.
+        return np.nan, np.nan
+    tail = 50 * (1 - confidence)
+    return tuple(np.nanpercentile(figures, [tail, 100 - tail], axis=0).tolist())
+
+
+def p_value(differences):
+    """Two-sided p value: how often resampled differences of two models are beyond 0.
+
+    One is added to each count, so that no finite number of resamples gives 0 (Davison &
+    Hinkley 1997, section 4.2).
+    """
+    differences = differences[~np.isnan(differences)]
+    at_least = np.sum(differences >= 0) + 1
+    at_most = np.sum(differences <= 0) + 1
+    return float(min(1.0, 2 * min(at_least, at_most) / (len(differences) + 1)))

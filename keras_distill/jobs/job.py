@@ -1,5 +1,7 @@
 """The stages of every job, for any kind of examples."""
 
+import dataclasses
+import json
 import os
 from functools import partial
 
@@ -8,11 +10,11 @@ from keras_distill._arguments.checks import check_positive
 from keras_distill._arguments.checks import check_rates
 from keras_distill.evaluation.costs import check_threads
 from keras_distill.jobs import interruption
-from keras_distill.jobs.estimates import describe_plan
+from keras_distill.jobs.progress import Stages
+from keras_distill.jobs.progress import describe_plan
 from keras_distill.jobs.results import check_results
 from keras_distill.jobs.results import compare_models
 from keras_distill.jobs.results import result_of
-from keras_distill.jobs.stages import Stages
 from keras_distill.jobs.teacher_classes import in_order_of_data
 from keras_distill.jobs.teacher_head import soft_loss_for
 from keras_distill.jobs.teacher_knowledge import examine
@@ -25,6 +27,8 @@ from keras_distill.store.plan import check_labelling
 from keras_distill.store.teacher_store import TeacherStore
 
 ANSWERS = "answers"
+# These settings do not affect the training: places of files, and later stages.
+_FREE = ("output", "train", "test", "unlabelled", "quantization", "num_threads")
 
 
 class Job:
@@ -178,3 +182,14 @@ class Job:
 def _say(sentences):
     for sentence in sentences:
         print(f"Warning: {sentence}")
+
+
+def settings_of(job, data):
+    """The settings on which the results of a job depend, as a JSON-compatible dict.
+
+    Args:
+        job: A dataclass.
+        data: Fingerprints of the data; they replace paths, because files may move.
+    """
+    settings = {n: value for n, value in dataclasses.asdict(job).items() if n not in _FREE}
+    return {**json.loads(json.dumps(settings, default=str)), "data": data}

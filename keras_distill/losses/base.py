@@ -4,8 +4,8 @@ import keras
 import tensorflow as tf
 
 from keras_distill._arguments import fixed_settings
+from keras_distill._keras.masks import fit_weights
 from keras_distill._keras.masks import keras_mask
-from keras_distill._keras.weights import fit_weights
 
 
 class DistillationLoss(keras.losses.Loss):
@@ -238,3 +238,13 @@ def with_shape_of(student, teacher, width=None):
     # XLA drops assertions, and TensorFlow's graph optimizer drops a seemingly redundant reshape.
     with tf.control_dependencies([tf.debugging.assert_equal(tf.shape(teacher), shape)]):
         return tf.reshape(teacher, shape)
+
+
+def check_channels(loss, *shapes):
+    """Raises `ValueError` if the last size of a shape (the channels) is not known."""
+    if any(shape[-1] is None for shape in shapes):
+        raise ValueError(
+            f"{type(loss).__name__} has trained parts that are as wide as the features. "
+            f"Received: features of unknown width, {', '.join(map(str, shapes))}. "
+            "Tap a layer whose last size is known."
+        )

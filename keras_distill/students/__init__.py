@@ -5,12 +5,12 @@ from keras_distill.students.copies.from_teacher import from_teacher
 from keras_distill.students.copies.moonshine import moonshine
 from keras_distill.students.copies.net2net import net2net_deeper
 from keras_distill.students.copies.net2net import net2net_wider
+from keras_distill.students.images import mlp
 from keras_distill.students.images import mobile_cnn
+from keras_distill.students.images import plain_cnn
 from keras_distill.students.texts.networks import bilstm
 from keras_distill.students.texts.networks import text_cnn
 from keras_distill.students.texts.networks import transformer
-from keras_distill.students.width_and_depth import mlp
-from keras_distill.students.width_and_depth import plain_cnn
 
 __all__ = [
     "bilstm",

@@ -9,7 +9,7 @@ from keras import layers
 from tensorflow.lite.tools import flatbuffer_utils
 
 import keras_distill as kd
-from keras_distill.evaluation.flops import count_flops
+from keras_distill.evaluation.costs import count_flops
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(60, 6)).astype("float32")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from keras_distill.jobs import interruption
-from keras_distill.jobs.stages import Stages
+from keras_distill.jobs.progress import Stages
 
 
 @pytest.fixture(autouse=True)

@@ -17,7 +17,7 @@ from keras_distill._files.plain_path import plain_path
 from keras_distill.jobs.splitting import split
 from keras_distill.jobs.texts import text_data
 from keras_distill.jobs.texts import text_vocabulary
-from keras_distill.jobs.texts.lengths import lengths_up_to
+from keras_distill.jobs.texts.text_data import lengths_up_to
 from keras_distill.jobs.texts.text_teacher import EnsembleTeacher
 from keras_distill.jobs.texts.text_teacher import lower_on_one_line
 from keras_distill.jobs.training import read_history

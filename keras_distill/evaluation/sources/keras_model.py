@@ -11,7 +11,7 @@ from keras_distill._files.plain_path import temporary_folder
 from keras_distill._keras.channel_axis import outputs_channels_last
 from keras_distill._keras.layers import flatten_layers
 from keras_distill._keras.output_domain import output_domains
-from keras_distill.evaluation.flops import count_flops
+from keras_distill.evaluation.costs import count_flops
 from keras_distill.evaluation.sources.source import Source
 from keras_distill.export.pixels import pixel_inputs
 from keras_distill.export.saved_model.export import DEFAULT

@@ -3,6 +3,8 @@
 import pathlib
 
 import keras
+import numpy as np
+import tensorflow as tf
 
 from keras_distill._files.found_at import found_at
 from keras_distill._keras.model_files import load_model_file
@@ -11,7 +13,7 @@ from keras_distill.evaluation.sources.keras_model import Function
 from keras_distill.evaluation.sources.keras_model import KerasModel
 from keras_distill.evaluation.sources.saved_model import SavedModel
 from keras_distill.evaluation.sources.saved_model import Signature
-from keras_distill.evaluation.sources.stored import StoredOutputs
+from keras_distill.evaluation.sources.source import Source
 from keras_distill.evaluation.sources.tflite import TFLiteFile
 from keras_distill.export.saved_model.serving import version_folders
 from keras_distill.store.manifest import read_manifest
@@ -67,3 +69,22 @@ def _open_path(name, path):
         f"models[{name!r}] must be the path of a .keras or .tflite file, or the folder of a "
         f"SavedModel or a store. Received: {path}, which {found}."
     )
+
+
+class StoredOutputs(Source):
+    """The outputs that a store has for the examples."""
+
+    batch_size = 4096
+    kind = "store"
+
+    def __init__(self, store):
+        self._store = store
+        self.domain = store.output_domain
+        self.class_names = store.class_names
+
+    def __call__(self, x):
+        batch = tf.data.Dataset.from_tensors(keras.tree.map_structure(tf.convert_to_tensor, x))
+        (inputs,) = self._store.attach(batch)
+        outputs = inputs.teacher_outputs
+        outputs = outputs["output"] if isinstance(outputs, dict) else outputs
+        return np.asarray(outputs)

@@ -9,8 +9,8 @@ from keras_distill._keras.output_domain import LOGITS
 from keras_distill._keras.output_domain import SIGMOID
 from keras_distill._keras.output_domain import SOFTMAX
 from keras_distill._keras.signatures import run_signature
-from keras_distill.evaluation.sources.naming import named_inputs
 from keras_distill.evaluation.sources.source import Source
+from keras_distill.evaluation.sources.source import named_inputs
 from keras_distill.export.saved_model.export import DEFAULT
 from keras_distill.export.timing.benchmark import benchmark
 from keras_distill.teachers.hub_files import load_module

@@ -6,8 +6,8 @@ from keras_distill._keras.litert_process import quantized
 from keras_distill._keras.output_domain import LOGITS
 from keras_distill._keras.output_domain import SIGMOID
 from keras_distill._keras.output_domain import SOFTMAX
-from keras_distill.evaluation.sources.naming import named_inputs
 from keras_distill.evaluation.sources.source import Source
+from keras_distill.evaluation.sources.source import named_inputs
 from keras_distill.export.signature import cast_exactly
 from keras_distill.export.tflite.litert_file import LiteRTFile
 from keras_distill.export.tflite.metadata_reading import read_labels

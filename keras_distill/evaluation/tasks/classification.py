@@ -3,8 +3,8 @@
 import numpy as np
 
 from keras_distill._arguments.imports import import_module
-from keras_distill.evaluation.measures import Measure
 from keras_distill.evaluation.outputs import log_probabilities
+from keras_distill.evaluation.statistics import Measure
 from keras_distill.evaluation.statistics import OfCounts
 from keras_distill.evaluation.statistics import OfSums
 

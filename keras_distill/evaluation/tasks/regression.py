@@ -3,7 +3,7 @@
 import numpy as np
 
 from keras_distill._arguments.imports import import_module
-from keras_distill.evaluation.measures import Measure
+from keras_distill.evaluation.statistics import Measure
 from keras_distill.evaluation.statistics import OfSums
 from keras_distill.evaluation.statistics import of_examples
 

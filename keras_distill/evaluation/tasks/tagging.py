@@ -4,8 +4,8 @@ import dataclasses
 
 import numpy as np
 
-from keras_distill.evaluation.measures import Measure
 from keras_distill.evaluation.outputs import log_probabilities
+from keras_distill.evaluation.statistics import Measure
 from keras_distill.evaluation.statistics import OfSums
 from keras_distill.evaluation.tasks.classification import Classification
 

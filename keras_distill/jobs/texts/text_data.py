@@ -16,6 +16,7 @@ from keras_distill.text import read_tsv
 _STDIN = "-"
 _TABLES = {".csv": read_csv, ".tsv": read_tsv, ".jsonl": read_jsonl}
 _OTHER_TABLES = {".json", ".jsonlines", ".ndjson", ".tab"}
+_LENGTHS = (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
 
 
 def read_labelled(path, text, label, class_names=None):
@@ -95,3 +96,8 @@ def fingerprint_vocabulary(vocabulary):
 def _suffix(path):
     path = pathlib.Path(str(path).lower())
     return pathlib.Path(path.stem).suffix if path.suffix == ".gz" else path.suffix
+
+
+def lengths_up_to(sequence_length):
+    """A few lengths, of which the last is `sequence_length`."""
+    return (*(length for length in _LENGTHS if length < sequence_length), sequence_length)

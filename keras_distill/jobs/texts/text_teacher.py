@@ -10,7 +10,7 @@ from keras_distill.jobs import interruption
 from keras_distill.jobs.one_output import with_two_outputs
 from keras_distill.jobs.teacher_file import check_teacher_file
 from keras_distill.jobs.teacher_file import load_teacher
-from keras_distill.jobs.texts.lengths import lengths_up_to
+from keras_distill.jobs.texts.text_data import lengths_up_to
 from keras_distill.optimizers import finetuning_optimizer
 from keras_distill.students import text_cnn
 from keras_distill.teachers import text_classifier

@@ -7,8 +7,8 @@ from keras import ops
 from keras_distill._arguments.checks import check_integers
 from keras_distill._arguments.checks import check_rates
 from keras_distill.losses.base import DistillationLoss
+from keras_distill.losses.base import check_channels
 from keras_distill.losses.base import shapes_agree
-from keras_distill.losses.channels import check_channels
 from keras_distill.losses.numerics import unit_vectors
 
 _FACTOR = "factor"

@@ -7,7 +7,7 @@ from keras import ops
 from keras_distill._arguments.checks import check_integers
 from keras_distill._arguments.checks import check_rates
 from keras_distill.losses.base import DistillationLoss
-from keras_distill.losses.channels import check_channels
+from keras_distill.losses.base import check_channels
 
 
 @keras.saving.register_keras_serializable(package="keras_distill")

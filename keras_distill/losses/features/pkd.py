@@ -3,8 +3,8 @@
 import keras
 from keras import ops
 
+from keras_distill._keras.masks import fit_weights
 from keras_distill._keras.masks import keras_mask
-from keras_distill._keras.weights import fit_weights
 from keras_distill.losses.features.hints import FeatureCosine
 
 

@@ -12,9 +12,9 @@ from keras_distill.layers.bert_encoder import BertEncoder
 from keras_distill.layers.bert_encoder import has_exact_gelu
 from keras_distill.students.copies.narrowing import Narrowing
 from keras_distill.students.copies.narrowing import num_neurons
-from keras_distill.students.copies.plain_weights import has_plain_weights
-from keras_distill.students.texts.length import check_sequence_length
+from keras_distill.students.copies.rebuilding import has_plain_weights
 from keras_distill.students.texts.task import TextTask
+from keras_distill.students.texts.task import check_sequence_length
 
 _INPUTS = ("token_ids", "padding_mask", "segment_ids")
 _SHARED = (

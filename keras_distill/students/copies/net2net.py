@@ -8,9 +8,9 @@ from keras_distill._arguments.checks import check_integers
 from keras_distill._arguments.checks import check_not_negative
 from keras_distill._arguments.checks import is_integer
 from keras_distill._keras.layers import flatten_layers
-from keras_distill.students.copies.plain_weights import has_plain_weights
 from keras_distill.students.copies.rebuilding import as_functional
 from keras_distill.students.copies.rebuilding import copied
+from keras_distill.students.copies.rebuilding import has_plain_weights
 from keras_distill.students.copies.rebuilding import rebuild
 from keras_distill.students.copies.widening import CONVOLUTIONS
 from keras_distill.students.copies.widening import Widening

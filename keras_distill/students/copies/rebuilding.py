@@ -92,3 +92,9 @@ def _is_keras_graph(layer):
 
 def _adapts(layer):
     return hasattr(layer, "adapt")
+
+
+def has_plain_weights(layer):
+    """Whether a layer computes with its kernel or table unchanged: no LoRA, not quantized."""
+    has_lora = getattr(layer, "lora_enabled", False)
+    return not has_lora and getattr(layer, "quantization_mode", None) is None

@@ -6,8 +6,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_distill.students.copies.plain_weights import has_plain_weights
 from keras_distill.students.copies.rebuilding import copied
+from keras_distill.students.copies.rebuilding import has_plain_weights
 from keras_distill.students.copies.rebuilding import made_again
 
 # Only these classes themselves are known: a subclass may compute something else.

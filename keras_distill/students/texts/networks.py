@@ -9,8 +9,8 @@ from keras_distill.layers.padding import MeanOfTokens
 from keras_distill.layers.padding import ZeroPadding
 from keras_distill.layers.positions import PositionEmbedding
 from keras_distill.students.texts.embedding import token_embedding
-from keras_distill.students.texts.length import check_sequence_length
 from keras_distill.students.texts.task import TextTask
+from keras_distill.students.texts.task import check_sequence_length
 
 _POOLINGS = ("mean", "first")
 _NORM_EPSILON = 1e-6

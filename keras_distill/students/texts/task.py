@@ -3,9 +3,9 @@
 import keras
 from keras import ops
 
+from keras_distill._arguments.checks import check_integers
 from keras_distill.layers.first_pieces import FirstPieces
 from keras_distill.layers.padding import TokenMask
-from keras_distill.students.texts.length import check_sequence_length
 
 
 class TextTask:
@@ -93,3 +93,15 @@ class ComparePairs(keras.layers.Layer):
         pairs = ops.reshape(encoded, (-1, 2, encoded.shape[-1]))
         first, second = pairs[:, 0], pairs[:, 1]
         return ops.concatenate([first, second, ops.abs(first - second), first * second], axis=-1)
+
+
+def check_sequence_length(sequence_length, max_sequence_length=None):
+    """Raises unless a length is None or a positive integer, at most the number of positions."""
+    if sequence_length is None:
+        return
+    check_integers(sequence_length=sequence_length)
+    if max_sequence_length is not None and sequence_length > max_sequence_length:
+        raise ValueError(
+            f"sequence_length must be at most {max_sequence_length}, the number of positions. "
+            f"Received: sequence_length={sequence_length}"
+        )

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_distill._keras.weights import fit_weights
+from keras_distill._keras.masks import fit_weights
 from keras_distill.losses import FeatureMSE
 
 

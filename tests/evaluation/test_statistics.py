@@ -7,11 +7,11 @@ from scipy.special import log_softmax
 from scipy.special import softmax
 from sklearn import metrics
 
-from keras_distill.evaluation.bootstrap import Bootstrap
-from keras_distill.evaluation.bootstrap import interval
-from keras_distill.evaluation.bootstrap import p_value
+from keras_distill.evaluation.statistics import Bootstrap
 from keras_distill.evaluation.statistics import OfSums
+from keras_distill.evaluation.statistics import interval
 from keras_distill.evaluation.statistics import on_all
+from keras_distill.evaluation.statistics import p_value
 from keras_distill.evaluation.tasks.classification import Classification
 from keras_distill.evaluation.tasks.regression import Regression
 from keras_distill.evaluation.tasks.tagging import Tagging
