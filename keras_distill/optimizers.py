@@ -5,7 +5,7 @@ import re
 import keras
 from keras import ops
 
-from keras_distill._keras.optimizers import place_of
+from keras_distill._keras.optimizer_steps import place_of
 
 __all__ = ["LayerwiseAdamW", "WarmupLinearDecay", "finetuning_optimizer"]
 

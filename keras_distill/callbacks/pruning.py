@@ -17,8 +17,8 @@ from keras_distill._arguments.schedules import check_schedule
 from keras_distill._arguments.schedules import value_at
 from keras_distill._arguments.students import students_of
 from keras_distill._keras.layers import flatten_layers
-from keras_distill._keras.optimizers import num_updates
-from keras_distill._keras.optimizers import step_of
+from keras_distill._keras.optimizer_steps import num_updates
+from keras_distill._keras.optimizer_steps import step_of
 from keras_distill.callbacks.schedule_check import batches_left
 
 _KERNELS = ("kernel", "recurrent_kernel", "pointwise_kernel")

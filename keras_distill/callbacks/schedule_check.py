@@ -4,8 +4,8 @@ import keras
 
 from keras_distill._arguments.schedules import check_schedule
 from keras_distill._arguments.schedules import is_schedule
-from keras_distill._keras.optimizers import num_updates
-from keras_distill._keras.optimizers import step_of
+from keras_distill._keras.optimizer_steps import num_updates
+from keras_distill._keras.optimizer_steps import step_of
 
 
 class ScheduleCheck(keras.callbacks.Callback):

@@ -6,7 +6,7 @@ import types
 import keras
 import tensorflow as tf
 
-from keras_distill._keras.training import validates_behind
+from keras_distill._keras.validation import validates_behind
 from keras_distill.data.inputs import unpack
 from keras_distill.distillation.labels import check_numbers
 from keras_distill.distillation.labels import check_weighs_examples

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from keras_distill._arguments.checks import check_integers
-from keras_distill.evaluation import outputs
+from keras_distill.evaluation import model_runs
 from keras_distill.evaluation.class_order import match_classes
 from keras_distill.evaluation.comparison import Comparison
 from keras_distill.evaluation.comparison import ModelFigures
@@ -149,10 +149,10 @@ def compare(
     for name, source in sources.items():
         if verbose:
             print(name)
-        raw[name] = outputs.run(
+        raw[name] = model_runs.run(
             name, source, views[name], preprocessors[name], num_words, verbose=verbose
         )
-        changes[name] = outputs.change_between_runs(
+        changes[name] = model_runs.change_between_runs(
             source, views[name], preprocessors[name], num_words, raw[name]
         )
     labels = order.labels(held_out.labels)

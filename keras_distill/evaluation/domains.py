@@ -6,7 +6,7 @@ from keras_distill._keras.output_domain import LOGITS
 from keras_distill._keras.output_domain import OTHER
 from keras_distill._keras.output_domain import SIGMOID
 from keras_distill._keras.output_domain import SOFTMAX
-from keras_distill.evaluation import outputs
+from keras_distill.evaluation import model_runs
 
 
 def check_from_logits(from_logits, models, task):
@@ -43,7 +43,7 @@ def domains_of(raw, sources, declared):
     domains = {name: source.domain for name, source in sources.items()}
     for name, is_logits in declared.items():
         lowest, highest = _range(raw[name])
-        if not is_logits and not outputs.in_range_of_probabilities(lowest, highest):
+        if not is_logits and not model_runs.in_range_of_probabilities(lowest, highest):
             raise ValueError(
                 f"from_logits says that models[{name!r}] gives probabilities. Received: outputs "
                 f"from {lowest:.4g} to {highest:.4g}. Declare logits; in the command, "
@@ -63,7 +63,7 @@ def check_are_known(raw, domains):
     """
     for name, domain in domains.items():
         is_unknown = domain in (None, OTHER) and raw[name][0].shape[-1] == 1
-        if is_unknown and outputs.in_range_of_probabilities(*_range(raw[name])):
+        if is_unknown and model_runs.in_range_of_probabilities(*_range(raw[name])):
             raise ValueError(
                 f"from_logits must tell what models[{name!r}] gives. Received: one output, from 0 "
                 "to 1 for all examples, of a model that does not show its last layer: logits and "

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_distill.evaluation import outputs
+from keras_distill.evaluation import model_runs
 from keras_distill.evaluation.held_out import read_held_out
 from keras_distill.evaluation.order_test import better_order
 from keras_distill.evaluation.order_test import is_at_chance
@@ -113,8 +113,8 @@ def worse_sentence(teacher, alone, num_examples, p_value=None):
 def _answers(model, data, preprocessor=None):
     held_out, source = read_held_out(data), open_source("teacher", model)
     read = preprocessor or _as_it_is
-    rows = outputs.run("teacher", source, held_out.student, read, None, verbose=False)
-    return held_out.labels, np.exp(outputs.log_probabilities(rows, source.domain))
+    rows = model_runs.run("teacher", source, held_out.student, read, None, verbose=False)
+    return held_out.labels, np.exp(model_runs.log_probabilities(rows, source.domain))
 
 
 def _as_it_is(x):

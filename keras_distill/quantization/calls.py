@@ -2,7 +2,7 @@
 
 import contextlib
 
-from keras_distill.quantization.attention import close_masks
+from keras_distill.quantization.attention_masks import close_masks
 from keras_distill.quantization.normalization import exact_variances
 
 

@@ -9,7 +9,7 @@ import pathlib
 import keras
 import tensorflow as tf
 
-from keras_distill._keras.saving import in_safe_mode
+from keras_distill._keras.safe_mode import in_safe_mode
 from keras_distill.teachers import hub_files
 
 _trusted_modules = contextvars.ContextVar("keras_distill_trusted_modules")

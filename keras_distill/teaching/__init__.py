@@ -2,8 +2,8 @@
 
 from keras_distill.teaching.data_free.activation_statistics import ActivationStatistics
 from keras_distill.teaching.data_free.activation_statistics import record_statistics
-from keras_distill.teaching.data_free.learner import DataFree
 from keras_distill.teaching.data_free.synthesis import synthesize
+from keras_distill.teaching.data_free.with_generator import DataFree
 from keras_distill.teaching.online.mutual_learning import MutualLearning
 from keras_distill.teaching.online.native_ensemble import NativeEnsemble
 from keras_distill.teaching.online.rocket_launching import RocketLaunching

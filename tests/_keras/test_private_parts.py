@@ -18,10 +18,10 @@ from keras_distill._keras import graph_defs
 from keras_distill._keras import keras_hub
 from keras_distill._keras import layers
 from keras_distill._keras import masks
-from keras_distill._keras import optimizers
-from keras_distill._keras import saving
+from keras_distill._keras import optimizer_steps
+from keras_distill._keras import safe_mode
 from keras_distill._keras import tflite_files
-from keras_distill._keras import training
+from keras_distill._keras import validation
 
 PACKAGE = pathlib.Path(keras_distill.__file__).parent
 # Subclasses of keras.Model, which override its hooks and call them.
@@ -29,7 +29,7 @@ MODELS = {
     "distillation/distiller.py",
     "distillation/learner.py",
     "distillation/student_learner.py",
-    "teaching/data_free/learner.py",
+    "teaching/data_free/with_generator.py",
 }
 PRIVATE_PACKAGES = ("keras.src", "keras_hub.src", "tensorflow.python", "tensorflow.lite")
 
@@ -146,15 +146,16 @@ class TestOptimizers:
         optimizer.build([variable])
         for _ in range(4):
             optimizer.apply([keras.ops.ones((1,))])
-        assert optimizers.batches_seen(optimizer) == 4
-        assert optimizers.step_of(optimizer) == 1
-        assert optimizers.num_updates(optimizer, 7) == 3
+        assert optimizer_steps.batches_seen(optimizer) == 4
+        assert optimizer_steps.step_of(optimizer) == 1
+        assert optimizer_steps.num_updates(optimizer, 7) == 3
 
     def test_place_of(self):
         variables = [keras.Variable([float(number)]) for number in range(3)]
         optimizer = keras.optimizers.SGD()
         optimizer.build(variables)
-        assert [optimizers.place_of(optimizer, variable) for variable in variables] == [0, 1, 2]
+        places = [optimizer_steps.place_of(optimizer, variable) for variable in variables]
+        assert places == [0, 1, 2]
 
 
 class TestDistribution:
@@ -226,7 +227,7 @@ def test_safe_mode(tmp_path):
     class Asks(keras.layers.Layer):
         @classmethod
         def from_config(cls, config):
-            found.append(bool(saving.in_safe_mode()))
+            found.append(bool(safe_mode.in_safe_mode()))
             return cls(**config)
 
     keras.Sequential([keras.Input((2,)), Asks()]).save(tmp_path / "model.keras")
@@ -272,8 +273,8 @@ def test_a_frozen_graph_has_no_variables(model):
 
 
 def test_epochs_that_are_validated(model):
-    every_other = [training.validates_behind(model, epoch, 2) for epoch in range(4)]
-    named = [training.validates_behind(model, epoch, [1, 4]) for epoch in range(4)]
+    every_other = [validation.validates_behind(model, epoch, 2) for epoch in range(4)]
+    named = [validation.validates_behind(model, epoch, [1, 4]) for epoch in range(4)]
     assert (every_other, named) == ([False, True, False, True], [True, False, False, True])
 
 

@@ -7,8 +7,8 @@ from keras import layers
 
 import keras_distill as kd
 from keras_distill.export import parity
-from keras_distill.export.examples import examples_for_check
-from keras_distill.export.examples import generate_inputs
+from keras_distill.export.check_inputs import examples_for_check
+from keras_distill.export.check_inputs import generate_inputs
 from keras_distill.export.signature import NamedModel
 
 

@@ -10,7 +10,7 @@ from keras import layers
 
 from keras_distill import export_tflite
 from keras_distill.export import ImageMetadata
-from keras_distill.export.examples import generate_inputs
+from keras_distill.export.check_inputs import generate_inputs
 from keras_distill.export.signature import NamedModel
 from keras_distill.export.tflite import calibration
 from keras_distill.export.tflite import conversion

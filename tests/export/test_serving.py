@@ -19,7 +19,7 @@ from tensorflow_serving.config import model_server_config_pb2
 import keras_distill as kd
 from keras_distill import export_saved_model
 from keras_distill.export import serving_command
-from keras_distill.export.examples import generate_inputs
+from keras_distill.export.check_inputs import generate_inputs
 from keras_distill.export.saved_model.serving import write_configs
 from keras_distill.export.saved_model.serving import write_warmup
 from keras_distill.export.signature import NamedModel

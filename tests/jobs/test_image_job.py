@@ -10,7 +10,7 @@ from PIL import Image
 
 import keras_distill as kd
 from keras_distill.jobs.images import image_data
-from keras_distill.jobs.images.image_teacher import FinetunedTeacher
+from keras_distill.jobs.images.image_teacher import FinetunedImageTeacher
 
 SIZE = 16
 rng = np.random.default_rng(0)
@@ -200,7 +200,7 @@ def test_a_network_of_keras_applications_is_finetuned(monkeypatch):
     monkeypatch.setattr(keras.Sequential, "compile", eager)
     pixels, labels = make_images(8, rng)
     pixels = pixels.repeat(2, axis=1).repeat(2, axis=2)
-    teacher = FinetunedTeacher("MobileNetV3Small", None)
+    teacher = FinetunedImageTeacher("MobileNetV3Small", None)
     teacher.prepare(2, (2 * SIZE, 2 * SIZE, 3), num_images=8)
     before = teacher.model.get_weights()[0]
     teacher.train(image_data.Images(pixels, labels), seed=0)

@@ -6,8 +6,8 @@ import keras
 import pytest
 from keras import layers
 
-from keras_distill.jobs.images.image_teacher import FinetunedTeacher
-from keras_distill.jobs.images.image_teacher import ReadyTeacher
+from keras_distill.jobs.images.image_teacher import FinetunedImageTeacher
+from keras_distill.jobs.images.image_teacher import ReadyImageTeacher
 
 
 def saved(path, shape=(8, 8, 3), num_outputs=2):
@@ -26,7 +26,7 @@ def saved(path, shape=(8, 8, 3), num_outputs=2):
 def test_what_it_reads(suffix, shape, size, channels, tmp_path, caplog):
     # Keras says in the log that .h5 is old.
     caplog.set_level(logging.ERROR)
-    teacher = ReadyTeacher(saved(tmp_path / f"t{suffix}", shape, num_outputs=1))
+    teacher = ReadyImageTeacher(saved(tmp_path / f"t{suffix}", shape, num_outputs=1))
     assert (teacher.size, teacher.channels) == (size, channels)
     teacher.check_size(size)
     teacher.prepare(3, (8, 9 if size == (8, 9) else 8, channels), 0)
@@ -37,21 +37,21 @@ def test_what_it_reads(suffix, shape, size, channels, tmp_path, caplog):
 def test_another_kind_of_model(tmp_path):
     """Two outputs were taken for one with two axes."""
     with pytest.raises(ValueError, match=r"classifier of images.*one output"):
-        ReadyTeacher(saved(tmp_path / "two.keras", num_outputs=2))
+        ReadyImageTeacher(saved(tmp_path / "two.keras", num_outputs=2))
     for shape in ((8, 8, 4), (3, 8, 8)):
         with pytest.raises(ValueError, match="1 or 3 channels on the last axis"):
-            ReadyTeacher(saved(tmp_path / "four.keras", shape, num_outputs=1))
+            ReadyImageTeacher(saved(tmp_path / "four.keras", shape, num_outputs=1))
     model = keras.Sequential([keras.Input((4,)), layers.Dense(2)])
     model.save(tmp_path / "rows.keras")
     with pytest.raises(ValueError, match=r"classifier of images.*from \(None, 4\)"):
-        ReadyTeacher(str(tmp_path / "rows.keras"))
+        ReadyImageTeacher(str(tmp_path / "rows.keras"))
 
 
 @pytest.mark.parametrize("name", ["t.keras", "t.h5"])
 def test_a_damaged_file(name, tmp_path):
     (tmp_path / name).write_bytes(b"no model")
     with pytest.raises(ValueError, match=name) as failed:
-        ReadyTeacher(str(tmp_path / name))
+        ReadyImageTeacher(str(tmp_path / name))
     assert str(failed.value).isprintable()
 
 
@@ -61,10 +61,10 @@ def test_code_in_an_h5_file(tmp_path, caplog):
     outputs = layers.Dense(2)(layers.GlobalAveragePooling2D()(layers.Lambda(lambda x: x)(inputs)))
     keras.Model(inputs, outputs).save(tmp_path / "t.h5")
     with pytest.raises(ValueError, match="cannot be loaded"):
-        ReadyTeacher(str(tmp_path / "t.h5"))
+        ReadyImageTeacher(str(tmp_path / "t.h5"))
 
 
 def test_a_network_that_does_not_fit():
-    teacher = FinetunedTeacher("MobileNetV3Small", None)
+    teacher = FinetunedImageTeacher("MobileNetV3Small", None)
     with pytest.raises(ValueError, match=r"images of shape \(8, 8, 3\).*MobileNetV3Small"):
         teacher.prepare(2, (8, 8, 3), 1)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from keras_distill.jobs.images.image_teacher import ReadyTeacher
+from keras_distill.jobs.images.image_teacher import ReadyImageTeacher
 from keras_distill.jobs.one_output import with_two_outputs
 from keras_distill.jobs.teacher_head import soft_loss_for
 from keras_distill.layers.class_names import class_names_of
@@ -46,4 +46,4 @@ def test_an_output_that_says_neither(last, tmp_path):
     outputs = last(layers.Dense(1)(layers.GlobalAveragePooling2D()(inputs)))
     keras.Model(inputs, outputs).save(path)
     with pytest.raises(ValueError, match=r"or in a sigmoid.*t\.keras, which ends in neither"):
-        ReadyTeacher(path).prepare(2, (8, 8, 3), 0)
+        ReadyImageTeacher(path).prepare(2, (8, 8, 3), 0)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_distill.evaluation import outputs
+from keras_distill.evaluation import model_runs
 from keras_distill.evaluation.tasks.classification import Classification
 from keras_distill.evaluation.tasks.regression import Regression
 from keras_distill.evaluation.tasks.tagging import Tagging
@@ -77,7 +77,7 @@ def choose_task(labels, class_names, raw, domains, task=None):
     widths = {name: values[0].size for name, values in raw.items()}
     has_one_output = max(widths.values()) == 1
     # Names of classes, or a sigmoid, show that the models classify.
-    is_named = class_names is not None or outputs.SIGMOID in domains.values()
+    is_named = class_names is not None or model_runs.SIGMOID in domains.values()
     are_rows = all(np.ndim(values) == 2 for values in raw.values())
     if task is None and labels is None and are_rows and not (has_one_output or is_named):
         _check_are_probabilities(raw, domains)
@@ -152,7 +152,7 @@ def _told_by(labels, has_one_output, is_named):
 
 def _check_are_probabilities(raw, domains):
     """Raises `ValueError` if the several outputs of all models could be numbers, not classes."""
-    if not any(outputs.are_probabilities(values, domains[name]) for name, values in raw.items()):
+    if not any(model_runs.are_probabilities(values, domains[name]) for name, values in raw.items()):
         raise ValueError(
             'task must be given, "classification" or "regression": without labels, several '
             "outputs can be the logits of classes or numbers. Received: outputs of shape "

@@ -3,7 +3,7 @@
 import numpy as np
 
 from keras_distill._arguments.imports import import_module
-from keras_distill.evaluation.outputs import log_probabilities
+from keras_distill.evaluation.model_runs import log_probabilities
 from keras_distill.evaluation.statistics import Measure
 from keras_distill.evaluation.statistics import OfCounts
 from keras_distill.evaluation.statistics import OfSums

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from keras_distill.evaluation.outputs import log_probabilities
+from keras_distill.evaluation.model_runs import log_probabilities
 from keras_distill.evaluation.statistics import Measure
 from keras_distill.evaluation.statistics import OfSums
 from keras_distill.evaluation.tasks.classification import Classification

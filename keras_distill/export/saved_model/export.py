@@ -12,7 +12,7 @@ from keras_distill._files.destination import check_destination
 from keras_distill._files.destination import new_folder
 from keras_distill._files.plain_path import plain_path
 from keras_distill.export import parity
-from keras_distill.export.examples import examples_for_check
+from keras_distill.export.check_inputs import examples_for_check
 from keras_distill.export.rounding_noise import rounding_noise
 from keras_distill.export.saved_model.served_model import ServedModel
 from keras_distill.export.saved_model.serving import batching_config

@@ -14,7 +14,7 @@ from keras_distill._files.destination import check_destination
 from keras_distill._files.destination import replaced_file
 from keras_distill._keras.layers import flatten_layers
 from keras_distill.export import parity
-from keras_distill.export.examples import examples_for_check
+from keras_distill.export.check_inputs import examples_for_check
 from keras_distill.export.pixels import check_pixels
 from keras_distill.export.rounding_noise import rounding_noise
 from keras_distill.export.signature import NamedModel

@@ -18,8 +18,8 @@ from keras_distill.export.tflite.export import check_tflite
 from keras_distill.export.tflite.modes import MODES
 from keras_distill.export.tflite.modes import check_mode
 from keras_distill.jobs.images import image_data
-from keras_distill.jobs.images.image_teacher import FinetunedTeacher
-from keras_distill.jobs.images.image_teacher import ReadyTeacher
+from keras_distill.jobs.images.image_teacher import FinetunedImageTeacher
+from keras_distill.jobs.images.image_teacher import ReadyImageTeacher
 from keras_distill.jobs.images.image_teacher import check_no_weights
 from keras_distill.jobs.images.image_teacher import is_model_file
 from keras_distill.jobs.job import Job
@@ -109,9 +109,9 @@ class ImageJob(Job):
         self._check()
         if is_model_file(self.teacher):
             check_no_weights(self.teacher, self.teacher_weights)
-            teacher = ReadyTeacher(self.teacher)
+            teacher = ReadyImageTeacher(self.teacher)
         else:
-            teacher = FinetunedTeacher(self.teacher, self.teacher_weights)
+            teacher = FinetunedImageTeacher(self.teacher, self.teacher_weights)
         teacher.check_size(self.image_size)
         train, test, more, broken = self._read(self.image_size or teacher.size, teacher.channels)
         data = [image_data.fingerprint(part) for part in (train, test, *more)]
@@ -127,7 +127,7 @@ class ImageJob(Job):
         num_steps = self.num_steps
         if num_steps is None:
             num_steps = int(np.clip(20 * len(pixels) / _BATCH_SIZE, 1000, 20_000))
-        return _Work(
+        return _ImageWork(
             folder=folder,
             train=train,
             test=test,
@@ -268,7 +268,7 @@ class ImageJob(Job):
 
 
 @dataclasses.dataclass(frozen=True)
-class _Work:
+class _ImageWork:
     """A job's data and settings after its files are read; as a str, the plan of the job."""
 
     folder: RunFolder

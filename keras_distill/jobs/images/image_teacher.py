@@ -27,7 +27,7 @@ def is_model_file(teacher):
     return pathlib.Path(teacher).suffix in _MODEL_FILES
 
 
-class ReadyTeacher:
+class ReadyImageTeacher:
     """A file of a classifier that reads pixels from 0 to 255, loaded in Keras's safe mode.
 
     Args:
@@ -93,7 +93,7 @@ def check_no_weights(teacher, weights):
         )
 
 
-class FinetunedTeacher:
+class FinetunedImageTeacher:
     """A network of `keras.applications` that scales its pixels itself, with a new head.
 
     Args:

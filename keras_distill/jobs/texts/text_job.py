@@ -146,7 +146,7 @@ class TextJob(Job):
         num_steps = self.num_steps
         if num_steps is None:
             num_steps = int(np.clip(10 * len(transfer_set) / _BATCH_SIZE, 1000, 10_000))
-        return _Work(
+        return _TextWork(
             folder=folder,
             train=train,
             test=test,
@@ -254,7 +254,7 @@ class TextJob(Job):
 
 
 @dataclasses.dataclass(frozen=True)
-class _Work:
+class _TextWork:
     """A job's data and settings after its files are read; as a str, the plan of the job."""
 
     folder: RunFolder

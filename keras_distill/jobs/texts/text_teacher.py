@@ -52,7 +52,7 @@ def _is_model_file(name):
     return os.path.splitext(name)[1] == ".keras"
 
 
-class ReadyTeacher:
+class ReadyTextTeacher:
     """A .keras file of a classifier that reads texts. It is loaded in Keras's safe mode.
 
     A single output for two classes, a logit or a sigmoid, belongs to the second class.
@@ -79,7 +79,7 @@ class ReadyTeacher:
             )
 
 
-class FinetunedTeacher:
+class FinetunedTextTeacher:
     """A text encoder of TF-Hub or KerasHub with a new head.
 
     Args:
@@ -226,5 +226,5 @@ def make_teacher(name, preprocessor, vocabulary, train, num_epochs, sequence_len
         num_steps = int(np.clip(num_epochs * len(train) / _BATCH_SIZE * 5, 400, 4000))
         return EnsembleTeacher(vocabulary, train, num_steps)
     if _is_model_file(name):
-        return ReadyTeacher(name, len(train.class_names))
-    return FinetunedTeacher(name, preprocessor, train, num_epochs, sequence_length)
+        return ReadyTextTeacher(name, len(train.class_names))
+    return FinetunedTextTeacher(name, preprocessor, train, num_epochs, sequence_length)

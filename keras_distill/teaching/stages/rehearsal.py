@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_distill._arguments.schedules import check_schedule
-from keras_distill._keras.optimizers import num_updates
+from keras_distill._keras.optimizer_steps import num_updates
 from keras_distill.distillation.fit_arguments import are_arrays
 from keras_distill.distillation.fit_arguments import check_fit
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from keras_distill._arguments.checks import check_integers
 from keras_distill._arguments.checks import check_rates
-from keras_distill.text.augmentation.word_rounds import Corpus
+from keras_distill.text.augmentation.word_rounds import WordIds
 from keras_distill.text.augmentation.word_rounds import check_rounds
 from keras_distill.text.augmentation.word_rounds import make_texts
 
@@ -98,7 +98,7 @@ def augment(
         )
     check_integers(max_ngram=max_ngram)
     check_rounds(num_iterations, seed, num_workers)
-    corpus = Corpus(texts, split, join)
+    corpus = WordIds(texts, split, join)
     replacements = _Replacements(corpus.ids, _groups(corpus, tagger))
     mask_id = len(corpus.words)
 

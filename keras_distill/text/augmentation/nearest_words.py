@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from keras_distill._arguments.checks import check_integers
 from keras_distill._arguments.checks import check_rates
-from keras_distill.text.augmentation.word_rounds import Corpus
+from keras_distill.text.augmentation.word_rounds import WordIds
 from keras_distill.text.augmentation.word_rounds import check_rounds
 from keras_distill.text.augmentation.word_rounds import make_texts
 
@@ -79,7 +79,7 @@ def augment_with_nearest_words(
     check_integers(num_candidates=num_candidates)
     check_rounds(num_iterations, seed, num_workers)
     embeddings = _checked_embeddings(words, embeddings)
-    corpus = Corpus(texts, split, join)
+    corpus = WordIds(texts, split, join)
     near_words, near_ids = _near_words(corpus, words, embeddings, num_candidates)
 
     def rewrite(rng, places, lengths):

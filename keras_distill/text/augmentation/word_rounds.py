@@ -16,7 +16,7 @@ _CHUNK_SIZE = 4096
 _CHANGED = ((0,), (1,), (0, 1))
 
 
-class Corpus:
+class WordIds:
     """Texts as one array of word ids.
 
     Args:
@@ -66,7 +66,7 @@ def make_texts(corpus, rewrite, words, *, num_iterations, join, seed, num_worker
     Pairs cycle: the first text only, the second only, both.
 
     Args:
-        corpus: A `Corpus`.
+        corpus: A `WordIds`.
         rewrite: Callable `(rng, places, lengths)` from a slice of `corpus.ids` and the number of
             words of each text in it to the ids and lengths of the new texts.
         words: The word of each id that `rewrite` returns.

@@ -13,7 +13,7 @@ from keras_distill._arguments.schedules import NOT_NEGATIVE
 from keras_distill._arguments.schedules import check_number
 from keras_distill._arguments.schedules import value_at
 from keras_distill._keras.distribution import reducible
-from keras_distill._keras.optimizers import batches_seen
+from keras_distill._keras.optimizer_steps import batches_seen
 from keras_distill._keras.random_states import load_random_states
 from keras_distill._keras.random_states import save_random_states
 from keras_distill.callbacks.schedule_check import ScheduleCheck

@@ -7,7 +7,7 @@ from keras import layers
 from keras_hub.layers import CachedMultiHeadAttention
 
 from keras_distill import export_tflite
-from keras_distill.quantization.attention import close_masks
+from keras_distill.quantization.attention_masks import close_masks
 
 LENGTH, WIDTH = 12, 16
 
