@@ -134,7 +134,7 @@ def _tables(table, kind, field):
 def _table(table, kind, field):
     place = _place(table, kind, field)
     if not place:
-        raise ValueError(f"{kind} has no {field}")
+        raise KeyError(kind, field)
     return Table(table.Bytes, table.Indirect(table.Pos + place))
 
 
