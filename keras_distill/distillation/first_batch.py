@@ -145,6 +145,7 @@ def _spec_of(array):
 
 
 def _tensor_spec(spec):
-    if isinstance(spec, (tf.OptionalSpec, tf.NoneTensorSpec)):
+    # TensorFlow 2.20 has no public name for the spec of None.
+    if isinstance(spec, (tf.OptionalSpec, type(tf.type_spec_from_value(None)))):
         return None
     return of_one_replica(spec)
