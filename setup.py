@@ -53,7 +53,7 @@ setup(
         "scikit-learn",
         # tensorflow-hub imports pkg_resources, which setuptools 82 no longer has.
         "setuptools<82",
-        "tensorflow",
+        "tensorflow>=2.20",
         "tensorflow-datasets",
         "tensorflow-hub",
         "tensorflow-serving-api",

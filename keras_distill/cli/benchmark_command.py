@@ -1,0 +1,34 @@
+"""keras-distill benchmark: how fast a model runs on this machine."""
+
+import dataclasses
+
+import keras_distill as kd
+from keras_distill.evaluation.costs import check_threads
+
+TITLE = "how fast a model runs on this machine"
+EXAMPLE = "keras-distill benchmark student.tflite --threads 1 2"
+
+
+def add_options(command):
+    command.add_argument(
+        "path", help="a .tflite file or the folder of a SavedModel, which can run code"
+    )
+    command.add_argument("--threads", type=int, nargs="+", default=[1], help="default: 1")
+    command.set_defaults(run=_run, show=_show_latencies)
+
+
+def _run(options):
+    check_threads(options.threads)
+    return [
+        dataclasses.asdict(kd.benchmark(options.path, num_threads=count))
+        for count in options.threads
+    ]
+
+
+def _show_latencies(reports):
+    return "\n".join(
+        f"{report['num_threads']} thread{'s' if report['num_threads'] > 1 else ''}: median "
+        f"{report['median_ms']:.3g} ms, p95 {report['p95_ms']:.3g} ms, to load "
+        f"{report['load_ms']:.3g} ms, {report['memory_bytes'] or 0:,} bytes of memory"
+        for report in reports
+    )

@@ -1,0 +1,93 @@
+"""keras-distill compare: put models side by side on a test set."""
+
+import json
+import pathlib
+
+import keras_distill as kd
+from keras_distill.cli.options import add_threads
+from keras_distill.cli.options import add_trust
+from keras_distill.cli.options import read_npz
+from keras_distill.evaluation.report import check_page
+from keras_distill.jobs.images.npz import has_array
+from keras_distill.jobs.texts.text_data import read_labelled
+
+TITLE = "put models side by side on a test set"
+EXAMPLE = "keras-distill compare big=teacher.keras small=served/1 --data test.csv"
+
+
+def add_options(command):
+    add_trust(command)
+    command.add_argument(
+        "models",
+        nargs="+",
+        metavar="NAME=MODEL",
+        help=".keras, .tflite, SavedModel (which can run code) or store",
+    )
+    command.add_argument(
+        "--data",
+        required=True,
+        help="a table of texts and labels, or an .npz with x and y, which are indices of classes "
+        "or their names",
+    )
+    command.add_argument("--text", default="text", help="column; default: %(default)s")
+    command.add_argument("--label", default="label", help="column; default: %(default)s")
+    command.add_argument(
+        "--classes",
+        dest="class_names",
+        nargs="+",
+        metavar="NAME",
+        help="all classes, in the order of the outputs of those models that do not name them",
+    )
+    command.add_argument(
+        "--task",
+        choices=("classification", "regression"),
+        help="what the models do; default: what labels and outputs tell",
+    )
+    for option in ("logits", "probabilities"):
+        command.add_argument(
+            f"--{option}",
+            nargs="+",
+            default=[],
+            metavar="NAME",
+            help=f"models whose outputs are {option}; default: what their last layers show",
+        )
+    command.add_argument("--teacher", metavar="NAME", help="default: teacher, if there is one")
+    command.add_argument("--baseline", metavar="NAME", help="default: alone, if there is one")
+    add_threads(command)
+    command.add_argument("--html", metavar="FILE", help="write a page")
+    command.set_defaults(run=_run, show=lambda result: result["table"])
+
+
+def _run(options):
+    wrong = [text for text in options.models if "=" not in text]
+    if wrong:
+        raise ValueError(f"Models must be given as NAME=MODEL. Received: {', '.join(wrong)}")
+    if both := set(options.logits) & set(options.probabilities):
+        raise ValueError(
+            f"--logits and --probabilities exclude each other. Received: {', '.join(sorted(both))}"
+        )
+    if options.html is not None:
+        check_page("html", pathlib.Path(options.html))
+    if options.data.lower().endswith(".npz"):
+        data = read_npz(options.data, ["x", "y"] if has_array(options.data, "y") else ["x"])
+    else:
+        data = read_labelled(options.data, options.text, options.label)
+    models = dict(text.split("=", 1) for text in options.models)
+    if len(models) < len(options.models):
+        raise ValueError(f"Models must have different names. Received: {options.models}")
+    comparison = kd.compare(
+        models,
+        data,
+        teacher=options.teacher,
+        baseline=options.baseline,
+        class_names=options.class_names,
+        task=options.task,
+        from_logits={
+            **dict.fromkeys(options.logits, True),
+            **dict.fromkeys(options.probabilities, False),
+        },
+        num_threads=tuple(options.num_threads),
+    )
+    if options.html is not None:
+        comparison.write_html(options.html)
+    return {**json.loads(comparison.to_json()), "table": str(comparison)}

@@ -1,0 +1,80 @@
+"""keras-distill export: write a model for phones or servers."""
+
+import dataclasses
+
+import keras_distill as kd
+from keras_distill._arguments.names import clean_name
+from keras_distill._keras.model_files import load_model_file
+from keras_distill.cli.options import add_trust
+from keras_distill.cli.options import read_npz
+from keras_distill.export.saved_model.export import check_saved_model
+from keras_distill.export.tflite.export import check_tflite
+from keras_distill.text.vocabularies.base import read_tokens
+
+TITLE = "write a model for phones or servers"
+EXAMPLE = "keras-distill export student.keras --tflite student.tflite --sequence-length 64"
+
+
+def add_options(command):
+    add_trust(command)
+    command.add_argument("model", help="a .keras file")
+    command.add_argument("--tflite", metavar="FILE", help="write a TFLite file")
+    command.add_argument("--saved-model", metavar="FOLDER", help="write a SavedModel")
+    command.add_argument("--quantization", default="none", help="default: %(default)s")
+    command.add_argument(
+        "--sequence-length",
+        type=lambda text: text if text == "any" else int(text),
+        metavar="N",
+        help="for sizes that the model leaves open; 'any' leaves them open in the file, too",
+    )
+    command.add_argument("--data", metavar="FILE.npz", help="real inputs, an array x")
+    command.add_argument(
+        "--labels",
+        dest="class_names",
+        metavar="FILE",
+        help="names of the classes, one on a line",
+    )
+    command.set_defaults(run=_run, show=_show_fields)
+
+
+def _run(options):
+    if options.tflite is None and options.saved_model is None:
+        raise ValueError("Give --tflite FILE, --saved-model FOLDER, or both. Received: none.")
+    if options.tflite is None and (options.quantization != "none" or options.sequence_length):
+        raise ValueError(
+            "--quantization and --sequence-length are for a TFLite file. Received: no --tflite FILE"
+        )
+    if options.saved_model is None and options.class_names is not None:
+        raise ValueError("--labels are for a SavedModel. Received: no --saved-model FOLDER")
+    data = None if options.data is None else read_npz(options.data, ["x"])[0]
+    class_names = None
+    if options.class_names is not None:
+        class_names = [clean_name(name) for name in read_tokens(options.class_names)]
+    model = load_model_file(options.model)
+    for_phones = {
+        "path": options.tflite,
+        "quantization": options.quantization,
+        "sequence_length": options.sequence_length,
+        "representative_data": data,
+    }
+    for_servers = {
+        "directory": options.saved_model,
+        "class_names": class_names,
+        "representative_data": data,
+    }
+    # Both checks come before the first file is written.
+    if options.tflite is not None:
+        check_tflite(model, **for_phones)
+    if options.saved_model is not None:
+        check_saved_model(model, **for_servers)
+    result = {}
+    if options.tflite is not None:
+        report = kd.export_tflite(model, **for_phones)
+        result = {**dataclasses.asdict(report), "path": str(report.path)}
+    if options.saved_model is not None:
+        result["saved_model"] = str(kd.export_saved_model(model, **for_servers))
+    return result
+
+
+def _show_fields(result):
+    return "\n".join(f"{name}: {value}" for name, value in result.items() if value is not None)
