@@ -1,7 +1,6 @@
 """Distiller: a Keras model whose train step teaches a student."""
 
 import keras
-import tensorflow as tf
 
 from keras_distill._arguments.schedules import FRACTION
 from keras_distill._arguments.schedules import NOT_NEGATIVE
@@ -11,40 +10,32 @@ from keras_distill._arguments.schedules import value_at
 from keras_distill._keras.channel_axis import outputs_channels_last
 from keras_distill._keras.compiled import own_loss
 from keras_distill._keras.loss_config import serialize_losses
-from keras_distill._keras.raw_inputs import check_preprocessed
 from keras_distill._keras.several_labels import remember
 from keras_distill.callbacks.schedule_check import ScheduleCheck
 from keras_distill.data.inputs import DistillationInputs
 from keras_distill.data.inputs import example_index
-from keras_distill.data.inputs import inputs_of
 from keras_distill.data.inputs import is_missing
 from keras_distill.data.inputs import unpack
 from keras_distill.distillation import first_batch
 from keras_distill.distillation.history_names import check_names
 from keras_distill.distillation.history_names import compiled_names
 from keras_distill.distillation.history_names import metric_names
-from keras_distill.distillation.input_gradients import follow
-from keras_distill.distillation.input_gradients import student_gradients
 from keras_distill.distillation.objective import check_objectives
 from keras_distill.distillation.saving import build_saved_objectives
 from keras_distill.distillation.saving import save_objective_shapes
-from keras_distill.distillation.shared_weights import check_own_weights
 from keras_distill.distillation.soft_loss import checked_soft_loss
 from keras_distill.distillation.soft_loss import heads_with_loss
 from keras_distill.distillation.soft_loss import output_pairs
 from keras_distill.distillation.soft_loss import temperatures
-from keras_distill.distillation.student_hooks import check_compiled
 from keras_distill.distillation.student_hooks import has_own
-from keras_distill.distillation.student_learner import StudentLearner
 from keras_distill.distillation.student_learner import check_student
-from keras_distill.distillation.taps import Taps
 from keras_distill.distillation.taps import current_recording
-from keras_distill.distillation.teacher_pass import TeacherPass
+from keras_distill.distillation.teacher_student_learner import TeacherStudentLearner
 from keras_distill.losses.outputs.soft_targets import SoftTargetKL
 
 
 @keras.saving.register_keras_serializable(package="keras_distill")
-class Distiller(StudentLearner):
+class Distiller(TeacherStudentLearner):
     """Trains a small model (the student) to imitate a large one (the teacher).
 
     ```
@@ -136,8 +127,6 @@ class Distiller(StudentLearner):
     fixed = ("student", "soft_loss", "objectives", "teacher_metrics")
     changeable = ("alpha", "temperature", "validate_with_teacher")
     remedy = "Make a new Distiller with it; what the student has learnt is in the student."
-    untracked = (*StudentLearner.untracked, "teacher")
-    unsaved = (*StudentLearner.unsaved, "teacher")
 
     def __init__(
         self,
@@ -161,39 +150,21 @@ class Distiller(StudentLearner):
         check_objectives(objectives)
         _check_teacher_metrics(teacher_metrics, {"loss", *(o.name for o in objectives)})
         # The student casts its own inputs; the rest of the batch keeps its dtypes.
-        super().__init__(name=name, dtype=student.dtype_policy, autocast=False)
-        self.student = student
+        super().__init__(
+            student,
+            teacher,
+            objectives,
+            validate_with_teacher,
+            name=name,
+            dtype=student.dtype_policy,
+            autocast=False,
+        )
         self.alpha = alpha
         self.temperature = temperature
         self.soft_loss = soft_loss
-        self.objectives = list(objectives)
         self.teacher_metrics = list(teacher_metrics)
-        self.validate_with_teacher = validate_with_teacher
         self._part_trackers = {part: keras.metrics.Mean(name=part) for part in self._parts}
-        self._student_taps = Taps(
-            student, [path for objective in self.objectives for path in objective.student_paths]
-        )
-        self.teacher = teacher
         self.built = True
-
-    # The teacher
-
-    @property
-    def teacher(self):
-        """The teacher: a Keras model, a function, or None."""
-        return self._teacher_pass.teacher
-
-    @teacher.setter
-    def teacher(self, teacher):
-        if teacher is not None and not callable(teacher):
-            raise ValueError(
-                "teacher must be a keras.Model, a function from inputs to tensors, or None. "
-                f"Received: teacher={teacher!r}"
-            )
-        paths = {path for objective in self.objectives for path in objective.teacher_paths}
-        self._teacher_pass = TeacherPass(teacher, paths, self.objectives)
-        self.supports_jit = self._teacher_pass.supports_jit
-        self.train_function = self.test_function = None
 
     def check_setting(self, name, value):
         if name == "alpha":
@@ -209,12 +180,7 @@ class Distiller(StudentLearner):
         return ["hard_loss", "soft_loss", *(f"{head}_soft_loss" for head in heads), *objectives]
 
     @property
-    def needs_teacher(self):
-        """Whether training needs the teacher's outputs; otherwise the teacher does not run."""
-        return self._needs_teacher_output or bool(self.objectives)
-
-    @property
-    def _needs_teacher_output(self):
+    def needs_teacher_output(self):
         return self._has_soft_loss or bool(self.teacher_metrics)
 
     @property
@@ -229,48 +195,11 @@ class Distiller(StudentLearner):
     def _loss_of_outputs(self):
         return SoftTargetKL(self.temperature) if self.soft_loss is None else self.soft_loss
 
-    # What Keras calls in a step
-
-    def call(self, inputs, training=None):
-        """Returns the student's outputs."""
-        if isinstance(inputs, DistillationInputs):
-            inputs = inputs.student
-        recording = current_recording()
-        with follow(self.objectives, "student", self.student, recording, inputs) as inputs:
-            return self.student(inputs, training=training)
-
-    def train_step(self, data):
-        with self._student_taps.record():
-            return super().train_step(self._with_teacher(data))
-
-    def test_step(self, data):
-        if not self.validate_with_teacher:
-            return super().test_step(data)
-        with self._student_taps.record():
-            # This skips StudentLearner.test_step, which tests the student without the teacher.
-            return super(StudentLearner, self).test_step(self._with_teacher(data))
-
-    def check_validation(self, has_labels):
-        if not self.validate_with_teacher:
-            super().check_validation(has_labels)
+    # The loss
 
     @property
     def taught_metrics(self):
         return [*self._part_trackers.values(), *self.teacher_metrics]
-
-    def _with_teacher(self, data):
-        """Adds the teacher's activations to a batch, outside the gradient tape."""
-        inputs, y, sample_weight = unpack(data)
-        if not self.needs_teacher:
-            return DistillationInputs(inputs.student), y, sample_weight
-        activations = self._teacher_pass(inputs, self._needs_teacher_output)
-        # The student waits for the teacher: run in parallel, they would compete for the cores.
-        with tf.control_dependencies(keras.tree.flatten(activations)):
-            student_inputs = keras.tree.map_structure(
-                lambda x: None if x is None else tf.identity(x), inputs.student
-            )
-        batch = inputs._replace(student=student_inputs, teacher=(), teacher_outputs=activations)
-        return batch, y, sample_weight
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """Returns the total loss; without teacher activations in x, the student's own loss."""
@@ -282,7 +211,7 @@ class Distiller(StudentLearner):
         if has_own(self.student, "losses"):
             regularisers = [*self.student.losses, *(x for o in self.objectives for x in o.losses)]
         # This precedes the student's own loss, which may run its layers again.
-        learnt = self.objectives and self._learnt(current_recording(), y_pred, x.teacher_outputs)
+        learnt = self.objectives and self.learnt(current_recording(), y_pred, x.teacher_outputs)
         if not self.has_own_loss:
             hard = self.compiled_loss(y, y_pred, sample_weight)
         elif self._has_hard_loss or y is not None:
@@ -298,7 +227,7 @@ class Distiller(StudentLearner):
             parts["hard_loss"] = hard
             if self._has_hard_loss:
                 terms.append(alpha * hard)
-        if self._needs_teacher_output:
+        if self.needs_teacher_output:
             pairs = self._output_pairs(x.teacher_outputs["output"], y_pred, y, sample_weight)
             if self._has_soft_loss:
                 given = {"example_index": example_index(x), "training": training}
@@ -362,57 +291,7 @@ class Distiller(StudentLearner):
             ScheduleCheck(self, [("alpha", self.alpha, FRACTION), *weights, *temperatures(losses)])
         ]
 
-    def make_train_function(self, force=False):
-        if self.train_function is None or force:
-            self._check_hooks()
-            if self.needs_teacher:
-                check_own_weights(self.teacher, self.student)
-            # Projectors are built before the callbacks run, so that BackupAndRestore finds them.
-            self._build_objectives()
-            self._build_compile_state()
-            super().make_train_function(force)
-            self.train_function = first_batch.checked(
-                self.train_function, self._check_train_batch, self.steps_per_execution
-            )
-
-    def make_test_function(self, force=False):
-        if self.test_function is None or force:
-            self._check_hooks(in_training=False)
-            if self.validate_with_teacher:
-                self._build_objectives()
-            if all(objective.built for objective in self.objectives):
-                self._build_compile_state()
-            super().make_test_function(force)
-            if self.validate_with_teacher:
-                self.test_function = first_batch.checked(
-                    self.test_function, self.check_batch, self.steps_per_execution
-                )
-
-    def _check_hooks(self, in_training=True):
-        check_compiled(self.student)
-        # fit() has checked x except for a generator, whose inputs show only in its batches.
-        self.check_inputs("x", unpack(self._batch_spec)[0], in_training)
-
-    def check_inputs(self, argument, x, in_training=True):
-        inputs = inputs_of(x)
-        check_preprocessed("student", self.student, argument, inputs.student)
-        has_teacher = self.needs_teacher and (in_training or self.validate_with_teacher)
-        if has_teacher and is_missing(inputs.teacher_outputs):
-            view = inputs.student if is_missing(inputs.teacher) else inputs.teacher
-            check_preprocessed("teacher", self.teacher, argument, view)
-
-    def _build_objectives(self):
-        if all(objective.built for objective in self.objectives):
-            return
-        taught, learnt, _ = first_batch.shapes_of(
-            lambda batch: self._activations(unpack(batch)[0]), self._batch_spec
-        )
-        with self.distribute_strategy.scope():
-            for objective in self.objectives:
-                if not objective.built:
-                    objective.build(*objective.pick(taught, learnt))
-
-    def _build_compile_state(self):
+    def build_compile_state(self):
         """Builds the compile metrics and losses, and checks the names of the history."""
         remember(self.student, self.loss, self.soft_loss)
         inputs, y, sample_weight = unpack(self._batch_spec)
@@ -421,14 +300,7 @@ class Distiller(StudentLearner):
         compiled = compiled_names(self, getattr(self, "output_names", None))
         check_names([*self._parts, *metric_names(self.teacher_metrics), *compiled])
 
-    def check_ahead(self, batch):
-        """Checks a batch as `fit` does before its first step, and builds the objectives."""
-        self.see_data(data_batch=batch)
-        self.check_labels(unpack(batch)[1])
-        self._build_objectives()
-        self._check_train_batch(batch)
-
-    def _check_train_batch(self, batch):
+    def check_train_batch(self, batch):
         _, y, _ = unpack(first_batch.local_batch(batch, self.distribute_strategy))
         if y is not None:
             self.check_classes("y", y)
@@ -450,27 +322,15 @@ class Distiller(StudentLearner):
         batch_size = keras.tree.flatten(inputs.student)[0].shape[0]
         # The scope discards changes of state, such as batch normalization's moving statistics.
         with self.distribute_strategy.scope(), keras.StatelessScope():
-            taught, learnt, y_pred = self._activations(inputs)
-            first_batch.check_activations(taught, batch_size)
-            if self._needs_teacher_output:
+            taught, learnt, y_pred = self.activations(inputs)
+            first_batch.checkactivations(taught, batch_size)
+            if self.needs_teacher_output:
                 pairs = self._output_pairs(taught["output"], y_pred, y, sample_weight)
                 for pair in pairs:
                     pair.check_values()
                     pair.value(step=0, example_index=example_index(inputs))
                 self._update_teacher_metrics(pairs)
             self._objective_losses(taught, learnt, inputs, y)
-
-    def _activations(self, inputs):
-        """Both models' activations, in inference mode, and the student's outputs."""
-        taught = self._teacher_pass(inputs, self._needs_teacher_output)
-        with self._student_taps.record() as recording:
-            y_pred = self(inputs, training=False)
-        return taught, self._learnt(recording, y_pred, taught), y_pred
-
-    def _learnt(self, recording, y_pred, taught):
-        """The student's activations in a pass, and its input gradients."""
-        learnt = self._student_taps.activations(recording, y_pred)
-        return learnt | student_gradients(self.objectives, recording, learnt, taught)
 
     # Saving
 
