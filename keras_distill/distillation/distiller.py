@@ -323,7 +323,7 @@ class Distiller(TeacherStudentLearner):
         # The scope discards changes of state, such as batch normalization's moving statistics.
         with self.distribute_strategy.scope(), keras.StatelessScope():
             taught, learnt, y_pred = self.activations(inputs)
-            first_batch.checkactivations(taught, batch_size)
+            first_batch.check_activations(taught, batch_size)
             if self.needs_teacher_output:
                 pairs = self._output_pairs(taught["output"], y_pred, y, sample_weight)
                 for pair in pairs:
