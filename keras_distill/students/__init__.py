@@ -1,6 +1,6 @@
 """Small student models: from scratch, or cut out of their teacher."""
 
-from keras_distill.quantization.aware_training import quantization_aware
+from keras_distill.quantization import quantization_aware
 from keras_distill.students.copies.from_teacher import from_teacher
 from keras_distill.students.copies.moonshine import moonshine
 from keras_distill.students.copies.net2net import net2net_deeper

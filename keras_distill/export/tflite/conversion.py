@@ -18,7 +18,7 @@ from keras_distill.export.tflite.embedding_lookups import look_up_embeddings
 from keras_distill.export.tflite.modes import MODES
 from keras_distill.export.tflite.quantizer_rules import embeddings_in_8_bits
 from keras_distill.export.tflite.quantizer_rules import kept_in_float
-from keras_distill.quantization.calls import int8_calls
+from keras_distill.quantization import int8_calls
 
 _process = ChildProcess(conversion_process.__file__)
 
