@@ -255,10 +255,10 @@ def _classifier(encoder, num_classes, per_word, dropout, exact_gelu):
 def _check_fit(encoder, preprocessor, sequence_length, origin):
     """Raises `ValueError` unless both have the same vocabulary, and positions for all tokens."""
     tokens, num_rows = known_tokens(preprocessor), _num_rows(encoder, "word_embeddings")
-    tokenizer = getattr(preprocessor, "tokenizer", None)
-    # DeBERTa-V3's embeddings have more rows than its tokenizer has tokens.
-    num_spare = max(0, (num_rows or 0) - len(tokens or ())) if hasattr(tokenizer, "proto") else 0
-    if tokens is not None and num_rows is not None and len(tokens) != num_rows - num_spare:
+    are_known = tokens is not None and num_rows is not None
+    # SentencePiece's models may have spare rows, as DeBERTa-V3's do.
+    has_spare = hasattr(getattr(preprocessor, "tokenizer", None), "proto")
+    if are_known and (len(tokens) > num_rows or (len(tokens) < num_rows and not has_spare)):
         raise ValueError(
             "preprocessor and encoder must have one vocabulary. Received: a preprocessor of "
             f"{len(tokens)} tokens, an encoder of {num_rows}{origin}. Give the encoder's own "
