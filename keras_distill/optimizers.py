@@ -5,6 +5,9 @@ import re
 import keras
 from keras import ops
 
+from keras_distill._arguments.checks import check_integer
+from keras_distill._arguments.checks import check_positive
+from keras_distill._arguments.checks import check_rate
 from keras_distill._keras.optimizer_steps import place_of
 
 __all__ = ["LayerwiseAdamW", "WarmupLinearDecay", "finetuning_optimizer"]
@@ -37,16 +40,9 @@ class WarmupLinearDecay(keras.optimizers.schedules.LearningRateSchedule):
     """
 
     def __init__(self, peak, num_steps, warmup_rate=0.1):
-        for name, value, is_valid, condition in (
-            ("peak", peak, lambda v: v > 0, "> 0"),
-            ("num_steps", num_steps, lambda v: v >= 1, ">= 1"),
-            ("warmup_rate", warmup_rate, lambda v: 0 <= v < 1, "in [0, 1)"),
-        ):
-            if not isinstance(value, (int, float)) or not is_valid(value):
-                raise ValueError(f"{name} must be a number {condition}. Received: {name}={value!r}")
-        self.peak = peak
-        self.num_steps = num_steps
-        self.warmup_rate = warmup_rate
+        self.peak = check_positive("peak", peak)
+        self.num_steps = check_integer("num_steps", num_steps)
+        self.warmup_rate = check_rate("warmup_rate", warmup_rate, with_one=False)
 
     def __call__(self, step):
         step = ops.cast(step, "float32")
@@ -84,10 +80,7 @@ class LayerwiseAdamW(keras.optimizers.AdamW):
     """
 
     def __init__(self, learning_rate=1e-3, layer_decay=0.9, name="layerwise_adamw", **kwargs):
-        if not 0 < layer_decay <= 1:
-            raise ValueError(
-                f"layer_decay must be in (0, 1]. Received: layer_decay={layer_decay!r}"
-            )
+        layer_decay = check_rate("layer_decay", layer_decay, with_zero=False)
         super().__init__(learning_rate=learning_rate, name=name, **kwargs)
         self.layer_decay = layer_decay
         self._scales = []

@@ -107,9 +107,9 @@ def test_optimizer_is_saved_with_its_model(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"peak": 0.0}, "peak must be a number > 0"),
-        ({"num_steps": 0}, "num_steps must be a number >= 1"),
-        ({"warmup_rate": 1.0}, r"warmup_rate must be a number in \[0, 1\)"),
+        ({"peak": 0.0}, "peak must be a positive finite number"),
+        ({"num_steps": 0}, "num_steps must be an integer of 1 or more"),
+        ({"warmup_rate": 1.0}, r"warmup_rate must be a rate in \[0, 1\)"),
     ],
 )
 def test_bad_schedules(arguments, message):
@@ -118,5 +118,5 @@ def test_bad_schedules(arguments, message):
 
 
 def test_bad_layer_decay():
-    with pytest.raises(ValueError, match="layer_decay must be in"):
+    with pytest.raises(ValueError, match=r"layer_decay must be a rate in \(0, 1\]"):
         LayerwiseAdamW(1e-3, layer_decay=1.5)

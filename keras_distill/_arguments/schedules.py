@@ -9,6 +9,7 @@ from keras import ops
 from keras.optimizers.schedules import LearningRateSchedule
 
 from keras_distill._arguments.checks import is_finite
+from keras_distill._arguments.checks import plain
 
 _CHECKED_STEPS = 200
 
@@ -40,12 +41,13 @@ def in_dtype(value, dtype):
 
 
 def check_number(name, value, allowed):
-    """Raises `ValueError` unless `value` is a schedule, or a number of the `Range` allowed."""
+    """Returns a schedule, or a number of the `Range` allowed as a plain one."""
     if not (is_schedule(value) or (is_finite(value) and allowed.holds(value))):
         raise ValueError(
             f"{name} must be {allowed.words}, or a keras.optimizers.schedules.LearningRateSchedule."
             f" Received: {name}={value!r}"
         )
+    return value if is_schedule(value) else plain(value)
 
 
 def check_schedule(name, value, allowed, first, last):

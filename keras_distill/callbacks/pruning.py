@@ -3,14 +3,15 @@
 import functools
 import math
 import warnings
-from collections.abc import Collection
 
 import keras
 import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from keras_distill._arguments.checks import check_integers
+from keras_distill._arguments.checks import check_boolean
+from keras_distill._arguments.checks import check_integer
+from keras_distill._arguments.checks import check_names
 from keras_distill._arguments.schedules import Range
 from keras_distill._arguments.schedules import check_number
 from keras_distill._arguments.schedules import check_schedule
@@ -97,19 +98,10 @@ class Pruning(keras.callbacks.Callback):
 
     def __init__(self, sparsity, *, frequency=100, is_global=False, exclude=()):
         super().__init__()
-        check_number("sparsity", sparsity, _SPARSITY)
-        check_integers(frequency=frequency)
-        if not isinstance(is_global, bool):
-            raise ValueError(f"is_global must be True or False. Received: is_global={is_global!r}")
-        exclude = (exclude,) if isinstance(exclude, str) else exclude
-        if not isinstance(exclude, Collection) or not all(isinstance(n, str) for n in exclude):
-            raise ValueError(
-                f"exclude must be a list of names of layers. Received: exclude={exclude!r}"
-            )
-        self.sparsity = sparsity
-        self.frequency = frequency
-        self.is_global = is_global
-        self.exclude = tuple(exclude)
+        self.sparsity = check_number("sparsity", sparsity, _SPARSITY)
+        self.frequency = check_integer("frequency", frequency)
+        self.is_global = check_boolean("is_global", is_global)
+        self.exclude = check_names("exclude", exclude, "exclude must be a list of names of layers.")
         self._kernels, self._set_to_zero = [], None
         self._masks, self._period, self._last = None, None, 0.0
 

@@ -6,6 +6,8 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
+from keras_distill._arguments.checks import check_function
+
 
 class DistillationInputs(NamedTuple):
     """The x of a batch, when both models do not read the same x.
@@ -60,11 +62,9 @@ def pair_inputs(dataset, *, student=None, teacher=None):
     ```
     """
     for name, function in (("student", student), ("teacher", teacher)):
-        if function is not None and not callable(function):
-            raise ValueError(
-                f"{name} must be a function from x to that model's inputs, or None. "
-                f"Received: {name}={function!r}"
-            )
+        if function is not None:
+            message = f"{name} must be a function from x to that model's inputs, or None."
+            check_function(name, function, message)
 
     def pair(*batch):
         x, *rest = batch

@@ -3,7 +3,8 @@
 import keras
 import tensorflow as tf
 
-from keras_distill._arguments.checks import check_integers
+from keras_distill._arguments.checks import check_function
+from keras_distill._arguments.checks import check_integer
 
 
 class RandomViews:
@@ -34,12 +35,9 @@ class RandomViews:
     """
 
     def __init__(self, augment, num_views, seed=0):
-        if not callable(augment):
-            raise ValueError(
-                f"augment must be a function of an x and a seed. Received: augment={augment!r}"
-            )
-        check_integers(num_views=num_views)
-        check_integers(minimum=0, seed=seed)
+        check_function("augment", augment, "augment must be a function of an x and a seed.")
+        num_views = check_integer("num_views", num_views)
+        seed = check_integer("seed", seed, minimum=0)
         self._augment, self._num_views, self._seed = augment, num_views, seed
 
     def all(self, dataset):

@@ -2,7 +2,7 @@
 
 import contextlib
 
-from keras_distill._arguments.checks import check_integers
+from keras_distill._arguments.checks import check_integer
 
 
 def generate_targets(teacher, prompts, *, max_length=None, sampler="greedy", batch_size=32):
@@ -66,8 +66,8 @@ def generate_targets(teacher, prompts, *, max_length=None, sampler="greedy", bat
         raise ValueError(
             f"prompts must be a list of at least one string. Received: {str(prompts)[:80]!r}"
         )
-    check_integers(batch_size=batch_size)
-    batch_size = min(batch_size, len(prompts))
+    max_length = check_integer("max_length", max_length, optional=True)
+    batch_size = min(check_integer("batch_size", batch_size), len(prompts))
     texts = []
     with _sampling(teacher, sampler):
         for start in range(0, len(prompts), batch_size):

@@ -3,8 +3,8 @@
 import keras
 import tensorflow as tf
 
-from keras_distill._arguments.checks import check_integers
-from keras_distill._arguments.checks import check_rates
+from keras_distill._arguments.checks import check_integer
+from keras_distill._arguments.checks import check_rate
 from keras_distill.data.inputs import DistillationInputs
 from keras_distill.data.inputs import is_missing
 from keras_distill.data.inputs import unpack
@@ -65,10 +65,10 @@ def mix_tasks(tasks, batch_size, exponent=0.75, num_batches=None, seed=0):
     code shuffles all tasks together and weights their losses by size^(exponent - 1); here
     tasks are drawn in the same proportions instead.
     """
-    check_integers(batch_size=batch_size, num_batches=1 if num_batches is None else num_batches)
-    check_rates(exponent=exponent)
-    if seed is not None:
-        check_integers(minimum=0, seed=seed)
+    batch_size = check_integer("batch_size", batch_size)
+    num_batches = check_integer("num_batches", num_batches, optional=True)
+    exponent = check_rate("exponent", exponent)
+    seed = check_integer("seed", seed, minimum=0, optional=True)
     datasets = _with_all_heads(tasks)
     sizes = [_size(task, dataset) for task, dataset in datasets.items()]
     shuffled = [
@@ -113,7 +113,7 @@ def join_tasks(tasks, batch_size):
     >>> y["topic"].numpy().tolist(), weights["topic"].numpy().tolist()
     ([0, 2, 1, 0, 0], [1.0, 1.0, 1.0, 0.0, 0.0])
     """
-    check_integers(batch_size=batch_size)
+    batch_size = check_integer("batch_size", batch_size)
     datasets = _with_all_heads(tasks)
     sizes = [_size(task, dataset) for task, dataset in datasets.items()]
     first, *others = datasets.values()

@@ -4,6 +4,7 @@ import keras
 
 from keras_distill._arguments.schedules import FRACTION
 from keras_distill._arguments.schedules import NOT_NEGATIVE
+from keras_distill._arguments.schedules import POSITIVE
 from keras_distill._arguments.schedules import check_number
 from keras_distill._arguments.schedules import is_schedule
 from keras_distill._arguments.schedules import value_at
@@ -142,11 +143,11 @@ class Distiller(TeacherStudentLearner):
         name="distiller",
     ):
         check_student(student)
-        check_number("alpha", alpha, FRACTION)
+        alpha = check_number("alpha", alpha, FRACTION)
         soft_loss = checked_soft_loss(soft_loss)
         if soft_loss is None and temperature is None:
             temperature = 4.0
-        _check_temperature(temperature, soft_loss)
+        temperature = _check_temperature(temperature, soft_loss)
         check_objectives(objectives)
         _check_teacher_metrics(teacher_metrics, {"loss", *(o.name for o in objectives)})
         # The student casts its own inputs; the rest of the batch keeps its dtypes.
@@ -168,9 +169,8 @@ class Distiller(TeacherStudentLearner):
 
     def check_setting(self, name, value):
         if name == "alpha":
-            check_number("alpha", value, FRACTION)
-        elif name == "temperature":
-            _check_temperature(value, self.soft_loss)
+            return check_number("alpha", value, FRACTION)
+        return _check_temperature(value, self.soft_loss) if name == "temperature" else value
 
     @property
     def _parts(self):
@@ -362,13 +362,14 @@ class Distiller(TeacherStudentLearner):
 
 def _check_temperature(temperature, soft_loss):
     if soft_loss is None:
-        SoftTargetKL(temperature)  # This checks the temperature.
-    elif temperature is not None:
+        return check_number("temperature", temperature, POSITIVE)
+    if temperature is not None:
         raise ValueError(
             "temperature is that of the default soft loss, and a soft_loss has its own. "
             f"Received: temperature={temperature!r} and soft_loss={soft_loss!r}. Give it to "
             "the loss, such as soft_loss=keras_distill.losses.SoftTargetKL(temperature=...)."
         )
+    return None
 
 
 def _check_teacher_metrics(metrics, taken):

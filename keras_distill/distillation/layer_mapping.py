@@ -114,7 +114,7 @@ def _pairs(mapping, num_teacher, num_student):
             )
     if len(set(map(tuple, mapping))) < len(mapping):
         raise ValueError(f"mapping has a pair twice. Received: mapping={mapping!r}")
-    return mapping
+    return [tuple(map(int, pair)) for pair in mapping]
 
 
 def _is_pair(pair):

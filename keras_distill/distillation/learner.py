@@ -52,7 +52,7 @@ class Learner(keras.Model):
             fixed_settings.refuse(self, name, value, self.remedy)
         is_changed = name in self.changeable and hasattr(self, name)
         if is_changed:
-            self.check_setting(name, value)
+            value = self.check_setting(name, value)
         super().__setattr__(name, value)
         if is_changed:
             self._make_steps_anew()
@@ -74,7 +74,8 @@ class Learner(keras.Model):
         raise NotImplementedError
 
     def check_setting(self, name, value):
-        """Raises `ValueError` for a value that a setting in `changeable` cannot have."""
+        """Returns the plain value of a setting in `changeable`; `ValueError` if it cannot be."""
+        return value
 
     def check_inputs(self, argument, x, in_training=True):
         """Raises `ValueError` for raw data that only a model's own `fit` would preprocess.

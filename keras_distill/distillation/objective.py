@@ -89,7 +89,7 @@ class Objective(keras.layers.Layer):
         takes_lists = asked(loss).takes_lists
         for argument, path in (("teacher_layer", teacher_layer), ("student_layer", student_layer)):
             _check_path(argument, path, takes_lists, type(loss).__name__)
-        check_number("weight", weight, NOT_NEGATIVE)
+        weight = check_number("weight", weight, NOT_NEGATIVE)
         if not (projector in (None, "auto") or isinstance(projector, keras.layers.Layer)):
             raise ValueError(
                 'projector must be None, "auto" or a keras.layers.Layer. '

@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from keras_distill._arguments.checks import check_function
 from keras_distill._keras.raw_inputs import check_preprocessed
 from keras_distill.data.inputs import DistillationInputs
 from keras_distill.data.inputs import inputs_of
@@ -54,11 +55,9 @@ class TeacherStudentLearner(StudentLearner):
 
     @teacher.setter
     def teacher(self, teacher):
-        if teacher is not None and not callable(teacher):
-            raise ValueError(
-                "teacher must be a keras.Model, a function from inputs to tensors, or None. "
-                f"Received: teacher={teacher!r}"
-            )
+        if teacher is not None:
+            message = "teacher must be a keras.Model, a function from inputs to tensors, or None."
+            check_function("teacher", teacher, message)
         paths = {path for objective in self.objectives for path in objective.teacher_paths}
         self._teacher_pass = TeacherPass(teacher, paths, self.objectives)
         self.supports_jit = self._teacher_pass.supports_jit

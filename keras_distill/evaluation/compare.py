@@ -5,7 +5,7 @@ import warnings
 import keras
 import numpy as np
 
-from keras_distill._arguments.checks import check_integers
+from keras_distill._arguments.checks import check_integer
 from keras_distill.evaluation import model_runs
 from keras_distill.evaluation.class_order import match_classes
 from keras_distill.evaluation.comparison import Comparison
@@ -125,8 +125,10 @@ def compare(
         class_names=class_names,
         task=task,
         num_threads=num_threads,
-        num_resamples=num_resamples,
     )
+    num_threads = check_threads(num_threads)
+    num_resamples = check_integer("num_resamples", num_resamples)
+    seed = check_integer("seed", seed, minimum=0)
     declared = check_from_logits(from_logits, models, task)
     is_tagging = isinstance(held_out.labels, list)
     if declared and task is None and not is_tagging:
@@ -215,14 +217,13 @@ def check_comparison(
     class_names=None,
     task=None,
     num_threads=(1, 2),
-    num_resamples=1000,
 ):
     """Raises the errors that `compare` raises before it opens a model.
 
     Args:
         models: Dict whose keys are the models' names; its values are ignored.
-        data, teacher, baseline, preprocessors, class_names, task, num_threads, num_resamples:
-            As for `compare`.
+        data, teacher, baseline, preprocessors, class_names, task, num_threads: As for
+            `compare`.
 
     Returns:
         The `HeldOut` data, the names of teacher and baseline, and a function for each model.
@@ -230,7 +231,6 @@ def check_comparison(
     teacher = _named("teacher", teacher, models)
     baseline = _named("baseline", baseline, models, default="alone")
     preprocessors = _check_preprocessors(preprocessors, models)
-    check_integers(num_resamples=num_resamples)
     check_threads(num_threads)
     held_out = read_held_out(data)
     choice.check_task(task, held_out, class_names)

@@ -6,7 +6,7 @@ import math
 import keras
 import tensorflow as tf
 
-from keras_distill._arguments.checks import check_integers
+from keras_distill._arguments.checks import check_sizes
 from keras_distill._keras.graph import calls_of
 from keras_distill._keras.graph import origin
 from keras_distill._keras.graph_defs import frozen_graph
@@ -37,13 +37,12 @@ class Cost:
 
 
 def check_threads(num_threads):
-    """Raises `ValueError` unless these are numbers of threads; the list may be empty."""
+    """Returns a tuple of numbers of threads, which may be empty."""
     if not isinstance(num_threads, (list, tuple)):
         raise ValueError(
             f"num_threads must be a tuple, such as (1, 2), or (). Received: {num_threads!r}"
         )
-    for count in num_threads:
-        check_integers(num_threads=count)
+    return check_sizes("num_threads", num_threads) if num_threads else ()
 
 
 def measure_costs(source, x, num_threads):

@@ -5,9 +5,9 @@ import json
 import os
 from functools import partial
 
-from keras_distill._arguments.checks import check_integers
+from keras_distill._arguments.checks import check_integer
 from keras_distill._arguments.checks import check_positive
-from keras_distill._arguments.checks import check_rates
+from keras_distill._arguments.checks import check_rate
 from keras_distill.evaluation.costs import check_threads
 from keras_distill.jobs import interruption
 from keras_distill.jobs.progress import Stages
@@ -169,14 +169,21 @@ class Job:
                 "unlabelled must be a tuple of paths. Received: "
                 f"unlabelled={self.unlabelled!r:.200}. Of one path write (path,), with the comma."
             )
-        check_threads(self.num_threads)
-        check_integers(teacher_epochs=self.teacher_epochs)
-        check_integers(minimum=0, seed=self.seed)
-        check_rates(with_one=False, test_rate=self.test_rate)
-        check_rates(alpha=self.alpha)
-        check_positive(temperature=self.temperature)
-        if self.num_steps is not None:
-            check_integers(num_steps=self.num_steps)
+        self._set(
+            num_threads=check_threads(self.num_threads),
+            teacher_epochs=check_integer("teacher_epochs", self.teacher_epochs),
+            seed=check_integer("seed", self.seed, minimum=0),
+            test_rate=check_rate("test_rate", self.test_rate, with_one=False),
+            alpha=check_rate("alpha", self.alpha),
+            temperature=check_positive("temperature", self.temperature),
+            num_steps=check_integer("num_steps", self.num_steps, optional=True),
+        )
+
+    def _set(self, **checked):
+        """Replaces settings by their plain values, which the folder of the job remembers."""
+        for name, value in checked.items():
+            # Users cannot set them: the dataclasses are frozen.
+            object.__setattr__(self, name, value)
 
 
 def _say(sentences):

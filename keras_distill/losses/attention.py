@@ -5,7 +5,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from keras_distill._arguments.checks import check_integers
+from keras_distill._arguments.checks import check_integer
 from keras_distill._keras.masks import keras_mask
 from keras_distill.losses.base import DistillationLoss
 from keras_distill.losses.base import shapes_agree
@@ -218,8 +218,7 @@ class AttentionRelationKL(DistillationLoss):
         name="attention_relation_kl",
         dtype=None,
     ):
-        if num_relation_heads is not None:
-            check_integers(num_relation_heads=num_relation_heads)
+        num_relation_heads = check_integer("num_relation_heads", num_relation_heads, optional=True)
         super().__init__(name=name, reduction=reduction, dtype=dtype)
         self.num_relation_heads = num_relation_heads
 

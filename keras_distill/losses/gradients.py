@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_distill._arguments.checks import check_integers
+from keras_distill._arguments.checks import check_integer
 from keras_distill.losses.base import DistillationLoss
 from keras_distill.losses.numerics import unit_vectors
 
@@ -79,11 +79,10 @@ class _ProjectedGradientLoss(InputGradientLoss):
             reduction=reduction,
             dtype=dtype,
         )
-        if num_projections is not None:
-            check_integers(num_projections=num_projections)
+        num_projections = check_integer("num_projections", num_projections, optional=True)
         self.num_projections = num_projections
-        self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.seed = check_integer("seed", seed, minimum=0, optional=True)
+        self.seed_generator = keras.random.SeedGenerator(self.seed)
 
     def directions(self, teacher_output):
         batch_size, *sizes = ops.shape(teacher_output)

@@ -6,7 +6,9 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from keras_distill._arguments.checks import check_integers
+from keras_distill._arguments.checks import check_choice
+from keras_distill._arguments.checks import check_function
+from keras_distill._arguments.checks import check_integer
 from keras_distill._files.destination import check_destination
 from keras_distill._keras.determinism import changed_output
 from keras_distill._keras.output_domain import LOGITS
@@ -59,15 +61,15 @@ def prepare(dataset, teacher, path, *, taps, dtype, top_k, shards, batch_size, v
     Returns:
         The examples as `read_examples` gives them, the teacher's `Labeller` and the `Manifest`.
     """
+    top_k = check_integer("top_k", top_k, optional=True)
+    shards = check_integer("shards", shards, optional=True)
+    batch_size = check_integer("batch_size", batch_size, optional=True)
     taps, examples = check_labelling(
         dataset,
         teacher,
         path,
         taps=taps,
         dtype=dtype,
-        top_k=top_k,
-        shards=shards,
-        batch_size=batch_size,
     )
     stored = read_manifest(path)
     settings = {
@@ -91,9 +93,6 @@ def check_labelling(
     *,
     taps=("output",),
     dtype="float16",
-    top_k=None,
-    shards=None,
-    batch_size=None,
 ):
     """Raises the errors of a build that need no run of the teacher, which may be untrained.
 
@@ -103,7 +102,7 @@ def check_labelling(
     Returns:
         The taps, a tuple, and the examples as `read_examples` gives them.
     """
-    taps = _check_settings(dataset, teacher, taps, dtype, top_k, shards, batch_size)
+    taps = _check_settings(dataset, teacher, taps, dtype)
     if not is_finished(path, read_manifest(path)):
         check_destination("directory", path, "folder")
     if "output" in taps:
@@ -139,7 +138,7 @@ def _teacher_part(*data):
     return teacher_view(unpack_element(data)[0])
 
 
-def _check_settings(dataset, teacher, taps, dtype, top_k, shards, batch_size):
+def _check_settings(dataset, teacher, taps, dtype):
     """Raises `ValueError` unless all arguments fit; returns the taps as a tuple."""
     if not isinstance(dataset, tf.data.Dataset) and not _is_sliceable(dataset):
         raise ValueError(
@@ -147,18 +146,12 @@ def _check_settings(dataset, teacher, taps, dtype, top_k, shards, batch_size):
             f"dataset of type {type(dataset).__name__}. tf.data.Dataset.from_tensor_slices makes "
             "one of arrays."
         )
-    if not callable(teacher):
-        raise ValueError(
-            f"teacher must be a model or a function of a batch of x. Received: {teacher!r}"
-        )
+    message = "teacher must be a model or a function of a batch of x."
+    check_function("teacher", teacher, message)
     taps = (taps,) if isinstance(taps, str) else tuple(taps)
     if not taps or not all(isinstance(tap, str) for tap in taps) or len(set(taps)) < len(taps):
         raise ValueError(f"taps must be different paths, at least one. Received: taps={taps!r}")
-    if dtype not in _DTYPES:
-        raise ValueError(f"dtype must be one of {_DTYPES}. Received: dtype={dtype!r}")
-    for name, value in {"top_k": top_k, "shards": shards, "batch_size": batch_size}.items():
-        if value is not None:
-            check_integers(**{name: value})
+    check_choice("dtype", dtype, _DTYPES)
     return taps
 
 

@@ -5,10 +5,10 @@ import itertools
 
 import keras
 
-from keras_distill._arguments.checks import are_sizes
 from keras_distill._arguments.checks import check_image_shape
-from keras_distill._arguments.checks import check_integers
-from keras_distill._arguments.checks import check_rates
+from keras_distill._arguments.checks import check_integer
+from keras_distill._arguments.checks import check_rate
+from keras_distill._arguments.checks import check_sizes
 
 _LARGE = 64
 _NORMALIZED = 4  # Weights of a channel's BatchNormalization.
@@ -54,11 +54,11 @@ def mobile_cnn(
     Reference: Howard et al. 2017, https://arxiv.org/abs/1704.04861. Deviations: fewer and
     narrower stages, scaling of the pixels inside the model, and optional dropout.
     """
-    check_integers(num_classes=num_classes, width=width)
-    check_rates(with_one=False, dropout=dropout)
-    if not are_sizes(depths) or not depths:
-        raise ValueError(f"depths must be integers of at least 1. Received: depths={depths!r}")
-    check_image_shape(input_shape, len(depths))
+    num_classes = check_integer("num_classes", num_classes)
+    width = check_integer("width", width)
+    dropout = check_rate("dropout", dropout, with_one=False)
+    depths = check_sizes("depths", depths)
+    input_shape = check_image_shape("input_shape", input_shape, len(depths))
     images = keras.Input(input_shape, name="image")
     x = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(images)
     strides = 2 if min(input_shape[:2]) >= _LARGE else 1
@@ -138,8 +138,10 @@ def plain_cnn(
     Caruana 2014 (shallow and wide), https://arxiv.org/abs/1312.6184. Deviations: batch
     normalization and ReLU instead of maxout; a mean over the image instead of dense layers.
     """
-    check_integers(num_classes=num_classes, num_layers=num_layers, num_stages=num_stages)
-    check_image_shape(input_shape, num_stages)
+    num_classes = check_integer("num_classes", num_classes)
+    num_layers = check_integer("num_layers", num_layers)
+    num_stages = check_integer("num_stages", num_stages)
+    input_shape = check_image_shape("input_shape", input_shape, num_stages)
     if num_stages > num_layers:
         raise ValueError(
             "num_stages must be at most num_layers: each has a layer. Received: "
@@ -213,14 +215,10 @@ def mlp(
 
     Reference: Ba & Caruana 2014, https://arxiv.org/abs/1312.6184.
     """
-    check_integers(num_classes=num_classes, num_layers=num_layers)
-    if not are_sizes(input_shape):
-        raise ValueError(
-            "input_shape must be a tuple of integers of 1 or more, without open axes. Received: "
-            f"input_shape={input_shape!r}"
-        )
-    if bottleneck_dim is not None:
-        check_integers(bottleneck_dim=bottleneck_dim)
+    num_classes = check_integer("num_classes", num_classes)
+    num_layers = check_integer("num_layers", num_layers)
+    input_shape = check_sizes("input_shape", input_shape)
+    bottleneck_dim = check_integer("bottleneck_dim", bottleneck_dim, optional=True)
     features = keras.Input(input_shape, name="features")
     x = keras.layers.Flatten()(features)
     num_inputs = x.shape[-1]
@@ -249,9 +247,9 @@ def _widths(argument, width, num_layers, num_parameters, count):
             f"{argument}={width!r}, num_parameters={num_parameters!r}"
         )
     if num_parameters is None:
-        check_integers(**{argument: width})
+        width = check_integer(argument, width)
         return (width,) * num_layers
-    check_integers(num_parameters=num_parameters)
+    num_parameters = check_integer("num_parameters", num_parameters)
 
     def dealt_out(total):
         share, more = divmod(total, num_layers)

@@ -3,7 +3,9 @@
 import keras
 from keras import ops
 
-from keras_distill._arguments.checks import check_not_negative
+from keras_distill._arguments.checks import check_at_least
+from keras_distill._arguments.checks import check_numbers
+from keras_distill._arguments.checks import check_positive
 from keras_distill._keras.several_labels import has_several_labels
 from keras_distill.teachers.several import SeveralTeachers
 
@@ -95,13 +97,13 @@ class Ensemble(SeveralTeachers):
                     "the mean of the teachers' sigmoids, with "
                     "soft_loss=BinarySoftTargets(teacher_from_logits=False)."
                 )
-        weights = _numbers("weights", weights, len(self.teachers), lambda w: w >= 0, ">= 0")
+        weights = _one_each("weights", weights, len(self.teachers), check_at_least)
         if sum(weights) == 0:
             raise ValueError("weights must not all be 0.")
-        check_not_negative(confidence=confidence)
+        confidence = check_at_least("confidence", confidence)
         self.mixing_weights = tuple(weight / sum(weights) for weight in weights)
-        self.temperatures = _numbers(
-            "temperatures", temperatures, len(self.teachers), lambda t: t > 0, "> 0"
+        self.temperatures = _one_each(
+            "temperatures", temperatures, len(self.teachers), check_positive
         )
         self.confidence = float(confidence)
 
@@ -142,12 +144,7 @@ def _entropy(log_probabilities):
     return -ops.sum(terms, axis=-2, keepdims=True)
 
 
-def _numbers(name, values, count, is_valid, condition):
-    values = [1.0] * count if values is None else list(values)
-    numbers = all(isinstance(v, (int, float)) and is_valid(v) and v < float("inf") for v in values)
-    if len(values) != count or not numbers:
-        raise ValueError(
-            f"{name} must be {count} finite numbers {condition}, one per teacher. "
-            f"Received: {name}={values!r}"
-        )
-    return tuple(float(value) for value in values)
+def _one_each(name, values, count, check):
+    """A float for each teacher, 1 without values."""
+    values = [1.0] * count if values is None else values
+    return tuple(map(float, check_numbers(name, values, count, check)))

@@ -5,7 +5,8 @@ import pathlib
 
 import keras
 
-from keras_distill._arguments.checks import check_rates
+from keras_distill._arguments.checks import check_integer
+from keras_distill._arguments.checks import check_rate
 from keras_distill._arguments.imports import import_module
 from keras_distill._arguments.printable import printable
 from keras_distill._keras.keras_hub import read_preset_file
@@ -112,7 +113,7 @@ def text_classifier(
     """
     if pairs and per_word:
         raise ValueError("pairs and per_word exclude each other. Received: both True.")
-    check_rates(with_one=False, dropout=dropout)
+    dropout = check_rate("dropout", dropout, with_one=False)
     origin = ""
     if isinstance(encoder, (str, pathlib.Path)):
         preset = str(encoder)
@@ -123,6 +124,7 @@ def text_classifier(
         if not isinstance(encoder, HubLayer):
             preprocessor = preset if preprocessor is None else preprocessor
             exact_gelu = _says_exact_gelu(preset) if exact_gelu is None else exact_gelu
+    sequence_length = check_integer("sequence_length", sequence_length, optional=True)
     if sequence_length is None:
         sequence_length = min(128, _num_rows(encoder, "position_embedding") or 128)
     if isinstance(preprocessor, (str, pathlib.Path)):
@@ -222,11 +224,11 @@ def _classifier(encoder, num_classes, per_word, dropout, exact_gelu):
             f"(encoder.backbone) for another one. Received: num_classes={num_classes!r}, "
             f"per_word={per_word!r}"
         )
-    if not is_ready and (not isinstance(num_classes, int) or num_classes < 1):
+    if not is_ready and num_classes is None:
         raise ValueError(
-            "num_classes must be the number of classes, 1 for regression. "
-            f"Received: num_classes={num_classes!r}"
+            "num_classes must be the number of classes, 1 for regression. Received: None"
         )
+    num_classes = check_integer("num_classes", num_classes, optional=is_ready)
     names = encoder.input if isinstance(encoder, keras.Model) else HUB_NAMES
     inputs = {name: keras.Input((None,), dtype="int32", name=name) for name in names}
     if isinstance(encoder, keras.Model):

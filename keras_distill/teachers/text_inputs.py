@@ -5,6 +5,7 @@ import pathlib
 import keras
 import tensorflow as tf
 
+from keras_distill._arguments.checks import check_integer
 from keras_distill._keras.keras_hub import tokenizer_in_graph
 from keras_distill.text.vocabularies.base import read_tokens
 
@@ -39,7 +40,7 @@ class TextInputs(keras.layers.Layer):
         self.names = list(names)
         self.pairs = pairs
         self.per_word = per_word
-        self.sequence_length = sequence_length
+        self.sequence_length = check_integer("sequence_length", sequence_length)
         # The function is a graph: eagerly, KerasHub's preprocessors use slower pure Python.
         shape = [None, 2] if pairs else [None, None] if per_word else [None]
         self._features = tf.function(

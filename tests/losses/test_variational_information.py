@@ -105,9 +105,9 @@ def test_empty_batch_moves_nothing():
     [
         ({"epsilon": 0}, r"epsilon must be a positive finite number\. Received: epsilon=0"),
         ({"epsilon": True}, "epsilon must be a positive finite number"),
-        ({"initial_variance": 1e-6}, "initial_variance must be a finite number above 1e-05"),
-        ({"initial_variance": np.inf}, "initial_variance must be a finite number above"),
-        ({"initial_variance": "5"}, "initial_variance must be a finite number above"),
+        ({"initial_variance": 1e-6}, "initial_variance must be above epsilon"),
+        ({"initial_variance": np.inf}, "initial_variance must be a positive finite number"),
+        ({"initial_variance": "5"}, "initial_variance must be a positive finite number"),
     ],
 )
 def test_bad_arguments(settings, message):

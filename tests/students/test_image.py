@@ -36,9 +36,9 @@ def test_bad():
         ({"input_shape": 32}, "input_shape must be .*=32"),
         ({"input_shape": (None, None, 3)}, "input_shape must be .*None, None, 3"),
         ({"input_shape": (8, 8, 0)}, "input_shape must be"),
-        ({"depths": (0,)}, "depths must be integers of at least 1"),
-        ({"depths": ()}, "depths must be integers of at least 1"),
-        ({"depths": 3}, "depths must be integers of at least 1"),
+        ({"depths": (0,)}, "depths must be a tuple of integers of 1 or more"),
+        ({"depths": ()}, "depths must be a tuple of integers of 1 or more"),
+        ({"depths": 3}, "depths must be a tuple of integers of 1 or more"),
         ({"width": 0}, "width"),
         ({"dropout": 1.0}, "dropout"),
     ):

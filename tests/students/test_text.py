@@ -306,7 +306,7 @@ BAD_ARGUMENTS = [
     (bilstm, {"embeddings": np.full((50, 8), np.nan)}, "embeddings must be finite"),
     (text_cnn, {"kernel_sizes": ()}, r"kernel_sizes=\(\)"),
     (text_cnn, {"kernel_sizes": (3, 3)}, r"different widths.*kernel_sizes=\(3, 3\)"),
-    (text_cnn, {"kernel_sizes": (0, 3)}, "kernel_sizes=0"),
+    (text_cnn, {"kernel_sizes": (0, 3)}, r"kernel_sizes=\(0, 3\)"),
     (text_cnn, {"filters": 0}, "filters=0"),
     (transformer, {"hidden_dim": 10, "num_heads": 4}, "hidden_dim=10, num_heads=4"),
     (transformer, {"num_layers": 0}, "num_layers=0"),

@@ -197,11 +197,14 @@ def test_probabilities_of_a_function():
     [
         ({"teachers": []}, "at least one"),
         ({"teachers": ["bert"]}, "list of models or functions"),
-        ({"weights": [1.0]}, "weights must be 2 finite numbers >= 0"),
-        ({"weights": [1.0, -1.0]}, "weights must be 2 finite numbers >= 0"),
+        ({"weights": [1.0]}, "weights must be a list of 2 numbers"),
+        ({"weights": [1.0, -1.0]}, r"weights\[1\] must be a finite number >= 0"),
         ({"weights": [0, 0]}, "not all be 0"),
-        ({"temperatures": [1.0, 0.0]}, "temperatures must be 2 finite numbers > 0"),
-        ({"temperatures": [1.0, float("nan")]}, "temperatures must be 2 finite numbers > 0"),
+        ({"temperatures": [1.0, 0.0]}, r"temperatures\[1\] must be a positive finite number"),
+        (
+            {"temperatures": [1.0, float("nan")]},
+            r"temperatures\[1\] must be a positive finite number",
+        ),
         ({"confidence": -1.0}, "confidence must be a finite number >= 0"),
         ({"confidence": float("inf")}, "confidence must be a finite number >= 0"),
         ({"preprocessors": [None]}, "one entry per teacher, 2. Received: 1"),

@@ -365,7 +365,7 @@ def test_a_string_teacher_teaches_a_student_of_ids_with_hidden_states(classifier
     ("arguments", "message"),
     [
         ({"num_classes": None}, "num_classes must be the number of classes"),
-        ({"num_classes": 0}, "num_classes must be the number of classes"),
+        ({"num_classes": 0}, "num_classes must be an integer of 1 or more"),
         ({"dropout": 1.0}, r"dropout must be a rate in \[0, 1\)"),
         ({"pairs": True, "per_word": True}, "exclude each other"),
         ({"preprocessor": None}, "preprocessor must turn texts"),

@@ -458,7 +458,7 @@ class TestBadInput:
     @pytest.mark.parametrize(
         ("options", "message"),
         [
-            ({"bucket_lengths": ()}, r"increasing positive integers.*bucket_lengths=\(\)"),
+            ({"bucket_lengths": ()}, r"rising integers.*bucket_lengths=\(\)"),
             ({"bucket_lengths": (8, 4)}, r"bucket_lengths=\(8, 4\)"),
             ({"bucket_lengths": (4, 4)}, r"bucket_lengths=\(4, 4\)"),
             ({"bucket_lengths": (0, 4)}, r"bucket_lengths=\(0, 4\)"),

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_distill._arguments.checks import check_integer
 from keras_distill._files.destination import check_destination
 from keras_distill._files.destination import new_folder
 from keras_distill._files.plain_path import plain_path
@@ -236,9 +237,7 @@ def write_saved_model(endpoints, folder, batch_size=None):
 
 
 def _free_version(directory, version):
-    is_number = isinstance(version, int) and not isinstance(version, bool)
-    if version is not None and not (is_number and version >= 1):
-        raise ValueError(f"version must be an integer >= 1, or None. Received: version={version!r}")
+    version = check_integer("version", version, optional=True)
     names = [path.name for path in directory.iterdir()] if directory.exists() else []
     versions = [int(name) for name in names if re.fullmatch("[0-9]+", name)]
     if version is None:

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from keras_distill._arguments.checks import check_integers
+from keras_distill._arguments.checks import check_integer
 from keras_distill._keras.output_domain import LOGITS
 from keras_distill.export.classifier import check_class_names
 from keras_distill.export.classifier import check_classifier
@@ -38,9 +38,8 @@ class ServedModel(NamedModel):
         if class_names is not None:
             check_class_names(class_names)
             check_classifier(model, class_names)
-        _check_top_k(top_k, class_names)
         self._class_names = class_names
-        self._top_k = min(5, len(class_names or ())) if top_k is None else top_k
+        self._top_k = _check_top_k(top_k, class_names)
 
     def __call__(self, inputs):
         outputs = super().__call__(inputs)
@@ -95,12 +94,14 @@ class ServedModel(NamedModel):
 
 
 def _check_top_k(top_k, class_names):
+    """Returns the number of best classes to serve; None means at most 5."""
     if top_k is None:
-        return
+        return min(5, len(class_names or ()))
     if class_names is None:
         raise ValueError(f"top_k needs class_names. Received: top_k={top_k!r}, class_names=None")
-    check_integers(top_k=top_k)
+    top_k = check_integer("top_k", top_k)
     if top_k > len(class_names):
         raise ValueError(
             f"top_k must be at most {len(class_names)}, the number of classes. Received: {top_k=}"
         )
+    return top_k

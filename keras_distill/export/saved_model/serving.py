@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from google.protobuf import text_encoding
 
-from keras_distill._arguments.checks import check_integers
+from keras_distill._arguments.checks import check_rising
 from keras_distill._arguments.imports import import_module
 from keras_distill._files.destination import replaced_file
 
@@ -60,13 +60,7 @@ def batching_config(batch_sizes):
 
     A request may be larger than the largest batch: the server splits it.
     """
-    sizes = list(batch_sizes) if np.ndim(batch_sizes) == 1 else []
-    check_integers(**{f"batch_sizes[{i}]": size for i, size in enumerate(sizes)})
-    if not sizes or sizes != sorted(set(sizes)):
-        raise ValueError(
-            "batch_sizes must be rising integers, such as [1, 8, 32]. "
-            f"Received: batch_sizes={batch_sizes!r}"
-        )
+    sizes = check_rising("batch_sizes", batch_sizes)
     lines = [
         # Largest size of a request.
         f"max_batch_size {{ value: {_MAX_SPLIT * sizes[-1]} }}",

@@ -8,8 +8,8 @@ import warnings
 import numpy as np
 import tensorflow as tf
 
-from keras_distill._arguments.checks import check_integers
-from keras_distill._arguments.checks import check_rates
+from keras_distill._arguments.checks import check_integer
+from keras_distill._arguments.checks import check_rate
 from keras_distill._files.destination import check_destination
 from keras_distill._files.destination import replaced_file
 from keras_distill._keras.layers import flatten_layers
@@ -275,7 +275,7 @@ def check_tflite(
     Returns:
         The prepared model and examples for the export.
     """
-    check_integers(batch_size=batch_size)
+    batch_size = check_integer("batch_size", batch_size)
     path = pathlib.Path(path)
     check_destination("path", path, "file")
     if isinstance(metadata, TextMetadata):
@@ -288,12 +288,12 @@ def check_tflite(
     is_open = sequence_length == _ANY
     if is_open:
         sequence_length = None
-    elif sequence_length is not None:
-        check_integers(sequence_length=sequence_length)
+    sequence_length = check_integer("sequence_length", sequence_length, optional=True)
     with_metadata = model if metadata is None else metadata.prepare(model)
     named_model = NamedModel(model, sequence_length)
     check_quantizable(model, quantization, representative_data is not None)
-    _check_tolerance(tolerance)
+    if tolerance is not None:
+        check_rate("tolerance", tolerance)
     _check_integer_io(integer_io, quantization)
     litert.interpreter_class()
     if MODES[quantization].recipe is not None:
@@ -344,11 +344,6 @@ class _Prepared:
     given: tuple
     is_open: bool
     expected: dict
-
-
-def _check_tolerance(tolerance):
-    if tolerance is not None:
-        check_rates(tolerance=tolerance)
 
 
 def _check_integer_io(integer_io, quantization):

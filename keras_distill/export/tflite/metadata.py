@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_distill._arguments.checks import check_choice
 from keras_distill._keras import tflite_files
 from keras_distill._keras.output_domain import SOFTMAX
 from keras_distill.export.classifier import check_class_names
@@ -137,11 +138,7 @@ class TextMetadata:
 
     def __post_init__(self):
         check_class_names(self.class_names)
-        if self.tokenizer not in _TOKENIZERS:
-            raise ValueError(
-                f"tokenizer must be one of {tuple(_TOKENIZERS)}. Received: "
-                f"tokenizer={self.tokenizer!r}"
-            )
+        check_choice("tokenizer", self.tokenizer, _TOKENIZERS)
         wanted, vocabulary = _TOKENIZERS[self.tokenizer], self.vocabulary
         for_apps = getattr(vocabulary, "for_apps", None)
         if not isinstance(vocabulary, wanted) or not for_apps:

@@ -4,6 +4,7 @@ import dataclasses
 
 import keras
 
+from keras_distill._arguments.checks import check_choice
 from keras_distill._keras.layers import flatten_layers
 
 
@@ -39,10 +40,7 @@ MODES = {
 
 def check_mode(quantization):
     """Raises `ValueError` for an unknown mode."""
-    if quantization not in MODES:
-        raise ValueError(
-            f"quantization must be one of {tuple(MODES)}. Received: quantization={quantization!r}"
-        )
+    check_choice("quantization", quantization, MODES)
 
 
 def check_quantizable(model, quantization, has_data):

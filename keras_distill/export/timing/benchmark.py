@@ -8,7 +8,8 @@ import sys
 
 import numpy as np
 
-from keras_distill._arguments.checks import check_integers
+from keras_distill._arguments.checks import check_at_least
+from keras_distill._arguments.checks import check_integer
 from keras_distill._arguments.printable import one_line
 from keras_distill._arguments.printable import printable
 from keras_distill._files.found_at import found_at
@@ -89,7 +90,9 @@ def benchmark(path, *, num_threads=1, xnnpack=True, inputs=None, num_runs=50, mi
             "path must be a TFLite file, or a folder with a saved_model.pb. Received: "
             f"{printable(path)}, which {found}."
         )
-    check_integers(num_threads=num_threads, num_runs=num_runs)
+    num_threads = check_integer("num_threads", num_threads)
+    num_runs = check_integer("num_runs", num_runs)
+    min_seconds = check_at_least("min_seconds", min_seconds)
     with temporary_folder() as folder:
         arrays = None
         if inputs is not None:

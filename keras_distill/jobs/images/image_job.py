@@ -7,8 +7,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_distill._arguments.checks import are_sizes
-from keras_distill._arguments.checks import check_integers
+from keras_distill._arguments.checks import check_image_size
+from keras_distill._arguments.checks import check_integer
 from keras_distill._files.run_folder import RunFolder
 from keras_distill.data import RandomViews
 from keras_distill.export import ImageMetadata
@@ -177,14 +177,13 @@ class ImageJob(Job):
 
     def _check(self):
         super()._check()
-        if self.image_size is not None and not are_sizes(self.image_size, 2):
-            raise ValueError(
-                "image_size must be a pair of integers of 1 or more, height and width. "
-                f"Received: image_size={self.image_size!r}"
-            )
+        if self.image_size is not None:
+            self._set(image_size=check_image_size(self.image_size))
         check_mode(self.quantization)
-        check_integers(width=self.width)
-        check_integers(minimum=0, num_views=self.num_views)
+        self._set(
+            width=check_integer("width", self.width),
+            num_views=check_integer("num_views", self.num_views, minimum=0),
+        )
 
     def _to_answer(self, work):
         return self._views().all(_dataset(work.transfer_set))

@@ -7,7 +7,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_distill._arguments.checks import check_integers
+from keras_distill._arguments.checks import check_choice
+from keras_distill._arguments.checks import check_integer
 from keras_distill._files.run_folder import RunFolder
 from keras_distill.export import TextMetadata
 from keras_distill.export.saved_model.export import check_saved_model
@@ -160,13 +161,14 @@ class TextJob(Job):
         )
 
     def _check(self):
-        if self.student not in KINDS:
-            raise ValueError(f"student must be one of {KINDS}. Received: {self.student!r}")
+        check_choice("student", self.student, KINDS)
         super()._check()
         check_teacher(self.teacher, self.preprocessor)
-        check_integers(sequence_length=self.sequence_length)
-        check_integers(minimum=0, num_augmented=self.num_augmented)
-        check_integers(minimum=6, vocabulary_size=self.vocabulary_size)
+        self._set(
+            sequence_length=check_integer("sequence_length", self.sequence_length),
+            num_augmented=check_integer("num_augmented", self.num_augmented, minimum=0),
+            vocabulary_size=check_integer("vocabulary_size", self.vocabulary_size, minimum=6),
+        )
 
     def _labelled(self, part):
         return part

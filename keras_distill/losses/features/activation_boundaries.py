@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_distill._arguments.checks import check_positive
 from keras_distill._arguments.checks import is_finite
+from keras_distill._arguments.checks import plain
 from keras_distill.losses.base import DistillationLoss
 
 
@@ -73,7 +74,7 @@ class ActivationBoundaries(DistillationLoss):
         name="activation_boundaries",
         dtype=None,
     ):
-        check_positive(margin=margin)
+        margin = check_positive("margin", margin)
         super().__init__(name=name, reduction=reduction, dtype=dtype)
         self.margin = margin
 
@@ -151,7 +152,8 @@ class FeatureOverhaul(DistillationLoss):
                 f"of the teacher. Received: margin={margin!r}"
             )
         super().__init__(name=name, reduction=reduction, dtype=dtype)
-        self.margin = margin
+        margins = list(map(plain, margins))
+        self.margin = margins if isinstance(margin, (list, tuple)) else margins[0]
 
     @classmethod
     def from_batch_normalization(cls, layer, **settings):
@@ -188,7 +190,7 @@ class FeatureOverhaul(DistillationLoss):
 
     def check_shapes(self, teacher_shape, student_shape):
         super().check_shapes(teacher_shape, student_shape)
-        if isinstance(self.margin, (list, tuple)) and len(self.margin) != teacher_shape[-1]:
+        if isinstance(self.margin, list) and len(self.margin) != teacher_shape[-1]:
             raise ValueError(
                 "margin must be one number, or one for each feature of the teacher. Received: "
                 f"{len(self.margin)} numbers and a teacher of shape {teacher_shape}"

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_distill._arguments.checks import is_finite
+from keras_distill._arguments.checks import check_at_least
 from keras_distill._keras.masks import keras_mask
 from keras_distill._keras.masks import zero_masked
 from keras_distill.losses.base import DistillationLoss
@@ -66,10 +66,8 @@ class AttentionTransfer(DistillationLoss):
     def __init__(
         self, power=2.0, *, reduction="sum_over_batch_size", name="attention_transfer", dtype=None
     ):
-        if not (is_finite(power) and power >= 1):
-            raise ValueError(f"power must be a finite number >= 1. Received: power={power!r}")
         super().__init__(name=name, reduction=reduction, dtype=dtype)
-        self.power = power
+        self.power = check_at_least("power", power, minimum=1)
 
     def __call__(self, y_true, y_pred, sample_weight=None):
         mask = keras_mask(y_pred)

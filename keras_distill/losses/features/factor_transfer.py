@@ -4,8 +4,8 @@ import keras
 from keras import layers
 from keras import ops
 
-from keras_distill._arguments.checks import check_integers
-from keras_distill._arguments.checks import check_rates
+from keras_distill._arguments.checks import check_integer
+from keras_distill._arguments.checks import check_rate
 from keras_distill.losses.base import DistillationLoss
 from keras_distill.losses.base import check_channels
 from keras_distill.losses.base import shapes_agree
@@ -41,10 +41,9 @@ def paraphraser(channels, *, rate=0.5, name="paraphraser"):
 
     Reference: Kim et al. 2018, https://arxiv.org/abs/1802.04977, section 3.1.
     """
-    check_integers(channels=channels)
-    check_rates(rate=rate)
-    if rate == 0:
-        raise ValueError("rate must be above 0: the factor needs channels. Received: rate=0")
+    channels = check_integer("channels", channels)
+    # The factor needs channels.
+    rate = check_rate("rate", rate, with_zero=False)
     factor_channels = max(1, int(channels * rate))
     dtype = keras.config.floatx()
     return keras.Sequential(

@@ -5,7 +5,7 @@ import numpy as np
 from keras import layers
 from keras import ops
 
-from keras_distill._arguments.checks import check_integers
+from keras_distill._arguments.checks import check_integer
 from keras_distill.losses.base import DistillationLoss
 
 # Sides of the pooled features, which are compared in addition to the whole features.
@@ -84,8 +84,7 @@ class KnowledgeReview(DistillationLoss):
         name="knowledge_review",
         dtype=None,
     ):
-        if mid_channels is not None:
-            check_integers(mid_channels=mid_channels)
+        mid_channels = check_integer("mid_channels", mid_channels, optional=True)
         super().__init__(name=name, reduction=reduction, dtype=dtype)
         self.mid_channels = mid_channels
         self.review = _Review(mid_channels, dtype=self.dtype)

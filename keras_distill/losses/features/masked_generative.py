@@ -4,8 +4,9 @@ import keras
 from keras import layers
 from keras import ops
 
-from keras_distill._arguments.checks import check_integers
-from keras_distill._arguments.checks import check_rates
+from keras_distill._arguments.checks import check_choice
+from keras_distill._arguments.checks import check_integer
+from keras_distill._arguments.checks import check_rate
 from keras_distill.losses.base import DistillationLoss
 from keras_distill.losses.base import check_channels
 
@@ -83,15 +84,11 @@ class MaskedGenerative(DistillationLoss):
         name="masked_generative",
         dtype=None,
     ):
-        check_rates(mask_rate=mask_rate, with_one=False)
-        if masked not in ("positions", "channels"):
-            raise ValueError(
-                f'masked must be "positions" or "channels". Received: masked={masked!r}'
-            )
-        if seed is not None:
-            check_integers(minimum=0, seed=seed)
+        mask_rate = check_rate("mask_rate", mask_rate, with_one=False)
+        check_choice("masked", masked, ("positions", "channels"))
+        seed = check_integer("seed", seed, minimum=0, optional=True)
         super().__init__(name=name, reduction=reduction, dtype=dtype)
-        self.mask_rate = float(mask_rate)
+        self.mask_rate = mask_rate
         self.masked = masked
         self.seed = seed
         self.generation = _Generation(self.mask_rate, masked, seed, dtype=self.dtype)

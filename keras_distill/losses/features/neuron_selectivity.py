@@ -5,7 +5,7 @@ import math
 import keras
 from keras import ops
 
-from keras_distill._arguments.checks import check_integers
+from keras_distill._arguments.checks import check_integer
 from keras_distill._keras.masks import keras_mask
 from keras_distill._keras.masks import zero_masked
 from keras_distill.losses.base import DistillationLoss
@@ -72,7 +72,7 @@ class NeuronSelectivity(DistillationLoss):
         name="neuron_selectivity",
         dtype=None,
     ):
-        check_integers(degree=degree)
+        degree = check_integer("degree", degree)
         super().__init__(name=name, reduction=reduction, dtype=dtype)
         self.degree = degree
 

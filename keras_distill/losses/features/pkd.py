@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_distill._arguments.checks import check_boolean
 from keras_distill._keras.masks import fit_weights
 from keras_distill._keras.masks import keras_mask
 from keras_distill.losses.features.hints import FeatureCosine
@@ -60,10 +61,7 @@ class PKD(FeatureCosine):
     def __init__(
         self, first_token=True, *, reduction="sum_over_batch_size", name="pkd", dtype=None
     ):
-        if not isinstance(first_token, bool):
-            raise ValueError(
-                f"first_token must be True or False. Received: first_token={first_token!r}"
-            )
+        first_token = check_boolean("first_token", first_token)
         super().__init__(reduction=reduction, name=name, dtype=dtype)
         self.first_token = first_token
 

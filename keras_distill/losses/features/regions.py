@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_distill._arguments.checks import check_integers
+from keras_distill._arguments.checks import check_image_size
 from keras_distill.losses.base import DistillationLoss
 from keras_distill.losses.base import shapes_agree
 
@@ -152,9 +152,4 @@ def _check_format(bounding_box_format, image_size):
             f"image_size={image_size!r}"
         )
     if image_size is not None:
-        if not (isinstance(image_size, (tuple, list)) and len(image_size) == 2):
-            raise ValueError(
-                f"image_size must be a pair, height and width. Received: image_size={image_size!r}"
-            )
-        height, width = image_size
-        check_integers(height=height, width=width)
+        check_image_size(image_size)

@@ -6,7 +6,6 @@ import keras
 from keras import ops
 
 from keras_distill._arguments.checks import check_positive
-from keras_distill._arguments.checks import is_finite
 from keras_distill.losses.base import DistillationLoss
 from keras_distill.losses.base import check_channels
 
@@ -79,11 +78,11 @@ class VariationalInformation(DistillationLoss):
         name="variational_information",
         dtype=None,
     ):
-        check_positive(epsilon=epsilon)
-        if not (is_finite(initial_variance) and initial_variance > epsilon):
+        epsilon = check_positive("epsilon", epsilon)
+        initial_variance = check_positive("initial_variance", initial_variance)
+        if initial_variance <= epsilon:
             raise ValueError(
-                f"initial_variance must be a finite number above {epsilon}. "
-                f"Received: initial_variance={initial_variance!r}"
+                f"initial_variance must be above epsilon. Received: {initial_variance=}, {epsilon=}"
             )
         super().__init__(name=name, reduction=reduction, dtype=dtype)
         self.initial_variance = float(initial_variance)

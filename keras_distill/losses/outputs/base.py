@@ -81,7 +81,7 @@ class TemperatureLoss(OutputLoss):
         name=None,
         dtype=None,
     ):
-        check_number("temperature", temperature, POSITIVE)
+        temperature = check_number("temperature", temperature, POSITIVE)
         super().__init__(
             teacher_from_logits=teacher_from_logits,
             student_from_logits=student_from_logits,

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_distill._arguments.checks import check_not_negative
+from keras_distill._arguments.checks import check_at_least
 from keras_distill.losses.base import DistillationLoss
 from keras_distill.losses.base import shapes_agree
 from keras_distill.losses.base import with_shape_of
@@ -70,7 +70,7 @@ class BoundedRegression(DistillationLoss):
         name="bounded_regression",
         dtype=None,
     ):
-        check_not_negative(margin=margin)
+        margin = check_at_least("margin", margin)
         super().__init__(name=name, reduction=reduction, dtype=dtype)
         self.margin = margin
 

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from keras_distill._arguments.checks import check_not_negative
+from keras_distill._arguments.checks import check_at_least
 from keras_distill._arguments.schedules import in_dtype
 from keras_distill._keras.masks import keras_mask
 from keras_distill.losses.numerics import log_softmax
@@ -95,7 +95,8 @@ class DIST(SoftmaxLoss):
         dtype=None,
         standardized=False,
     ):
-        check_not_negative(inter_weight=inter_weight, intra_weight=intra_weight)
+        inter_weight = check_at_least("inter_weight", inter_weight)
+        intra_weight = check_at_least("intra_weight", intra_weight)
         super().__init__(
             temperature,
             teacher_from_logits=teacher_from_logits,

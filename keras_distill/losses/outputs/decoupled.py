@@ -5,7 +5,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from keras_distill._arguments.checks import check_not_negative
+from keras_distill._arguments.checks import check_at_least
 from keras_distill._arguments.schedules import in_dtype
 from keras_distill.losses.base import shapes_agree
 from keras_distill.losses.numerics import soft_target_kl
@@ -87,7 +87,8 @@ class DKD(SoftmaxLoss):
         dtype=None,
         standardized=False,
     ):
-        check_not_negative(target_weight=target_weight, nontarget_weight=nontarget_weight)
+        target_weight = check_at_least("target_weight", target_weight)
+        nontarget_weight = check_at_least("nontarget_weight", nontarget_weight)
         super().__init__(
             temperature,
             teacher_from_logits=teacher_from_logits,

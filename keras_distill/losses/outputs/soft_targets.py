@@ -5,6 +5,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from keras_distill._arguments.checks import check_boolean
 from keras_distill._arguments.schedules import in_dtype
 from keras_distill.losses.numerics import log_softmax
 from keras_distill.losses.numerics import soft_target_kl
@@ -40,11 +41,7 @@ class SoftmaxLoss(TemperatureLoss):
             name=name,
             dtype=dtype,
         )
-        if not isinstance(standardized, bool):
-            raise ValueError(
-                f"standardized must be True or False. Received: standardized={standardized!r}"
-            )
-        self.standardized = standardized
+        self.standardized = check_boolean("standardized", standardized)
 
     def prepare(self, outputs, from_logits):
         logits = super().prepare(outputs, from_logits)

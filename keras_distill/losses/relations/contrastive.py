@@ -5,9 +5,9 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from keras_distill._arguments.checks import check_integers
+from keras_distill._arguments.checks import check_integer
 from keras_distill._arguments.checks import check_positive
-from keras_distill._arguments.checks import check_rates
+from keras_distill._arguments.checks import check_rate
 from keras_distill.losses.relations.memory import EmbeddingMemory
 from keras_distill.losses.relations.memory import NegativeSampler
 from keras_distill.losses.relations.per_example import PerExampleLoss
@@ -108,12 +108,12 @@ class CRD(PerExampleLoss):
         name="crd",
         dtype=None,
     ):
-        check_integers(minimum=2, num_examples=num_examples)
-        check_integers(feature_dim=feature_dim, num_negatives=num_negatives)
-        check_positive(temperature=temperature)
-        check_rates(with_one=False, momentum=momentum)
-        if seed is not None:
-            check_integers(minimum=0, seed=seed)
+        num_examples = check_integer("num_examples", num_examples, minimum=2)
+        feature_dim = check_integer("feature_dim", feature_dim)
+        num_negatives = check_integer("num_negatives", num_negatives)
+        temperature = check_positive("temperature", temperature)
+        momentum = check_rate("momentum", momentum, with_one=False)
+        seed = check_integer("seed", seed, minimum=0, optional=True)
         super().__init__(name=name, reduction=reduction, dtype=dtype)
         self.num_examples = num_examples
         self.feature_dim = feature_dim

@@ -5,7 +5,7 @@ import math
 import keras
 from keras import ops
 
-from keras_distill._arguments.checks import check_integers
+from keras_distill._arguments.checks import check_integer
 from keras_distill._arguments.checks import check_positive
 from keras_distill.losses.numerics import divide
 from keras_distill.losses.numerics import safe_sqrt
@@ -238,8 +238,8 @@ class CorrelationCongruence(RelationLoss):
     def __init__(
         self, gamma=0.4, *, order=2, reduction="sum_over_batch_size", name=None, dtype=None
     ):
-        check_positive(gamma=gamma)
-        check_integers(order=order)
+        gamma = check_positive("gamma", gamma)
+        order = check_integer("order", order)
         super().__init__(reduction=reduction, name=name, dtype=dtype)
         self.gamma, self.order = gamma, order
 

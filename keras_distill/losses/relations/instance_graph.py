@@ -5,7 +5,7 @@ import itertools
 import keras
 from keras import ops
 
-from keras_distill._arguments.checks import check_not_negative
+from keras_distill._arguments.checks import check_at_least
 from keras_distill.losses.base import DistillationLoss
 from keras_distill.losses.base import shapes_agree
 from keras_distill.losses.numerics import divide
@@ -105,11 +105,9 @@ class IRG(DistillationLoss):
                 'transformation must be "edges" or "vertices". '
                 f"Received: transformation={transformation!r}"
             )
-        check_not_negative(
-            vertex_weight=vertex_weight,
-            edge_weight=edge_weight,
-            transformation_weight=transformation_weight,
-        )
+        vertex_weight = check_at_least("vertex_weight", vertex_weight)
+        edge_weight = check_at_least("edge_weight", edge_weight)
+        transformation_weight = check_at_least("transformation_weight", transformation_weight)
         super().__init__(name=name, reduction=reduction, dtype=dtype)
         self.transformation = transformation
         self.vertex_weight = vertex_weight

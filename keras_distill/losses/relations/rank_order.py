@@ -7,7 +7,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from keras_distill._arguments.checks import check_integers
+from keras_distill._arguments.checks import check_integer
 from keras_distill._arguments.checks import check_positive
 from keras_distill.losses.numerics import divide
 from keras_distill.losses.numerics import soft_target_kl
@@ -28,7 +28,8 @@ class RankLoss(RelationLoss):
     def __init__(
         self, scale=3.0, *, power=3.0, reduction="sum_over_batch_size", name=None, dtype=None
     ):
-        check_positive(scale=scale, power=power)
+        scale = check_positive("scale", scale)
+        power = check_positive("power", power)
         if power < 1:
             raise ValueError(
                 "power must be 1 or more: below, the gradient of equal examples is infinite. "
@@ -183,7 +184,7 @@ class SoftDarkRank(RankLoss):
         name=None,
         dtype=None,
     ):
-        check_integers(minimum=2, list_length=list_length)
+        list_length = check_integer("list_length", list_length, minimum=2)
         if list_length > _LONGEST_LIST:
             raise ValueError(
                 f"list_length must be at most {_LONGEST_LIST}: a list of n examples has n! "

@@ -3,8 +3,8 @@
 import keras
 from keras import ops
 
-from keras_distill._arguments.checks import check_integers
-from keras_distill._arguments.checks import check_rates
+from keras_distill._arguments.checks import check_integer
+from keras_distill._arguments.checks import check_rate
 from keras_distill._arguments.checks import is_integer
 from keras_distill._arguments.imports import import_module
 from keras_distill._keras.layers import flatten_layers
@@ -98,8 +98,8 @@ def from_teacher(
     source = _find_backbone(teacher)
     layers = _check_layers(layers, source.num_layers)
     hidden_dim = source.hidden_dim if hidden_dim is None else hidden_dim
-    num_heads = _check_hidden_dim(hidden_dim, source)
-    check_sequence_length(sequence_length, source.max_sequence_length)
+    hidden_dim, num_heads = _check_hidden_dim(hidden_dim, source)
+    sequence_length = check_sequence_length(sequence_length, source.max_sequence_length)
     head = _find_head(teacher, source)
     _check_weights(source, head)
     if num_classes is None and head is None:
@@ -109,8 +109,8 @@ def from_teacher(
         )
     num_classes = head.units if num_classes is None else num_classes
     dropout = source.dropout if dropout is None else dropout
-    check_integers(num_classes=num_classes)
-    check_rates(with_one=False, dropout=dropout)
+    num_classes = check_integer("num_classes", num_classes)
+    dropout = check_rate("dropout", dropout, with_one=False)
     narrowing = (
         None if hidden_dim == source.hidden_dim else Narrowing(source, hidden_dim, num_heads)
     )
@@ -211,7 +211,7 @@ def _check_layers(layers, num_layers):
             f"layers must be indices of the teacher's layers, from 0 to {num_layers - 1}, at least "
             f"one. Received: layers={layers!r}"
         )
-    return layers
+    return [int(layer) for layer in layers]
 
 
 def _is_index(value, count):
@@ -219,12 +219,12 @@ def _is_index(value, count):
 
 
 def _check_hidden_dim(hidden_dim, source):
-    """Returns the number of heads of a student with this hidden_dim."""
-    check_integers(hidden_dim=hidden_dim)
+    """Returns the hidden_dim and the number of heads of a student."""
+    hidden_dim = check_integer("hidden_dim", hidden_dim)
     head_dim = source.hidden_dim // source.num_heads
     if hidden_dim > source.hidden_dim or hidden_dim % head_dim:
         raise ValueError(
             f"hidden_dim must be at most the teacher's, {source.hidden_dim}, and a multiple of the "
             f"width of its heads, {head_dim}. Received: hidden_dim={hidden_dim}"
         )
-    return hidden_dim // head_dim
+    return hidden_dim, hidden_dim // head_dim

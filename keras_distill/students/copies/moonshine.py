@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_distill._arguments.checks import check_integers
+from keras_distill._arguments.checks import check_integer
 from keras_distill._keras.layers import flatten_layers
 from keras_distill.students.copies.rebuilding import copied
 from keras_distill.students.copies.rebuilding import is_graph
@@ -74,8 +74,8 @@ def moonshine(model, *, groups=1, bottleneck=1, name="moonshine"):
     keeps the number of channels that it reads.
     """
     if groups != "depthwise":
-        check_integers(groups=groups)
-    check_integers(bottleneck=bottleneck)
+        groups = check_integer("groups", groups)
+    bottleneck = check_integer("bottleneck", bottleneck)
     if groups == 1 and bottleneck == 1:
         raise ValueError(
             "One of groups and bottleneck must be more than 1, or nothing gets cheaper. Received: "

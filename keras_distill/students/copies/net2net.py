@@ -3,9 +3,9 @@
 import keras
 import numpy as np
 
-from keras_distill._arguments.checks import are_sizes
-from keras_distill._arguments.checks import check_integers
-from keras_distill._arguments.checks import check_not_negative
+from keras_distill._arguments.checks import check_at_least
+from keras_distill._arguments.checks import check_integer
+from keras_distill._arguments.checks import check_sizes
 from keras_distill._arguments.checks import is_integer
 from keras_distill._keras.layers import flatten_layers
 from keras_distill.students.copies.rebuilding import as_functional
@@ -64,7 +64,7 @@ def net2net_wider(model, layer_name, width, *, noise=0.0, seed=0):
     Deviation: the noise is relative to the kernel's standard deviation.
     """
     layer = _layer(model, layer_name)
-    check_integers(width=width)
+    width = check_integer("width", width)
     if not is_product(layer) or not is_elementwise(layer):
         raise ValueError(
             "layer_name must name a Dense or Conv layer that is not grouped, in channels_last, of "
@@ -81,7 +81,8 @@ def net2net_wider(model, layer_name, width, *, noise=0.0, seed=0):
         raise ValueError(
             f"width must be more than the {num_channels} of {layer_name!r}. Received: {width=}"
         )
-    check_not_negative(noise=noise)
+    noise = check_at_least("noise", noise)
+    seed = check_integer("seed", seed, minimum=0, optional=True)
     rng = np.random.default_rng(seed)
     copies = rng.integers(0, num_channels, width - num_channels)
     widening = Widening(layer, np.concatenate([np.arange(num_channels), copies]))
@@ -158,11 +159,10 @@ def net2net_deeper(model, layer_name, *, kernel_size=None, normalization_data=No
     else:
         size = kernel_size if kernel_size is not None else getattr(layer, "kernel_size", 3)
         size = (size,) * (rank - 2) if is_integer(size) else size
-        if not are_sizes(size, rank - 2):
-            raise ValueError(
-                f"kernel_size must be an integer of 1 or more, or one for each of {rank - 2} axes. "
-                f"Received: kernel_size={kernel_size!r}"
-            )
+        message = (
+            f"kernel_size must be an integer of 1 or more, or one for each of {rank - 2} axes."
+        )
+        size = check_sizes("kernel_size", size, rank - 2, message)
         convolution = CONVOLUTIONS[rank - 3]
         padding = "causal" if is_causal else "same"
         settings = {"padding": padding, "data_format": "channels_last", "dtype": dtype}

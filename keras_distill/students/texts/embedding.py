@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from keras_distill._arguments.checks import check_integers
+from keras_distill._arguments.checks import check_integer
 from keras_distill._arguments.checks import is_integer
 
 
@@ -29,7 +29,7 @@ def token_embedding(vocabulary, embedding_dim, embeddings, trainable):
     else:
         embeddings = _check_matrix(embeddings, num_tokens, embedding_dim)
         embedding_dim = embeddings.shape[1]
-    check_integers(embedding_dim=embedding_dim)
+    embedding_dim = check_integer("embedding_dim", embedding_dim)
     layer = keras.layers.Embedding(
         num_tokens, embedding_dim, trainable=trainable, name="token_embedding"
     )

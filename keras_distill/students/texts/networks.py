@@ -2,8 +2,10 @@
 
 import keras
 
-from keras_distill._arguments.checks import check_integers
-from keras_distill._arguments.checks import check_rates
+from keras_distill._arguments.checks import check_choice
+from keras_distill._arguments.checks import check_integer
+from keras_distill._arguments.checks import check_rate
+from keras_distill._arguments.checks import check_sizes
 from keras_distill._arguments.imports import import_module
 from keras_distill.layers.padding import MeanOfTokens
 from keras_distill.layers.padding import ZeroPadding
@@ -83,8 +85,11 @@ def bilstm(
     has a frozen and a trained copy of the embeddings (two channels), here there is one;
     dropout is optional here.
     """
-    check_integers(num_classes=num_classes, units=units, dense_units=dense_units)
-    check_rates(with_one=False, embedding_dropout=embedding_dropout, dropout=dropout)
+    num_classes = check_integer("num_classes", num_classes)
+    units = check_integer("units", units)
+    dense_units = check_integer("dense_units", dense_units)
+    embedding_dropout = check_rate("embedding_dropout", embedding_dropout, with_one=False)
+    dropout = check_rate("dropout", dropout, with_one=False)
     if unroll and sequence_length is None:
         raise ValueError("unroll=True needs a fixed length. Received: sequence_length=None")
     task = TextTask(sequence_length, pairs=pairs, per_word=per_word)
@@ -158,8 +163,10 @@ def text_cnn(
     the norm of the last layer's weights.
     """
     kernel_sizes = _check_kernel_sizes(kernel_sizes)
-    check_integers(num_classes=num_classes, filters=filters)
-    check_rates(with_one=False, embedding_dropout=embedding_dropout, dropout=dropout)
+    num_classes = check_integer("num_classes", num_classes)
+    filters = check_integer("filters", filters)
+    embedding_dropout = check_rate("embedding_dropout", embedding_dropout, with_one=False)
+    dropout = check_rate("dropout", dropout, with_one=False)
     task = TextTask(sequence_length, pairs=pairs, per_word=per_word)
     x = token_embedding(vocabulary, embedding_dim, embeddings, trainable_embeddings)(task.token_ids)
     x = keras.layers.Dropout(embedding_dropout, name="embeddings")(x)
@@ -251,16 +258,14 @@ def transformer(
         embedding_dim = hidden_dim
     if intermediate_dim is None:
         intermediate_dim = 4 * hidden_dim
-    check_integers(
-        num_classes=num_classes,
-        hidden_dim=hidden_dim,
-        num_layers=num_layers,
-        num_heads=num_heads,
-        intermediate_dim=intermediate_dim,
-        max_sequence_length=max_sequence_length,
-    )
-    check_rates(with_one=False, dropout=dropout)
-    check_sequence_length(sequence_length, max_sequence_length)
+    num_classes = check_integer("num_classes", num_classes)
+    hidden_dim = check_integer("hidden_dim", hidden_dim)
+    num_layers = check_integer("num_layers", num_layers)
+    num_heads = check_integer("num_heads", num_heads)
+    intermediate_dim = check_integer("intermediate_dim", intermediate_dim)
+    max_sequence_length = check_integer("max_sequence_length", max_sequence_length)
+    dropout = check_rate("dropout", dropout, with_one=False)
+    sequence_length = check_sequence_length(sequence_length, max_sequence_length)
     _check_transformer(hidden_dim, num_heads, pooling)
     keras_hub = import_module("keras_hub")
     task = TextTask(sequence_length, pairs=pairs, per_word=per_word)
@@ -285,14 +290,10 @@ def transformer(
 
 
 def _check_kernel_sizes(kernel_sizes):
-    sizes = tuple(kernel_sizes) if isinstance(kernel_sizes, (list, tuple)) else ()
-    if not sizes or len(set(sizes)) < len(sizes):
-        raise ValueError(
-            "kernel_sizes must be a list of different widths, such as (3, 4, 5). "
-            f"Received: kernel_sizes={kernel_sizes!r}"
-        )
-    for size in sizes:
-        check_integers(kernel_sizes=size)
+    message = "kernel_sizes must be a list of different widths, such as (3, 4, 5)."
+    sizes = check_sizes("kernel_sizes", kernel_sizes, message=message)
+    if len(set(sizes)) < len(sizes):
+        raise ValueError(f"{message} Received: kernel_sizes={kernel_sizes!r}")
     return sizes
 
 
@@ -302,5 +303,4 @@ def _check_transformer(hidden_dim, num_heads, pooling):
             "num_heads must divide hidden_dim. "
             f"Received: hidden_dim={hidden_dim}, num_heads={num_heads}"
         )
-    if pooling not in _POOLINGS:
-        raise ValueError(f"pooling must be one of {_POOLINGS}. Received: pooling={pooling!r}")
+    check_choice("pooling", pooling, _POOLINGS)

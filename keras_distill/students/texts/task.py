@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_distill._arguments.checks import check_integers
+from keras_distill._arguments.checks import check_integer
 from keras_distill.layers.first_pieces import FirstPieces
 from keras_distill.layers.padding import TokenMask
 
@@ -31,7 +31,7 @@ class TextTask:
                 "pairs and per_word exclude each other: words are tagged in single texts. "
                 "Received: pairs=True, per_word=True"
             )
-        check_sequence_length(sequence_length)
+        sequence_length = check_sequence_length(sequence_length)
         shape = (2, sequence_length) if pairs else (sequence_length,)
         inputs = {name: keras.Input(shape, dtype="int32", name=name) for name in names}
         token_ids = inputs[names[0]]
@@ -96,12 +96,13 @@ class ComparePairs(keras.layers.Layer):
 
 
 def check_sequence_length(sequence_length, max_sequence_length=None):
-    """Raises unless a length is None or a positive integer, at most the number of positions."""
-    if sequence_length is None:
-        return
-    check_integers(sequence_length=sequence_length)
-    if max_sequence_length is not None and sequence_length > max_sequence_length:
+    """Returns a length, None or an integer from 1 to the number of positions."""
+    sequence_length = check_integer("sequence_length", sequence_length, optional=True)
+    if None not in (sequence_length, max_sequence_length) and (
+        sequence_length > max_sequence_length
+    ):
         raise ValueError(
             f"sequence_length must be at most {max_sequence_length}, the number of positions. "
             f"Received: sequence_length={sequence_length}"
         )
+    return sequence_length

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_distill._arguments.checks import check_integers
+from keras_distill._arguments.checks import check_integer
 from keras_distill._files.destination import replaced_file
 from keras_distill.data.inputs import DistillationInputs
 from keras_distill.distillation.labels import known_outputs
@@ -157,7 +157,7 @@ def record_statistics(teacher, dataset, taps, *, by_class=True, max_covariance_w
         )
     if not isinstance(taps, (list, tuple)) or not taps:
         raise ValueError(f'taps must be a list of paths, such as ["logits"]. Received: {taps!r}')
-    check_integers(minimum=0, max_covariance_width=max_covariance_width)
+    max_covariance_width = check_integer("max_covariance_width", max_covariance_width, minimum=0)
     _check_dataset(dataset)
     teacher_pass = TeacherPass(teacher, taps)
     shape = getattr(known_outputs(teacher), "shape", ())

@@ -5,7 +5,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from keras_distill._arguments.checks import check_integers
+from keras_distill._arguments.checks import check_integer
 from keras_distill._arguments.checks import check_positive
 from keras_distill.distillation.teacher_pass import TeacherPass
 from keras_distill.teaching.data_free.activation_statistics import ActivationStatistics
@@ -71,9 +71,11 @@ def synthesize(
             "statistics must be what record_statistics() returns. Received: "
             f"{type(statistics).__name__}"
         )
-    check_integers(num_examples=num_examples, num_steps=num_steps, batch_size=batch_size)
-    check_integers(minimum=0, seed=seed)
-    check_positive(learning_rate=learning_rate)
+    num_examples = check_integer("num_examples", num_examples)
+    num_steps = check_integer("num_steps", num_steps)
+    batch_size = check_integer("batch_size", batch_size)
+    seed = check_integer("seed", seed, minimum=0)
+    learning_rate = check_positive("learning_rate", learning_rate)
     statistics.check_teacher(teacher)
     input_shape = getattr(teacher, "input_shape", None)
     if not isinstance(input_shape, tuple) or None in input_shape[1:]:

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from keras_distill._arguments.checks import check_integers
+from keras_distill._arguments.checks import check_integer
 from keras_distill._arguments.schedules import NOT_NEGATIVE
 from keras_distill._arguments.schedules import check_number
 from keras_distill._arguments.schedules import value_at
@@ -133,9 +133,8 @@ class DataFree(Learner):
             weights["activation_loss"] = 0.1 if activation_weight is None else activation_weight
         weights["entropy_loss"] = entropy_weight
         for loss, weight in weights.items():
-            check_number(_argument(loss), weight, NOT_NEGATIVE)
-        if seed is not None:
-            check_integers(minimum=0, seed=seed)
+            weights[loss] = check_number(_argument(loss), weight, NOT_NEGATIVE)
+        seed = check_integer("seed", seed, minimum=0, optional=True)
         # Keras scales the loss if this policy is mixed_float16.
         super().__init__(name=name, dtype=generator.dtype_policy, autocast=False)
         self.distiller = distiller
@@ -262,7 +261,7 @@ class DataFree(Learner):
 
     def _noise(self, batch_size):
         """Endless batches of noise, which continue where the generator's training stopped."""
-        check_integers(batch_size=batch_size)
+        batch_size = check_integer("batch_size", batch_size)
         shape = (batch_size, *self.generator.input_shape[1:])
         if None in shape:
             raise ValueError(

@@ -65,7 +65,7 @@ class OnlineDistillation(Learner):
     def __init__(self, models, lessons, trunk, soft_loss, weight, name):
         _check_models(models, trunk)
         soft_loss = checked_soft_loss(soft_loss)
-        check_number("weight", weight, NOT_NEGATIVE)
+        weight = check_number("weight", weight, NOT_NEGATIVE)
         # Keras scales the loss if this policy is mixed_float16.
         policies = [model.dtype_policy for model in _parts(models, trunk)]
         policy = max(policies, key=lambda policy: policy.compute_dtype == "float16")
@@ -83,7 +83,7 @@ class OnlineDistillation(Learner):
         self.built = True
 
     def check_setting(self, name, value):
-        check_number("weight", value, NOT_NEGATIVE)
+        return check_number("weight", value, NOT_NEGATIVE)
 
     @property
     def students(self):

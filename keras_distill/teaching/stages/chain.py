@@ -6,6 +6,7 @@ import pathlib
 import keras
 import tensorflow as tf
 
+from keras_distill._arguments.checks import check_function
 from keras_distill.data.inputs import is_missing
 from keras_distill.data.inputs import unpack
 from keras_distill.losses.base import shapes_agree
@@ -59,11 +60,11 @@ def fit_chain(stages, x, y=None, *, students, teacher, directory=None, **fit):
     learning rates; the first generation's teacher is not trained here.
     """
     students = _build(students)
-    if not callable(teacher):
-        raise ValueError(
-            "teacher must be a model or function, which the first student learns from. Train one "
-            f"on the labels, with fit, for the first of several generations. Received: {teacher!r}"
-        )
+    message = (
+        "teacher must be a model or function, which the first student learns from. Train one "
+        "on the labels, with fit, for the first of several generations."
+    )
+    check_function("teacher", teacher, message)
     _check_own_weights(teacher, students)
     _check_carries_no_outputs(x)
     all_stages = _stages_of_each(stages, students)

@@ -6,7 +6,7 @@ import pathlib
 import keras
 import tensorflow as tf
 
-from keras_distill._arguments.checks import check_integers
+from keras_distill._arguments.checks import check_integer
 from keras_distill._arguments.printable import one_line
 from keras_distill._arguments.printable import printable
 from keras_distill._files.run_folder import RunFolder
@@ -54,7 +54,7 @@ class Stage:
     ):
         if not (isinstance(name, str) and name):
             raise ValueError(f"A stage's name must be a string. Received: name={name!r}")
-        check_integers(epochs=epochs)
+        epochs = check_integer("epochs", epochs)
         is_list = isinstance(frozen, (list, tuple))
         if not (is_list and all(isinstance(layer, keras.layers.Layer) for layer in frozen)):
             raise ValueError(
@@ -179,8 +179,7 @@ def fit_stages(stages, x, y=None, *, student, teacher, directory=None, seed=None
     if reserved := {"epochs", "initial_epoch"}.intersection(fit):
         raise ValueError(f"Each stage has its own epochs. Received: {sorted(reserved)} for all.")
     check_comes_again(x, len(stages), fit)
-    if seed is not None:
-        check_integers(minimum=0, seed=seed)
+    seed = check_integer("seed", seed, minimum=0, optional=True)
     histories = {}
     strategy = getattr(student, "distribute_strategy", tf.distribute.get_strategy())
     with strategy.scope(), contextlib.ExitStack() as run:

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from keras_distill._arguments.checks import check_integers
-from keras_distill._arguments.checks import check_rates
+from keras_distill._arguments.checks import check_integer
+from keras_distill._arguments.checks import check_rate
 from keras_distill.text.augmentation.word_rounds import WordIds
 from keras_distill.text.augmentation.word_rounds import check_rounds
 from keras_distill.text.augmentation.word_rounds import make_texts
@@ -90,13 +90,15 @@ def augment(
     text keeps the whole text, which the paper leaves open; duplicates of the given texts are
     dropped, too.
     """
-    check_rates(mask_rate=mask_rate, replace_rate=replace_rate, ngram_rate=ngram_rate)
+    mask_rate = check_rate("mask_rate", mask_rate)
+    replace_rate = check_rate("replace_rate", replace_rate)
+    ngram_rate = check_rate("ngram_rate", ngram_rate)
     if mask_rate + replace_rate > 1:
         raise ValueError(
             "mask_rate + replace_rate must be at most 1: a word is masked or replaced. Received: "
             f"{mask_rate=}, {replace_rate=}"
         )
-    check_integers(max_ngram=max_ngram)
+    max_ngram = check_integer("max_ngram", max_ngram)
     check_rounds(num_iterations, seed, num_workers)
     corpus = WordIds(texts, split, join)
     replacements = _Replacements(corpus.ids, _groups(corpus, tagger))

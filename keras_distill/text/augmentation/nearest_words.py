@@ -5,8 +5,8 @@ import re
 import numpy as np
 import tensorflow as tf
 
-from keras_distill._arguments.checks import check_integers
-from keras_distill._arguments.checks import check_rates
+from keras_distill._arguments.checks import check_integer
+from keras_distill._arguments.checks import check_rate
 from keras_distill.text.augmentation.word_rounds import WordIds
 from keras_distill.text.augmentation.word_rounds import check_rounds
 from keras_distill.text.augmentation.word_rounds import make_texts
@@ -75,9 +75,9 @@ def augment_with_nearest_words(
     predictions at a masked word, and the nearest GloVe vectors for the others; here the
     candidates of all words are the nearest vectors of the given matrix. Duplicates are dropped.
     """
-    check_rates(replace_rate=replace_rate)
-    check_integers(num_candidates=num_candidates)
-    check_rounds(num_iterations, seed, num_workers)
+    replace_rate = check_rate("replace_rate", replace_rate)
+    num_candidates = check_integer("num_candidates", num_candidates)
+    num_iterations, seed, num_workers = check_rounds(num_iterations, seed, num_workers)
     embeddings = _checked_embeddings(words, embeddings)
     corpus = WordIds(texts, split, join)
     near_words, near_ids = _near_words(corpus, words, embeddings, num_candidates)

@@ -7,7 +7,7 @@ import os
 import keras
 import numpy as np
 
-from keras_distill._arguments.checks import check_integers
+from keras_distill._arguments.checks import check_integer
 
 # The size is fixed: each chunk has its own random numbers, which then do not depend on the
 # number of workers.
@@ -109,11 +109,12 @@ def make_texts(corpus, rewrite, words, *, num_iterations, join, seed, num_worker
 
 
 def check_rounds(num_iterations, seed, num_workers):
-    """Raises if an argument of the rounds does not fit."""
-    check_integers(num_iterations=num_iterations)
-    if num_workers is not None:
-        check_integers(num_workers=num_workers)
-    check_integers(minimum=0, seed=seed)
+    """Returns the arguments of the rounds as plain values."""
+    return (
+        check_integer("num_iterations", num_iterations),
+        check_integer("seed", seed, minimum=0),
+        check_integer("num_workers", num_workers, optional=True),
+    )
 
 
 def _columns(texts):

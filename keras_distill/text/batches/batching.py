@@ -6,8 +6,8 @@ import warnings
 import numpy as np
 import tensorflow as tf
 
-from keras_distill._arguments.checks import check_integers
-from keras_distill._arguments.checks import is_integer
+from keras_distill._arguments.checks import check_integer
+from keras_distill._arguments.checks import check_rising
 from keras_distill.text.batches.tokenized import Corpus
 
 
@@ -81,7 +81,10 @@ def batch_by_length(
     ```
     """
     dataset = examples if isinstance(examples, tf.data.Dataset) else _dataset_of(examples)
-    _check_lengths(bucket_lengths, tokens_per_batch, batch_size, seed)
+    bucket_lengths = check_rising("bucket_lengths", bucket_lengths)
+    tokens_per_batch = check_integer("tokens_per_batch", tokens_per_batch)
+    batch_size = check_integer("batch_size", batch_size, optional=True)
+    seed = check_integer("seed", seed, minimum=0)
     corpus = Corpus(dataset, student, teacher, bucket_lengths)
     if corpus.num_cut:
         warnings.warn(_cut_message(corpus), stacklevel=2)
@@ -138,20 +141,6 @@ def _dataset_of(examples):
             f"Received: examples of type {type(examples).__name__}"
         )
     return examples.dataset()
-
-
-def _check_lengths(bucket_lengths, tokens_per_batch, batch_size, seed):
-    is_sequence = isinstance(bucket_lengths, (list, tuple)) and len(bucket_lengths) > 0
-    lengths = list(bucket_lengths) if is_sequence else [0]
-    if not all(is_integer(n) and n > 0 for n in lengths) or sorted(set(lengths)) != lengths:
-        raise ValueError(
-            "bucket_lengths must be increasing positive integers. "
-            f"Received: bucket_lengths={bucket_lengths!r}"
-        )
-    check_integers(tokens_per_batch=tokens_per_batch)
-    if batch_size is not None:
-        check_integers(batch_size=batch_size)
-    check_integers(minimum=0, seed=seed)
 
 
 def _cut_message(corpus):

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_distill._arguments.checks import is_integer
 from keras_distill.data.inputs import DistillationInputs
 from keras_distill.data.inputs import is_missing
 from keras_distill.data.inputs import unpack
@@ -231,7 +232,7 @@ def _longest(function, specs):
     # The function is a layer or a layer's method; a teacher's layer may wrap a vocabulary.
     function = getattr(function, "__self__", function)
     function = getattr(function, "preprocessor", function)
-    if isinstance(length := getattr(function, "sequence_length", None), int):
+    if is_integer(length := getattr(function, "sequence_length", None)):
         return length
     sizes = [spec.shape[-1] for spec in keras.tree.flatten(specs) if spec.shape.rank]
     return None if None in sizes else max(sizes, default=None)

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_distill._arguments.checks import check_integer
 from keras_distill.text.reading.files import numbered_lines
 
 PADDING, UNKNOWN, START, END, MASK = SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -45,12 +46,7 @@ class Vocabulary(keras.layers.Layer):
         tokens = list(tokens)
         _check_tokens(tokens, add_special_tokens)
         smallest = 3 if add_special_tokens else 1
-        if not isinstance(sequence_length, int) or sequence_length < smallest:
-            raise ValueError(
-                f"sequence_length must be an integer of at least {smallest}. "
-                f"Received: sequence_length={sequence_length!r}"
-            )
-        self.sequence_length = sequence_length
+        self.sequence_length = check_integer("sequence_length", sequence_length, minimum=smallest)
         self.add_special_tokens = add_special_tokens
         self.supports_jit = False
         # Keras would wrap and track each of the tokens in a list.

@@ -7,6 +7,7 @@ import re
 import numpy as np
 import tensorflow as tf
 
+from keras_distill._arguments.checks import check_integer
 from keras_distill._arguments.imports import import_module
 from keras_distill.text.vocabularies import mediapipe
 from keras_distill.text.vocabularies.base import SPECIAL_TOKENS
@@ -58,7 +59,7 @@ def learn_words(
     >>> vocabulary.tokens
     ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', 'a', 'film']
     """
-    _check_size(vocabulary_size)
+    vocabulary_size, min_count = _check_counts(vocabulary_size, min_count)
 
     def split(chunk):
         if for_apps:
@@ -133,7 +134,7 @@ def learn_word_pieces(
     Deviation: Chinese characters are handled separately, because the learner keeps at most
     a thousand characters.
     """
-    _check_size(vocabulary_size)
+    vocabulary_size, min_count = _check_counts(vocabulary_size, min_count)
     tf_text = import_module("tensorflow_text")
     learner = import_module("tensorflow_text.tools.wordpiece_vocab.wordpiece_tokenizer_learner_lib")
 
@@ -187,12 +188,11 @@ def _learn_pieces(learner, counts, num_pieces, min_count):
     return sorted(pieces, key=lambda piece: len(piece.removeprefix("##")) > 1)[:num_pieces]
 
 
-def _check_size(vocabulary_size):
-    if not isinstance(vocabulary_size, int) or vocabulary_size <= len(SPECIAL_TOKENS):
-        raise ValueError(
-            f"vocabulary_size must be an integer above {len(SPECIAL_TOKENS)}, the number of "
-            f"special tokens. Received: vocabulary_size={vocabulary_size!r}"
-        )
+def _check_counts(vocabulary_size, min_count):
+    """Returns the size of a vocabulary, which needs room for a word, and the smallest count."""
+    smallest = len(SPECIAL_TOKENS) + 1
+    vocabulary_size = check_integer("vocabulary_size", vocabulary_size, minimum=smallest)
+    return vocabulary_size, check_integer("min_count", min_count)
 
 
 def _count_words(texts, split):

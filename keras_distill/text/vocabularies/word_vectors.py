@@ -6,6 +6,7 @@ import warnings
 import keras
 import numpy as np
 
+from keras_distill._arguments.checks import check_integer
 from keras_distill._arguments.printable import one_line
 from keras_distill.text.reading.files import numbered_lines
 from keras_distill.text.vocabularies.base import SPECIAL_TOKENS
@@ -48,6 +49,7 @@ def load_vectors(path, vocabulary, *, seed=0):
 
     Reference: Pennington et al. 2014, https://nlp.stanford.edu/projects/glove.
     """
+    seed = check_integer("seed", seed, minimum=0)
     places = {token: place for place, token in enumerate(vocabulary.tokens)}
     found = {}
     for word, vector in _vectors(path, places):
