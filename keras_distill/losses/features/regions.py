@@ -77,10 +77,10 @@ class RegionMSE(DistillationLoss):
         name="region_mse",
         dtype=None,
     ):
-        _check_format(bounding_box_format, image_size)
+        image_size = _check_format(bounding_box_format, image_size)
         super().__init__(name=name, reduction=reduction, dtype=dtype)
         self.bounding_box_format = bounding_box_format
-        self.image_size = None if image_size is None else tuple(image_size)
+        self.image_size = image_size
 
     def check_shapes(self, teacher_shape, student_shape):
         super().check_shapes(teacher_shape, student_shape)
@@ -151,5 +151,4 @@ def _check_format(bounding_box_format, image_size):
             f"for relative ones. Received: bounding_box_format={bounding_box_format!r}, "
             f"image_size={image_size!r}"
         )
-    if image_size is not None:
-        check_image_size(image_size)
+    return None if image_size is None else check_image_size(image_size)
