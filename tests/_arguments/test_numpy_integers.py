@@ -13,7 +13,6 @@ import small_gpt2
 import tensorflow as tf
 
 import keras_distill as kd
-from keras_distill.store import RandomViews
 
 X = np.random.default_rng(0).normal(size=(12, 3)).astype("float32")
 Y = np.arange(12) % 3
@@ -37,7 +36,7 @@ def convolutional():
 
 def data_free(path, seed):
     generator = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
-    distiller = kd.Distiller(dense(), dense(), alpha=0.0)
+    distiller = kd.Distiller(student=dense(), teacher=dense(), alpha=0.0)
     learner = kd.teaching.DataFree(distiller, generator, seed=seed)
     return learner.seed
 
@@ -93,7 +92,8 @@ def fit_stages(path, seed):
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     stages = [kd.teaching.Stage("one", epochs=1, loss=loss)]
     student, teacher, folder = dense(), dense(), path / "run"
-    kd.teaching.fit_stages(student, teacher, stages, data, seed=seed, verbose=0, folder=folder)
+    how = {"student": student, "teacher": teacher, "directory": folder}
+    kd.teaching.fit_stages(**how, stages=stages, x=data, seed=seed, verbose=0)
     return json.loads((path / "run" / "training.json").read_text())["seed"]
 
 
@@ -103,7 +103,10 @@ def tasks():
 
 # By function: its integer arguments with values, and a call with them.
 CASES = {
-    "Pruning": ({"frequency": 2}, lambda path, **i: kd.Pruning(0.5, **i).frequency),
+    "callbacks.Pruning": (
+        {"frequency": 2},
+        lambda path, **i: kd.callbacks.Pruning(0.5, **i).frequency,
+    ),
     "TeacherStore.build": ({"top_k": 2, "shards": 2, "batch_size": 5}, build_store),
     "compare": ({"num_resamples": 10, "seed": 1}, compare),
     "losses.AttentionRelationKL": (
@@ -138,24 +141,24 @@ CASES = {
     ),
     "losses.SoftDarkRank": ({"list_length": 3}, lambda path, **i: kd.losses.SoftDarkRank(**i)),
     "losses.paraphraser": ({"channels": 4}, lambda path, **i: kd.losses.paraphraser(**i)),
-    "teachers.WarmupLinearDecay": (
+    "optimizers.WarmupLinearDecay": (
         {"num_steps": 10},
-        lambda path, **i: kd.teachers.WarmupLinearDecay(1.0, **i),
+        lambda path, **i: kd.optimizers.WarmupLinearDecay(1.0, **i),
     ),
-    "teachers.finetuning_optimizer": (
+    "optimizers.finetuning_optimizer": (
         {"num_steps": 10},
-        lambda path, **i: kd.teachers.finetuning_optimizer(dense(), **i),
+        lambda path, **i: kd.optimizers.finetuning_optimizer(dense(), **i),
     ),
     "students.bilstm": (
-        {"num_classes": 2, "embedding_dim": 4, "units": 3, "dense_units": 5, "length": 6},
+        {"num_classes": 2, "embedding_dim": 4, "units": 3, "dense_units": 5, "sequence_length": 6},
         lambda path, **i: kd.students.bilstm(20, **i),
     ),
     "students.mlp": (
-        {"num_classes": 2, "depth": 1, "width": 4, "bottleneck": 2},
+        {"num_classes": 2, "num_layers": 1, "hidden_dim": 4, "bottleneck_dim": 2},
         lambda path, **i: kd.students.mlp((3,), **i),
     ),
     "students.mlp of a size": (
-        {"num_classes": 2, "depth": 1, "num_parameters": 50},
+        {"num_classes": 2, "num_layers": 1, "num_parameters": 50},
         lambda path, **i: kd.students.mlp((np.int64(3),), **i),
     ),
     "students.mobile_cnn": (
@@ -175,23 +178,24 @@ CASES = {
         lambda path, **i: kd.students.net2net_wider(dense(), "hidden", **i),
     ),
     "students.plain_cnn": (
-        {"num_classes": 2, "depth": 2, "width": 4, "num_stages": 1},
+        {"num_classes": 2, "num_layers": 2, "filters": 4, "num_stages": 1},
         lambda path, **i: kd.students.plain_cnn(IMAGE, **i),
     ),
     "students.plain_cnn of a size": (
-        {"num_classes": 2, "depth": 2, "num_parameters": 900},
+        {"num_classes": 2, "num_layers": 2, "num_parameters": 900},
         lambda path, **i: kd.students.plain_cnn(IMAGE, **i),
     ),
     "students.text_cnn": (
-        {"num_classes": 2, "embedding_dim": 4, "filters": 3, "kernel_sizes": (2, 3), "length": 6},
+        {"num_classes": 2, "embedding_dim": 4, "filters": 3, "kernel_sizes": (2, 3)}
+        | {"sequence_length": 6},
         lambda path, **i: kd.students.text_cnn(20, **i),
     ),
     "text.WordPieceVocabulary": (
-        {"max_length": 5},
+        {"sequence_length": 5},
         lambda path, **i: kd.text.WordPieceVocabulary(WORDS, **i),
     ),
     "text.WordVocabulary": (
-        {"max_length": 5},
+        {"sequence_length": 5},
         lambda path, **i: kd.text.WordVocabulary(WORDS[5:], **i),
     ),
     "text.augment": (
@@ -209,24 +213,24 @@ CASES = {
         lambda path, **i: batches_of(**i),
     ),
     "text.learn_word_pieces": (
-        {"size": 20, "min_count": 1},
+        {"vocabulary_size": 20, "min_count": 1},
         lambda path, **i: kd.text.learn_word_pieces(TEXTS, **i),
     ),
     "text.learn_words": (
-        {"size": 8, "min_count": 2},
+        {"vocabulary_size": 8, "min_count": 2},
         lambda path, **i: kd.text.learn_words(TEXTS, **i),
     ),
     "text.load_vectors": ({"seed": 1}, write_vectors),
     "teaching.DataFree": ({"seed": 1}, data_free),
     "teaching.Stage": ({"epochs": 2}, stage),
     "teaching.fit_stages": ({"seed": 1}, fit_stages),
-    "teaching.join_tasks": (
+    "data.join_tasks": (
         {"batch_size": 4},
-        lambda path, **i: kd.teaching.join_tasks(tasks(), **i),
+        lambda path, **i: kd.data.join_tasks(tasks(), **i),
     ),
-    "teaching.mix_tasks": (
+    "data.mix_tasks": (
         {"batch_size": 4, "num_batches": 2, "seed": 1},
-        lambda path, **i: kd.teaching.mix_tasks(tasks(), **i),
+        lambda path, **i: kd.data.mix_tasks(tasks(), **i),
     ),
     "teaching.record_statistics": (
         {"max_covariance_width": 2},
@@ -242,15 +246,15 @@ CASES = {
         lambda path, **i: job(kd.jobs.ImageJob, "teacher.keras", **i),
     ),
     "jobs.TextJob": (
-        {"num_augmented": 2, "max_length": 9, "vocabulary_size": 90, "num_steps": 9}
+        {"num_augmented": 2, "sequence_length": 9, "vocabulary_size": 90, "num_steps": 9}
         | {"teacher_epochs": 2, "num_threads": (1,), "seed": 1},
         lambda path, **i: job(kd.jobs.TextJob, "ensemble", **i),
     ),
-    "store.RandomViews": (
+    "data.RandomViews": (
         {"num_views": 2, "seed": 1},
-        lambda path, **i: RandomViews(lambda x, seed: x + tf.cast(seed[0], "float32"), **i).all(
-            tf.data.Dataset.from_tensor_slices(X)
-        ),
+        lambda path, **i: kd.data.RandomViews(
+            lambda x, seed: x + tf.cast(seed[0], "float32"), **i
+        ).all(tf.data.Dataset.from_tensor_slices(X)),
     ),
 }
 # These import KerasHub, or convert a model.
@@ -275,17 +279,18 @@ LONG = {
         {"version": 3, "top_k": 2, "batch_sizes": (1, 4)},
         lambda path, **i: (
             kd.export_saved_model(
-                dense(), path / f"m{len(list(path.iterdir()))}", labels=["a", "b", "c"], **i
+                dense(), path / f"m{len(list(path.iterdir()))}", class_names=["a", "b", "c"], **i
             ).name
         ),
     ),
     "students.from_teacher": (
-        {"layers": (0,), "num_classes": 2, "width": 8, "length": 6},
+        {"layers": (0,), "num_classes": 2, "hidden_dim": 8, "sequence_length": 6},
         lambda path, **i: kd.students.from_teacher(small_bert.make_backbone(), **i),
     ),
     "students.transformer": (
-        {"num_classes": 2, "width": 8, "depth": 1, "heads": 2, "intermediate_dim": 4}
-        | {"embedding_dim": 4, "max_length": 9, "length": 6},
+        {"num_classes": 2, "hidden_dim": 8, "num_layers": 1, "num_heads": 2}
+        | {"intermediate_dim": 4, "embedding_dim": 4}
+        | {"max_sequence_length": 9, "sequence_length": 6},
         lambda path, **i: kd.students.transformer(20, **i),
     ),
     "teachers.bert_classifier": (
@@ -293,18 +298,18 @@ LONG = {
         lambda path, **i: bert(**i),
     ),
     "text.teacher_vocabulary": (
-        {"max_length": 9},
+        {"sequence_length": 9},
         lambda path, **i: kd.text.teacher_vocabulary(small_bert.make_preprocessor(), **i),
     ),
-    "teaching.generate_targets": (
+    "data.generate_targets": (
         {"max_length": 9, "batch_size": 2},
-        lambda path, **i: kd.teaching.generate_targets(small_gpt2.make_model(), ["a", "b"], **i),
+        lambda path, **i: kd.data.generate_targets(small_gpt2.make_model(), ["a", "b"], **i),
     ),
 }
 # These take a second or more.
 SLOW = {
     *("TeacherStore.build", "compare", "students.mobile_cnn", "teaching.fit_stages"),
-    *("teaching.synthesize", "teaching.join_tasks", "text.batch_by_length"),
+    *("teaching.synthesize", "data.join_tasks", "text.batch_by_length"),
 }
 ALL = [
     *(

@@ -93,7 +93,7 @@ def test_bad_cnn(settings, message):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"input_shape": (None, 3)}, "input_shape must be a tuple .* without open axes"),
+        ({"input_shape": (None, 3)}, "input_shape must be a tuple of integers"),
         ({"input_shape": 20}, "input_shape must be a tuple of integers"),
         ({"bottleneck_dim": 0}, "bottleneck_dim must be an integer"),
         ({"num_parameters": 10}, "One of hidden_dim and num_parameters"),

@@ -115,5 +115,7 @@ class TestBadInput:
 
     @pytest.mark.parametrize("size", [5, 0, 8.0, None])
     def test_size(self, learn, size):
-        with pytest.raises(ValueError, match=f"above 5, .*Received: vocabulary_size={size}"):
+        with pytest.raises(
+            ValueError, match=f"integer of 6 or more. Received: vocabulary_size={size}"
+        ):
             learn(["a"], size)

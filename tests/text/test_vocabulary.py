@@ -274,7 +274,7 @@ class TestBothKinds:
     @pytest.mark.parametrize("sequence_length", [0, 2, 8.0, None])
     def test_sequence_length_out_of_range(self, make, sequence_length):
         with pytest.raises(
-            ValueError, match=f"of at least 3. Received: sequence_length={sequence_length}"
+            ValueError, match=f"of 3 or more. Received: sequence_length={sequence_length}"
         ):
             make(sequence_length=sequence_length, add_special_tokens=True)
 
