@@ -91,9 +91,8 @@ def fit_stages(path, seed):
     data = tf.data.Dataset.from_tensor_slices((X, Y)).batch(4)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     stages = [kd.teaching.Stage("one", epochs=1, loss=loss)]
-    student, teacher, folder = dense(), dense(), path / "run"
-    how = {"student": student, "teacher": teacher, "directory": folder}
-    kd.teaching.fit_stages(**how, stages=stages, x=data, seed=seed, verbose=0)
+    how = {"student": dense(), "teacher": dense(), "directory": path / "run"}
+    kd.teaching.fit_stages(stages, data, **how, seed=seed, verbose=0)
     return json.loads((path / "run" / "training.json").read_text())["seed"]
 
 
@@ -367,7 +366,9 @@ INTEGERS = re.compile(
 # Results, which nobody makes, and classes that only their functions make.
 RESULTS = {
     *("ActivationStatistics", "Comparison", "LatencyReport", "TFLiteDescription", "TFLiteReport"),
-    *("Vocabulary", "TextInputs", "TextMetadata"),
+    *("Vocabulary", "TextMetadata"),
+    # This needs Apache Beam, and checks as `TeacherStore.build` does.
+    "label",
 }
 
 
