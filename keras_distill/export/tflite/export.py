@@ -175,6 +175,7 @@ def export_tflite(
     print(report.num_bytes, report.max_difference, report.top1_agreement)
     ```
     """
+    batch_size = check_integer("batch_size", batch_size)
     prepared = check_tflite(
         model,
         path,
@@ -275,7 +276,7 @@ def check_tflite(
     Returns:
         The prepared model and examples for the export.
     """
-    batch_size = check_integer("batch_size", batch_size)
+    check_integer("batch_size", batch_size)
     path = pathlib.Path(path)
     check_destination("path", path, "file")
     if isinstance(metadata, TextMetadata):

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_distill._arguments.checks import check_integer
 from keras_distill._arguments.imports import import_module
 from keras_distill._arguments.printable import one_line
 from keras_distill._arguments.printable import printable
@@ -253,6 +254,7 @@ def teacher_vocabulary(source, sequence_length=128, lowercase=None, strip_accent
     student = kd.students.bilstm(vocabulary, num_classes=2)
     ```
     """
+    sequence_length = check_integer("sequence_length", sequence_length)
     tokenizer = getattr(source, "tokenizer", source)
     if hasattr(tokenizer, "get_vocabulary") and hasattr(tokenizer, "suffix_indicator"):
         path, tokens, says = None, tokenizer.get_vocabulary(), tokenizer.get_config()
