@@ -296,6 +296,12 @@ LONG = {
         {"num_classes": 2, "sequence_length": 16},
         lambda path, **i: bert(**i),
     ),
+    "teachers.TextInputs": (
+        {"sequence_length": 9},
+        lambda path, **i: kd.teachers.TextInputs(
+            small_bert.make_preprocessor(), ["token_ids", "padding_mask"], **i
+        ),
+    ),
     "text.teacher_vocabulary": (
         {"sequence_length": 9},
         lambda path, **i: kd.text.teacher_vocabulary(small_bert.make_preprocessor(), **i),
@@ -366,7 +372,7 @@ INTEGERS = re.compile(
 # Results, which nobody makes, and classes that only their functions make.
 RESULTS = {
     *("ActivationStatistics", "Comparison", "LatencyReport", "TFLiteDescription", "TFLiteReport"),
-    *("Vocabulary", "TextMetadata"),
+    *("TextMetadata", "Vocabulary"),
     # This needs Apache Beam, and checks as `TeacherStore.build` does.
     "label",
 }
