@@ -78,7 +78,7 @@ def augment(function, *arguments, **settings):
 
 
 def bert(**settings):
-    return kd.teachers.bert_classifier(
+    return kd.teachers.text_classifier(
         small_bert.make_backbone(), preprocessor=small_bert.make_preprocessor(), **settings
     )
 
@@ -292,7 +292,7 @@ LONG = {
         | {"max_sequence_length": 9, "sequence_length": 6},
         lambda path, **i: kd.students.transformer(20, **i),
     ),
-    "teachers.bert_classifier": (
+    "teachers.text_classifier": (
         {"num_classes": 2, "sequence_length": 16},
         lambda path, **i: bert(**i),
     ),
@@ -374,7 +374,7 @@ RESULTS = {
     *("ActivationStatistics", "Comparison", "LatencyReport", "TFLiteDescription", "TFLiteReport"),
     *("TextMetadata", "Vocabulary"),
     # This needs Apache Beam, and checks as `TeacherStore.build` does.
-    "label",
+    "label_with_beam",
 }
 
 
