@@ -594,3 +594,9 @@ class TestWordsThatAreNotApart:
         assert min(accuracy.values()) > 0.95, accuracy
         vocabulary = kd.describe(tmp_path / "out" / "student.tflite").files["vocab.txt"]
         assert vocabulary.startswith("[PAD]")
+
+
+def test_a_length_that_no_text_has(folder, tmp_path):
+    """The check of the phone's file ended the process by its memory."""
+    summary = job(folder, tmp_path / "out", sequence_length=100_000).dry_run()["summary"]
+    assert "No text is as long as sequence_length says, 100,000: the students read 1,024" in summary

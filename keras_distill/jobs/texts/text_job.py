@@ -23,6 +23,9 @@ from keras_distill.jobs.splitting import check_classes
 from keras_distill.jobs.splitting import split
 from keras_distill.jobs.texts import text_data
 from keras_distill.jobs.texts import text_vocabulary
+from keras_distill.jobs.texts.lengths import check_memory
+from keras_distill.jobs.texts.lengths import limited_to
+from keras_distill.jobs.texts.lengths import teacher_length
 from keras_distill.jobs.texts.new_texts import make_new_texts
 from keras_distill.jobs.texts.text_data import lengths_up_to
 from keras_distill.jobs.texts.text_student import KINDS
@@ -70,7 +73,7 @@ class TextJob(Job):
             If spaces do not separate words, characters are replaced, and none is masked.
         quantization: A mode of `export_tflite`.
         sequence_length: Words of a text for the student, or twice as many word pieces; tokens for
-            the teacher.
+            the teacher. More than 1,024, and more than the longest text has, is limited to that.
         vocabulary_size: Number of words that the student knows. They are word pieces if spaces
             do not separate words, as in Chinese, Japanese and Thai: otherwise, less than half of
             the words of held-out texts would be known.
@@ -131,18 +134,26 @@ class TextJob(Job):
         for part in more:
             unseen = text_data.without(part, [transfer_set, test])
             transfer_set = transfer_set + unseen if len(unseen) else transfer_set
-        length = self.sequence_length if are_words else _PIECES_PER_WORD * self.sequence_length
+        per_word = 1 if are_words else _PIECES_PER_WORD
+        length = per_word * self.sequence_length
         vocabulary = text_vocabulary.learn_vocabulary(
             transfer_set.texts, self.vocabulary_size, length, are_words
         )
+        vocabulary = limited_to(vocabulary, [*transfer_set.texts, *test.texts])
         settings = settings_of(self, data)
         settings["vocabulary"] = text_data.fingerprint_vocabulary(vocabulary)
         folder = RunFolder("output", pathlib.Path(self.output), "job", settings)
         num_classes = len(train.class_names)
         student = make_student(self.student, vocabulary, num_classes, 0.0)
+        check_memory(student, vocabulary.sequence_length, per_word, self.student == "bilstm")
         keras.utils.set_random_seed(self.seed)
         teacher = make_teacher(
-            self.teacher, self.preprocessor, vocabulary, train, self.teacher_epochs, length
+            self.teacher,
+            self.preprocessor,
+            vocabulary,
+            train,
+            self.teacher_epochs,
+            teacher_length(length, transfer_set.texts),
         )
         num_steps = self.num_steps
         if num_steps is None:
@@ -157,7 +168,10 @@ class TextJob(Job):
             student=student,
             num_steps=num_steps,
             num_duplicates=text_data.num_duplicates(train, test),
-            warnings=text_vocabulary.warnings_of(vocabulary, test.texts),
+            warnings=(
+                *_said_of_length(length, vocabulary.sequence_length, per_word),
+                *text_vocabulary.warnings_of(vocabulary, test.texts),
+            ),
         )
 
     def _check(self):
@@ -300,6 +314,15 @@ class _TextWork:
                 "too: the accuracy will look better than it is."
             )
         return "\n".join([*lines, *self.warnings])
+
+
+def _said_of_length(wanted, found, per_word):
+    if found == wanted:
+        return ()
+    return (
+        f"No text is as long as sequence_length says, {wanted // per_word:,}: the students read "
+        f"{found // per_word:,} words of a text.",
+    )
 
 
 def _texts_to_check(work):
