@@ -1,5 +1,6 @@
 """The public names: each is listed here once, so that none comes or goes by accident."""
 
+import inspect
 import types
 
 import pytest
@@ -67,3 +68,23 @@ def test_names(home):
 def test_each_name_has_one_home():
     names = " ".join(NAMES.values()).split()
     assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize(
+    ("callable_", "names"),
+    [
+        (kd.Distiller, {"student", "teacher"}),
+        (kd.Objective, {"teacher_layer", "student_layer"}),
+        (kd.layer_objectives, {"teacher_layers", "student_layers"}),
+        (kd.data.pair_inputs, {"student", "teacher"}),
+        (kd.teaching.RocketLaunching, {"light", "booster", "trunk"}),
+        (kd.teaching.NativeEnsemble, {"trunk", "branches", "gate"}),
+        (kd.teaching.fit_stages, {"student", "teacher"}),
+        (kd.teaching.fit_chain, {"students", "teacher"}),
+        (kd.text.copy_embeddings, {"teacher_vocabulary", "vocabulary"}),
+    ],
+)
+def test_what_could_be_swapped_is_given_by_name(callable_, names):
+    """A teacher in the place of the student would be trained, and nothing would say so."""
+    parameters = inspect.signature(callable_).parameters
+    assert {parameters[name].kind for name in names} == {inspect.Parameter.KEYWORD_ONLY}
