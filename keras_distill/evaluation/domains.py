@@ -46,8 +46,8 @@ def domains_of(raw, sources, declared):
         if not is_logits and not model_runs.in_range_of_probabilities(lowest, highest):
             raise ValueError(
                 f"from_logits says that models[{name!r}] gives probabilities. Received: outputs "
-                f"from {lowest:.4g} to {highest:.4g}. Declare logits; in the command, "
-                f"--logits {name}."
+                f"from {lowest:.4g} to {highest:.4g}. Give from_logits={{{name!r}: True}}. With "
+                f"the command, give --logits {name}."
             )
         probabilities = SIGMOID if raw[name][0].shape[-1] == 1 else SOFTMAX
         domains[name] = LOGITS if is_logits else probabilities
@@ -65,10 +65,10 @@ def check_are_known(raw, domains):
         is_unknown = domain in (None, OTHER) and raw[name][0].shape[-1] == 1
         if is_unknown and model_runs.in_range_of_probabilities(*_range(raw[name])):
             raise ValueError(
-                f"from_logits must tell what models[{name!r}] gives. Received: one output, from 0 "
-                "to 1 for all examples, of a model that does not show its last layer: logits and "
-                f"probabilities can be so. Give from_logits={{{name!r}: False}} for probabilities, "
-                f"True for logits; in the command, --probabilities {name} or --logits {name}."
+                f"models[{name!r}] must show whether it gives logits or probabilities. Received: "
+                "one output, from 0 to 1 for all examples, of an unknown last layer. Give "
+                f"from_logits={{{name!r}: False}} for probabilities, True for logits. With the "
+                f"command, give --probabilities {name} or --logits {name}."
             )
 
 

@@ -25,7 +25,7 @@ def accuracy(comparison, name="f"):
 
 def test_a_function_of_one_logit_or_probability_is_asked():
     """All of these logits are of the second class; they were taken for probabilities."""
-    with pytest.raises(ValueError, match=r"from_logits must tell what models\['f'\] gives.*False}"):
+    with pytest.raises(ValueError, match=r"models\['f'\] must show whether it .*False}"):
         compare({"f": one_output})
     assert accuracy(compare({"f": one_output}, from_logits={"f": False})) == 1
     # The first logit is 0, a tie, which is the first class.
