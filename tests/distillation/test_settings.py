@@ -117,7 +117,7 @@ def test_an_objective_stays_what_it_is():
     objective = Objective(FeatureMSE(), teacher_layer="output", student_layer="output", weight=0.5)
     with pytest.raises(AttributeError, match="weight"):
         objective.weight = 1.0
-    for name in ("loss", "teacher", "student", "projector"):
+    for name in ("loss", "teacher_layer", "student_layer", "projector"):
         with pytest.raises(ValueError, match=f"{name} of Objective cannot be set later"):
             setattr(objective, name, "auto")
     assert objective.weight == 0.5
