@@ -104,7 +104,6 @@ class Case(NamedTuple):
 
 LOSSES = {
     "SoftTargetKL": Case(lambda width: losses.SoftTargetKL(), outputs),
-    "SoftTargetCrossEntropy": Case(lambda width: losses.SoftTargetCrossEntropy(), outputs),
     "SoftTargetKL, standardized": Case(
         lambda width: losses.SoftTargetKL(standardized=True), outputs
     ),

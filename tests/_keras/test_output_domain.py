@@ -11,7 +11,6 @@ from keras_distill._keras.output_domain import output_domains
 from keras_distill.losses import BinarySoftTargets
 from keras_distill.losses import LogitsMSE
 from keras_distill.losses import SoftTargetKL
-from keras_distill.losses.outputs.soft_targets import SoftTargetCrossEntropy
 
 layers = keras.layers
 ops = keras.ops
@@ -199,7 +198,6 @@ class TestFromLogits:
             (SoftTargetKL, None, True),
             (SoftTargetKL, "logits", True),
             (SoftTargetKL, "softmax", False),
-            (SoftTargetCrossEntropy, "softmax", False),
             (BinarySoftTargets, None, True),
             (BinarySoftTargets, "logits", True),
             (BinarySoftTargets, "sigmoid", False),
@@ -255,7 +253,6 @@ class TestCheckValues:
         ("loss_class", "values"),
         [
             (SoftTargetKL, SOFTMAX),
-            (SoftTargetCrossEntropy, SOFTMAX),
             (BinarySoftTargets, SIGMOID),
             (BinarySoftTargets, SOFTMAX),
             (LogitsMSE, SOFTMAX),

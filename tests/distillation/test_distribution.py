@@ -77,7 +77,6 @@ def test_soft_losses(two_devices):
     soft_losses = {
         "kl": losses.SoftTargetKL(),
         "kl_sum": losses.SoftTargetKL(2.0, reduction="sum"),
-        "cross_entropy": losses.SoftTargetCrossEntropy(),
         "binary": losses.BinarySoftTargets(),
         "logits_mse": losses.LogitsMSE(),
         "keras_mse": keras.losses.MeanSquaredError(),

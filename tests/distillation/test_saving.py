@@ -154,7 +154,7 @@ def test_reload_keeps_everything(tmp_path):
         Objective(losses.LogitsMSE(), teacher_layer="output", student_layer="logits", weight=0.1),
     ]
     distiller = new_distiller(
-        soft_loss=losses.SoftTargetCrossEntropy(temperature=2.0),
+        soft_loss=losses.SoftTargetKL(temperature=2.0),
         objectives=objectives,
         validate_with_teacher=True,
     )
@@ -164,7 +164,7 @@ def test_reload_keeps_everything(tmp_path):
     for key in ("soft_loss", "validate_with_teacher", "alpha", "temperature", "name"):
         assert reloaded.get_config()[key] == distiller.get_config()[key]
     for before, after in zip(distiller.objectives, reloaded.objectives):
-        for key in ("loss", "teacher", "student", "weight", "name"):
+        for key in ("loss", "teacher_layer", "student_layer", "weight", "name"):
             assert before.get_config()[key] == after.get_config()[key]
     reloaded.teacher = distiller.teacher
     evaluations = [

@@ -91,7 +91,6 @@ CASES = {
     "ActivationBoundaries": Case(losses.ActivationBoundaries, projector=connector),
     "FeatureOverhaul": Case(lambda: losses.FeatureOverhaul(-0.5), projector=connector),
     "SoftTargetKL": Case(losses.SoftTargetKL, None),
-    "SoftTargetCrossEntropy": Case(losses.SoftTargetCrossEntropy, None),
     "BinarySoftTargets": Case(losses.BinarySoftTargets, None),
     "LogitsMSE": Case(losses.LogitsMSE, None),
     "SpecialistKL": Case(lambda: losses.SpecialistKL([[0, 1], [3, 2]]), None),

@@ -8,11 +8,11 @@ import pytest
 import tensorflow as tf
 from oracles import norm_error
 from oracles import run
+from oracles import soft_target_cross_entropy
 from oracles import uniform
 from scipy.special import log_softmax
 
 from keras_distill.losses import ClassWeightedSoftTargets
-from keras_distill.losses.outputs.soft_targets import SoftTargetCrossEntropy
 
 WEIGHTS = [1.5, 1.0, 0.0, 2.0]
 
@@ -42,9 +42,9 @@ def test_value_and_gradient_are_exact(limit, temperature):
 
 
 def test_equal_weights_are_the_usual_soft_targets():
-    """And a factor of them all is one of the loss."""
+    """The teacher's entropy is added, and a factor of all weights is one of the loss."""
     teacher, student = uniform(5.0, (6, 4))
-    expected = SoftTargetCrossEntropy(2.0, reduction=None)(teacher, student)
+    expected = soft_target_cross_entropy(teacher, student, 2.0)[0]
     for weight in (1, 3):
         loss = ClassWeightedSoftTargets([weight] * 4, temperature=2.0, reduction=None)
         np.testing.assert_allclose(loss(teacher, student), weight * expected, rtol=1e-6)

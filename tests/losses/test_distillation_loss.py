@@ -293,7 +293,6 @@ class TestConfig:
         """The name is the entry in the history; an unknown reduction is Keras's to refuse."""
         assert loss_class().name in (
             "soft_target_kl",
-            "soft_target_cross_entropy",
             "binary_soft_targets",
             "logits_mse",
             "feature_mse",

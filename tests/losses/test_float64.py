@@ -17,7 +17,6 @@ CASES = {
         lambda **k: losses.SoftTargetKL(3.3, standardized=True, **k),
         LOGITS,
     ),
-    "SoftTargetCrossEntropy": (lambda **k: losses.SoftTargetCrossEntropy(0.3, **k), LOGITS),
     "BinarySoftTargets": (lambda **k: losses.BinarySoftTargets(3.3, **k), LOGITS),
     "ClassWeightedSoftTargets": (
         lambda **k: losses.ClassWeightedSoftTargets([0.1, 0.7, 1.3, 0.9], temperature=3.3, **k),

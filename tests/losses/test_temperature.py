@@ -11,9 +11,8 @@ from oracles import uniform
 from keras_distill.losses import BinarySoftTargets
 from keras_distill.losses import LogitsMSE
 from keras_distill.losses import SoftTargetKL
-from keras_distill.losses.outputs.soft_targets import SoftTargetCrossEntropy
 
-TEMPERATURE_LOSSES = [SoftTargetKL, SoftTargetCrossEntropy, BinarySoftTargets]
+TEMPERATURE_LOSSES = [SoftTargetKL, BinarySoftTargets]
 every_loss = pytest.mark.parametrize("loss_class", TEMPERATURE_LOSSES)
 
 

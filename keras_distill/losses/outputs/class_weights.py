@@ -21,7 +21,8 @@ class ClassWeightedSoftTargets(SoftmaxLoss):
     A detector sees background almost everywhere, and most of its mistakes confuse background and
     objects. If the weights differ, the best student does not equal the teacher: its `q` is
     proportional to `weight * p`, so a larger weight makes it predict the class more often. With
-    all weights 1 this is `SoftTargetCrossEntropy`. The loss does not reach 0.
+    all weights 1 this is `SoftTargetKL` plus the entropy of the teacher, which has no gradient: the
+    loss does not reach 0.
 
     Args:
         class_weights: The weight of each class, a list of finite numbers >= 0, one of them above

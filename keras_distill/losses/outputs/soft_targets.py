@@ -6,8 +6,6 @@ import tensorflow as tf
 from keras import ops
 
 from keras_distill._arguments.checks import check_boolean
-from keras_distill._arguments.schedules import in_dtype
-from keras_distill.losses.numerics import log_softmax
 from keras_distill.losses.numerics import soft_target_kl
 from keras_distill.losses.outputs.base import OutputLoss
 from keras_distill.losses.outputs.base import TemperatureLoss
@@ -125,63 +123,6 @@ class SoftTargetKL(SoftmaxLoss):
 
     def compare(self, teacher, student):
         return soft_target_kl(teacher, student, self.temperature)
-
-
-@keras.saving.register_keras_serializable(package="keras_distill")
-class SoftTargetCrossEntropy(SoftmaxLoss):
-    """Cross-entropy of the student's softened distribution under the teacher's.
-
-    ```
-    p = softmax(teacher / T),  q = softmax(student / T)
-    loss = -T^2 * sum_classes p * log q
-         = SoftTargetKL + T^2 * entropy(p)
-    ```
-
-    The gradient is that of `SoftTargetKL`; the smallest value is not 0, but the
-    teacher's entropy times T^2.
-
-    Args:
-        temperature: T, a positive float, or a `LearningRateSchedule` of the
-            optimizer's step inside a Distiller. Defaults to 4.
-        teacher_from_logits: False for a teacher that gives probabilities, True for
-            logits, None to let a Distiller find out (elsewhere: logits).
-        student_from_logits: The same for the student.
-        reduction: Keras's reduction of the values over the batch. Defaults to
-            `"sum_over_batch_size"`.
-        name: Name of the loss.
-        dtype: Dtype of inputs and value; intermediate results are float64. Defaults to float32.
-        standardized: Whether the temperature divides the standard scores of the logits
-            instead of the logits: `(z - mean) / standard deviation` over the classes, of
-            each model. The student then need not reach the size of the teacher's logits.
-            Defaults to False.
-
-    Call arguments:
-        y_true: Teacher logits, `(batch, ..., classes)`.
-        y_pred: Student logits of the same shape. Their Keras mask is applied.
-        sample_weight: Optional weights, `(batch, ...)`.
-
-    Raises:
-        ValueError: If the temperature is not positive and finite, `standardized` is not a
-            bool, the shapes differ, or there are fewer than two classes.
-
-    Example:
-
-    >>> import numpy as np
-    >>> loss = SoftTargetCrossEntropy(temperature=1.0)
-    >>> round(float(loss(np.array([[0.0, 0.0]]), np.array([[0.0, 0.0]]))), 4)
-    0.6931
-
-    Reference: Hinton et al. 2015, https://arxiv.org/abs/1503.02531, section 2.
-    """
-
-    default_name = "soft_target_cross_entropy"
-
-    def compare(self, teacher, student):
-        log_p = log_softmax(teacher, self.temperature)
-        entropy = -ops.sum(ops.exp(log_p) * log_p, axis=-1)
-        squared_temperature = in_dtype(self.temperature, student.dtype) ** 2
-        entropy = squared_temperature * ops.cast(entropy, student.dtype)
-        return soft_target_kl(teacher, student, self.temperature) + entropy
 
 
 @keras.saving.register_keras_serializable(package="keras_distill")
