@@ -11,6 +11,7 @@ from keras_distill._files.destination import remove_hidden_folders
 from keras_distill._files.destination import replaced_file
 from keras_distill._keras.distribution import is_first_worker
 from keras_distill._keras.distribution import mean_and_spread
+from keras_distill._keras.epochs import begin_at
 from keras_distill._keras.random_states import add_random_states
 from keras_distill._keras.random_states import restore_random_states
 
@@ -98,7 +99,7 @@ class BackupAndRestore(keras.callbacks.Callback):
                 f"{one_line(error)}). It is damaged, or of another model. Remove it, and training "
                 "starts anew."
             ) from error
-        self.model._initial_epoch = epoch
+        begin_at(self.model, epoch)
 
     def on_epoch_begin(self, epoch, logs=None):
         self._forget_epoch()
@@ -122,7 +123,7 @@ class BackupAndRestore(keras.callbacks.Callback):
 
     def _forget_epoch(self):
         # Keras has read this value; a later `fit` must begin at its own initial_epoch.
-        self.model._initial_epoch = None
+        begin_at(self.model, None)
 
     def _backups(self):
         return [path for path in self.backup_dir.glob(_NAMES) if _epoch_of(path) > 0]

@@ -1,4 +1,4 @@
-"""The command keras-distill: argparse over the public functions, without its own logic."""
+"""The command keras-distill: argparse over the public functions."""
 
 from keras_distill.cli.command import main
 

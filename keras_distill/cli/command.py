@@ -1,4 +1,4 @@
-"""The command keras-distill: argparse over the public functions, without its own logic."""
+"""The command keras-distill: its parser, its errors and its exit codes."""
 
 import argparse
 import contextlib

@@ -6,11 +6,11 @@ import types
 import keras
 import tensorflow as tf
 
-from keras_distill._keras.validation import validates_behind
+from keras_distill._keras.epochs import validates_behind
 from keras_distill.data.inputs import unpack
-from keras_distill.distillation.labels import check_numbers
-from keras_distill.distillation.labels import check_weighs_examples
-from keras_distill.distillation.labels import weighed
+from keras_distill.distillation.label_checks import check_numbers
+from keras_distill.distillation.label_checks import check_weighs_examples
+from keras_distill.distillation.label_checks import weighed
 
 
 def with_class_weight(learner, given):

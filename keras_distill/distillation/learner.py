@@ -12,7 +12,7 @@ from keras_distill._keras.distribution import reducible
 from keras_distill._keras.loss_config import serialize_losses
 from keras_distill._keras.random_states import load_random_states
 from keras_distill._keras.random_states import save_random_states
-from keras_distill.distillation import first_batch
+from keras_distill.distillation import batch_specs
 from keras_distill.distillation.fit_arguments import check_batch
 from keras_distill.distillation.fit_arguments import check_fit
 from keras_distill.distillation.fit_arguments import listed
@@ -154,7 +154,7 @@ class Learner(keras.Model):
             iterator: Keras's epoch iterator, or None.
             data_batch: A batch of arrays, if there is no iterator.
         """
-        self._batch_spec = first_batch.batch_spec(iterator, data_batch)
+        self._batch_spec = batch_specs.batch_spec(iterator, data_batch)
         if iterator is not None:
             # A weak reference does not keep the data in memory longer than `fit` does.
             self._epochs_of_data = weakref.ref(iterator)
@@ -167,7 +167,7 @@ class Learner(keras.Model):
             batch: Specs of `(x, y, sample_weight)`, or of the first one or two. If there are
                 sparse or ragged tensors, nothing is built here but in the first step.
         """
-        if first_batch.is_dense(batch):
+        if batch_specs.is_dense(batch):
             with self.distribute_strategy.scope():
                 self._symbolic_build(data_batch=batch)
 

@@ -13,13 +13,14 @@ from keras_distill._keras.layers import flatten_layers
 from keras_distill._keras.loss_config import serialize_losses
 from keras_distill._keras.masks import fit_weights
 from keras_distill._keras.masks import keras_mask
+from keras_distill._keras.masks import set_keras_mask
 from keras_distill.distillation.projectors import auto_projector
 from keras_distill.losses.base import parts_of
 from keras_distill.losses.base import shapes_agree
 from keras_distill.losses.base import take
 from keras_distill.losses.keras_losses import asked
 from keras_distill.losses.keras_losses import get
-from keras_distill.losses.outputs.base import OutputLoss
+from keras_distill.losses.outputs.output_loss import OutputLoss
 
 
 @keras.saving.register_keras_serializable(package="keras_distill")
@@ -237,7 +238,7 @@ class Objective(keras.layers.Layer):
                 f"projector {self.projector.name!r}, which gives {tuple(projected.shape)}. Give "
                 "one that keeps the positions, or tap layers of one length."
             )
-        projected._keras_mask = mask
+        set_keras_mask(projected, mask)
         return projected
 
     def _check_values(self, teacher, student):

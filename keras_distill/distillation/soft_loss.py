@@ -10,7 +10,7 @@ from keras_distill._arguments.schedules import POSITIVE
 from keras_distill._keras import output_domain
 from keras_distill._keras.masks import fit_weights
 from keras_distill._keras.masks import keras_mask
-from keras_distill.distillation.distribution_losses import check_soft_takes_logits
+from keras_distill.distillation.loss_domains import check_soft_takes_logits
 from keras_distill.distillation.outputs import output_heads
 from keras_distill.distillation.outputs import per_output
 from keras_distill.distillation.outputs import teacher_like_student
@@ -18,9 +18,9 @@ from keras_distill.losses.base import parts_of
 from keras_distill.losses.base import take
 from keras_distill.losses.keras_losses import asked
 from keras_distill.losses.keras_losses import get
-from keras_distill.losses.outputs.base import OutputLoss
-from keras_distill.losses.outputs.base import TemperatureLoss
+from keras_distill.losses.outputs.output_loss import OutputLoss
 from keras_distill.losses.outputs.soft_targets import SoftTargetKL
+from keras_distill.losses.outputs.temperature import TemperatureLoss
 
 
 def checked_soft_loss(soft_loss):

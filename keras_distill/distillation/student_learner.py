@@ -11,11 +11,11 @@ from keras_distill.data.inputs import DistillationInputs
 from keras_distill.data.inputs import inputs_of
 from keras_distill.data.inputs import student_view
 from keras_distill.data.inputs import unpack
-from keras_distill.distillation.distribution_losses import check_takes_logits
-from keras_distill.distillation.labels import check_class_weight
-from keras_distill.distillation.labels import check_classes
-from keras_distill.distillation.labels import known_outputs
+from keras_distill.distillation.label_checks import check_class_weight
+from keras_distill.distillation.label_checks import check_classes
+from keras_distill.distillation.label_checks import known_outputs
 from keras_distill.distillation.learner import Learner
+from keras_distill.distillation.loss_domains import check_takes_logits
 from keras_distill.distillation.outputs import check_labels
 from keras_distill.distillation.student_hooks import check_steps
 from keras_distill.distillation.student_hooks import has_own

@@ -9,6 +9,7 @@ from keras_distill.data.inputs import DistillationInputs
 from keras_distill.data.inputs import inputs_of
 from keras_distill.data.inputs import is_missing
 from keras_distill.data.inputs import unpack
+from keras_distill.distillation import batch_specs
 from keras_distill.distillation import first_batch
 from keras_distill.distillation.input_gradients import follow
 from keras_distill.distillation.input_gradients import student_gradients
@@ -170,7 +171,7 @@ class TeacherStudentLearner(StudentLearner):
     def _build_objectives(self):
         if all(objective.built for objective in self.objectives):
             return
-        taught, learnt, _ = first_batch.shapes_of(
+        taught, learnt, _ = batch_specs.shapes_of(
             lambda batch: self.activations(unpack(batch)[0]), self._batch_spec
         )
         with self.distribute_strategy.scope():

@@ -7,6 +7,7 @@ import numpy as np
 
 from keras_distill._arguments.checks import check_integer
 from keras_distill.evaluation import model_runs
+from keras_distill.evaluation.better_order import better_order
 from keras_distill.evaluation.class_order import match_classes
 from keras_distill.evaluation.comparison import Comparison
 from keras_distill.evaluation.comparison import ModelFigures
@@ -18,7 +19,6 @@ from keras_distill.evaluation.domains import domains_of
 from keras_distill.evaluation.held_out import by_length
 from keras_distill.evaluation.held_out import read_held_out
 from keras_distill.evaluation.held_out import take
-from keras_distill.evaluation.order_test import better_order
 from keras_distill.evaluation.pixel_range import check_pixel_range
 from keras_distill.evaluation.sources import open_source
 from keras_distill.evaluation.statistics import Bootstrap

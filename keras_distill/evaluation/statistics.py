@@ -194,3 +194,19 @@ def p_value(differences):
     at_least = np.sum(differences >= 0) + 1
     at_most = np.sum(differences <= 0) + 1
     return float(min(1.0, 2 * min(at_least, at_most) / (len(differences) + 1)))
+
+
+def mcnemar(one, other):
+    """p value of McNemar's exact test that two models have the same accuracy.
+
+    Args:
+        one, other: Whether each model is right, bool `(examples,)`.
+
+    Reference: McNemar 1947, https://doi.org/10.1007/BF02295996, with the binomial distribution
+    in place of its approximation.
+    """
+    num_one, num_other = np.sum(one & ~other), np.sum(other & ~one)
+    if num_one + num_other == 0:
+        return 1.0
+    test = import_module("scipy.stats").binomtest(num_one, num_one + num_other)
+    return float(test.pvalue)

@@ -3,9 +3,9 @@
 import numpy as np
 
 from keras_distill.evaluation import model_runs
+from keras_distill.evaluation.better_order import better_order
+from keras_distill.evaluation.chance import is_at_chance
 from keras_distill.evaluation.held_out import read_held_out
-from keras_distill.evaluation.order_test import better_order
-from keras_distill.evaluation.order_test import is_at_chance
 from keras_distill.evaluation.sources import open_source
 
 _MAX_EXAMPLES = 1000

@@ -7,6 +7,7 @@ from keras import ops
 
 from keras_distill._arguments.checks import check_integer
 from keras_distill._keras.masks import keras_mask
+from keras_distill._keras.masks import set_keras_mask
 from keras_distill.losses.base import DistillationLoss
 from keras_distill.losses.base import shapes_agree
 from keras_distill.losses.base import with_shape_of
@@ -30,7 +31,7 @@ class AttentionLoss(DistillationLoss):
         if mask is not None and len(mask.shape) == 3:
             # A tap's mask is (batch, heads, queries), the same for each head.
             y_pred = tf.identity(y_pred)
-            y_pred._keras_mask = mask[:, 0]
+            set_keras_mask(y_pred, mask[:, 0])
         return super().__call__(y_true, y_pred, sample_weight)
 
     def check_shapes(self, teacher_shape, student_shape):
@@ -143,7 +144,7 @@ class AttentionKL(AttentionLoss):
         if keras.backend.standardize_dtype(getattr(y_pred, "dtype", self.dtype)) == "float16":
             mask, is_small = keras_mask(y_pred), y_pred < np.finfo("float16").tiny
             y_pred = ops.where(is_small, ops.stop_gradient(y_pred), y_pred)
-            y_pred._keras_mask = mask
+            set_keras_mask(y_pred, mask)
         return super().__call__(y_true, y_pred, sample_weight)
 
     def compare(self, teacher, student):

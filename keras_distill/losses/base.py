@@ -6,6 +6,7 @@ import tensorflow as tf
 from keras_distill._arguments import fixed_settings
 from keras_distill._keras.masks import fit_weights
 from keras_distill._keras.masks import keras_mask
+from keras_distill._keras.masks import set_keras_mask
 
 
 class DistillationLoss(keras.losses.Loss):
@@ -215,7 +216,7 @@ def _with_whole_mask(student, rank):
     if mask is None or len(mask.shape) >= rank:
         return student
     student = tf.identity(student)
-    student._keras_mask = fit_weights(mask, rank)
+    set_keras_mask(student, fit_weights(mask, rank))
     return student
 
 

@@ -13,6 +13,7 @@ import tensorflow as tf
 import keras_distill
 from keras_distill._keras import compiled
 from keras_distill._keras import distribution
+from keras_distill._keras import epochs
 from keras_distill._keras import graph
 from keras_distill._keras import graph_defs
 from keras_distill._keras import keras_hub
@@ -21,7 +22,6 @@ from keras_distill._keras import masks
 from keras_distill._keras import optimizer_steps
 from keras_distill._keras import safe_mode
 from keras_distill._keras import tflite_files
-from keras_distill._keras import validation
 
 PACKAGE = pathlib.Path(keras_distill.__file__).parent
 # Subclasses of keras.Model, which override its hooks and call them.
@@ -48,13 +48,16 @@ def own_names():
         for node in ast.walk(tree):
             if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
                 names.add(node.name)
-            if isinstance(node, (ast.Attribute, ast.Name)) and isinstance(node.ctx, ast.Store):
-                names.add(node.attr if isinstance(node, ast.Attribute) else node.id)
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                names.add(node.id)
+            # What is set on another object, such as a tensor's mask, may be Keras's.
+            if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+                names |= {node.attr} if getattr(node.value, "id", "") == "self" else set()
     return names
 
 
 def private_names(tree):
-    """Names with one underscore that a file reads of others, by a dot or by getattr."""
+    """Names that a file reads or sets, by a dot or by getattr."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute):
             yield node.attr
@@ -62,7 +65,7 @@ def private_names(tree):
             yield from (arg.value for arg in node.args[1:2] if isinstance(arg, ast.Constant))
 
 
-def test_no_other_file_reads_a_private_attribute():
+def test_no_other_file_touches_a_private_attribute():
     own = own_names()
     # argparse's list of options, and the vocabularies' own, set by a class of KerasHub.
     own |= {"_actions", "_tokens"}
@@ -272,9 +275,19 @@ def test_a_frozen_graph_has_no_variables(model):
     assert not any("Variable" in kind for kind in kinds)
 
 
+def test_fit_begins_at_an_epoch(model):
+    class Begin(keras.callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            epochs.begin_at(self.model, 2)
+
+    model.compile("sgd", "mse")
+    history = model.fit(np.ones((4, 4)), np.ones((4, 2)), epochs=3, verbose=0, callbacks=[Begin()])
+    assert history.epoch == [2]
+
+
 def test_epochs_that_are_validated(model):
-    every_other = [validation.validates_behind(model, epoch, 2) for epoch in range(4)]
-    named = [validation.validates_behind(model, epoch, [1, 4]) for epoch in range(4)]
+    every_other = [epochs.validates_behind(model, epoch, 2) for epoch in range(4)]
+    named = [epochs.validates_behind(model, epoch, [1, 4]) for epoch in range(4)]
     assert (every_other, named) == ([False, True, False, True], [True, False, False, True])
 
 

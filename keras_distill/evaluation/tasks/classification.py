@@ -7,6 +7,7 @@ from keras_distill.evaluation.model_runs import log_probabilities
 from keras_distill.evaluation.statistics import Measure
 from keras_distill.evaluation.statistics import OfCounts
 from keras_distill.evaluation.statistics import OfSums
+from keras_distill.evaluation.statistics import mcnemar
 
 _NUM_BINS = 15
 
@@ -71,17 +72,8 @@ class Classification:
         return OfSums(self._f1_terms(answers), _class_f1)
 
     def mcnemar(self, baseline, answers):
-        """p value of McNemar's exact test that both models have the same accuracy.
-
-        Reference: McNemar 1947, https://doi.org/10.1007/BF02295996, with the binomial
-        distribution in place of its approximation.
-        """
-        one, other = (np.equal(a.argmax(axis=1), self.labels) for a in (baseline, answers))
-        num_one, num_other = np.sum(one & ~other), np.sum(other & ~one)
-        if num_one + num_other == 0:
-            return 1.0
-        test = import_module("scipy.stats").binomtest(num_one, num_one + num_other)
-        return float(test.pvalue)
+        """p value of McNemar's test that both models have the same accuracy."""
+        return mcnemar(*(np.equal(a.argmax(axis=1), self.labels) for a in (baseline, answers)))
 
     def reliability(self, answers):
         """Accuracy by confidence, in 15 bins of equal width.

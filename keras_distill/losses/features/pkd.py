@@ -6,6 +6,7 @@ from keras import ops
 from keras_distill._arguments.checks import check_boolean
 from keras_distill._keras.masks import fit_weights
 from keras_distill._keras.masks import keras_mask
+from keras_distill._keras.masks import set_keras_mask
 from keras_distill.losses.features.hints import FeatureCosine
 
 
@@ -72,7 +73,7 @@ class PKD(FeatureCosine):
             self.check_shapes(tuple(y_true.shape), tuple(y_pred.shape))
             y_true, y_pred = y_true[:, :1], y_pred[:, :1]
             if mask is not None:
-                y_pred._keras_mask = mask[:, :1]
+                set_keras_mask(y_pred, mask[:, :1])
             if sample_weight is not None:
                 # The weights have rank 1 or 2; an example's weight applies to its first token.
                 sample_weight = fit_weights(sample_weight, 2)[:, :1]

@@ -7,8 +7,8 @@ from keras import ops
 
 from keras_distill._arguments.checks import check_boolean
 from keras_distill.losses.numerics import soft_target_kl
-from keras_distill.losses.outputs.base import OutputLoss
-from keras_distill.losses.outputs.base import TemperatureLoss
+from keras_distill.losses.outputs.output_loss import OutputLoss
+from keras_distill.losses.outputs.temperature import TemperatureLoss
 
 
 class SoftmaxLoss(TemperatureLoss):

@@ -7,7 +7,7 @@ from keras_distill._arguments.checks import is_integer
 from keras_distill.losses.base import shapes_agree
 from keras_distill.losses.base import with_shape_of
 from keras_distill.losses.numerics import soft_target_kl
-from keras_distill.losses.outputs.base import TemperatureLoss
+from keras_distill.losses.outputs.temperature import TemperatureLoss
 
 
 @keras.saving.register_keras_serializable(package="keras_distill")

@@ -9,7 +9,7 @@ import tensorflow as tf
 from keras_distill._arguments.checks import check_integer
 from keras_distill._files.destination import replaced_file
 from keras_distill.data.inputs import DistillationInputs
-from keras_distill.distillation.labels import known_outputs
+from keras_distill.distillation.label_checks import known_outputs
 from keras_distill.distillation.teacher_pass import TeacherPass
 from keras_distill.teachers.identity import identify_teacher
 

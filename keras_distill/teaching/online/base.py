@@ -17,13 +17,13 @@ from keras_distill.callbacks.schedule_check import ScheduleCheck
 from keras_distill.data.inputs import DistillationInputs
 from keras_distill.data.inputs import inputs_of
 from keras_distill.distillation import first_batch
-from keras_distill.distillation.distribution_losses import check_takes_logits
 from keras_distill.distillation.history_names import check_names
 from keras_distill.distillation.history_names import metric_names
-from keras_distill.distillation.labels import check_class_weight
-from keras_distill.distillation.labels import check_classes
-from keras_distill.distillation.labels import known_outputs
+from keras_distill.distillation.label_checks import check_class_weight
+from keras_distill.distillation.label_checks import check_classes
+from keras_distill.distillation.label_checks import known_outputs
 from keras_distill.distillation.learner import Learner
+from keras_distill.distillation.loss_domains import check_takes_logits
 from keras_distill.distillation.soft_loss import checked_soft_loss
 from keras_distill.distillation.soft_loss import output_pairs
 from keras_distill.distillation.soft_loss import temperatures

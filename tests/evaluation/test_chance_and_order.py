@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from keras_distill.evaluation.order_test import better_order
-from keras_distill.evaluation.order_test import is_at_chance
+from keras_distill.evaluation.better_order import better_order
+from keras_distill.evaluation.chance import is_at_chance
 
 
 def answers(labels, num_classes, accuracy, rng, sureness=0.7):

@@ -6,7 +6,7 @@ import pytest
 from keras import layers
 
 import keras_distill as kd
-from keras_distill.distillation.distribution_losses import check_takes_logits
+from keras_distill.distillation.loss_domains import check_takes_logits
 from keras_distill.teaching import MutualLearning
 
 X = np.random.default_rng(0).normal(size=(4, 5)).astype("float32")
