@@ -30,6 +30,18 @@ def pytest_addoption(parser):
     group.addoption("--fuzz-seed", type=int, default=0, help="of what is drawn; default: 0")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Marks the cases of a test as long, but for its first one, where it is long_but_first."""
+    seen = set()
+    for item in items:
+        if item.get_closest_marker("long_but_first"):
+            test = item.nodeid.partition("[")[0]
+            if test in seen:
+                item.add_marker("long")
+            seen.add(test)
+
+
 def pytest_collection_finish(session):
     # Collections of garbage after this need not look at what the imports made.
     gc.freeze()

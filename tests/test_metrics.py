@@ -74,6 +74,7 @@ class TestInFit:
         is_same = student.argmax(-1) == logits.argmax(-1)
         return [np.average(v, weights=weights) for v in (is_same, divergence(logits, student))]
 
+    @pytest.mark.long_but_first
     @pytest.mark.parametrize("alpha", [0.1, 1.0])
     @pytest.mark.parametrize("activation", [None, "softmax"])
     def test_are_the_epochs(self, activation, alpha):

@@ -5,6 +5,8 @@ import pathlib
 import subprocess
 import sys
 
+import pytest
+
 ROOT = pathlib.Path(__file__).parents[1]
 
 IMPORT_SCRIPT = """
@@ -27,6 +29,7 @@ def run(*command, **variables):
     )
 
 
+@pytest.mark.long
 def test_import_costs_little_more_than_keras():
     done = run(sys.executable, "-c", IMPORT_SCRIPT)
     heavy, ratio = done.stdout.rsplit(maxsplit=1)

@@ -83,6 +83,7 @@ def test_links_of_killed_processes_go(tmp_path, monkeypatch):
         process.stdout.close()
 
 
+@pytest.mark.long
 def test_exports(pattern, tmp_path):
     """The converter, the check and the timing found no variables."""
     x = keras.Input((4,), name="x")

@@ -79,6 +79,7 @@ def value(teacher, student, path, make_loss, **kwargs):
     return distiller.test_on_batch(IMAGES, return_dict=True)["o"]
 
 
+@pytest.mark.long_but_first
 @pytest.mark.parametrize("name", LOSSES)
 def test_losses_read_the_channels(name):
     expected = value(*pair(last, last), "pooled", LOSSES[name])

@@ -54,6 +54,7 @@ def test_saved(tmp_path):
     assert float(again.soft_loss(X, -X)) == float(huber(X, -X))
 
 
+@pytest.mark.long_but_first
 @pytest.mark.parametrize("make", ["distiller", "peers"])
 def test_the_loss_of_compile(make, tmp_path):
     """Resumed, the same training would go on with the delta of Keras's default."""

@@ -33,6 +33,7 @@ def done(tmp_path_factory):
     return folder, run(folder)
 
 
+@pytest.mark.long_but_first
 @pytest.mark.parametrize(
     ("name", "content"),
     [

@@ -125,6 +125,7 @@ class TestWhichWeights:
 
 
 class TestSchedule:
+    @pytest.mark.long
     def test_the_papers(self):
         """s_t = s_f + (s_i - s_f) (1 - t / n)^3, in steps of the frequency."""
         student, x, y = student_and_data()
@@ -152,6 +153,7 @@ class TestSchedule:
         assert history.history["sparsity"][-1] == pytest.approx(0.8)
         assert history.history["loss"][-1] < history.history["loss"][0]
 
+    @pytest.mark.long_but_first
     @pytest.mark.parametrize(
         "optimizer",
         [
@@ -233,6 +235,7 @@ class TestTraining:
         loaded = keras.models.load_model(tmp_path / "student.keras", compile=False)
         assert [zeros(kernel) for kernel in kernels(loaded)] == list(map(zeros, kernels(student)))
 
+    @pytest.mark.long
     def test_it_goes_on_from_a_backup(self, tmp_path):
         """Masks made before the weights are restored would be those of random weights."""
         schedule = keras.optimizers.schedules.PolynomialDecay(0.0, 6, 0.8)
@@ -260,6 +263,7 @@ class TestTraining:
         for peer in peers:
             assert [len(zeros(kernel)) for kernel in kernels(peer)] == [30, 15]
 
+    @pytest.mark.long
     def test_branches_of_a_trunk(self):
         """The gate between them is for training alone."""
 
@@ -283,6 +287,7 @@ class TestTraining:
         assert gates
         assert all(len(zeros(gate)) == 0 for gate in gates)
 
+    @pytest.mark.long
     def test_the_student_of_a_generator(self):
         """The generator is thrown away: zeros in it would save nothing."""
         student, teacher = (student_and_data()[0] for _ in range(2))
@@ -301,6 +306,7 @@ class TestTraining:
         )
         assert [len(zeros(kernel)) for kernel in kernels(student)] == [45, 22]
 
+    @pytest.mark.long
     def test_two_devices(self, two_devices):
         """Each device has weights of its own; all must have the zeros."""
         with two_devices.scope():
@@ -397,6 +403,7 @@ class TestBad:
         with pytest.raises(ValueError, match="is_global must be True or False"):
             kd.callbacks.Pruning(0.5, is_global="layer")
 
+    @pytest.mark.long_but_first
     @pytest.mark.parametrize("end", [1.0, -0.2])
     def test_a_schedule_that_leaves_its_range(self, end):
         """It would show hours later, when most of the training is done."""

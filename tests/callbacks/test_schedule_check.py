@@ -45,6 +45,7 @@ def hint(weight):
     )
 
 
+@pytest.mark.long_but_first
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

@@ -55,6 +55,7 @@ class TestSingleSteps:
         code, out, _ = run(capsys, "describe", tmp_path, "--json")
         assert json.loads(out)["facts"]["files"] == ["job.json: 2 bytes"]
 
+    @pytest.mark.long
     def test_benchmark(self, folder, capsys):
         code, out, _ = run(capsys, "benchmark", folder / "model.tflite", "--threads", 1, 2)
         assert code == 0
@@ -133,6 +134,7 @@ class TestSingleSteps:
         assert not set("\x1b\r\b") & set(out)
 
 
+@pytest.mark.long
 def test_text_dry_run_as_json(folder, tmp_path, capsys):
     """JSON alone on standard output, what is said on the way on standard error."""
     options = "--teacher", folder / "reader.keras", "--output", tmp_path / "out"

@@ -61,6 +61,7 @@ def test_each_example_has_its_own_label_and_weight():
         )
 
 
+@pytest.mark.long_but_first
 @pytest.mark.parametrize("exponent", [0.0, 0.75, 1.0])
 def test_tasks_are_drawn_by_their_size(exponent):
     x = np.zeros((4096, 1), "float32")
@@ -137,6 +138,7 @@ def losses_by_hand(x, y, weights, taught, learnt, temperature=2.0):
     return hard.mean(), soft.mean()
 
 
+@pytest.mark.long
 def test_losses_and_metrics_of_each_task_in_a_distiller():
     """A stand-in that counted would pull every head to 0, and spoil every metric."""
     model, teacher = student("topic", "score"), teachers()
@@ -202,6 +204,7 @@ def test_two_devices_learn_as_one(two_devices):
         np.testing.assert_allclose(one, two, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.long_but_first
 @pytest.mark.parametrize("named", [False, True])
 def test_outputs_of_stores_go_to_their_heads(named, tmp_path):
     """No teacher runs: each task's store knows its own examples alone."""
@@ -402,6 +405,7 @@ def test_each_head_has_its_own_soft_loss():
     np.testing.assert_allclose(history["topic_soft_loss"], expected, rtol=1e-5)
 
 
+@pytest.mark.long
 def test_heads_without_a_soft_loss_have_none_in_the_history():
     soft = {"topic": kd.losses.SoftTargetKL(2.0)}
     distiller = kd.Distiller(

@@ -122,6 +122,7 @@ def test_objectives(two_devices):
     assert_same_on_two_devices(two_devices, dataset(), objectives=objectives)
 
 
+@pytest.mark.long
 def test_metrics_of_an_uneven_last_batch(two_devices):
     """14 and 2 examples: a mean of batch means would be wrong."""
     data = dataset(FEATURES[:30], LABELS[:30])
@@ -156,6 +157,7 @@ def test_stored_outputs(two_devices, tmp_path):
         assert_same(expected, train(two_devices, data))
 
 
+@pytest.mark.long
 def test_unlabelled(two_devices):
     assert_same_on_two_devices(two_devices, dataset(y=None), alpha=0.0, validate=False)
 

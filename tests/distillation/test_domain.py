@@ -43,6 +43,7 @@ def soft_loss_of_one_step(student, teacher, soft_loss=None, x=FEATURES):
     return loss, student.get_weights()
 
 
+@pytest.mark.long_but_first
 @pytest.mark.parametrize("sides", ["teacher", "student", "both"])
 @pytest.mark.parametrize(
     ("activation", "loss"),

@@ -104,6 +104,7 @@ CASES = [
 EAGER, GRAPH, XLA = {"run_eagerly": True}, {"jit_compile": False}, {"jit_compile": True}
 
 
+@pytest.mark.long_but_first
 @pytest.mark.parametrize(
     ("make", "oracle", "compile_arguments"),
     [(*case, EAGER) for case in CASES] + [(*CASES[0], GRAPH), (*CASES[1], XLA)],

@@ -50,6 +50,7 @@ class TestStudents:
     def test_names(self, make):
         assert [student.name for student in make().students] == NAMES[make]
 
+    @pytest.mark.long_but_first
     def test_all_of_them_and_nothing_else_is_rounded(self, make):
         model = make()
         plain = [student(FEATURES) for student in model.students]
@@ -70,6 +71,7 @@ class TestStudents:
         for student, value in zip(model.students, before):
             np.testing.assert_array_equal(student(FEATURES), value)
 
+    @pytest.mark.long_but_first
     def test_all_of_them_and_nothing_else_is_pruned(self, make):
         model = make()
         fit(model, callbacks=[kd.callbacks.Pruning(0.5, frequency=1)])
@@ -97,6 +99,7 @@ class TestSaving:
         assert path.read_bytes() == before
         assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
+    @pytest.mark.long_but_first
     def test_it_goes_on_where_it_stopped(self, make, tmp_path):
         model, other = make(), make()
         fit(model)

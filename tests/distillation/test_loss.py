@@ -56,6 +56,7 @@ def logs_of_one_step(distiller, x, y=None, sample_weight=None, **compile_args):
     return distiller.train_on_batch(x, y, sample_weight, return_dict=True)
 
 
+@pytest.mark.long_but_first
 @pytest.mark.parametrize("alpha", [0.0, 0.3, 1.0])
 @pytest.mark.parametrize("temperature", [1.0, 5.0])
 def test_total(alpha, temperature):
@@ -100,6 +101,7 @@ def test_gradient_of_one_step():
     np.testing.assert_allclose(moved, gradient, atol=2e-6)
 
 
+@pytest.mark.long
 def test_history_has_each_part():
     objectives = [
         Objective(
@@ -153,6 +155,7 @@ class CountingModel(keras.Model):
         return self.head(hidden)
 
 
+@pytest.mark.long
 def test_the_step_is_traced_once():
     """Variables that the first trace creates would cost a second one."""
     student, teacher = CountingModel(name="student"), CountingModel(name="teacher")
@@ -165,6 +168,7 @@ def test_the_step_is_traced_once():
     assert student.passes[True] == 1
 
 
+@pytest.mark.long_but_first
 @pytest.mark.parametrize("num_objectives", [0, 1, 3])
 def test_one_student_pass_per_step(num_objectives):
     student, teacher = CountingModel(name="student"), CountingModel(name="teacher")
@@ -217,6 +221,7 @@ def test_teacher_gets_no_gradient():
     assert tape.gradient(total, scale) is None
 
 
+@pytest.mark.long_but_first
 @pytest.mark.parametrize("validation", ["evaluate", "validation_data", "predict"])
 def test_evaluation_runs_the_student_alone_and_changes_nothing(validation):
     def teacher(x):
@@ -537,6 +542,7 @@ def test_any_keras_loss_as_soft_loss():
     assert logs["soft_loss"] == pytest.approx(squares.mean(), rel=1e-5)
 
 
+@pytest.mark.long_but_first
 @pytest.mark.parametrize("policy", ["float16", "mixed_float16", "mixed_bfloat16"])
 def test_teacher_of_another_dtype_policy(policy):
     student = mlp()
@@ -601,6 +607,7 @@ def test_temperature_of_an_objective_follows_its_schedule():
         assert logs["logits"] == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.long_but_first
 @pytest.mark.parametrize("kind", ["arrays", "dataset", "one_hot"])
 def test_class_weights_of_data_that_is_half_unlabelled(kind):
     """-1 is no label: it has no class weight, and counts 1 in the soft loss."""
@@ -637,6 +644,7 @@ def test_class_weights_of_data_that_is_half_unlabelled(kind):
         np.testing.assert_allclose(histories[1][name], expected, rtol=1e-6)
 
 
+@pytest.mark.long_but_first
 @pytest.mark.parametrize("own_axis", [False, True])
 def test_class_weights_of_the_labels_of_tokens(own_axis):
     """The largest label of a text is not the class of each of its tokens."""

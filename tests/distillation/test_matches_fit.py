@@ -121,6 +121,7 @@ def subclassed():
     return model
 
 
+@pytest.mark.long_but_first
 @pytest.mark.parametrize(
     "make_student",
     [
@@ -134,6 +135,7 @@ def test_student_layers(make_student):
     assert_same_training(make_student, compiled(), FEATURES, LABELS)
 
 
+@pytest.mark.long_but_first
 @pytest.mark.parametrize(
     "optimizer",
     [
@@ -149,6 +151,7 @@ def test_optimizers(optimizer):
     assert_same_training(mlp, compiled(optimizer=optimizer), FEATURES, LABELS, epochs=3)
 
 
+@pytest.mark.long_but_first
 @pytest.mark.parametrize(
     "kwargs",
     [{"steps_per_execution": 3}, {"jit_compile": True}, {"run_eagerly": True}],
@@ -158,6 +161,7 @@ def test_ways_to_run(kwargs):
     assert_same_training(lambda: mlp(dropout=0.3), compiled(**kwargs), FEATURES, LABELS)
 
 
+@pytest.mark.long_but_first
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 def test_dtype_policies(policy):
     def make_student():
@@ -172,6 +176,7 @@ def test_dtype_policies(policy):
     assert scales_loss == (policy == "mixed_float16")
 
 
+@pytest.mark.long
 def test_global_dtype_policy():
     keras.config.set_dtype_policy("mixed_float16")
     try:
@@ -180,6 +185,7 @@ def test_global_dtype_policy():
         keras.config.set_dtype_policy("float32")
 
 
+@pytest.mark.long_but_first
 @pytest.mark.parametrize(
     "fit_args",
     [
@@ -237,6 +243,7 @@ def explicit_mask():
     return keras.Model({"ids": ids, "mask": mask}, layers.Dense(CLASSES)(hidden))
 
 
+@pytest.mark.long_but_first
 @pytest.mark.parametrize(
     ("make_student", "x", "y"),
     [
@@ -251,11 +258,13 @@ def test_masks(make_student, x, y):
     assert_same_training(make_student, compiled(), x, y)
 
 
+@pytest.mark.long
 def test_token_weights():
     weights = RNG.uniform(size=TOKEN_LABELS.shape)
     assert_same_training(tagger, compiled(), IDS, TOKEN_LABELS, sample_weight=weights)
 
 
+@pytest.mark.long
 def test_dense_outputs():
     def make_student():
         return keras.Sequential([keras.Input((6, 6, 2)), layers.Conv2D(CLASSES, 3, padding="same")])
@@ -281,6 +290,7 @@ TWO_INPUTS = {"a": FEATURES, "b": FEATURES[::-1].copy()}
 TARGET = FEATURES[:, :1]
 
 
+@pytest.mark.long_but_first
 @pytest.mark.parametrize("weighted", [False, True], ids=["", "weighted"])
 @pytest.mark.parametrize(
     ("outputs", "loss", "metrics", "y"),
@@ -353,6 +363,7 @@ class Batches(keras.utils.PyDataset):
         return FEATURES[part], LABELS[part]
 
 
+@pytest.mark.long_but_first
 @pytest.mark.parametrize(
     ("data", "steps"),
     [(dataset, None), (lambda: dataset().repeat(), 5), (endless_batches, 4), (Batches, None)],
@@ -451,6 +462,7 @@ def built(kind):
     return model
 
 
+@pytest.mark.long_but_first
 @pytest.mark.parametrize(
     ("kind", "compile_args"),
     [

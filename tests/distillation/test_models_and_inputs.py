@@ -32,6 +32,7 @@ def text_model(length, width, name):
     return vectorize, model
 
 
+@pytest.mark.long_but_first
 @pytest.mark.parametrize("batched_first", [False, True])
 def test_two_tokenizers(batched_first):
     """The built-in Distiller refuses a teacher whose tokenizer differs."""
@@ -116,6 +117,7 @@ class CarriedBatches(keras.utils.PyDataset):
         return x, LABELS[part]
 
 
+@pytest.mark.long_but_first
 @pytest.mark.parametrize("kind", ["arrays", "dataset", "generator", "py_dataset", "unlabelled"])
 def test_carried_outputs_in_every_kind_of_data(kind):
     """The teacher does not run, and a bare DistillationInputs is not taken for (x, y, w)."""
@@ -207,6 +209,7 @@ def test_keras_hub_layers_and_attention(jit_compile):
     assert history["hidden"][-1] < 0.5 * history["hidden"][0]
 
 
+@pytest.mark.long
 def test_subclassed_models_and_a_nested_teacher():
     class Subclassed(keras.Model):
         def __init__(self, width):

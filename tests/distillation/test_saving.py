@@ -83,6 +83,7 @@ class Interruption(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
+@pytest.mark.long_but_first
 @pytest.mark.parametrize("epoch", [1, 3])
 def test_backup_and_restore_resumes_exactly(tmp_path, uninterrupted, epoch):
     """Also the projector, the optimizer's moments and the dropout's random state."""
@@ -106,6 +107,7 @@ def test_a_fit_after_a_resumed_one_begins_anew(tmp_path, epoch):
     assert fit(distiller, 2).epoch == [0, 1]
 
 
+@pytest.mark.long
 def test_backup_and_restore_with_carried_outputs(tmp_path):
     """The projector's shape comes from the data alone, and before the callback restores."""
     hidden = RNG.normal(size=(24, 9)).astype("float32")
@@ -128,6 +130,7 @@ def test_backup_and_restore_with_carried_outputs(tmp_path):
     assert_equal_weights(*weights)
 
 
+@pytest.mark.long_but_first
 @pytest.mark.parametrize("save_freq", ["epoch", 2])
 def test_model_checkpoint_resumes_exactly(tmp_path, uninterrupted, save_freq):
     path = tmp_path / "{epoch}.keras"
@@ -140,6 +143,7 @@ def test_model_checkpoint_resumes_exactly(tmp_path, uninterrupted, save_freq):
         assert_equal_weights(resumed, uninterrupted)
 
 
+@pytest.mark.long
 def test_reload_keeps_everything(tmp_path):
     schedule = keras.optimizers.schedules.CosineDecay(0.8, 100)
     objectives = [
@@ -178,6 +182,7 @@ def test_reload_keeps_everything(tmp_path):
     )
 
 
+@pytest.mark.long
 def test_save_weights_restores_projector_and_optimizer(tmp_path, uninterrupted):
     """Into a Distiller that has not seen a batch, so whose projector is not built."""
     distiller = new_distiller()
@@ -242,6 +247,7 @@ def test_alpha_set_later_is_saved(tmp_path):
     assert keras.models.load_model(tmp_path / "d.keras").alpha == 0.75
 
 
+@pytest.mark.long_but_first
 @pytest.mark.parametrize("is_compiled", [True, False])
 def test_loads_without_an_optimizer(tmp_path, is_compiled):
     """Saved before compile(), or loaded with compile=False; compiled then, it trains."""

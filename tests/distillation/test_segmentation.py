@@ -57,6 +57,7 @@ def divergences(distiller, x):
     return 4.0 * np.sum(np.exp(log_p) * (log_p - log_q), axis=-1)
 
 
+@pytest.mark.long_but_first
 @pytest.mark.parametrize("is_mean_of_kept", [False, True])
 def test_soft_loss_is_that_of_the_pixels(is_mean_of_kept):
     """A softmax over positions, or a mean over images first, would be another loss."""
@@ -69,6 +70,7 @@ def test_soft_loss_is_that_of_the_pixels(is_mean_of_kept):
     assert history["soft_loss"] == [pytest.approx(expected, rel=1e-5)]
 
 
+@pytest.mark.long
 def test_pixels_of_weight_zero_teach_nothing():
     """What is not annotated must not be learnt, neither from labels nor from the teacher."""
     x, y, weights = data()
@@ -104,6 +106,7 @@ def test_ignored_labels_leave_the_teacher():
     assert history["hard_loss"] == [pytest.approx(np.mean(cross_entropy[weights > 0]), rel=1e-5)]
 
 
+@pytest.mark.long
 def test_masks_are_weights():
     """y == 255 as a weight of 0 ignores these pixels in every term."""
     x, y, weights = data()
@@ -117,6 +120,7 @@ def test_masks_are_weights():
     assert histories[0]["soft_loss"] == [pytest.approx(histories[1]["soft_loss"][0], rel=1e-6)]
 
 
+@pytest.mark.long
 def test_auxiliary_tasks_stay_behind():
     """What is predicted in between helps to train; the student to export has one output."""
     x, y, _ = data()

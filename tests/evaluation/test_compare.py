@@ -34,6 +34,7 @@ def figures(comparison, name):
 
 
 class TestKindsOfModels:
+    @pytest.mark.long
     def test_all_give_the_same_figures(self, tmp_path):
         keras.utils.set_random_seed(1)
         model = make()
@@ -124,6 +125,7 @@ class TestKindsOfModels:
                 expected = figures(comparison, "keras")
                 assert figures(comparison, name) == pytest.approx(expected, abs=1e-4)
 
+    @pytest.mark.long
     def test_a_file_without_signatures(self, tmp_path):
         """As older converters write them."""
         x = np.random.default_rng(0).normal(size=(30, 4)).astype("float32")
@@ -155,6 +157,7 @@ class TestKindsOfModels:
         with pytest.raises(ValueError, match=r"keep no state.*\['memory'\]"):
             compare({"model": model}, data)
 
+    @pytest.mark.long
     def test_files_of_batches_and_of_any_length(self, tmp_path):
         ids = rng.integers(1, 9, (10, 5)).astype("int32")
         model = kd.students.text_cnn(9, 3, embedding_dim=4, filters=4)
@@ -168,6 +171,7 @@ class TestKindsOfModels:
             assert comparison[name]["fidelity"].value == pytest.approx(0, abs=1e-5)
             assert comparison[name].cost.median_ms[1] > 0
 
+    @pytest.mark.long_but_first
     @pytest.mark.parametrize("size", [(4, 4, 1), (8, 8, 3)])
     def test_pictures_of_another_size_are_not_padded(self, tmp_path, size):
         """Zeros around a picture, or behind its one channel, gave a number of no meaning."""
@@ -342,6 +346,7 @@ class TestData:
             model.predict(X, verbose=0).argmax(1) == Y
         )
 
+    @pytest.mark.long
     def test_texts_of_all_lengths(self, tmp_path):
         texts = [" ".join(rng.choice(["a", "b", "c"], rng.integers(1, 9))) for _ in range(80)]
         train = kd.text.from_lists(texts, rng.choice(["x", "y", "z"], 80).tolist())

@@ -26,6 +26,7 @@ def compare(models, x, **settings):
     return kd.compare(models, (x, Y), num_threads=(), num_resamples=10, verbose=0, **settings)
 
 
+@pytest.mark.long_but_first
 @pytest.mark.parametrize("nested", [False, True])
 @pytest.mark.parametrize("rescaling", [(1 / 255,), (1 / 127.5, -1.0)])
 def test_a_model_that_rescales(rescaling, nested, tmp_path):
@@ -41,6 +42,7 @@ def test_a_model_that_rescales(rescaling, nested, tmp_path):
     compare({"m": network()}, PIXELS / 255)
 
 
+@pytest.mark.long
 def test_a_file_with_metadata(tmp_path):
     """Of normalised pixels, and of pixels that the file itself normalises."""
     files = {name: tmp_path / f"{name}.tflite" for name in ("normal", "itself")}

@@ -99,6 +99,7 @@ def browser():
     driver.quit()
 
 
+@pytest.mark.long_but_first
 @pytest.mark.parametrize(("quantization", "percent"), [("none", 0.06), ("dynamic", 3)])
 def test_what_is_typed_is_classified_as_in_keras(
     quantization, percent, student, page, browser, tmp_path

@@ -33,6 +33,7 @@ def texts():
 
 
 # The quantizer's own calibration.
+@pytest.mark.long_but_first
 @pytest.mark.filterwarnings("ignore:.*experimental_preserve_all_tensors")
 # Untrained networks like one class best.
 @pytest.mark.filterwarnings("ignore:In the output .logits.")

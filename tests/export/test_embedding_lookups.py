@@ -36,6 +36,7 @@ def run_one(path, ids):
     return runner(**{input_name: ids})[name]
 
 
+@pytest.mark.long_but_first
 @pytest.mark.parametrize(("quantization", "num_steps"), [("dynamic", 127), ("int4", 7)])
 def test_each_row_errs_by_half_a_step_of_its_own(quantization, num_steps, tmp_path):
     model = rows_of_all_sizes()

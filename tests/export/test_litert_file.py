@@ -27,6 +27,7 @@ def endless(tmp_path_factory):
     return path
 
 
+@pytest.mark.long
 def test_a_loop_without_end(endless, monkeypatch):
     monkeypatch.setattr(litert_file, "MAX_SECONDS", 2)
     message = r"endless\.tflite has run for 2 seconds.*loop without end"

@@ -34,6 +34,7 @@ def weight_dtypes(path):
     return {detail["dtype"] for detail in interpreter.get_tensor_details()}
 
 
+@pytest.mark.long_but_first
 @pytest.mark.parametrize("quantization", ["float16", "int8", "int4"])
 @pytest.mark.parametrize("build", MODELS, ids=lambda build: build.__name__)
 def test_every_mode_carries_every_kind_of_student(build, quantization, tmp_path):
@@ -53,6 +54,7 @@ def wide(inputs=64):
     return keras.Model(x, layers.Dense(10, name="logits")(layers.Dense(400)(x)))
 
 
+@pytest.mark.long_but_first
 @pytest.mark.parametrize(
     ("quantization", "share", "dtype"),
     [
@@ -111,6 +113,7 @@ def test_batches_of_four(tmp_path):
     assert (report.num_calibrated, report.num_examples) == (44, 21)
 
 
+@pytest.mark.long
 def test_both_accuracies_of_labelled_data(tmp_path):
     model = wide()
     x = real_inputs(model, 64)["x"]
@@ -158,6 +161,7 @@ def test_layers_with_operations_of_strings_are_named(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.long
 def test_a_crash_of_the_converter_is_an_error(tmp_path):
     """Calibrating a loop aborts the process: a user's session with an hour's training in it."""
     model = students_to_export.bilstm()
@@ -191,6 +195,7 @@ def images(num_examples=60, largest=255):
 class TestWhatCalibrates:
     """A check on the rows that calibrated a file, or on rows that are all one, cannot fail."""
 
+    @pytest.mark.long
     def test_a_column_that_the_range_of_another_hides_is_refused(self, tmp_path):
         """8 bits for 0 to 1e4: what goes from 0 to 1 becomes a constant."""
         x = keras.Input((6,), name="x")
@@ -317,6 +322,7 @@ class MixTokens(layers.Layer):
         return keras.ops.matmul(self.mixing, x)
 
 
+@pytest.mark.long_but_first
 @pytest.mark.parametrize("quantization", ["dynamic", "int4"])
 def test_a_weight_on_the_left_of_a_product(quantization, tmp_path):
     """No kernel takes 8 bits on that side: the file did not run."""
@@ -389,6 +395,7 @@ def around_another_model():
     return keras.Model(x, layers.Dense(3, name="logits")(image_model()(x)))
 
 
+@pytest.mark.long_but_first
 @pytest.mark.parametrize("build", [image_model, around_another_model])
 @pytest.mark.parametrize("metadata", [None, ImageMetadata(["a", "b", "c"], mean=0.0, std=1.0)])
 def test_a_tighter_tolerance_refuses_and_names_the_layer(build, metadata, tmp_path):

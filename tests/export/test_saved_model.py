@@ -73,6 +73,7 @@ def test_strings_are_served_in_a_fresh_process(tmp_path):
     np.testing.assert_allclose(served["logits"], model(tf.constant(texts)), atol=1e-6)
 
 
+@pytest.mark.long_but_first
 @pytest.mark.parametrize("build", MODELS, ids=lambda build: build.__name__)
 def test_every_kind_of_student_serves_any_batch_under_its_names(build, tmp_path):
     model = build()

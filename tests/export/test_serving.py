@@ -38,6 +38,7 @@ def signatures(path):
     return module, module.signatures
 
 
+@pytest.mark.long
 def test_texts_in_names_of_classes_out(tmp_path):
     model = student()
     path = export_saved_model(
@@ -71,6 +72,7 @@ def test_softmax_outputs_are_the_probabilities(tmp_path):
     assert served["top_labels"].shape == (2, 3)
 
 
+@pytest.mark.long
 def test_pairs_of_texts(tmp_path):
     pairs = keras.Input((2,), dtype="string")
     path = export_saved_model(
@@ -80,6 +82,7 @@ def test_pairs_of_texts(tmp_path):
     assert endpoints["serving_default"](text=tf.constant([["a", "b"]]))["logits"].shape == (1, 3)
 
 
+@pytest.mark.long
 def test_warmup_requests_fit_the_signature(tmp_path):
     """As a server replays them: parsed from the file, run against the endpoint."""
     path = export_saved_model(
@@ -153,6 +156,7 @@ def test_saved_model_cli_runs_it(tmp_path):
     np.testing.assert_allclose(np.load(tmp_path / "out" / "logits.npy"), model(x), atol=1e-6)
 
 
+@pytest.mark.long_but_first
 @pytest.mark.parametrize(
     "build", [students_to_export.cnn, students_to_export.bilstm], ids=lambda build: build.__name__
 )
@@ -177,6 +181,7 @@ def test_the_c_loader_runs_it(build, tmp_path):
         np.testing.assert_allclose(found["logits"], model(*inputs.values()), atol=1e-6)
 
 
+@pytest.mark.long_but_first
 @pytest.mark.parametrize(
     "build",
     [students_to_export.cnn, students_to_export.text_cnn, students_to_export.transformer],
@@ -278,6 +283,7 @@ class TestBadInput:
             serving_command(tmp_path)
 
 
+@pytest.mark.long
 def test_a_student_of_pairs_reads_pairs_of_texts(tmp_path):
     student = kd.students.text_cnn(VOCABULARY, 2, embedding_dim=4, filters=2, pairs=True)
     pairs = [["a good film", "a film"], ["bad", "good good"]]

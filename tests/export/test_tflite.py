@@ -19,6 +19,7 @@ MODELS = [
 ]
 
 
+@pytest.mark.long_but_first
 @pytest.mark.parametrize("quantization", ["none", "dynamic"])
 @pytest.mark.parametrize("build", MODELS, ids=lambda build: build.__name__)
 def test_every_kind_of_student_runs_in_the_stock_interpreter(build, quantization, tmp_path):
@@ -142,6 +143,7 @@ def test_unknown_length_names_the_remedy(tmp_path):
         export_tflite(open_length(), tmp_path / "s.tflite")
 
 
+@pytest.mark.long_but_first
 @pytest.mark.parametrize("kind", ["none", "array", "dataset"])
 def test_sequence_length_fixes_every_open_dimension(kind, tmp_path):
     """Texts of real data are shorter than the file's length, and differ from batch to batch."""
@@ -162,6 +164,7 @@ def test_sequence_length_fixes_every_open_dimension(kind, tmp_path):
     np.testing.assert_allclose(runner(**padded)["logits"], model(padded), atol=1e-6)
 
 
+@pytest.mark.long_but_first
 @pytest.mark.parametrize("quantization", ["none", "dynamic"])
 def test_any_length(quantization, tmp_path):
     """The file is resized to each text."""

@@ -68,6 +68,7 @@ def done(folder):
     return folder / "out", job(folder, folder / "out").run()
 
 
+@pytest.mark.long
 class TestWhatComesOut:
     def test_files_and_figures(self, folder, done):
         output, result = done
@@ -215,6 +216,7 @@ class TestData:
         np.testing.assert_array_equal(image_data.without(more, test), pixels[[0, 2]])
 
 
+@pytest.mark.long
 def test_bad_input(folder, tmp_path):
     np.savez(tmp_path / "floats.npz", x=np.zeros((4, 8, 8, 3), "float32"), y=np.arange(4) % 2)
     np.savez(
@@ -254,6 +256,7 @@ def test_bad_input(folder, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.long
 def test_settings_are_json(folder, done):
     settings = json.loads((done[0] / "job.json").read_text())
     assert settings["width"] == 8

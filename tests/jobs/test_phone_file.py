@@ -19,6 +19,7 @@ def model():
     return model
 
 
+@pytest.mark.long
 def test_a_refused_mode_is_not_the_end_of_the_job(model, tmp_path):
     path = tmp_path / "m.tflite"
     with pytest.raises(ValueError, match="Each column of an output"):

@@ -129,6 +129,7 @@ class TestWhatComesOut:
         for name in ("student.tflite", "alone.csv", "distilled.csv"):
             assert (tmp_path / "again" / name).read_bytes() == (done[0] / name).read_bytes(), name
 
+    @pytest.mark.long
     def test_a_finished_job_trains_nothing_again(self, folder, done):
         before = (done[0] / "distilled.keras").stat().st_mtime_ns
         assert job(folder, done[0]).run()["models"] == done[1]["models"]
@@ -224,6 +225,7 @@ def test_a_teacher_with_a_sigmoid_for_each_class(folder, tmp_path):
     assert min(accuracies.values()) > 0.9, accuracies
 
 
+@pytest.mark.long
 def test_dry_run(folder, tmp_path):
     result = job(folder, tmp_path / "out").dry_run()
     assert (result["num_train"], result["num_test"]) == (72, 18)
@@ -336,6 +338,7 @@ class TestData:
 class TestWhatALaterStageRefuses:
     """It is refused before the first stage begins, by a dry run too."""
 
+    @pytest.mark.long_but_first
     @pytest.mark.parametrize("name", ["student.tflite", "report.html", "report.md", "alone.keras"])
     def test_a_folder_where_a_file_goes(self, folder, tmp_path, name):
         output = self.begun(folder, tmp_path)
@@ -345,6 +348,7 @@ class TestWhatALaterStageRefuses:
                 run()
         assert not (output / "answers").exists()
 
+    @pytest.mark.long_but_first
     @pytest.mark.parametrize("name", ["answers", "serving", "alone-backup"])
     def test_a_file_where_a_folder_goes(self, folder, tmp_path, name):
         output = self.begun(folder, tmp_path)
@@ -377,11 +381,13 @@ class TestClassesOfTheTeacher:
         model = keras.models.load_model(folder / "teacher.keras")
         return with_class_names(model, self.TURNED, order=[1, 2, 0])
 
+    @pytest.mark.long
     def test_names_are_matched(self, folder, turned, tmp_path):
         turned.save(tmp_path / "t.keras")
         result = job(folder, tmp_path / "out", teacher=str(tmp_path / "t.keras")).dry_run()
         assert "Warning" not in result["summary"]
 
+    @pytest.mark.long
     def test_without_names_the_labels_tell(self, folder, turned, tmp_path):
         layer = turned.layers.pop()
         logits = keras.ops.take(layer.input, layer.order, axis=-1)
@@ -400,6 +406,7 @@ class TestClassesOfTheTeacher:
             job(folder, tmp_path / "out", teacher=str(tmp_path / "t.keras")).run()
         assert not (tmp_path / "out").exists()
 
+    @pytest.mark.long
     def test_a_poor_teacher_is_said(self, folder, tmp_path):
         """It takes all for money, and is less sure of it where it is not."""
         model = keras.models.load_model(folder / "teacher.keras")
@@ -430,6 +437,7 @@ class TestBadInput:
             job(folder, tmp_path / "out", **settings).run()
         assert not (tmp_path / "out").exists()
 
+    @pytest.mark.long
     def test_settings(self, folder, tmp_path):
         for settings, message in (
             ({"student": "gpt"}, "student must be one of"),
@@ -514,6 +522,7 @@ class TestBadInput:
         finally:
             train.write_text(before)
 
+    @pytest.mark.long
     def test_duplicates_are_reported(self, folder, tmp_path):
         result = job(folder, tmp_path / "out", test=str(folder / "train.csv")).dry_run()
         assert result["num_duplicates"] == 90
@@ -541,6 +550,7 @@ def reviews(language, num_texts):
 
 
 class TestWordsThatAreNotApart:
+    @pytest.mark.long_but_first
     @pytest.mark.parametrize("language", UNSPACED)
     def test_pieces_are_known(self, language):
         texts, _ = reviews(language, 200)
@@ -570,6 +580,7 @@ class TestWordsThatAreNotApart:
         )
         assert text_vocabulary.known_share(pieces, ["abbb x", "ab", "y", ""]) == 0.5
 
+    @pytest.mark.long
     def test_a_test_set_of_another_language_is_a_warning(self, folder, tmp_path):
         test = write(tmp_path / "test.csv", ["réserver un vol", "payer"], ["travel", "money"])
         summary = job(folder, tmp_path / "out", test=test).dry_run()["summary"]
@@ -596,6 +607,7 @@ class TestWordsThatAreNotApart:
         assert vocabulary.startswith("[PAD]")
 
 
+@pytest.mark.long
 def test_a_length_that_no_text_has(folder, tmp_path):
     """The check of the phone's file ended the process by its memory."""
     summary = job(folder, tmp_path / "out", sequence_length=100_000).dry_run()["summary"]

@@ -106,6 +106,7 @@ def state_of(loss):
     return [v.numpy() for m in memories for v in (m.bank, m.log_normalizer)]
 
 
+@pytest.mark.long_but_first
 @pytest.mark.parametrize("limit", [1e-3, 5.0, 1000.0])
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
 def test_two_training_steps(limit, dtype):
@@ -465,6 +466,7 @@ def test_two_devices_remember_what_one_does(two_devices, batch_size):
         np.testing.assert_allclose(np.linalg.norm(mirrored.bank, axis=1), 1, rtol=1e-5)
 
 
+@pytest.mark.long
 def test_inputs_may_be_arrays():
     """Without tf.data: the indices go into the x of fit()."""
     distiller = distiller_with(crd(reduction="sum_over_batch_size"))

@@ -200,6 +200,7 @@ def test_half_precision(dtype):
     assert norm_error(gradient, expected_gradient) < {"float16": 5e-4, "bfloat16": 4e-3}[dtype]
 
 
+@pytest.mark.long_but_first
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_batch_size_shows_when_it_runs(jit_compile):
     """fit() traces with a batch size of None; the last replica may get an empty batch."""

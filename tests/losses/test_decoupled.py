@@ -87,6 +87,7 @@ def test_gradient_is_that_of_the_naive_formula():
     assert norm_error(gradient, tape.gradient(expected, student).numpy()) < 1e-6
 
 
+@pytest.mark.long_but_first
 @every_limit
 def test_both_parts_are_the_divergence_together(limit):
     """Eq. 7 of the paper: KL = TCKD + (1 - p_y) * NCKD, example by example."""
@@ -330,6 +331,7 @@ def expected_loss(distiller, x, labels, head=None):
 class TestDistiller:
     X = uniform(2.0, (8, 4))[0]
 
+    @pytest.mark.long_but_first
     @pytest.mark.parametrize("is_one_hot", [False, True])
     def test_gets_the_labels_of_its_batch(self, is_one_hot):
         """With the labels of the first batch in every step, half of the examples learn nonsense."""

@@ -69,6 +69,7 @@ def factor_difference(model, p):
     return oracle
 
 
+@pytest.mark.long_but_first
 @pytest.mark.parametrize("limit", [5.0, 1000.0])
 @pytest.mark.parametrize("p", [1, 2])
 def test_value_and_gradients_are_exact(p, limit):
@@ -133,6 +134,7 @@ def test_paraphraser_is_an_autoencoder():
     assert losses[-1] < 0.5 * losses[0]
 
 
+@pytest.mark.long
 def test_trained_paraphraser_stays_and_is_saved(tmp_path):
     """Trained on, it would meet the translator at nothing; a new one would be noise."""
     inputs = keras.Input((4, 4, 3))

@@ -81,6 +81,7 @@ def run(loss, teacher, student):
 every_transformation = pytest.mark.parametrize("transformation", SHAPES)
 
 
+@pytest.mark.long_but_first
 @pytest.mark.parametrize("limit", [1e-3, 5.0, 1000.0])
 @every_transformation
 def test_value_and_gradients_are_exact(transformation, limit):
@@ -95,6 +96,7 @@ def test_value_and_gradients_are_exact(transformation, limit):
         assert norm_error(gradient, expected_gradient) < 1e-6
 
 
+@pytest.mark.long_but_first
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 @every_transformation
 def test_half_precision(transformation, dtype):

@@ -33,9 +33,11 @@ def history(**settings):
 
 @pytest.mark.parametrize("loss", ["mse", "mean_squared_error", keras.losses.mean_squared_error])
 class TestByNameAndFunction:
+    @pytest.mark.long_but_first
     def test_soft_loss(self, loss):
         assert history(soft_loss=loss) == history(soft_loss=MEAN)
 
+    @pytest.mark.long_but_first
     def test_objective(self, loss):
         found, expected = (
             history(
@@ -128,6 +130,7 @@ def test_losses_between_distributions_get_no_logits(loss, teacher, student, wron
         distiller.fit(X, verbose=0)
 
 
+@pytest.mark.long_but_first
 @pytest.mark.parametrize(
     ("loss", "student"),
     [

@@ -119,6 +119,7 @@ def number(path):
     return int(tail) if tail.isdigit() else 0
 
 
+@pytest.mark.long_but_first
 @pytest.mark.parametrize("limit", [5.0, 1000.0])
 @pytest.mark.parametrize("stages", STAGES)
 def test_value_and_gradients_are_exact(stages, limit):

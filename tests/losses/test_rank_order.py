@@ -65,6 +65,7 @@ def expected_of(loss, teacher, student):
     return values.numpy(), np.reshape(gradient, np.shape(student))
 
 
+@pytest.mark.long_but_first
 @pytest.mark.parametrize(
     ("teacher_shape", "student_shape", "limit"),
     [((6, 7), (6, 3), 5.0), ((5, 4), (5, 2, 2, 3), 1e-3), ((3, 9), (3, 2), 1e4)],
@@ -157,6 +158,7 @@ def test_equal_examples_and_zeros_are_no_trouble(loss_class, power):
         assert np.abs(gradient).max() < 1e3
 
 
+@pytest.mark.long_but_first
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 @every_loss
 def test_half_precision(loss_class, dtype):

@@ -215,6 +215,7 @@ def distiller_of(loss=None):
     return distiller
 
 
+@pytest.mark.long_but_first
 @pytest.mark.parametrize("as_dataset", [False, True])
 def test_boxes_come_with_the_inputs(as_dataset):
     """y has the classes: taken for boxes, it would train something."""

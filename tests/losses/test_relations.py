@@ -250,6 +250,7 @@ def test_masked_positions_count_as_zeros(loss_class):
     np.testing.assert_allclose(values, pooled, rtol=1e-6)
 
 
+@pytest.mark.long_but_first
 @pytest.mark.parametrize("jit_compile", [False, True])
 @pytest.mark.parametrize("length", [5, 7])
 def test_masked_students_beside_teachers_of_any_length(length, jit_compile):

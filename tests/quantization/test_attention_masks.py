@@ -34,6 +34,7 @@ def padded_inputs(num_examples=300):
 
 # Without dropout Keras calls a fused kernel, with masks of its own.
 # An untrained network likes one class best.
+@pytest.mark.long_but_first
 @pytest.mark.filterwarnings("ignore:In the output .output.")
 @pytest.mark.parametrize("dropout", [0.0, 0.1])
 def test_int8_attends_where_keras_does(dropout, tmp_path):
@@ -63,6 +64,7 @@ def test_masks_of_softmax_layers():
 
 
 # An untrained network likes one class best.
+@pytest.mark.long_but_first
 @pytest.mark.filterwarnings("ignore:In the output .output.")
 @pytest.mark.parametrize("dropout", [0.0, 0.1])
 def test_rows_that_are_masked_as_a_whole(dropout, tmp_path):

@@ -225,6 +225,7 @@ CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
 class TestBlock:
+    @pytest.mark.long
     def test_fit_before_within_and_after(self):
         """Functions compiled on one side of the block are not used on the other."""
         student, x, y = student_and_data()
@@ -243,6 +244,7 @@ class TestBlock:
         assert all(abs(a - b) > 1e-5 for a, b in zip(before, within))
         np.testing.assert_allclose(losses(), before, rtol=1e-6)
 
+    @pytest.mark.long
     def test_it_trains_the_student_in_place(self):
         student, x, y = student_and_data()
         previous = student.get_weights()
@@ -292,6 +294,7 @@ def other_convolutions():
     return keras.Model(series, layers.Dense(8)(layers.Flatten()(x))), noise(64, 16, 3)
 
 
+@pytest.mark.long_but_first
 @pytest.mark.parametrize("build", [convolutions, transformer, other_convolutions])
 def test_it_errs_as_the_int8_file_does(build):
     """Only as much: ranges are those of a batch, and each rounding decides those behind it."""

@@ -113,6 +113,7 @@ def same_bert():
 
 @needs_beam
 class TestTheSameBytes:
+    @pytest.mark.long_but_first
     @pytest.mark.parametrize(
         ("make_dataset", "make_teacher", "settings"),
         [
@@ -131,6 +132,7 @@ class TestTheSameBytes:
         assert contents(tmp_path / "labelled") == contents(tmp_path / "built")
         TeacherStore.open(tmp_path / "labelled", make_teacher())
 
+    @pytest.mark.long
     def test_threads_take_turns_with_one_teacher(self, tmp_path):
         def count(x):
             busy = tmp_path / "busy"
@@ -184,6 +186,7 @@ def fails_once(folder):
 class TestFailures:
     SETTINGS = {"version": "1", "batch_size": 4}
 
+    @pytest.mark.long
     def test_a_bundle_is_tried_again(self, tmp_path):
         teacher = functools.partial(fails_once, tmp_path)
         label(tmp_path / "s", make_teacher=teacher, options=TRIES_AGAIN, **self.SETTINGS)
@@ -191,11 +194,13 @@ class TestFailures:
         build(tmp_path / "built", make_teacher=teacher, **self.SETTINGS)
         assert contents(tmp_path / "s") == contents(tmp_path / "built")
 
+    @pytest.mark.long
     def test_every_bundle_twice(self, tmp_path):
         label(tmp_path / "s", options=["--direct_runner_bundle_repeat=1"])
         build(tmp_path / "built")
         assert contents(tmp_path / "s") == contents(tmp_path / "built")
 
+    @pytest.mark.long
     def test_what_is_there_is_not_labelled_again(self, tmp_path):
         teacher = functools.partial(fails_once, tmp_path)
         run = functools.partial(

@@ -108,6 +108,7 @@ class TestResuming:
                 TeacherStore.build(other, model, tmp_path / f"s{place}", verbose=0)
 
 
+@pytest.mark.long
 def test_many_shards_do_not_exhaust_the_open_files(tmp_path):
     load = loader()
     shards = [Shard(tmp_path, index, load) for index in range(400)]
@@ -236,6 +237,7 @@ class TestChanges:
         teacher.compile("adam", "mse")
         assert identify_teacher(teacher, None) == before
 
+    @pytest.mark.long
     def test_a_teacher_that_has_run_is_the_same(self, tmp_path):
         """Its layers then know the shapes that they were built for."""
         bert = make_bert()

@@ -84,6 +84,7 @@ def test_an_error_names_it(store):
         train(lambda texts: store.attach(texts.dataset().batch(5)))
 
 
+@pytest.mark.long
 def test_dropped(store, teacher):
     def without_it(texts):
         kept = texts.dataset().filter(lambda text: text != CHANGED)

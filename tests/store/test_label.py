@@ -39,11 +39,13 @@ def test_batches(bert, texts, settings, monkeypatch):
             assert not np.any(expected[name][places, width:])
 
 
+@pytest.mark.long
 def test_outputs_are_at_their_places(bert, texts):
     rows = Labeller(bert, ["output"])(texts)["output"]
     np.testing.assert_allclose(rows, bert.predict(texts, verbose=0), atol=1e-5)
 
 
+@pytest.mark.long
 def test_a_teacher_that_names_its_classes_meets_texts_of_like_length(bert, texts):
     """Its last layer is one more; the texts would be tokenized in the order of the data."""
     order = list(range(bert.output_shape[-1]))[::-1]

@@ -114,6 +114,7 @@ def test_a_store_without_names_takes_any(tmp_path):
     assert len(list(store.attach(read("c", "b", "a")))) == 5
 
 
+@pytest.mark.long
 def test_compare_matches_a_store_by_its_names(tmp_path):
     teacher = make_teacher(("a", "b", "c"))
     store = kd.TeacherStore.build(read("a", "b", "c"), teacher, tmp_path / "s", verbose=0)

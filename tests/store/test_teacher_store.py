@@ -166,6 +166,7 @@ class TestTexts:
         ((x, _),) = store.attach(examples).batch(5)
         np.testing.assert_allclose(x.teacher_outputs, teacher(tf.constant(TEXTS)), atol=1e-5)
 
+    @pytest.mark.long
     def test_a_teacher_that_tokenizes_within(self, tmp_path):
         bert = make_bert()
         ensemble = kd.teachers.Ensemble([bert, bert])
@@ -194,6 +195,7 @@ class TestTexts:
         padded = np.where(np.arange(12)[:, None] < np.array(lengths)[:, None, None], expected, 0)
         np.testing.assert_allclose(batch.teacher_outputs[layer], padded, atol=1e-5)
 
+    @pytest.mark.long
     def test_words_to_tag(self, tmp_path):
         teacher = make_bert(per_word=True)
         words = [text.split() for text in TEXTS]
@@ -204,6 +206,7 @@ class TestTexts:
             np.testing.assert_allclose(x.teacher_outputs, expected, atol=1e-5)
             assert len(tags) == len(own)
 
+    @pytest.mark.long
     def test_batched_by_length_behind_the_store(self, tmp_path):
         teacher = make_bert()
         examples = kd.text.from_lists(TEXTS, [0, 1, 2, 0, 1])
@@ -218,6 +221,7 @@ class TestTexts:
 
 
 class TestTraining:
+    @pytest.mark.long
     def test_the_same_weights_as_with_the_live_teacher(self, store, teacher):
         weights = []
         for batches in (dataset().batch(10), store.attach(dataset().batch(10))):
@@ -313,6 +317,7 @@ class TestTopK:
             np.argsort(-exact, axis=-1)[:, :3], np.argsort(-probabilities, axis=-1)[:, :3]
         )
 
+    @pytest.mark.long_but_first
     def test_the_size(self, many, tmp_path):
         def num_bytes(top_k):
             path = tmp_path / f"top_{top_k}"

@@ -112,6 +112,7 @@ def test_backbone_deep_inside_a_model_is_found():
     np.testing.assert_allclose(student(texts()), teacher(for_teacher(texts())), atol=1e-5)
 
 
+@pytest.mark.long_but_first
 @pytest.mark.parametrize("per_word", [False, True])
 def test_text_classifier_is_copied_behind_its_vocabulary(per_word):
     """The usual way: the student reads the ids that the teacher's own vocabulary gives."""
@@ -143,6 +144,7 @@ def test_head_of_another_size_starts_anew():
     assert student.output_shape == (None, 5)
 
 
+@pytest.mark.long
 def test_exact_gelu_is_kept_across_saving(tmp_path):
     """KerasHub's BERT forgets it, and the logits drift without a word."""
     source = backbone()
@@ -160,6 +162,7 @@ def test_exact_gelu_is_kept_across_saving(tmp_path):
     assert has_exact_gelu(reloaded)
 
 
+@pytest.mark.long_but_first
 @pytest.mark.parametrize("ids_only", [True, False])
 @pytest.mark.parametrize("per_word", [True, False])
 def test_reloaded_student_answers_alike(per_word, ids_only, source, tmp_path):
@@ -177,6 +180,7 @@ def test_reloaded_student_answers_alike(per_word, ids_only, source, tmp_path):
         np.testing.assert_array_equal(expected._keras_mask, x["word_starts"] > 0)
 
 
+@pytest.mark.long_but_first
 @pytest.mark.parametrize("width", [WIDTH, 8])
 def test_padding_never_changes_the_output(width):
     student = from_teacher(classifier(), hidden_dim=width)
@@ -271,6 +275,7 @@ def test_narrowed_student_trains_and_leaves_its_teacher_alone():
         np.testing.assert_array_equal(value, old)
 
 
+@pytest.mark.long
 def test_student_exports(tmp_path):
     source = backbone()
     set_exact_gelu(source)

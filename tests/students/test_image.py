@@ -5,6 +5,7 @@ import pytest
 import keras_distill as kd
 
 
+@pytest.mark.long_but_first
 @pytest.mark.parametrize("shape", [(32, 32, 3), (96, 64, 1)])
 def test_shapes_taps_and_export(shape, tmp_path):
     student = kd.students.mobile_cnn(shape, 5, width=4)
@@ -19,6 +20,7 @@ def test_shapes_taps_and_export(shape, tmp_path):
     assert report.max_difference < 1e-4
 
 
+@pytest.mark.long
 def test_it_learns():
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 2, 64)

@@ -133,6 +133,7 @@ def test_a_stem_that_is_called_again_stays():
     assert student.get_layer("stem").kernel_size == (3, 3)
 
 
+@pytest.mark.long
 def test_models_inside():
     """A backbone with a head behind it is the usual shape of a Keras model."""
     backbone = kd.students.plain_cnn((8, 8, 3), 4, num_layers=3, filters=4, name="backbone")

@@ -175,6 +175,7 @@ class TestWider:
         with pytest.raises(ValueError, match="Received: 'scale', a Scale, which cannot"):
             net2net_deeper(model, "hidden")
 
+    @pytest.mark.long
     def test_several_times_and_trained(self, tmp_path):
         """The grown model is an ordinary one: it grows again, learns, is saved."""
         model = randomized(students.mobile_cnn((8, 8, 1), 2, width=4, depths=(1,)))
@@ -417,6 +418,7 @@ class TestDeeper:
             [activation(np.array([9.0]))[0]] if again else []
         )
 
+    @pytest.mark.long
     def test_it_grows_both_ways_and_learns(self):
         model = randomized(students.mlp((3,), 2, num_layers=1, hidden_dim=4))
         deeper = net2net_deeper(net2net_wider(model, "hidden_1", 6, seed=0), "hidden_1")

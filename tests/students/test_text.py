@@ -90,6 +90,7 @@ def test_padding_never_changes_the_output(build, task):
         np.testing.assert_allclose(logits, expected[i][: len(logits)], atol=1e-5)
 
 
+@pytest.mark.long_but_first
 @every_task
 @every_student
 def test_reloaded_and_cloned_students_answer_alike(build, task, tmp_path):
@@ -106,6 +107,7 @@ def test_reloaded_and_cloned_students_answer_alike(build, task, tmp_path):
             np.testing.assert_array_equal(model(x)._keras_mask, x["word_starts"] > 0)
 
 
+@pytest.mark.long_but_first
 @every_task
 @every_student
 def test_tflite_file_has_builtin_operations_only(build, task, tmp_path):
@@ -122,6 +124,7 @@ def test_tflite_file_has_builtin_operations_only(build, task, tmp_path):
     assert report.max_difference < 1e-5
 
 
+@pytest.mark.long_but_first
 @pytest.mark.parametrize(("build", "task"), list(zip(STUDENTS, TASKS)))
 def test_dynamic_tflite_file_and_saved_model_agree_with_keras(build, task, tmp_path):
     student = build(**TASKS[task])
@@ -224,6 +227,7 @@ def test_word_logits_come_from_the_first_piece():
     np.testing.assert_allclose(student(x)[0], expected, atol=1e-5)
 
 
+@pytest.mark.long_but_first
 @every_student
 def test_keras_losses_and_metrics_ignore_word_padding(build):
     student = build(per_word=True)

@@ -38,6 +38,7 @@ def teacher(encoder):
     return text_classifier(*encoder, num_classes=3)
 
 
+@pytest.mark.long
 def test_logits_are_those_of_the_head_on_what_keras_hub_computes(teacher, encoder):
     """KerasHub pads with an id of the family's own, to the full length."""
     backbone, preprocessor = encoder
@@ -47,6 +48,7 @@ def test_logits_are_those_of_the_head_on_what_keras_hub_computes(teacher, encode
     np.testing.assert_allclose(teacher(TEXTS), expected, atol=1e-5)
 
 
+@pytest.mark.long
 def test_saved_and_loaded_it_has_two_parts_and_answers_alike(teacher, tmp_path):
     teacher.save(tmp_path / "teacher.keras")
     loaded = keras.models.load_model(tmp_path / "teacher.keras")
@@ -64,6 +66,7 @@ def test_texts_of_a_store_are_labelled_without_padding(teacher):
     np.testing.assert_allclose(labeller(TEXTS)["output"], teacher(TEXTS), atol=1e-5)
 
 
+@pytest.mark.long
 def test_it_teaches_a_student_that_reads_strings(teacher):
     vocabulary = kd.text.learn_words([" ".join(WORDS)] * 2, vocabulary_size=10, sequence_length=8)
     texts = keras.Input((), dtype="string")
@@ -76,12 +79,14 @@ def test_it_teaches_a_student_that_reads_strings(teacher):
     assert history["loss"][1] < history["loss"][0]
 
 
+@pytest.mark.long
 def test_pairs(encoder):
     teacher = text_classifier(*encoder, num_classes=2, pairs=True)
     pairs = tf.constant([["the film", "is good"], ["the film", "bad"]])
     assert np.abs(teacher(pairs) - teacher(pairs[:, ::-1])).max() > 1e-7
 
 
+@pytest.mark.long
 def test_a_ready_classifier_keeps_its_head(encoder):
     import keras_hub
 

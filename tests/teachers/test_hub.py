@@ -138,6 +138,7 @@ def test_a_parent_with_a_trainable_of_its_own(encoder_folder, trainable):
     assert not parent.encoder.trainable
 
 
+@pytest.mark.long
 def test_a_trainable_layer_trains_all_its_variables(encoder_folder):
     encoder = HubLayer(encoder_folder, trainable=True)
     model = classifier(encoder)
@@ -183,6 +184,7 @@ def test_regularization_losses_count_once_and_only_if_trainable(encoder_folder):
     assert model.losses == []
 
 
+@pytest.mark.long_but_first
 @pytest.mark.parametrize(
     ("policy", "dtype"), [("mixed_float16", "float16"), ("mixed_bfloat16", "bfloat16")]
 )

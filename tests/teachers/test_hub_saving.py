@@ -34,6 +34,7 @@ def assert_same(model, expected):
     np.testing.assert_allclose(model(X), expected(X), atol=1e-6)
 
 
+@pytest.mark.long_but_first
 @pytest.mark.parametrize("trainable", [False, True])
 def test_a_keras_file_has_the_weights_and_the_handle(encoder_folder, tmp_path, trainable):
     model = trained(HubLayer(encoder_folder, trainable, dtype="mixed_bfloat16", name="encoder"))
@@ -68,6 +69,7 @@ def test_weights_files_and_clones(encoder_folder, tmp_path):
     assert trained_on.layers[-2].weights[0] is not model.layers[-2].weights[0]
 
 
+@pytest.mark.long
 def test_exports_need_no_module(encoder_folder, tmp_path):
     folder = shutil.copytree(encoder_folder, tmp_path / "encoder")
     model = trained(HubLayer(folder, trainable=True))
@@ -82,6 +84,7 @@ def test_exports_need_no_module(encoder_folder, tmp_path):
     np.testing.assert_allclose(logits, model(X), atol=1e-6)
 
 
+@pytest.mark.long
 def test_an_export_has_the_preprocessors_vocabulary(encoder_folder, preprocessor_folder, tmp_path):
     folder = shutil.copytree(preprocessor_folder, tmp_path / "preprocessor")
     texts = keras.Input((), dtype="string", name="texts")
@@ -114,6 +117,7 @@ def test_a_moved_module_is_loaded_from_its_new_folder(encoder_folder, tmp_path):
         keras.models.load_model(tmp_path / "model.keras")
 
 
+@pytest.mark.long
 def test_a_file_does_not_choose_what_is_loaded(encoder_folder, tmp_path, monkeypatch, capsys):
     """A module is a program: in safe mode only those load that the user names, or has loaded."""
     path = tmp_path / "model.keras"

@@ -44,6 +44,7 @@ def trained(teacher, **kwargs):
     ).history
 
 
+@pytest.mark.long
 def test_it_teaches_as_a_function_of_tensorflow():
     expected = trained(lambda x: x @ KERNEL)
     objective = [
@@ -61,6 +62,7 @@ def test_it_teaches_as_a_function_of_tensorflow():
             np.testing.assert_allclose(actual[name], values, rtol=1e-5, err_msg=name)
 
 
+@pytest.mark.long
 def test_a_function_that_changes_its_arrays_leaves_the_batch_alone():
     def in_place(x):
         x -= 5.0

@@ -77,10 +77,12 @@ def test_company_in_a_batch_changes_no_logits(classifier):
     np.testing.assert_allclose(classifier(TEXTS), alone, atol=1e-5)
 
 
+@pytest.mark.long_but_first
 def test_predict_reads_strings(classifier):
     np.testing.assert_allclose(classifier.predict(TEXTS, verbose=0), classifier(TEXTS), atol=1e-6)
 
 
+@pytest.mark.long_but_first
 def test_plain_fit_learns_from_strings(classifier):
     classifier.compile(keras.optimizers.Adam(3e-3), CROSS_ENTROPY)
     before = [w.numpy() for w in classifier.trainable_weights]
@@ -91,6 +93,7 @@ def test_plain_fit_learns_from_strings(classifier):
     assert not any(map(np.array_equal, classifier.trainable_weights, before))
 
 
+@pytest.mark.long_but_first
 def test_the_inner_model_shares_the_weights(classifier):
     inner = classifier.classifier
     batch = classifier.preprocessor(TEXTS)
@@ -102,12 +105,14 @@ def test_the_inner_model_shares_the_weights(classifier):
     np.testing.assert_allclose(classifier(TEXTS), inner(batch), atol=1e-6)
 
 
+@pytest.mark.long_but_first
 def test_saved_and_loaded_it_answers_alike(classifier, tmp_path):
     classifier.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     np.testing.assert_allclose(loaded(TEXTS), classifier(TEXTS), atol=1e-6)
 
 
+@pytest.mark.long
 def test_weights_are_saved_by_themselves(tmp_path):
     classifier, twin = kerashub_classifier(), kerashub_classifier()
     classifier.save_weights(tmp_path / "model.weights.h5")
@@ -115,6 +120,7 @@ def test_weights_are_saved_by_themselves(tmp_path):
     np.testing.assert_allclose(twin(TEXTS), classifier(TEXTS), atol=1e-6)
 
 
+@pytest.mark.long_but_first
 def test_exported_it_reads_strings(classifier, tmp_path):
     kd.export_saved_model(classifier, tmp_path)
     serve = tf.saved_model.load(tmp_path / "1").signatures["serving_default"]
@@ -130,6 +136,7 @@ def test_a_frozen_encoder_trains_the_head_alone(hub_folders):
 # Pairs, words, regression
 
 
+@pytest.mark.long
 def test_pairs(hub_folders):
     pairs = tf.constant([["the film", "is good"], ["the film", "bad"]])
     for model in (kerashub_classifier(pairs=True), hub_classifier(hub_folders, pairs=True)):
@@ -151,6 +158,7 @@ def test_regression_learns_numbers():
 WORDS = tf.constant([["the", "unwanted", "film"], ["good", "", ""]])
 
 
+@pytest.mark.long
 def test_words_get_the_logits_of_their_first_piece(hub_folders):
     model = kerashub_classifier(per_word=True)
     inner = model.classifier
@@ -163,6 +171,7 @@ def test_words_get_the_logits_of_their_first_piece(hub_folders):
     assert hub_classifier(hub_folders, per_word=True)(WORDS).shape == (2, 3, 3)
 
 
+@pytest.mark.long
 def test_padding_words_count_for_no_loss():
     model = kerashub_classifier(per_word=True, dropout=0.0)
     labels = np.array([[0, 1, 2], [2, 0, 0]])
@@ -199,6 +208,7 @@ def ready_classifier():
     )
 
 
+@pytest.mark.long
 def test_a_ready_classifier_keeps_its_head():
     task = ready_classifier()
     model = text_classifier(task)
@@ -238,6 +248,7 @@ def test_a_preset_folder_without_the_name_of_a_class(name, part, num_classes, tm
         text_classifier(tmp_path, num_classes=num_classes)
 
 
+@pytest.mark.long
 def test_a_hugging_face_folder_has_the_exact_gelu(hugging_face_folder, tmp_path):
     model = text_classifier(hugging_face_folder, num_classes=2)
     assert has_exact_gelu(model)
@@ -248,6 +259,7 @@ def test_a_hugging_face_folder_has_the_exact_gelu(hugging_face_folder, tmp_path)
     np.testing.assert_allclose(loaded(TEXTS), model(TEXTS), atol=1e-6)
 
 
+@pytest.mark.long
 def test_exact_and_approximate_gelu_differ(hugging_face_folder):
     exact, approximate = (
         text_classifier(hugging_face_folder, num_classes=2, exact_gelu=flag)
@@ -268,12 +280,14 @@ def test_exact_gelu_is_the_gaussian_cdf(hugging_face_folder):
     np.testing.assert_allclose(activation(x), x * scipy.special.ndtr(x), atol=1e-6)
 
 
+@pytest.mark.long
 def test_presets_strip_accents(hugging_face_folder):
     model = text_classifier(hugging_face_folder, num_classes=2)
     ids = model.preprocessor(tf.constant(["Café"]))["token_ids"]
     np.testing.assert_array_equal(ids, [[2, TOKENS.index("cafe"), 3]])
 
 
+@pytest.mark.long
 def test_the_real_bert_of_shared(shared):
     model = text_classifier(shared / "models" / "minilm_l6_h384", num_classes=2)
     assert has_exact_gelu(model)
@@ -314,6 +328,7 @@ def taps_of(model, path):
     return path, tap_paths.find(model, path)[0]
 
 
+@pytest.mark.long
 def test_hidden_states_and_attention_of_kerashub_are_taps():
     model = kerashub_classifier(num_layers=2)
     hidden = "transformer_layer_1"
@@ -338,6 +353,7 @@ def test_hidden_states_of_hub_are_taps_and_attention_is_not_in_the_file(hub_fold
         tap_paths.find(model, "encoder/attention_scores")
 
 
+@pytest.mark.long_but_first
 def test_a_string_teacher_teaches_a_student_of_ids_with_hidden_states(classifier, hub_folders):
     ids = keras.Input((None,), dtype="int32")
     hidden = keras.layers.GlobalAveragePooling1D(name="hidden")(keras.layers.Embedding(20, 8)(ids))

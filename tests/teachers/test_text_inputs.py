@@ -30,6 +30,7 @@ def test_ids_are_those_of_the_preprocessor_without_its_padding():
     assert {v.dtype for v in features.values()} == {tf.int32}
 
 
+@pytest.mark.long
 def test_accents_are_stripped_eagerly_and_in_tf_data():
     inputs = TextInputs(make_preprocessor(), KERAS_HUB_NAMES)
     eager = inputs(tf.constant(["Café"]))["token_ids"]
@@ -38,6 +39,7 @@ def test_accents_are_stripped_eagerly_and_in_tf_data():
     np.testing.assert_array_equal(mapped, eager)
 
 
+@pytest.mark.long
 def test_pairs_have_two_segments():
     inputs = TextInputs(make_preprocessor(), KERAS_HUB_NAMES, pairs=True)
     features = inputs(tf.constant([["the film", "good"], ["bad", "is ."]]))
@@ -74,6 +76,7 @@ def test_encoders_without_segments_get_none():
     }
 
 
+@pytest.mark.long
 def test_words_keep_their_places():
     vocabulary = WordPieceVocabulary(TOKENS, add_special_tokens=True)
     inputs = TextInputs(vocabulary, KERAS_HUB_NAMES, per_word=True)
@@ -85,6 +88,7 @@ def test_words_keep_their_places():
     np.testing.assert_array_equal(features["padding_mask"][1], [1, 1, 1, 0, 0, 0, 0])
 
 
+@pytest.mark.long_but_first
 @pytest.mark.parametrize("kind", ["kerashub", "hub", "vocabulary"])
 def test_saved_in_a_model_it_works_alike(kind, hub_preprocessor, tmp_path):
     preprocessor = {

@@ -43,6 +43,7 @@ def assert_equal(model, other):
 
 
 class TestFitChain:
+    @pytest.mark.long
     def test_is_distillers_one_after_another(self, teacher):
         """The second generation learns from the first as it is when trained, not the teacher."""
         before = teacher.get_weights()

@@ -98,6 +98,7 @@ def differences(function, weights):
     return gradients
 
 
+@pytest.mark.long_but_first
 @pytest.mark.parametrize("run_eagerly", [True, False])
 def test_a_step_is_that_of_the_paper(run_eagerly):
     """A wrong sign or weight, a student that teaches the generator, or a teacher that learns."""
@@ -147,6 +148,7 @@ def test_the_teacher_runs_once_in_a_step():
     assert num_calls[1] in (3, 3 + checks)
 
 
+@pytest.mark.long
 def test_saved_and_reloaded_it_goes_on(tmp_path):
     """A generator or optimizer that starts anew, the same noise again, dropout from its start."""
     objective = Objective(
@@ -237,6 +239,7 @@ def test_a_new_teacher_is_used():
     assert fit(model)["one_hot_loss"] == pytest.approx([np.log(3)])
 
 
+@pytest.mark.long
 def test_a_new_compile_is_used():
     """A step that is traced goes on with the optimizer that it was traced with."""
     model = data_free(run_eagerly=False)

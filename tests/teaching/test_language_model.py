@@ -35,6 +35,7 @@ def fit(distiller, x, y, sample_weight):
     return history.history
 
 
+@pytest.mark.long
 def test_loss_is_that_of_the_tokens():
     """KL of each next token, in float64, over the tokens that are no padding."""
     x, y, is_token = arrays()

@@ -9,6 +9,7 @@ from keras_distill import losses
 from keras_distill.teaching import MutualLearning
 
 
+@pytest.mark.long_but_first
 @pytest.mark.parametrize(
     ("num_peers", "weighted", "run_eagerly"), [(2, False, True), (3, True, False)]
 )
@@ -51,6 +52,7 @@ def test_equal_peers_teach_nothing():
         np.testing.assert_allclose(gradient, of_alone, atol=1e-6)
 
 
+@pytest.mark.long
 def test_weight_is_a_schedule():
     """A schedule that is read once would stay at its first value."""
     model = linear.mutual_learning()

@@ -23,6 +23,7 @@ def fit(model, x=linear.X, y=linear.Y, **kwargs):
     return model.fit(x, y, batch_size=4, shuffle=False, verbose=0, **kwargs).history
 
 
+@pytest.mark.long_but_first
 @WAYS
 def test_evaluation_is_that_of_each_model(way):
     """A list of metrics is for every output: shared ones would mix the models up."""
@@ -128,6 +129,7 @@ def tagging_ensemble():
 
 
 # What Keras says of a model inside another, which hands its mask on all the same.
+@pytest.mark.long_but_first
 @pytest.mark.filterwarnings("ignore:.*does not support masking:UserWarning")
 @pytest.mark.parametrize("way", [lambda: MutualLearning(list(taggers())), tagging_ensemble])
 def test_padding_says_nothing(way):

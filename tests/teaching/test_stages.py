@@ -143,6 +143,7 @@ def kill_at(number):
 
 
 class TestFitStages:
+    @pytest.mark.long
     def test_is_two_distillers_one_after_another(self, teacher):
         """To the last bit: weights, statistics, histories; the second learns from labels too."""
         student, by_hand = network(2), network(2)
@@ -187,6 +188,7 @@ class TestFitStages:
         assert [layer.trainable for layer in inner.layers] == [False, True]
         assert len(student.trainable_weights) == 4
 
+    @pytest.mark.long
     def test_labels_of_a_dataset(self, teacher):
         """A stage without a loss learns the same with and without labels; weights stay."""
         weights = RNG.uniform(size=24).astype("float32")
@@ -239,6 +241,7 @@ class TestFitStages:
         for one, two in zip(*found):
             np.testing.assert_allclose(one, two, atol=1e-5)
 
+    @pytest.mark.long
     def test_stages_used_again_start_anew(self, teacher):
         """An optimizer carries no step and no moment from one student to the next."""
         students = [network(2) for _ in range(2)]
@@ -247,6 +250,7 @@ class TestFitStages:
             fit_stages(stages, X, student=student, teacher=teacher, **FIT)
         assert_equal(*students)
 
+    @pytest.mark.long
     def test_seed(self, teacher):
         """New projectors start the same in a later stage whether an earlier one has run."""
         found = []
@@ -273,6 +277,7 @@ def unbroken(teacher):
 
 
 class TestResuming:
+    @pytest.mark.long
     def test_histories_and_callbacks_are_those_without_a_folder(self, teacher, tmp_path):
         """Values for each class, and what a callback adds to the log."""
         histories = []
@@ -543,6 +548,7 @@ class TestBadInput:
             np.testing.assert_array_equal(one, two)
         assert not folder.exists()
 
+    @pytest.mark.long
     def test_validation_of_a_stage_without_labels(self, teacher):
         """It has nothing to measure; the stage behind it has."""
         student = network(2)
@@ -553,6 +559,7 @@ class TestBadInput:
         assert not any(name.startswith("val_") for name in histories["hint"])
         assert len(histories["outputs"]["val_loss"]) == 2
 
+    @pytest.mark.long
     def test_what_is_held_out_is_held_out_in_every_stage(self, teacher):
         """Trained on in a stage that does not validate, it would measure nothing in the next."""
         students = [network(2) for _ in range(2)]
@@ -564,6 +571,7 @@ class TestBadInput:
             )
         assert_equal(*students)
 
+    @pytest.mark.long
     def test_a_later_stage_that_accumulates_gradients(self, teacher):
         """It makes half as many steps, so its schedule stays in its range."""
         optimizer = keras.optimizers.SGD(gradient_accumulation_steps=2)
@@ -608,6 +616,7 @@ class TestBadInput:
             np.testing.assert_array_equal(one, two)
         assert not (tmp_path / "run").exists()
 
+    @pytest.mark.long
     def test_a_generator_that_ends(self, teacher):
         """The second stage would find nothing left of it."""
 
@@ -622,6 +631,7 @@ class TestBadInput:
             )
         fit_stages(stages, batches(9), student=network(2), teacher=teacher, **one_step)
 
+    @pytest.mark.long
     def test_class_weights_are_of_the_stages_with_labels(self, teacher):
         """A stage without labels has no classes to weigh."""
         weights = {0: 0.0, 1: 0.0, 2: 0.0}

@@ -79,6 +79,7 @@ class TestExamples:
                 seen.update(zip(labels.numpy().tolist(), untouched(ids)))
             assert seen == expected
 
+    @pytest.mark.long
     def test_two_views_of_a_text(self):
         """Student and teacher read the same examples in the same order."""
         for inputs, labels in batched(dataset(LABELS), WORDS, PIECES):
@@ -96,6 +97,7 @@ class TestExamples:
         assert labels[0].numpy().tolist() == [i % 3 for i in first]
         assert untouched(ids[0]) == untouched(WORDS([TEXTS[i] for i in first]))
 
+    @pytest.mark.long
     def test_texts_alone(self):
         """Unlabelled: x is no tuple, which Keras would take for x and y."""
         batches = batched(dataset())
@@ -121,6 +123,7 @@ class TestExamples:
             expected = keras.tree.map_structure(lambda x, rows=rows: x[rows], y)
             keras.tree.map_structure(np.testing.assert_array_equal, labels, expected)
 
+    @pytest.mark.long
     def test_texts_of_their_own_and_stored_outputs(self):
         """The teacher may read another text, and need not run."""
         reversed_texts = [text[::-1] for text in TEXTS]
@@ -136,6 +139,7 @@ class TestExamples:
         assert inputs.teacher == ()
         np.testing.assert_array_equal(inputs.teacher_outputs, stored[labels.numpy()])
 
+    @pytest.mark.long
     def test_what_else_a_batch_may_say(self):
         """The number of each example, and labels for the objectives alone."""
         x = DistillationInputs(TEXTS, example_index=LABELS, labels=-LABELS)
@@ -151,6 +155,7 @@ class TestExamples:
         inputs, labels = next(iter(batched(tf.data.Dataset.from_tensor_slices((x, LABELS)))))
         assert [text.decode() for text in inputs.teacher.numpy()] == [TEXTS[i] for i in labels]
 
+    @pytest.mark.long
     def test_strings_for_the_student(self):
         batches = batched(dataset(LABELS), None, PIECES)
         for inputs, labels in batches:
@@ -169,6 +174,7 @@ class TestExamples:
             assert not np.any(expected[:, :, common:])
             assert inputs.teacher.shape == (len(labels), 2)
 
+    @pytest.mark.long
     def test_tags(self):
         """Words, their places and their tags stay together, for both models."""
         for inputs, labels in batched(tagged(), WORDS.tokenize_words, PIECES.tokenize_words):
@@ -201,6 +207,7 @@ class TestExamples:
             assert not np.any(teacher["segment_ids"])
             assert teacher["token_ids"].shape[1] in BUCKETS
 
+    @pytest.mark.long
     def test_tokenizers_of_ragged_ids(self):
         expected = PIECES.pieces(TEXTS).to_list()
         for inputs, labels in batched(dataset(LABELS), WORDS, PIECES.pieces):
@@ -222,6 +229,7 @@ def first_pieces(view, vocabulary):
 
 
 class TestShapes:
+    @pytest.mark.long
     def test_few_lengths_and_full_batches(self):
         """Lengths of the buckets alone; sizes from the budget, but for one rest a bucket."""
         sizes = collections.defaultdict(list)
@@ -236,6 +244,7 @@ class TestShapes:
             assert max(numbers) <= 64 // width
             assert sum(number < 64 // width for number in numbers) <= 1
 
+    @pytest.mark.long_but_first
     @pytest.mark.parametrize("vocabulary", [WORDS, PIECES], ids=["words", "pieces"])
     def test_no_wider_than_the_vocabulary(self, vocabulary):
         """A model with so many positions refuses more, and says of the texts that they are long."""
@@ -246,6 +255,7 @@ class TestShapes:
         assert max(widths) == vocabulary.sequence_length
         assert len(widths) <= 4
 
+    @pytest.mark.long
     def test_teacher_and_student_of_unlike_length(self):
         teacher = WordPieceVocabulary(PIECES.tokens, sequence_length=10, add_special_tokens=True)
         student = WordVocabulary([str(i) for i in range(200)], sequence_length=9)
@@ -287,6 +297,7 @@ class TestOrder:
         lengths = [[len(batch) for batch in epoch] for epoch in epochs]
         assert lengths[0] != lengths[1]
 
+    @pytest.mark.long
     def test_the_seed_gives_the_epochs(self):
         first, again = (batched(dataset(LABELS), seed=3) for _ in range(2))
         other = batched(dataset(LABELS), seed=4)
@@ -324,6 +335,7 @@ class TestOverLongTexts:
             batches = batched(dataset(texts=texts))
         assert sorted(len(row) for ids in batches for row in untouched(ids)) == [3, 15, 16, 16, 16]
 
+    @pytest.mark.long
     def test_cut_by_the_last_bucket(self):
         texts = [" ".join(["7"] * n) for n in (3, 4, 5, 14)]
         message = "2 of 4 of the student's, 4 of 4 of the teacher's"
@@ -342,6 +354,7 @@ class TestOverLongTexts:
         starts = np.concatenate([np.sum(x["word_starts"] > 0, axis=1) for x, _ in batches])
         assert sorted(starts) == [3, 15, 15, 15]
 
+    @pytest.mark.long
     def test_nothing_to_report(self):
         with warnings.catch_warnings():
             warnings.simplefilter("error")
@@ -369,6 +382,7 @@ class TestTraining:
         assert np.all(np.isfinite(history["loss"]))
         return distiller, history
 
+    @pytest.mark.long
     def test_nothing_is_traced_again(self):
         """Not for another length, nor for the rest of a bucket, nor in the next epoch."""
         passes = []
@@ -387,6 +401,7 @@ class TestTraining:
         assert len(passes) == num_passes
         assert passes[-1] == (None, 3)
 
+    @pytest.mark.long
     def test_learns_and_evaluates_as_padded_in_one_batch(self):
         student, teacher = self.student_and_teacher()
         batches = batched(dataset(LABELS % 3), WORDS, PIECES)
@@ -411,6 +426,7 @@ class TestTraining:
             losses.append(history["loss"])
         np.testing.assert_allclose(*losses, rtol=1e-5)
 
+    @pytest.mark.long
     def test_a_teacher_that_reads_strings(self):
         """The same training as with ids made beforehand."""
         student, ids_teacher = self.student_and_teacher()

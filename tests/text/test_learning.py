@@ -16,6 +16,7 @@ def spelled(vocabulary, text):
 
 
 class TestWordPieces:
+    @pytest.mark.long
     def test_stems_and_endings(self):
         """Words that share their parts become parts, and every text can be spelled."""
         vocabulary = learn_word_pieces(TEXTS, 42)
@@ -24,6 +25,7 @@ class TestWordPieces:
         assert {"##ing", "##ed"} <= set(vocabulary.tokens)
         assert 1 not in vocabulary.pieces(TEXTS).flat_values.numpy()
 
+    @pytest.mark.long
     def test_rather_fewer_long_pieces_than_a_missing_letter(self):
         vocabulary = learn_word_pieces(["abcd abdc"], 5 + 2 * 4 + 1)
         assert len(vocabulary) == 14
@@ -58,6 +60,7 @@ class TestWordPieces:
     def test_the_same_every_time(self):
         assert learn_word_pieces(TEXTS, 50).tokens == learn_word_pieces(TEXTS[::-1], 50).tokens
 
+    @pytest.mark.long
     def test_unseen_reviews_in_chinese(self, shared):
         """Of 1000 pieces of the test set fewer than 3 are unknown."""
 

@@ -65,6 +65,7 @@ def classifier(vocabulary):
 
 
 class TestWordPieces:
+    @pytest.mark.long
     def test_pieces_of_words(self):
         """The longest pieces, lowercased and without accents; characters of Chinese apart."""
         vocabulary = word_pieces()
@@ -82,6 +83,7 @@ class TestWordPieces:
         stripped = WordPieceVocabulary([*SPECIAL, "Cafe"], lowercase=False)
         assert spelled(stripped, "Café cafe") == ["Cafe", "[UNK]"]
 
+    @pytest.mark.long
     def test_equals_the_tokenizer_of_tf_hub(self, shared):
         """A TF-Hub BERT has TensorFlow Text's, which folds a few signs before it splits."""
         import tensorflow_text as tf_text
@@ -158,6 +160,7 @@ class TestBothKinds:
         np.testing.assert_array_equal(vocabulary(pairs), expected.reshape(2, 2, 3))
         assert vocabulary.num_truncated(pairs) == 1
 
+    @pytest.mark.long_but_first
     def test_every_way_to_call_it(self, make):
         """The same ids eagerly, in tf.data and in a model."""
         vocabulary = make()
@@ -239,6 +242,7 @@ class TestBothKinds:
         assert [make().tokens[i] for i in inputs["token_ids"][0]] == ["[CLS]", "a", "[SEP]"]
         assert inputs["word_starts"].numpy().tolist() == [[1, 0]]
 
+    @pytest.mark.long_but_first
     def test_words_in_a_pipeline(self, make):
         batch = [["a", "good"], ["film", ""]]
         dataset = tf.data.Dataset.from_tensor_slices(batch).batch(2).map(make().tokenize_words)
@@ -321,6 +325,7 @@ class TestBadVocabularies:
 class TestTeacherVocabulary:
     TOKENS = [*SPECIAL, "the", "film", "cafe", "##s"]
 
+    @pytest.mark.long_but_first
     @pytest.mark.parametrize(("lowercase", "strip_accents"), [(True, False), (False, True)])
     def test_reads_as_the_kerashub_preprocessor(self, lowercase, strip_accents):
         import keras_hub

@@ -178,6 +178,7 @@ class TestCopyEmbeddings:
             np.testing.assert_array_equal(rows[token], expected)
         np.testing.assert_array_equal(rows["[PAD]"], 0)
 
+    @pytest.mark.long
     def test_other_tokens_are_means_of_the_teachers_pieces(self):
         rows = self.rows(WordVocabulary(["playing", "strange", "film"]))
         np.testing.assert_allclose(rows["playing"], self.EMBEDDINGS[[6, 7]].mean(axis=0))

@@ -82,6 +82,7 @@ def test_caller_asks_for_the_scores_too(mode):
         np.testing.assert_allclose(outputs[key], untapped[key], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.long_but_first
 @every_mode
 def test_inside_keras_hub(mode):
     """Padding gets no attention, and the backbone's output stays the same."""

@@ -44,6 +44,7 @@ def small_transformer():
     return kd.students.transformer(8, 2, hidden_dim=8, num_layers=2, num_heads=2)
 
 
+@pytest.mark.long_but_first
 @every_mode
 @pytest.mark.parametrize("build", [cut_student, small_transformer])
 def test_students_over_keras_hub(build, mode):
@@ -56,6 +57,7 @@ def test_students_over_keras_hub(build, mode):
     np.testing.assert_array_equal(masks[ATTENTION + "attention_scores"], expected)
 
 
+@pytest.mark.long_but_first
 @every_mode
 def test_loss_on_scores_leaves_padding_out(mode):
     """Keras puts a mask of queries and keys on the scores, which no values per query fit."""

@@ -47,6 +47,7 @@ def test_activation_of_any_model(build, path, expected, mode):
     np.testing.assert_allclose(output, model(x), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.long_but_first
 @every_mode
 def test_keras_hub_backbone(mode):
     """Against the layers, called one after another."""
