@@ -6,7 +6,6 @@ import pathlib
 import subprocess
 import sys
 import zipfile
-from zipfile import BadZipFile
 
 import keras
 import tensorflow as tf
@@ -116,7 +115,7 @@ def _check_sums(path):
     with zipfile.ZipFile(path) as archive:
         damaged = archive.testzip()
     if damaged is not None:
-        raise BadZipFile(f"Bad CRC-32 for file {damaged!r}")
+        raise zipfile.BadZipFile(f"Bad CRC-32 for file {damaged!r}")
 
 
 def _compiled_loss(path):

@@ -66,15 +66,20 @@ def _run(options):
         raise ValueError(
             f"--logits and --probabilities exclude each other. Received: {', '.join(sorted(both))}"
         )
+    models = dict(text.split("=", 1) for text in options.models)
+    if len(models) < len(options.models):
+        raise ValueError(f"Models must have different names. Received: {options.models}")
+    if unknown := {*options.logits, *options.probabilities} - set(models):
+        raise ValueError(
+            "--logits and --probabilities must name models. Received: "
+            f"{', '.join(sorted(unknown))}; the models are {', '.join(models)}"
+        )
     if options.html is not None:
         check_page("html", pathlib.Path(options.html))
     if options.data.lower().endswith(".npz"):
         data = read_npz(options.data, ["x", "y"] if has_array(options.data, "y") else ["x"])
     else:
         data = read_labelled(options.data, options.text, options.label)
-    models = dict(text.split("=", 1) for text in options.models)
-    if len(models) < len(options.models):
-        raise ValueError(f"Models must have different names. Received: {options.models}")
     comparison = kd.compare(
         models,
         data,

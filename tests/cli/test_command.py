@@ -210,6 +210,10 @@ class TestErrors:
                 ("compare", "a=a.keras", "--data", data, "--logits", "a", "--probabilities", "a"),
                 "--logits and --probabilities exclude each other. Received: a",
             ),
+            (
+                ("compare", "a=a.keras", "--data", data, "--logits", "b"),
+                "must name models. Received: b; the models are a",
+            ),
             (("export", files["keras"], "--tflite", "o.tflite"), r"f\.keras, which is a folder"),
             (("export", model, "--tflite", files["tflite"]), "--tflite must be a file. Received"),
             (("export", model, "--saved-model", plain), "--saved-model must be a folder"),

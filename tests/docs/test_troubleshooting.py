@@ -39,7 +39,7 @@ def raised_texts():
                 text = next((text for text in texts if text and text.strip(VALUE)), None)
                 # Two values, or one and then a sentence: it is put together elsewhere.
                 is_whole = text is not None and not re.match(f"{VALUE} [A-Z{VALUE}]", text)
-                if is_whole and node.exc.func.id.endswith("Error"):
+                if is_whole and ast.unparse(node.exc.func).endswith("Error"):
                     found.append((f"{path.relative_to(PACKAGE)}:{node.lineno}", text))
     return found
 

@@ -30,22 +30,26 @@ def test_short_texts_keep_a_length_that_costs_little():
     assert teacher_length(5000, TEXTS[:1]) == 1024
     assert teacher_length(5000, TEXTS) == 3002
     assert teacher_length(128, TEXTS) == 128
+    # A byte-level tokenizer, as RoBERTa's, may cut a character into its bytes.
+    assert teacher_length(9000, ["\N{GRINNING FACE}" * 1500]) == 6002
 
 
 @pytest.mark.parametrize("kind", ["text_cnn", "transformer"])
 def test_memory_for_a_length(kind):
     student = make_student(kind, words(100_000), 2, 0.0)
-    check_memory(student, 1024, 1, False, memory=0)
-    check_memory(student, 100_000, 1, False, memory=1e18)
+    check_memory(student, 1024, 1024, 1, False, memory=0)
+    check_memory(student, 100_000, 100_000, 1, False, memory=1e18)
     message = r"must be less, such as .* need about .* GB, and there are 8 GB"
     with pytest.raises(ValueError, match=message):
-        check_memory(student, 100_000, 1, False, memory=8e9)
-    with pytest.raises(ValueError, match=r"Received: sequence_length=50,000, or the longest"):
-        check_memory(student, 100_000, 2, False, memory=8e9)
+        check_memory(student, 100_000, 100_000, 1, False, memory=8e9)
+    with pytest.raises(
+        ValueError, match=r"Received: sequence_length=100,000, and a text of 50,000\."
+    ):
+        check_memory(student, 100_000, 200_000, 2, False, memory=8e9)
 
 
 def test_an_lstm_without_loops():
     student = make_student("bilstm", words(100_000), 2, 0.0)
     with pytest.raises(ValueError, match=r"such as 3,125: .* 100,000 copies of an LSTM"):
-        check_memory(student, 100_000, 1, True, memory=1e18)
-    check_memory(student, 4000, 1, True, memory=1e18)
+        check_memory(student, 100_000, 100_000, 1, True, memory=1e18)
+    check_memory(student, 4000, 4000, 1, True, memory=1e18)

@@ -44,17 +44,19 @@ def teacher_length(sequence_length, texts):
     """The largest number of tokens of a teacher, no more than the longest text can have."""
     if sequence_length <= _ALWAYS_FINE:
         return sequence_length
-    # A token has at least one character; two more enclose the text.
-    return min(sequence_length, max(_ALWAYS_FINE, 2 + max(map(len, texts))))
+    # A token has at least one byte of the text in UTF-8; two more tokens enclose the text.
+    longest = max(len(text.encode()) for text in texts)
+    return min(sequence_length, max(_ALWAYS_FINE, 2 + longest))
 
 
-def check_memory(student, sequence_length, per_word, is_unrolled, memory=None):
+def check_memory(student, sequence_length, wanted, per_word, is_unrolled, memory=None):
     """Raises `ValueError` if texts of this length need more memory than there is.
 
     Args:
         student: The student, with an open length.
-        sequence_length: Its largest number of ids.
-        per_word: Ids of a word, for the error: what the job's sequence_length counts.
+        sequence_length: The largest number of ids that a text has.
+        wanted: The number of ids that the user allows, for the error.
+        per_word: Ids of a word, for the error, which counts words as the job does.
         is_unrolled: Whether the phone's file has a copy of a cell for each id.
         memory: Bytes; None means those of this machine, if it tells them.
     """
@@ -70,9 +72,8 @@ def check_memory(student, sequence_length, per_word, is_unrolled, memory=None):
             reason = f"need {sequence_length:,} copies of an LSTM in a file without loops"
         raise ValueError(
             f"sequence_length must be less, such as {length // per_word:,}: texts as long as the "
-            f"longest of the data {reason}. Received: sequence_length="
-            f"{sequence_length // per_word:,}, or the longest text if that is shorter. Longer "
-            "texts are cut."
+            f"longest of the data {reason}. Received: sequence_length={wanted // per_word:,}, and "
+            f"a text of {sequence_length // per_word:,}. Longer texts are cut."
         )
 
 

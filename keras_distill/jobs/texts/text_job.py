@@ -139,13 +139,16 @@ class TextJob(Job):
         vocabulary = text_vocabulary.learn_vocabulary(
             transfer_set.texts, self.vocabulary_size, length, are_words
         )
-        vocabulary = limited_to(vocabulary, [*transfer_set.texts, *test.texts])
+        texts = [*transfer_set.texts, *test.texts]
+        vocabulary = limited_to(vocabulary, texts)
         settings = settings_of(self, data)
         settings["vocabulary"] = text_data.fingerprint_vocabulary(vocabulary)
         folder = RunFolder("output", pathlib.Path(self.output), "job", settings)
         num_classes = len(train.class_names)
         student = make_student(self.student, vocabulary, num_classes, 0.0)
-        check_memory(student, vocabulary.sequence_length, per_word, self.student == "bilstm")
+        check_memory(
+            student, vocabulary.sequence_length, length, per_word, self.student == "bilstm"
+        )
         keras.utils.set_random_seed(self.seed)
         teacher = make_teacher(
             self.teacher,
@@ -153,7 +156,7 @@ class TextJob(Job):
             vocabulary,
             train,
             self.teacher_epochs,
-            teacher_length(length, transfer_set.texts),
+            teacher_length(length, texts),
         )
         num_steps = self.num_steps
         if num_steps is None:
