@@ -55,7 +55,7 @@ def domains_of(raw, sources, declared):
 
 
 def check_are_known(raw, domains):
-    """Raises `ValueError` for a classifier's one output that logits and probabilities can be.
+    """Raises `ValueError` for one output that may be a logit or a probability.
 
     Args:
         raw: Dict from a model's name to its outputs.

@@ -45,7 +45,7 @@ def _build(path, plan, shards, label_shards, drop_nan):
     missing = [shard.path.name for shard in shards if not shard.exists()]
     if missing:
         raise ValueError(
-            "directory must be a folder that all see who label. Received: "
+            "directory must be a folder that every worker sees. Received: "
             f"{path}, where {len(missing)} of {len(shards)} shards are missing after all were "
             f"labelled, the first is {missing[0]}. Give a folder of a shared file system."
         )
