@@ -27,7 +27,9 @@ def live_and_stored(teacher, path, **settings):
     x = numbers()[0]
     store = TeacherStore.build(dataset(), teacher, path, verbose=0, **settings)
     ((batch, _),) = store.attach(dataset()).batch(len(x))
-    return np.asarray(teacher(x), "float32"), batch.teacher_outputs.numpy()
+    # In a graph, as the store: alone, TensorFlow rounds some sigmoids otherwise on some processors.
+    live = tf.function(teacher)(tf.constant(x))
+    return np.asarray(live, "float32"), batch.teacher_outputs.numpy()
 
 
 def soft_targets(loss, probabilities, temperature):
