@@ -45,8 +45,8 @@ setup(
         # tensorflow-datasets imports it and does not ask for it.
         "importlib_resources",
         "jinja2",
-        "keras>=3.13",
-        "keras-nlp",
+        "keras>=3.15",
+        "keras-nlp>=0.32",
         "litert-quantizer",
         "matplotlib",
         "pillow",

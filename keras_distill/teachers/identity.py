@@ -78,11 +78,10 @@ def _weight_bytes(weights):
 
 def _config_hash(teacher, stored):
     config = _config(teacher)
-    now, earlier = (
-        _hash([_as_text(form).encode()])
-        for form in (without_modules(config), with_former_modules(config))
-    )
-    return earlier if stored and stored.get("config") == earlier else now
+    plain = without_modules(config)
+    forms = _without_unset(plain), plain, with_former_modules(config)
+    now, *earlier = (_hash([_as_text(form).encode()]) for form in forms)
+    return stored["config"] if stored and stored.get("config") in earlier else now
 
 
 def _config(teacher):
@@ -95,7 +94,21 @@ def _config(teacher):
 
 def describe_config(config):
     """A text for a Keras configuration, equal for two objects made in the same way."""
-    return _as_text(without_modules(config))
+    return _as_text(_without_unset(without_modules(config)))
+
+
+def _without_unset(value):
+    """A configuration without what is None or False.
+
+    A new version of Keras gives its layers new arguments, and these are None or False in all
+    models that were made before. So a store still opens after Keras is upgraded.
+    """
+    if isinstance(value, dict):
+        kept = {key: item for key, item in value.items() if item is not None and item is not False}
+        return {key: _without_unset(item) for key, item in kept.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_unset(item) for item in value]
+    return value
 
 
 def _as_text(config):

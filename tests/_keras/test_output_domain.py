@@ -78,7 +78,7 @@ def test_last_layer(domain, outputs_of):
 
 
 def test_input_that_is_an_output():
-    """Nothing is known of it; Keras 3.13 has such models only if a layer reads the input."""
+    """Nothing is known of an input."""
     assert domains(lambda x: [x, layers.Dense(3)(x)]) == [None, "logits"]
 
 

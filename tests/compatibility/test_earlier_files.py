@@ -96,6 +96,30 @@ def test_a_stage_is_told_by_names_alone(monkeypatch):
     assert describe() == before
 
 
+def test_keras_may_give_its_layers_new_arguments(monkeypatch):
+    """Keras 3.15 gave its initializers `input_axes` and `output_axes`."""
+    teacher = earlier.text_model()
+    before = identify_teacher(teacher, None)
+    get_config = keras.layers.Embedding.get_config
+
+    def get_config_of_a_later_keras(layer):
+        return {**get_config(layer), "new": None, "newer": False}
+
+    monkeypatch.setattr(keras.layers.Embedding, "get_config", get_config_of_a_later_keras)
+    assert identify_teacher(teacher, None) == before
+
+
+@pytest.mark.parametrize("setting", [True, 0, ""])
+def test_a_new_argument_that_is_set_is_another_teacher(setting, monkeypatch):
+    teacher = earlier.text_model()
+    before = identify_teacher(teacher, None)
+    get_config = keras.layers.Embedding.get_config
+    monkeypatch.setattr(
+        keras.layers.Embedding, "get_config", lambda layer: {**get_config(layer), "new": setting}
+    )
+    assert identify_teacher(teacher, None)["config"] != before["config"]
+
+
 @pytest.mark.usefixtures("moved")
 def test_a_model_loads():
     model = keras.models.load_model(HERE / "model.keras")
