@@ -1,6 +1,6 @@
 """What a student loses that learns from stored answers: MNIST, live teacher against stores.
 
-    python benchmarks/store_dtypes.py [--seeds 5] [--shared ../shared]
+    python benchmarks/store_dtypes.py FOLDER_OF_IDX_FILES [--seeds 5]
 
 Test accuracy of a student of one hidden layer that learns from a larger network: live, stored as
 float32, as float16, and as the 3 most likely classes. Same order, same start, seed by seed.
@@ -45,11 +45,11 @@ def train_student(data, teacher, num_examples, seed):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=pathlib.Path, help="of MNIST's four idx .gz files")
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--shared", type=pathlib.Path, default="../shared")
     arguments = parser.parse_args()
     keras.utils.set_random_seed(0)
-    x_train, y_train, x_test, y_test = idx_files.load(arguments.shared / "data/images/mnist")
+    x_train, y_train, x_test, y_test = idx_files.load(arguments.folder)
     teacher = make_network(512, 512)
     teacher.compile("adam", CROSS_ENTROPY)
     teacher.fit(x_train, y_train, batch_size=128, epochs=3, verbose=0)
