@@ -27,6 +27,8 @@ from keras_distill.evaluation.statistics import Figure
 from keras_distill.evaluation.statistics import interval
 from keras_distill.evaluation.statistics import on_all
 from keras_distill.evaluation.statistics import p_value
+from keras_distill.evaluation.statistics import paired_interval
+from keras_distill.evaluation.statistics import wilson
 from keras_distill.evaluation.tasks import choice
 from keras_distill.evaluation.tasks.classification import Classification
 from keras_distill.evaluation.tasks.regression import Regression
@@ -61,9 +63,10 @@ def compare(
 
     With a teacher there are also agreement, the share of examples with the same class, and
     fidelity, KL(teacher || student) in nats; for numbers teacher_mae. Every figure has a 95 %
-    bootstrap interval over examples (sentences for tags), and its difference from the baseline
-    on the same resamples; accuracy also has McNemar's exact test. Intervals cover the choice of
-    examples, not other seeds of the training.
+    interval over examples (sentences for tags), and its difference from the baseline on the same
+    examples has one: for shares of examples in closed form, for other figures by the bootstrap.
+    Accuracy also has McNemar's exact test. Intervals cover the choice of examples, not other
+    seeds of the training.
 
     Args:
         models: Dict from name to model: a `keras.Model`, another function from a batch of x to
@@ -253,12 +256,17 @@ def _measure(task, answers, teacher, baseline, bootstrap):
     figures = {name: {} for name in answers}
     differences = {name: {} for name in answers if baseline is not None and name != baseline}
     for (name, measure), value in values.items():
-        spread = resampled[name, measure]
-        figures[name][measures[name, measure]] = Figure(float(value), *interval(spread))
+        spread, is_right = resampled[name, measure], measures[name, measure].is_right
+        is_closed = is_right is not None
+        around = wilson(is_right.sum(), len(is_right)) if is_closed else interval(spread)
+        figures[name][measures[name, measure]] = Figure(float(value), *around)
         if name in differences and (baseline, measure) in values:
             delta = spread - resampled[baseline, measure]
+            around = interval(delta)
+            if is_closed:
+                around = paired_interval(is_right, measures[baseline, measure].is_right)
             differences[name][measure] = Difference(
-                float(value - values[baseline, measure]), *interval(delta), p_value(delta)
+                float(value - values[baseline, measure]), *around, p_value(delta)
             )
     return figures, differences
 

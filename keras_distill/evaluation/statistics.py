@@ -1,13 +1,15 @@
-"""Measures on a data set, their figures, and bootstrap intervals of figures and differences."""
+"""Measures on a data set, their figures, and the intervals of figures and differences."""
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from keras_distill._arguments.imports import import_module
 
 _COUNTS_AT_ONCE = 2**19
+_TWO_SIDED_95 = 1.959964
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,17 +22,28 @@ class Measure:
             counts, to figures `(resamples,)`.
         is_share: Whether the figure is a share, which is shown in percent.
         is_higher_better: Whether higher is better.
+        meaning: A few words that say what it is.
+        is_right: If the figure is the share of independent examples for which something holds,
+            whether it holds for each, bool `(examples,)`; else None. Such a share has an interval
+            in closed form.
     """
 
     name: str
     statistic: Callable
     is_share: bool = False
     is_higher_better: bool = True
+    meaning: str = ""
+    is_right: Any = dataclasses.field(default=None, repr=False, compare=False)
+
+
+def share(name, is_right, meaning):
+    """The `Measure` of the share of independent examples for which something holds."""
+    return Measure(name, OfSums(is_right), is_share=True, meaning=meaning, is_right=is_right)
 
 
 @dataclasses.dataclass(frozen=True)
 class Figure:
-    """A measured value and its 95 % bootstrap interval.
+    """A measured value and its 95 % interval: `wilson` for shares of examples, else bootstrap.
 
     Args:
         value: Value for all examples, each counted once.
@@ -47,7 +60,7 @@ class Difference:
     """A model's figure minus the baseline's, on the same examples.
 
     Args:
-        value, low, high: As in `Figure`.
+        value, low, high: As in `Figure`; the interval of a share is `paired_interval`.
         p_value: Two-sided p value of the paired bootstrap. A small p means that the difference
             is unlikely to be due to the choice of test examples.
     """
@@ -182,6 +195,56 @@ def interval(figures, confidence=0.95):
         return np.nan, np.nan
     tail = 50 * (1 - confidence)
     return tuple(np.nanpercentile(figures, [tail, 100 - tail], axis=0).tolist())
+
+
+def wilson(num_right, num_examples):
+    """The 95 % interval of a share; it stays wide where all or none of few examples are right.
+
+    Args:
+        num_right: Number of examples that count.
+        num_examples: Number of all examples.
+
+    Returns:
+        `(low, high)`, shares from 0 to 1.
+
+    Reference: Wilson 1927, https://doi.org/10.1080/01621459.1927.10502953.
+    """
+    test = import_module("scipy.stats").binomtest(int(num_right), int(num_examples))
+    found = test.proportion_ci(method="wilson")
+    return float(found.low), float(found.high)
+
+
+def paired_interval(one, other):
+    """The 95 % interval of the difference of two shares of the same examples, one minus other.
+
+    Args:
+        one, other: Whether each model is right, bool `(examples,)`.
+
+    Reference: Bonett & Price 2012, https://doi.org/10.3102/1076998611411915, an adjusted Wald
+    interval: one example is added to either kind on which the models differ.
+    """
+    size = len(one) + 2
+    only_one, only_other = (np.sum(one & ~other) + 1) / size, (np.sum(other & ~one) + 1) / size
+    middle = only_one - only_other
+    spread = _TWO_SIDED_95 * np.sqrt((only_one + only_other - middle**2) / size)
+    return float(max(-1.0, middle - spread)), float(min(1.0, middle + spread))
+
+
+def smallest_visible(num_different, num_examples):
+    """The smallest difference of two shares at which McNemar's exact test has a p below 0.05.
+
+    Args:
+        num_different: Number of examples on which exactly one of the two models is right. With
+            fewer than 6, no difference has such a p, and 6 is taken.
+        num_examples: Number of all examples.
+
+    Returns:
+        A share. For smaller differences, the examples cannot tell which model is better.
+    """
+    count = max(6, int(num_different))
+    wins = np.arange(count + 1)
+    p_values = 2 * import_module("scipy.stats").binom.sf(wins - 1, count, 0.5)
+    return float((2 * wins[np.argmax(p_values < 0.05)] - count) / num_examples)
 
 
 def p_value(differences):

@@ -111,7 +111,7 @@ def show_ms(milliseconds):
 
 def _summary(comparison):
     text = f"{comparison.num_examples:,} examples, {comparison.task.name}"
-    return text + ". Shares in %, with 95 % bootstrap intervals over the examples."
+    return text + ". Shares in %, with 95 % intervals over the examples."
 
 
 def _notes(comparison):

@@ -569,7 +569,10 @@ class TestAgainstTheBaseline:
         softer = keras.Model(model.input, layers.Rescaling(0.5)(model.output))
         comparison = compare({"alone": model, "distilled": softer})
         difference = comparison["distilled"].differences["accuracy"]
-        assert (difference.value, difference.low, difference.high) == (0, 0, 0)
+        assert difference.value == 0
+        # Equal answers on these examples do not prove that they are equal on others.
+        assert difference.low == pytest.approx(-difference.high)
+        assert 0 < difference.high < 0.1
         assert difference.p_value == comparison["distilled"].mcnemar == 1
         nll = comparison["distilled"].differences["nll"]
         expected = comparison["distilled"]["nll"].value - comparison["alone"]["nll"].value

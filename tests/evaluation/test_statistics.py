@@ -10,8 +10,12 @@ from sklearn import metrics
 from keras_distill.evaluation.statistics import Bootstrap
 from keras_distill.evaluation.statistics import OfSums
 from keras_distill.evaluation.statistics import interval
+from keras_distill.evaluation.statistics import mcnemar
 from keras_distill.evaluation.statistics import on_all
 from keras_distill.evaluation.statistics import p_value
+from keras_distill.evaluation.statistics import paired_interval
+from keras_distill.evaluation.statistics import smallest_visible
+from keras_distill.evaluation.statistics import wilson
 from keras_distill.evaluation.tasks.classification import Classification
 from keras_distill.evaluation.tasks.regression import Regression
 from keras_distill.evaluation.tasks.tagging import Tagging
@@ -272,3 +276,36 @@ class TestBootstrap:
             p_values.append(p_value(resampled["d"]))
         assert np.mean(np.array(p_values) < 0.5) == pytest.approx(0.5, abs=0.12)
         assert np.mean(np.array(p_values) < 0.05) < 0.12
+
+
+class TestShares:
+    def test_all_right_of_few_is_no_certainty(self):
+        """A bootstrap of 60 right answers would say 100 to 100."""
+        low, high = wilson(60, 60)
+        assert low == pytest.approx(60 / (60 + 1.959964**2), abs=1e-4)
+        assert high == 1
+        everything = np.ones(60, bool)
+        assert paired_interval(everything, everything) == pytest.approx((-0.0454, 0.0454), abs=1e-3)
+
+    def test_paired_interval_holds_the_truth_19_times_of_20(self):
+        held = 0
+        for seed in range(400):
+            draws = np.random.default_rng(seed).choice(3, size=80, p=(0.8, 0.14, 0.06))
+            low, high = paired_interval(draws != 2, draws != 1)
+            held += low <= 0.08 <= high
+        assert 0.93 <= held / 400 <= 0.99
+
+    @pytest.mark.parametrize("num_different", [0, 6, 20, 61])
+    def test_smallest_visible_difference(self, num_different):
+        """One example less, and McNemar's test is above 0.05."""
+        count = max(6, num_different)
+        ahead = round(200 * smallest_visible(num_different, 200))
+        wins = (count + ahead) // 2
+        outcomes = [np.arange(200) < wins, (np.arange(200) >= wins) & (np.arange(200) < count)]
+        assert wins - (count - wins) == ahead
+        assert mcnemar(*outcomes) < 0.05
+        outcomes = [
+            np.arange(200) < wins - 1,
+            (np.arange(200) >= wins - 1) & (np.arange(200) < count),
+        ]
+        assert mcnemar(*outcomes) >= 0.05

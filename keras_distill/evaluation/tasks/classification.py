@@ -8,6 +8,7 @@ from keras_distill.evaluation.statistics import Measure
 from keras_distill.evaluation.statistics import OfCounts
 from keras_distill.evaluation.statistics import OfSums
 from keras_distill.evaluation.statistics import mcnemar
+from keras_distill.evaluation.statistics import share
 
 _NUM_BINS = 15
 
@@ -36,35 +37,54 @@ class Classification:
         squares = np.sum(probabilities**2, axis=1) - 2 * probabilities[rows, labels] + 1
         calibration = _calibration_terms(labels, probabilities)
         measures = [
-            Measure("accuracy", OfSums(np.equal(predicted, labels)), is_share=True),
-            Measure("macro_f1", OfSums(self._f1_terms(answers), _macro_f1), is_share=True),
-            Measure("nll", OfSums(-answers[rows, labels]), is_higher_better=False),
-            Measure("brier", OfSums(squares), is_higher_better=False),
+            share("accuracy", np.equal(predicted, labels), "share of right answers"),
+            Measure(
+                "macro_f1",
+                OfSums(self._f1_terms(answers), _macro_f1),
+                is_share=True,
+                meaning="mean F1 of the classes: rare ones count as much as common ones",
+            ),
+            Measure(
+                "nll",
+                OfSums(-answers[rows, labels]),
+                is_higher_better=False,
+                meaning="minus the log of the right class's probability, in nats",
+            ),
+            Measure(
+                "brier",
+                OfSums(squares),
+                is_higher_better=False,
+                meaning="squared error of the probabilities, 0 to 2",
+            ),
             Measure(
                 "ece",
                 OfSums(calibration, _calibration_error),
                 is_share=True,
                 is_higher_better=False,
+                meaning="expected calibration error: mean gap between confidence and accuracy",
             ),
         ]
         if num_classes == 2:
             scores = answers[:, 1] - answers[:, 0]
-            measures.append(Measure("auc", _auc(labels, scores), is_share=True))
+            meaning = "how well scores separate the two classes, at any threshold"
+            measures.append(Measure("auc", _auc(labels, scores), is_share=True, meaning=meaning))
         if num_classes > 5:
             of_label = answers[rows, labels][:, None]
             # Among equal probabilities, the first class ranks first, as in argmax.
             is_before = np.arange(num_classes) < labels[:, None]
             rank = np.sum((answers > of_label) | ((answers == of_label) & is_before), axis=1)
-            measures.append(Measure("top_5_accuracy", OfSums(rank < 5), is_share=True))
+            meaning = "share for which the right class is among the first five"
+            measures.append(share("top_5_accuracy", rank < 5, meaning))
         return measures
 
     def teacher_measures(self, teacher, answers):
         """agreement: share of equal classes; fidelity: KL(teacher || student) in nats."""
         divergence = np.sum(np.exp(teacher) * (teacher - answers), axis=1)
         is_same = np.equal(teacher.argmax(axis=1), answers.argmax(axis=1))
+        meaning = "distance of the probabilities from the teacher's, KL in nats"
         return [
-            Measure("agreement", OfSums(is_same), is_share=True),
-            Measure("fidelity", OfSums(divergence), is_higher_better=False),
+            share("agreement", is_same, "share of examples with the teacher's class"),
+            Measure("fidelity", OfSums(divergence), is_higher_better=False, meaning=meaning),
         ]
 
     def class_f1(self, answers):

@@ -27,14 +27,17 @@ class Regression:
     def measures(self, answers):
         """mae (mean absolute error) and spearman (rank correlation)."""
         rank = of_examples(lambda chosen: _rank_correlation(self.labels[chosen], answers[chosen]))
+        errors = np.abs(answers - self.labels)
         return [
-            Measure("mae", OfSums(np.abs(answers - self.labels)), is_higher_better=False),
-            Measure("spearman", rank),
+            Measure("mae", OfSums(errors), is_higher_better=False, meaning="mean absolute error"),
+            Measure("spearman", rank, meaning="rank correlation with the labels, -1 to 1"),
         ]
 
     def teacher_measures(self, teacher, answers):
         """teacher_mae: the mean absolute difference from the teacher."""
-        return [Measure("teacher_mae", OfSums(np.abs(teacher - answers)), is_higher_better=False)]
+        errors = OfSums(np.abs(teacher - answers))
+        meaning = "mean absolute difference from the teacher"
+        return [Measure("teacher_mae", errors, is_higher_better=False, meaning=meaning)]
 
 
 def _rank_correlation(labels, predicted):

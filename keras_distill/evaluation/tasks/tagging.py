@@ -28,6 +28,9 @@ class Tagging:
         self._tags = tags
         sentences = np.repeat(np.arange(len(labels)), [len(row) for row in labels])
         self._sentences = sentences[self._kept]
+        words = np.concatenate([np.arange(len(row)) for row in labels])
+        # For each row of the answers, its sentence and its place in the sentence.
+        self.places = np.stack([self._sentences, words[self._kept]], axis=1)
         self._starts = np.searchsorted(self._sentences, np.arange(1, len(labels)))
         self._words = Classification(self.labels)
 
@@ -44,8 +47,9 @@ class Tagging:
         return self._of_words(self._words.teacher_measures(teacher, answers))
 
     def _of_words(self, measures):
+        # The words of a sentence depend on each other, so that no closed form holds for them.
         return [
-            dataclasses.replace(m, statistic=m.statistic.of_groups(self._sentences))
+            dataclasses.replace(m, statistic=m.statistic.of_groups(self._sentences), is_right=None)
             for m in measures
         ]
 
@@ -60,7 +64,7 @@ class Tagging:
         for true, found in zip(*(map(spans, rows) for rows in sentences)):
             terms.append([len(true & found), len(true), len(found)])
         statistic = OfSums(np.array(terms, "float64"), _micro_f1)
-        return [Measure("span_f1", statistic, is_share=True)]
+        return [Measure("span_f1", statistic, is_share=True, meaning="F1 of whole entities")]
 
 
 def spans(tags):
