@@ -11,6 +11,7 @@ import types
 import zlib
 
 import pytest
+from browsers import open_browser
 
 import keras_distill as kd
 
@@ -65,6 +66,20 @@ def test_the_search_finds_the_pages(site):
         assert words in index
 
 
+def test_the_search_works_from_a_folder(site):
+    """Without a server a browser reads neither the index, a .json file, nor starts a worker."""
+    from selenium.webdriver.support.wait import WebDriverWait
+
+    with open_browser() as browser:
+        browser.get((site / "api" / "index.html").as_uri())
+        browser.find_element("css selector", ".md-search__input").send_keys("SimilarityPreserving")
+        found = WebDriverWait(browser, 30).until(
+            lambda _: browser.find_elements("css selector", ".md-search-result__link")
+        )
+        addresses = [link.get_attribute("href") for link in found]
+    assert any("/api/losses/relations.html" in address for address in addresses)
+
+
 def inventory(site):
     """What the API's pages describe: objects by their full names."""
     *_, body = (site / "objects.inv").read_bytes().split(b"\n", 4)
@@ -100,6 +115,14 @@ def test_the_whole_api_and_nothing_private(site):
     ]
     assert missing == []
     assert not [name for name in names if re.search(r"\._[a-z]", name)]
+    # What a Distiller asks of its losses and objectives stands with their base alone.
+    internals = [name for name in names if re.search(r"\.(for_batch|pick|learnt)$", name)]
+    assert {name.split(".")[-2] for name in internals} <= {"DistillationLoss"}
+
+
+def test_no_page_of_the_api_is_endless(site):
+    for page in (site / "api").rglob("*.html"):
+        assert page.stat().st_size < 180_000, page
 
 
 def slugs(text):

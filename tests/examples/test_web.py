@@ -6,19 +6,17 @@ import http.server
 import importlib.util
 import pathlib
 import re
-import shutil
 import subprocess
 import threading
 
 import keras
 import numpy as np
 import pytest
+from browsers import open_browser
 
 import keras_distill as kd
 
 HERE = pathlib.Path(__file__).resolve().parents[2] / "examples" / "web"
-BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
-DRIVER = shutil.which("chromedriver")
 LABELS = ("travel", "money", "food")
 SENTENCES = ["Book a flight", "pay MY bill", "what is for dinner", "unheard-of"]
 
@@ -82,21 +80,8 @@ def page(student, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def browser():
-    if BROWSER is None or DRIVER is None:
-        pytest.skip("There is no Chromium with its chromedriver on the PATH.")
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = BROWSER
-    for argument in ("--headless=new", "--no-sandbox", "--window-size=420,720"):
-        options.add_argument(argument)
-    # No name resolves: what the page fetched from elsewhere would fail.
-    options.add_argument("--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    # Named, or selenium asks the network for one.
-    driver = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
-    yield driver
-    driver.quit()
+    with open_browser(420, 720) as driver:
+        yield driver
 
 
 @pytest.mark.long_but_first
