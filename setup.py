@@ -57,7 +57,8 @@ setup(
         "tensorflow-datasets",
         "tensorflow-hub",
         "tensorflow-serving-api",
-        "tensorflow-text",
+        # Only BERTs and vocabularies of word pieces need it; Windows has no package of it.
+        'tensorflow-text; platform_system != "Windows"',
         "xxhash",
     ],
     entry_points={"console_scripts": ["keras-distill = keras_distill.cli.command:main"]},

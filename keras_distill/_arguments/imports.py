@@ -2,6 +2,12 @@
 
 import importlib
 
+# What pip cannot install everywhere; the sentence stands behind the command that installs it.
+_NOT_EVERYWHERE = {
+    "tensorflow-text": ". Windows has no such package: use WSL2 there. Vocabularies of words, "
+    "their students and other teachers work without it"
+}
+
 
 def import_module(name, extra=None):
     """Imports a module when it is used.
@@ -21,4 +27,5 @@ def import_module(name, extra=None):
             distribution = f"keras-distill[{extra}]"
         raise ImportError(
             f"{name} is needed here and cannot be imported ({error}): pip install {distribution}"
+            + _NOT_EVERYWHERE.get(distribution, "")
         ) from error

@@ -9,6 +9,7 @@ import stat
 
 import tensorflow as tf
 
+from keras_distill._arguments.imports import import_module
 from keras_distill._arguments.printable import printable
 from keras_distill._files.found_at import found_at
 from keras_distill._files.plain_path import plain_path
@@ -82,12 +83,9 @@ def _load(path, folder):
             raise
         missing = str(error).split(" in binary")[0]
     try:
-        import tensorflow_text  # noqa: F401 (registers its operations)
+        import_module("tensorflow_text")  # It registers its operations.
     except ImportError as error:
-        raise ImportError(
-            f"The module in {folder} cannot be loaded: {missing}. Texts are processed with the "
-            "operations of tensorflow_text: pip install tensorflow-text"
-        ) from error
+        raise ImportError(f"The module in {folder} cannot be loaded: {missing}. {error}") from error
     return tf.saved_model.load(path)
 
 

@@ -186,6 +186,7 @@ def _load_preprocessor(name, sequence_length):
 
 def _from_preset(kind, name, **settings):
     """Loads an object from a preset and checks its class, which KerasHub does not check."""
+    import_module("tensorflow_text")  # All tokenizers need it; a preset is a long download.
     _check_preset(name)
     with errors_that_name(name, _NO_PRESET):
         found = kind.from_preset(name, **settings)

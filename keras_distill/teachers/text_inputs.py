@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from keras_distill._arguments.checks import check_integer
+from keras_distill._arguments.imports import import_module
 from keras_distill._keras.keras_hub import tokenizer_in_graph
 from keras_distill.text.vocabularies.base import read_tokens
 
@@ -36,6 +37,9 @@ class TextInputs(keras.layers.Layer):
         self, preprocessor, names, *, pairs=False, per_word=False, sequence_length=128, **kwargs
     ):
         super().__init__(**kwargs)
+        if hasattr(preprocessor, "tokenizer"):
+            # KerasHub would fail at the first text, with an error of another thing.
+            import_module("tensorflow_text")
         self.preprocessor = preprocessor
         self.names = list(names)
         self.pairs = pairs

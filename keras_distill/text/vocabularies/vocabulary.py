@@ -320,6 +320,7 @@ def _read_casing(folder):
 # Copies of a layer, also with another length, share one function: tracing takes a second.
 @functools.lru_cache(maxsize=8)
 def _word_piece_function(tokens, lowercase, strip_accents, for_apps):
+    import_module("tensorflow_text")  # KerasHub would fail at the first text.
     keras_hub = import_module("keras_hub")
     settings = {"lowercase": lowercase, "strip_accents": strip_accents}
     if MASK in tokens:
