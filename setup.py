@@ -36,7 +36,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.11",
-    packages=find_packages(include=["keras_distill", "keras_distill.*"]),
+    packages=find_packages(include=["keras_distill", "keras_distill.*", "keras_distill_cli"]),
     package_data={"keras_distill.evaluation.report": ["page.html", "page.css", "page.js"]},
     install_requires=[
         "ai-edge-litert",
@@ -61,7 +61,7 @@ setup(
         'tensorflow-text; platform_system != "Windows"',
         "xxhash",
     ],
-    entry_points={"console_scripts": ["keras-distill = keras_distill.cli.command:main"]},
+    entry_points={"console_scripts": ["keras-distill = keras_distill_cli.command:main"]},
     extras_require={
         "beam": BEAM,
         "docs": DOCS,

@@ -10,7 +10,7 @@ import tensorflow as tf
 from keras import layers
 
 import keras_distill as kd
-from keras_distill.cli import command as cli
+from keras_distill_cli import command as cli
 
 rng = np.random.default_rng(0)
 
@@ -269,25 +269,6 @@ class TestErrors:
         code, _, err = run(capsys, "describe", "x")
         assert code == 1
         assert "Lower --sequence-length" in err
-
-    def test_wrong_options(self, capsys):
-        with pytest.raises(SystemExit) as stopped:
-            cli.main(["text"])
-        assert stopped.value.code == 2
-        assert "required" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    "command", ["text", "image", "label", "export", "compare", "describe", "benchmark"]
-)
-def test_help_has_an_example(command, capsys):
-    with pytest.raises(SystemExit) as stopped:
-        cli.main([command, "--help"])
-    assert stopped.value.code == 0
-    text = " ".join(capsys.readouterr().out.split())
-    assert f"keras-distill {command} " in text.split("--debug")[-1]
-    # All that load .keras files.
-    assert ("--trust" in text) == (command not in ("describe", "benchmark"))
 
 
 class TestWhatErrorsSay:

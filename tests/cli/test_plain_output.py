@@ -5,7 +5,7 @@ import sys
 import keras
 import numpy as np
 
-from keras_distill.cli.plain_output import PlainOutput
+from keras_distill_cli.plain_output import PlainOutput
 
 
 def test_a_bar_is_one_line():

@@ -23,7 +23,7 @@ import textwrap
 import types
 from typing import NamedTuple
 
-from keras_distill.cli import command as cli
+from keras_distill_cli import command as cli
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PREPARED = pathlib.Path(__file__).with_name("prepared")

@@ -145,8 +145,8 @@ def test_stopped_it_goes_on(folder, tmp_path):
     code = (
         # As in the foreground: what runs in the background of a shell script ignores Ctrl-C.
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
-        "import sys; from keras_distill import cli; "
-        f"sys.exit(cli.main({_command(settings)!r}))"
+        "import sys; from keras_distill_cli.command import main; "
+        f"sys.exit(main({_command(settings)!r}))"
     )
     process = subprocess.Popen(
         [sys.executable, "-u", "-c", code],
@@ -160,7 +160,7 @@ def test_stopped_it_goes_on(folder, tmp_path):
             break
     _, errors = process.communicate()
     assert process.returncode == 130, errors
-    assert "Stopped. The same command goes on from here." in errors
+    assert "Stopped. Run the same command again: it resumes." in errors
     assert "Traceback" not in errors
     assert (output / "distilled-backup").is_dir()
     assert not (output / "distilled.keras").exists()

@@ -18,9 +18,9 @@ import time
 import hub_modules
 import pytest
 
-from keras_distill.cli import command as cli
 from keras_distill.teachers import hub_files
 from keras_distill.teachers.hub import HubLayer
+from keras_distill_cli import command as cli
 
 TFHUB = "https://tfhub.dev/keras_distill/encoder/1"
 KAGGLE = "https://www.kaggle.com/models/keras_distill/bert/TensorFlow2/encoder/1"

@@ -10,9 +10,9 @@ from hub_modules import INPUTS
 from keras import layers
 
 from keras_distill import export_saved_model
-from keras_distill.cli import command as cli
 from keras_distill.teachers import hub
 from keras_distill.teachers.hub import HubLayer
+from keras_distill_cli import command as cli
 
 IDS = np.array([[2, 5, 7, 3, 0], [2, 6, 7, 3, 0]])
 X = dict(zip(INPUTS, (IDS, np.int32(IDS > 0), np.zeros_like(IDS))))

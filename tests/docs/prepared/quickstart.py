@@ -10,7 +10,7 @@ import shutil
 
 import numpy as np
 
-from keras_distill.cli import command as cli
+from keras_distill_cli import command as cli
 
 REPLACED = {
     "num_steps = len(train.class_names), 2000": "num_steps = len(train.class_names), 5",

@@ -1,23 +1,32 @@
 """keras-distill benchmark: how fast a model runs on this machine."""
 
-import dataclasses
-
-import keras_distill as kd
-from keras_distill.evaluation.costs import check_threads
-
-TITLE = "how fast a model runs on this machine"
+TITLE = "Measure how fast a model runs on this machine."
 EXAMPLE = "keras-distill benchmark student.tflite --threads 1 2"
 
 
 def add_options(command):
     command.add_argument(
-        "path", help="a .tflite file or the folder of a SavedModel, which can run code"
+        "path",
+        metavar="PATH",
+        help="A .tflite file, or the folder of a SavedModel. A SavedModel can run code.",
     )
-    command.add_argument("--threads", type=int, nargs="+", default=[1], help="default: 1")
+    command.add_argument(
+        "--threads",
+        type=int,
+        nargs="+",
+        default=[1],
+        metavar="N",
+        help="Time the model on these numbers of threads. Default: 1.",
+    )
     command.set_defaults(run=_run, show=_show_latencies)
 
 
 def _run(options):
+    import dataclasses
+
+    import keras_distill as kd
+    from keras_distill.evaluation.costs import check_threads
+
     check_threads(options.threads)
     return [
         dataclasses.asdict(kd.benchmark(options.path, num_threads=count))

@@ -1,47 +1,43 @@
 """keras-distill compare: put models side by side on a test set."""
 
-import json
-import pathlib
+from keras_distill_cli.options import add_class_names
+from keras_distill_cli.options import add_label_column
+from keras_distill_cli.options import add_text_column
+from keras_distill_cli.options import add_threads
+from keras_distill_cli.options import add_trust
+from keras_distill_cli.options import read_npz
 
-import keras_distill as kd
-from keras_distill.cli.options import add_threads
-from keras_distill.cli.options import add_trust
-from keras_distill.cli.options import read_npz
-from keras_distill.evaluation.report import check_page
-from keras_distill.jobs.images.npz import has_array
-from keras_distill.jobs.texts.text_data import read_labelled
-
-TITLE = "put models side by side on a test set"
+TITLE = "Compare models on a test set."
 EXAMPLE = "keras-distill compare big=teacher.keras small=served/1 --data test.csv"
 
 
 def add_options(command):
-    add_trust(command)
     command.add_argument(
         "models",
         nargs="+",
         metavar="NAME=MODEL",
-        help=".keras, .tflite, SavedModel (which can run code) or store",
+        help="Models with names of your choice: .keras and .tflite files, folders of SavedModels "
+        "or stores. A SavedModel can run code.",
     )
     command.add_argument(
         "--data",
         required=True,
-        help="a table of texts and labels, or an .npz with x and y, which are indices of classes "
-        "or their names",
+        metavar="FILE",
+        help="The test data: a .csv, .tsv or .jsonl table of texts and labels, or an .npz file "
+        "with x and y, classes as numbers or names.",
     )
-    command.add_argument("--text", default="text", help="column; default: %(default)s")
-    command.add_argument("--label", default="label", help="column; default: %(default)s")
-    command.add_argument(
-        "--classes",
-        dest="class_names",
-        nargs="+",
-        metavar="NAME",
-        help="all classes, in the order of the outputs of those models that do not name them",
+    add_text_column(command)
+    add_label_column(command)
+    add_class_names(
+        command,
+        "All classes, in the order of the outputs of the models that do not name them. Default: "
+        "the names in the models, or in the data.",
     )
     command.add_argument(
         "--task",
         choices=("classification", "regression"),
-        help="what the models do; default: what labels and outputs tell",
+        help="What the models do: classification or regression. Default: what the labels and "
+        "outputs show.",
     )
     for option in ("logits", "probabilities"):
         command.add_argument(
@@ -49,16 +45,35 @@ def add_options(command):
             nargs="+",
             default=[],
             metavar="NAME",
-            help=f"models whose outputs are {option}; default: what their last layers show",
+            help=f"Models whose outputs are {option}. Default: what their last layers show.",
         )
-    command.add_argument("--teacher", metavar="NAME", help="default: teacher, if there is one")
-    command.add_argument("--baseline", metavar="NAME", help="default: alone, if there is one")
+    command.add_argument(
+        "--teacher",
+        metavar="NAME",
+        help="The model that the others are compared with. Default: the model called teacher, if "
+        "there is one.",
+    )
+    command.add_argument(
+        "--baseline",
+        metavar="NAME",
+        help="The model that the others should beat. Default: the model called alone, if there is "
+        "one.",
+    )
     add_threads(command)
-    command.add_argument("--html", metavar="FILE", help="write a page")
+    command.add_argument("--html", metavar="FILE", help="Write a report as a web page, too.")
+    add_trust(command)
     command.set_defaults(run=_run, show=lambda result: result["table"])
 
 
 def _run(options):
+    import json
+    import pathlib
+
+    import keras_distill as kd
+    from keras_distill.evaluation.report import check_page
+    from keras_distill.jobs.images.npz import has_array
+    from keras_distill.jobs.texts.text_data import read_labelled
+
     wrong = [text for text in options.models if "=" not in text]
     if wrong:
         raise ValueError(f"Models must be given as NAME=MODEL. Received: {', '.join(wrong)}")

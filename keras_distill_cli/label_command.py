@@ -1,27 +1,41 @@
 """keras-distill label: store a teacher's answers to texts."""
 
-import pathlib
+from keras_distill_cli.options import add_text_column
+from keras_distill_cli.options import add_trust
 
-import keras_distill as kd
-from keras_distill._files.destination import check_destination
-from keras_distill.cli.options import add_trust
-from keras_distill.jobs.teacher_file import load_teacher
-from keras_distill.jobs.texts.text_data import read_unlabelled
-
-TITLE = "store a teacher's answers to texts"
+TITLE = "Run a teacher over texts and store its answers."
 EXAMPLE = "keras-distill label texts.txt --teacher teacher.keras --output answers"
 
 
 def add_options(command):
+    command.add_argument(
+        "data",
+        metavar="DATA",
+        help="The texts: a .csv, .tsv or .jsonl table, or another file with a text on each line. "
+        "- is standard input.",
+    )
+    command.add_argument(
+        "--teacher",
+        required=True,
+        metavar="FILE",
+        help="A .keras file of a model that reads texts.",
+    )
+    command.add_argument(
+        "--output", required=True, metavar="FOLDER", help="The folder for the answers."
+    )
+    add_text_column(command)
     add_trust(command)
-    command.add_argument("data", help="texts: a table, or a file with one on a line; -: stdin")
-    command.add_argument("--teacher", required=True, help="a .keras file that reads texts")
-    command.add_argument("--output", required=True, help="the store's folder")
-    command.add_argument("--text", default="text", help="column; default: %(default)s")
     command.set_defaults(run=_run, show=lambda r: f"{r['num_examples']:,} answers, {r['path']}")
 
 
 def _run(options):
+    import pathlib
+
+    import keras_distill as kd
+    from keras_distill._files.destination import check_destination
+    from keras_distill.jobs.teacher_file import load_teacher
+    from keras_distill.jobs.texts.text_data import read_unlabelled
+
     check_destination("output", pathlib.Path(options.output), "folder")
     examples = read_unlabelled(options.data, options.text)
     teacher = load_teacher(options.teacher, "a .keras file of a model that reads texts")

@@ -1,43 +1,60 @@
 """keras-distill export: write a model for phones or servers."""
 
-import dataclasses
+from keras_distill_cli.options import add_trust
+from keras_distill_cli.options import read_npz
 
-import keras_distill as kd
-from keras_distill._arguments.names import clean_name
-from keras_distill._keras.model_files import load_model_file
-from keras_distill.cli.options import add_trust
-from keras_distill.cli.options import read_npz
-from keras_distill.export.saved_model.export import check_saved_model
-from keras_distill.export.tflite.export import check_tflite
-from keras_distill.text.vocabularies.base import read_tokens
-
-TITLE = "write a model for phones or servers"
+TITLE = "Write a Keras model as a file for phones or servers."
 EXAMPLE = "keras-distill export student.keras --tflite student.tflite --sequence-length 64"
 
 
 def add_options(command):
-    add_trust(command)
-    command.add_argument("model", help="a .keras file")
-    command.add_argument("--tflite", metavar="FILE", help="write a TFLite file")
-    command.add_argument("--saved-model", metavar="FOLDER", help="write a SavedModel")
-    command.add_argument("--quantization", default="none", help="default: %(default)s")
+    command.add_argument("model", metavar="MODEL", help="A .keras file.")
+    command.add_argument("--tflite", metavar="FILE", help="Write a TFLite file.")
+    command.add_argument("--saved-model", metavar="FOLDER", help="Write a SavedModel.")
+    command.add_argument(
+        "--quantization",
+        default="none",
+        metavar="MODE",
+        help="How the TFLite file stores numbers: none, float16, dynamic or int8. "
+        "Default: %(default)s.",
+    )
     command.add_argument(
         "--sequence-length",
-        type=lambda text: text if text == "any" else int(text),
+        type=_length,
         metavar="N",
-        help="for sizes that the model leaves open; 'any' leaves them open in the file, too",
+        help="The size of axes that the model leaves open, such as the length of a text. 'any' "
+        "leaves them open in the file, too. Default: an open axis is an error.",
     )
-    command.add_argument("--data", metavar="FILE.npz", help="real inputs, an array x")
+    command.add_argument(
+        "--data",
+        metavar="FILE.npz",
+        help="Real inputs, an array x: int8 is calibrated with them, and the files are checked "
+        "with them. Default: the files are checked with random inputs.",
+    )
     command.add_argument(
         "--labels",
         dest="class_names",
         metavar="FILE",
-        help="names of the classes, one on a line",
+        help="Names of the classes for the SavedModel, one on each line. Default: none.",
     )
+    add_trust(command)
     command.set_defaults(run=_run, show=_show_fields)
 
 
+def _length(text):
+    return text if text == "any" else int(text)
+
+
 def _run(options):
+    import dataclasses
+
+    import keras_distill as kd
+    from keras_distill._arguments.names import clean_name
+    from keras_distill._keras.model_files import load_model_file
+    from keras_distill.export.saved_model.export import check_saved_model
+    from keras_distill.export.tflite.export import check_tflite
+    from keras_distill.text.vocabularies.base import read_tokens
+
     if options.tflite is None and options.saved_model is None:
         raise ValueError("Give --tflite FILE, --saved-model FOLDER, or both. Received: none.")
     if options.tflite is None and (options.quantization != "none" or options.sequence_length):
