@@ -99,19 +99,20 @@ class Comparison:
         """Writes `to_json` to a file."""
         _write(path, self.to_json())
 
-    def write_html(self, path, title="Comparison"):
-        """Writes one page with all figures, charts and departures from the teacher.
+    def write_html(self, path, title="Comparison", card=None):
+        """Writes one page with the answer in words, figures, charts and errors.
 
         The page needs no network and loads nothing. It contains examples of the data.
 
         Args:
             path: The file.
             title: Heading of the page.
+            card: A `ModelCard` for the end of the page, as jobs write it, or None.
 
         Raises:
             ImportError: If Jinja2 or Matplotlib is not installed.
         """
-        _write(path, render(self, title))
+        _write(path, render(self, title, card))
 
     def _figures(self):
         return {

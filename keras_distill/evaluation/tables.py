@@ -84,6 +84,31 @@ def show_value(measure, figure):
     return f"{value:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
 
 
+def show_short(measure, value):
+    """A figure without its interval; shares in percent with one digit behind the point."""
+    if math.isnan(value):
+        return ""
+    return f"{100 * value:.1f} %" if measure.is_share else f"{value:.3g}"
+
+
+def show_points(share):
+    """A difference of shares in points, without its unit."""
+    return f"{100 * share:.1f}"
+
+
+def show_size(num_bytes):
+    """A size such as "77 KB" or "0.77 MB", with 1,000 bytes in a KB; "" without one."""
+    if num_bytes is None:
+        return ""
+    if num_bytes < 1000:
+        return f"{num_bytes} bytes"
+    if num_bytes < 100_000:
+        return f"{num_bytes / 1e3:.2g} KB"
+    if num_bytes < 1e9:
+        return f"{num_bytes / 1e6:{'.2f' if num_bytes < 1e7 else '.3g'}} MB"
+    return f"{num_bytes / 1e9:.3g} GB"
+
+
 def show_signed(value, is_share):
     """A difference; a difference of shares is in percentage points."""
     return f"{100 * value:+.2f}" if is_share else f"{value:+.3f}"

@@ -14,7 +14,12 @@ from PIL import Image
 from scipy.special import log_softmax
 
 import keras_distill as kd
+from keras_distill.evaluation.answer import answer_of
+from keras_distill.evaluation.answer import files_like_models
+from keras_distill.evaluation.report import confidence
+from keras_distill.evaluation.report import curves
 from keras_distill.evaluation.report import departures
+from keras_distill.evaluation.report import errors
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
@@ -76,6 +81,7 @@ def browser(tmp_path_factory):
 def opened(browser, page):
     browser.get_log("performance")
     browser.get(page.as_uri())
+    browser.execute_script("document.querySelectorAll('details').forEach(d => { d.open = true })")
     return browser
 
 
@@ -108,9 +114,9 @@ class TestInTheBrowser:
         assert [int(row[0]) for row in rows(opened)] == sorted(numbers)
         opened.find_element("css selector", header.format(1)).click()
         assert [int(row[0]) for row in rows(opened)] == sorted(numbers, reverse=True)
-        opened.find_element("css selector", header.format(5)).click()
-        shares = [float(row[4]) for row in rows(opened)]
-        assert shares == sorted(shares)
+        opened.find_element("css selector", header.format(3)).click()
+        labels = [row[2] for row in rows(opened)]
+        assert labels == sorted(labels, key=str.lower)
 
     def test_searched(self, opened):
         field = opened.find_element("css selector", "input[type=search]")
@@ -137,35 +143,84 @@ class TestInTheBrowser:
 
 class TestWhatIsOnIt:
     def test_departures(self, comparison):
-        found = departures.find(comparison)
+        number, table = departures.find(comparison, ["alone", EVIL])
         answers = comparison.answers
         said = {name: values.argmax(1) for name, values in answers.items()}
         departs = (said["alone"] != said["teacher"]) | (said[EVIL] != said["teacher"])
-        assert found["num_found"] == departs.sum()
-        assert {row["number"] for row in found["rows"]} == set(np.flatnonzero(departs))
-        assert found["rows"][0]["text"] == EVIL
-        first = found["rows"][0]
+        assert number == departs.sum()
+        assert {row[0].value for row in table.rows} == set(np.flatnonzero(departs))
+        _, example, _, *cells = table.rows[0]
+        assert example.text == EVIL
         names = ("no", "yes", EVIL)
-        for (name, probability, is_other), values in zip(first["answers"], answers.values()):
+        for cell, values in zip(cells, answers.values()):
             best = log_softmax(values[0]).argmax()
-            assert name == names[best]
-            assert probability == pytest.approx(np.exp(values[0, best]))
-            assert is_other == (best != said["teacher"][0])
+            assert cell.text == names[best]
+            assert cell.more == f"{np.exp(values[0, best]):.2f}"
+            assert cell.is_marked == (best != said["teacher"][0])
 
     def test_confusion(self, comparison):
         counts = departures.confusion(comparison, "alone")
         assert counts.sum() == 40
         diagonal = comparison["alone"]["agreement"].value
         assert np.trace(counts) / 40 == pytest.approx(diagonal)
-        pairs = departures.frequent(counts, ["a", "b", "c"])
-        assert sum(count for _, _, count in pairs) == 40 - np.trace(counts)
-        assert [count for *_, count in pairs] == sorted((n for *_, n in pairs), reverse=True)
+        numbers = [row[2].value for row in departures.pairs(comparison, "alone").rows]
+        assert sum(numbers) == 40 - np.trace(counts)
+        assert numbers == sorted(numbers, reverse=True)
+
+    def test_weakest_classes_are_counted_against_the_labels(self, comparison):
+        labels, said = comparison.task.labels, comparison.answers["alone"].argmax(1)
+        rows = errors.weakest_classes(comparison, "alone").rows
+        shares = [row[1].value for row in rows]
+        assert shares == sorted(shares)
+        for name, share, right, taken in rows:
+            place = comparison.class_names.index(name.text)
+            is_class = labels == place
+            assert share.value == pytest.approx(np.mean(said[is_class] == place))
+            assert right.text == f"{np.sum(said[is_class] == place)} of {is_class.sum()}"
+            numbers = map(int, re.findall(r" (\d+)(?:,|$)", taken.text))
+            assert sum(numbers) == np.sum(said[is_class] != place)
+
+    def test_surest_errors_come_first(self, comparison):
+        labels, answers = comparison.task.labels, comparison.answers["alone"]
+        rows = errors.surest_errors(comparison, "alone", ["teacher"]).rows
+        numbers = [row[0].value for row in rows]
+        wrong = np.flatnonzero(answers.argmax(1) != labels)
+        assert set(numbers) <= set(wrong)
+        assert len(numbers) == min(20, len(wrong))
+        sure = answers.max(1)[numbers]
+        assert list(sure) == sorted(sure, reverse=True)
+
+    def test_confusions_beside_those_of_others(self, comparison):
+        labels = comparison.task.labels
+        rows = errors.confusions(comparison, "alone", ["teacher"]).rows
+        for name, taken, *counts in rows:
+            label, other = (comparison.class_names.index(cell.text) for cell in (name, taken))
+            for model, cell in zip(("alone", "teacher"), counts):
+                said = comparison.answers[model].argmax(1)
+                assert cell.value == np.sum((labels == label) & (said == other))
+
+    def test_coverage(self, comparison):
+        labels, answers = comparison.task.labels, comparison.answers["alone"]
+        accuracy = comparison["alone"]["accuracy"].value
+        covered, right = confidence.curve(labels, answers)
+        assert covered[-1] == 1
+        assert right[-1] == pytest.approx(accuracy)
+        everything, *_, half = confidence.coverage(labels, answers).rows
+        assert everything[2].value == pytest.approx(accuracy)
+        surest = np.argsort(-answers.max(1), kind="stable")[:20]
+        is_right = answers.argmax(1)[surest] == labels[surest]
+        assert half[2].value == pytest.approx(is_right.mean())
+        assert half[3].value == np.sum(~is_right)
 
     def test_charts(self, page):
         text = page.read_text()
-        for title in ("reliability", "learning curve: loss", "learning curve: val_accuracy"):
+        for title in ("reliability", "accuracy by coverage", "losses of alone", "validation acc"):
             assert title in text
-        assert text.count("<svg") == 3 + 2
+        # Without times: size. Confidence; heat maps; learning curves.
+        assert text.count("<svg") == 2 + 2 + 2
+
+    def test_few_examples_are_told(self, comparison, page):
+        assert "40 test texts are few: differences under" in page.read_text()
 
     def test_the_same_bytes_again(self, comparison, page, tmp_path):
         comparison.write_html(tmp_path / "again.html", title=EVIL)
@@ -182,11 +237,11 @@ def test_images(tmp_path, scale):
     }
     labels = means.argmax(1)
     comparison = kd.compare(models, (images, labels), num_threads=(), num_resamples=5, verbose=0)
-    row = departures.find(comparison)["rows"][0]
-    png = Image.open(io.BytesIO(base64.b64decode(row["image"])))
+    number, example, *_ = departures.find(comparison, ["alone"])[1].rows[0]
+    png = Image.open(io.BytesIO(base64.b64decode(example.image)))
     assert png.size == (8, 8)
     pixels = np.asarray(png, "float32") * scale / 255
-    np.testing.assert_allclose(pixels, images[row["number"]], atol=scale / 200)
+    np.testing.assert_allclose(pixels, images[number.value], atol=scale / 200)
 
 
 def test_numbers_and_tags_have_a_page(tmp_path):
@@ -273,14 +328,14 @@ class TestEvilNames:
     def test_charts_are_whole_and_name_each_model(self, evil):
         text = (evil[1] / "page.html").read_text("utf-8")
         charts = re.findall(r"<svg.*?</svg>", text, re.DOTALL)
-        # The reliability, and one for each logged name; the heat maps of the students.
-        assert len(charts) == 1 + len(MODELS) + len(MODELS) - 1
+        # The heat maps of the students; coverage and reliability; one for each logged name.
+        assert len(charts) == len(MODELS) - 1 + 2 + len(MODELS)
         for chart in charts:
             assert "$\\frac{$" in texts_of(chart)
-        for chart in charts[: 1 + len(MODELS)]:
-            assert {"\\ud800", "_hidden"} <= texts_of(chart)
-        for chart in charts[1 + len(MODELS) :]:
+        for chart in charts[: len(MODELS) - 1]:
             assert {"\\ud800", "#010203", "中文"} <= texts_of(chart)
+        for chart in charts[len(MODELS) - 1 :]:
+            assert {"\\ud800", "_hidden"} <= texts_of(chart)
 
     def test_tables(self, evil):
         comparison, folder = evil
@@ -293,3 +348,71 @@ class TestEvilNames:
         assert len(re.findall(r"(?<!\\)\|", header)) == len(MODELS) + 2
         comparison.write_json(folder / "page.json")
         assert set(json.loads((folder / "page.json").read_text())["models"]) == set(MODELS)
+
+
+class TestTheAnswer:
+    """Three models of given accuracy on 1,000 or 60 examples."""
+
+    def compared(self, **shares):
+        size = shares.pop("size", 1000)
+        labels = np.arange(size) % 2
+        models = {}
+        for name, share in shares.items():
+            said = np.where(np.arange(size) < share * size, labels, 1 - labels)
+            logits = 3 * keras.utils.to_categorical(said, 2).astype("float32")
+            models[name] = lambda x, logits=logits: logits[np.asarray(x)[:, 0].astype(int)]
+        x = np.arange(size, dtype="float32")[:, None]
+        return kd.compare(models, (x, labels), num_threads=(), num_resamples=50, verbose=0)
+
+    def test_a_gain(self):
+        answer = answer_of(self.compared(teacher=0.9, alone=0.7, distilled=0.8))
+        assert answer.model == "distilled"
+        assert answer.headline.startswith("Ship the distilled student. It is right on 80.0 % of 1,")
+        assert "10.0 points more than the student trained alone" in answer.headline
+
+    def test_no_gain(self):
+        answer = answer_of(self.compared(teacher=0.9, alone=0.801, distilled=0.8))
+        assert answer.headline.startswith("No clear gain: ship the student trained alone")
+
+    def test_a_loss(self):
+        answer = answer_of(self.compared(alone=0.9, distilled=0.8))
+        assert answer.headline.startswith("Ship the student trained alone. It is right on 90.0 %")
+        assert "10.0 points more than the distilled student" in answer.headline
+
+    def test_without_a_baseline(self):
+        answer = answer_of(self.compared(teacher=0.9, small=0.8))
+        assert (
+            answer.headline
+            == "small is right on 80.0 % of 1,000 test examples; the teacher: 90.0 %."
+        )
+
+    def test_few_examples(self):
+        answer = answer_of(self.compared(size=60, alone=1, distilled=1))
+        expected = "60 test examples are few: differences under 10.0 points cannot be seen."
+        assert expected in answer.sentences
+
+
+def test_a_file_that_answers_like_its_model_is_named_once(tmp_path):
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+    kd.export_tflite(model, tmp_path / "same.tflite", quantization="none")
+    x = rng.normal(size=(50, 4)).astype("float32")
+    models = {"distilled": model, "phone": str(tmp_path / "same.tflite")}
+    data = x, rng.integers(0, 3, 50)
+    comparison = kd.compare(models, data, num_threads=(), num_resamples=5, verbose=0)
+    assert files_like_models(comparison) == {"phone": ("distilled", 1)}
+    comparison.write_html(tmp_path / "page.html")
+    text = (tmp_path / "page.html").read_text()
+    assert "phone gives the same class as distilled for 100.0 % of the examples." in text
+    # In the first table, the first chart and this sentence.
+    assert text.count(">phone") == 3
+
+
+def test_losses_of_two_models_share_no_chart():
+    histories = {"alone": keras.callbacks.History(), "distilled": keras.callbacks.History()}
+    for history in histories.values():
+        history.history = {"loss": [2.0, 1.0], "val_accuracy": [0.5, 1.0], "learning_rate": [1, 1]}
+    titles = [title for title, _ in curves.draw(histories, {"alone": 0, "distilled": 1})]
+    assert titles == [
+        "validation accuracy",
+        *(f"losses of {name}, not comparable with others" for name in histories),
+    ]

@@ -24,7 +24,7 @@ for (const input of document.querySelectorAll("input[data-table]")) {
   const rows = [...document.getElementById(input.dataset.table).tBodies[0].rows];
   const count = document.querySelector(`output[data-count="${input.dataset.table}"]`);
   // Texts and classes, not numbers: "3" is not to find 0.83.
-  const texts = rows.map((row) => [...row.cells].map((cell) => cell.textContent.toLowerCase())
+  const texts = rows.map((row) => [...row.cells].map((cell) => cell.dataset.value.toLowerCase())
     .filter((text) => Number.isNaN(Number(text))).join("\n"));
   const filter = () => {
     const searched = input.value.trim().toLowerCase();
@@ -37,3 +37,10 @@ for (const input of document.querySelectorAll("input[data-table]")) {
   };
   input.addEventListener("input", filter);
 }
+// Paper cannot be clicked.
+let closed = [];
+addEventListener("beforeprint", () => {
+  closed = [...document.querySelectorAll("details:not([open])")];
+  closed.forEach((part) => { part.open = true; });
+});
+addEventListener("afterprint", () => closed.forEach((part) => { part.open = false; }));

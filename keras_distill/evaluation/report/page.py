@@ -1,15 +1,25 @@
 """Renders a comparison as one HTML page."""
 
 import importlib.resources
-import math
 
 from keras_distill._arguments.imports import import_module
 from keras_distill._arguments.printable import printable_lines
 from keras_distill._files.destination import check_destination
+from keras_distill.evaluation import answer
 from keras_distill.evaluation import tables
 from keras_distill.evaluation.report import charts
+from keras_distill.evaluation.report import class_counts
+from keras_distill.evaluation.report import confidence
+from keras_distill.evaluation.report import curves
 from keras_distill.evaluation.report import departures
+from keras_distill.evaluation.report import errors
+from keras_distill.evaluation.report import figures
 from keras_distill.evaluation.tasks.classification import Classification
+from keras_distill.evaluation.tasks.regression import Regression
+from keras_distill.evaluation.tasks.tagging import Tagging
+
+# A heat map of more classes could not be read.
+_MAX_CLASSES = 30
 
 
 def check_page(name, path):
@@ -24,7 +34,7 @@ def check_page(name, path):
         import_module(package)
 
 
-def render(comparison, title):
+def render(comparison, title, card=None):
     """Returns the page as a str.
 
     Everything from the data (labels, texts and names) is escaped, including characters that
@@ -34,6 +44,7 @@ def render(comparison, title):
     Args:
         comparison: A `Comparison`.
         title: The page's heading.
+        card: A `ModelCard` for the end of the page, or None.
     """
     jinja2, markup = import_module("jinja2"), import_module("markupsafe").Markup
 
@@ -50,153 +61,163 @@ def render(comparison, title):
     )
     files = importlib.resources.files(__package__)
     read = {name: (files / f"page.{name}").read_text("utf-8") for name in ("html", "css", "js")}
+    page = _Page(comparison, markup)
     return environment.from_string(read["html"]).render(
         title=title,
         style=markup(read["css"]),
         script=markup(read["js"]),
         comparison=comparison,
-        colors=[charts.color(place) for place in range(len(comparison.models))],
-        figures=_figures(comparison),
-        differences=tables.difference_rows(comparison),
-        charts=[(name, markup(svg)) for name, svg in _charts(comparison)],
-        confusions=[
-            (name, pairs, svg and markup(svg)) for name, pairs, svg in _confusions(comparison)
-        ],
-        classes=_classes(comparison),
-        departures=departures.find(comparison),
+        card=card,
+        page=page,
     )
 
 
-def _figures(comparison):
-    """Rows of the main table, one for each model: cells of (text, value to sort by)."""
-    models = comparison.models.values()
-    measures = list(dict.fromkeys(m.name for model in models for m in model.figures))
-    threads = sorted({count for model in models for count in model.cost.median_ms})
-    header = ["model", "kind", *measures, "parameters", "FLOPs", "bytes", "memory"]
-    header += [f"ms, {count} thread{'s' if count > 1 else ''}" for count in threads]
-    rows = []
-    for name, model in comparison.models.items():
-        found = {m.name: (m, figure) for m, figure in model.figures.items()}
-        cost = model.cost
-        cells = [(name, name), (model.kind, model.kind)]
-        for measure in measures:
-            pair = found.get(measure)
-            cells.append((tables.show_value(*pair), pair[1].value) if pair else ("", None))
-        for number in (cost.num_parameters, cost.num_flops, cost.num_bytes, cost.memory_bytes):
-            cells.append((tables.show_count(number), number))
-        for count in threads:
-            median, p95 = cost.median_ms.get(count), cost.p95_ms.get(count)
-            text = "" if median is None else f"{tables.show_ms(median)} (p95 {tables.show_ms(p95)})"
-            cells.append((text, median))
-        rows.append(cells)
-    is_used = [any(row[column][0] for row in rows) for column in range(len(header))]
+class _Page:
+    """The parts of the page; what a comparison lacks is None or empty."""
 
-    def keep(row):
-        return [cell for cell, used in zip(row, is_used) if used]
+    def __init__(self, comparison, markup):
+        self._comparison, self._markup = comparison, markup
+        self._places = {name: place for place, name in enumerate(comparison.models)}
+        self.answer = answer.answer_of(comparison)
+        self.noun = answer.noun(comparison)
+        # What gets a class each.
+        self.unit = "words" if isinstance(comparison.task, Tagging) else self.noun
+        self.alike = answer.files_like_models(comparison)
+        self.names = [name for name in comparison.models if name not in self.alike]
+        # In tables of answers, the file that ships is shown as the model that it was made of.
+        shipped = self.answer.model
+        self.model = self.alike[shipped][0] if shipped in self.alike else shipped
+        self.called = answer.called(self.model)
+        self.has_labels = comparison.task.labels is not None
+        self.has_classes = not isinstance(comparison.task, Regression)
+        self.has_one_class_each = isinstance(comparison.task, Classification)
 
-    return keep(header), [keep(row) for row in rows]
+    def said_of_files(self):
+        """Sentences about the files that tables of answers leave out; "" without any."""
+        found = []
+        for name, (other, share) in self.alike.items():
+            said = "answers like" if share is None else "gives the same class as"
+            how_often = "" if share is None else f" for {100 * share:.1f} % of the {self.unit}"
+            found.append(f"{name} {said} {other}{how_often}.")
+        if found:
+            found.append(
+                "Tables of answers leave it out."
+                if len(found) == 1
+                else "Tables of answers leave them out."
+            )
+        return " ".join(found)
 
+    def models(self):
+        return figures.models(self._comparison, self.answer, self.alike)
 
-def _charts(comparison):
-    """List of (title, SVG)."""
-    drawn = []
-    places = {name: place for place, name in enumerate(comparison.models)}
-    measure = _main_measure(comparison)
-    if measure is not None:
+    def threads(self):
+        return figures.fewest_threads(self._comparison)
+
+    def charts(self):
+        """Charts of the main measure against size and time."""
+        comparison, measure = self._comparison, self.answer.measure
+        if measure is None:
+            return []
         scale = 100 if measure.is_share else 1
-        label = f"{measure.name}{' in %' if measure.is_share else ''}"
+        threads = self.threads()
         costs = {
-            "bytes": lambda cost: cost.num_bytes,
-            "ms, 1 thread": lambda cost: cost.median_ms.get(1),
+            "size": (lambda cost: cost.num_bytes, _round_size),
+            "ms": (lambda cost: cost.median_ms.get(threads), tables.show_ms),
         }
-        for cost_label, cost_of in costs.items():
-            points = [
-                (name, places[name], cost_of(model.cost), *_scaled(model[measure.name], scale))
-                for name, model in comparison.models.items()
-                if cost_of(model.cost)
-            ]
+        drawn = []
+        for name, (cost_of, show) in costs.items():
+            points = []
+            for model_name, model in comparison.models.items():
+                found = {m.name: figure for m, figure in model.figures.items()}
+                figure, cost = found.get(measure.name), cost_of(model.cost)
+                if cost and figure is not None:
+                    bounds = (scale * v for v in (figure.value, figure.low, figure.high))
+                    points.append((model_name, self._places[model_name], cost, *bounds))
             if len(points) > 1:
-                svg = charts.pareto(points, cost_label, label)
-                drawn.append((f"{measure.name} against {cost_label}", svg))
-    if _has_classes(comparison) and comparison.task.labels is not None:
-        bins = [
-            (name, places[name], comparison.task.reliability(answers))
-            for name, answers in comparison.answers.items()
+                unit = f"{measure.name} in %" if measure.is_share else measure.name
+                label = {"size": "size", "ms": "time in ms"}[name]
+                svg = charts.pareto(
+                    points,
+                    label,
+                    unit,
+                    show_x=show,
+                    is_percent=measure.is_share,
+                    is_higher_better=measure.is_higher_better,
+                )
+                drawn.append((f"{measure.name} against {label}", self._markup(svg)))
+        return drawn
+
+    def errors(self):
+        """Tables of what is wrong with the model, and a chart for numbers."""
+        comparison, others = self._comparison, self._beside()
+        if not self.has_labels:
+            return None
+        surest = errors.surest_errors(comparison, self.model, others)
+        if self.has_classes:
+            weakest = errors.weakest_classes(comparison, self.model)
+            confusions = errors.confusions(comparison, self.model, others)
+            return {"surest": surest, "weakest": weakest, "confusions": confusions}
+        answers = [(n, self._places[n], comparison.answers[n]) for n in (self.model, *others)]
+        chart = self._markup(charts.numbers(comparison.task.labels, answers))
+        return {"surest": surest, "chart": chart}
+
+    def confidence(self):
+        """Charts and the table of coverage, or None for tasks without classes or labels."""
+        comparison, labels = self._comparison, self._comparison.task.labels
+        if not (self.has_labels and self.has_classes):
+            return None
+        curve = [
+            (name, self._places[name], confidence.curve(labels, comparison.answers[name]))
+            for name in self.names
         ]
-        drawn.append(("reliability: is it as often right as it is sure?", charts.reliability(bins)))
-    for key in _logged(comparison.histories):
-        curves = [
-            (name, places.get(name, len(places)), [float(v) for v in history.history[key]])
-            for name, history in comparison.histories.items()
-            if key in history.history
-        ]
-        drawn.append((f"learning curve: {key}", charts.learning_curves(curves, key)))
-    return drawn
+        drawn = [("accuracy by coverage", charts.coverage(curve))]
+        if self.has_one_class_each:
+            bins = [
+                (name, self._places[name], comparison.task.reliability(comparison.answers[name]))
+                for name in self.names
+            ]
+            drawn.append(("accuracy by confidence (reliability)", charts.reliability(bins)))
+        table = confidence.coverage(labels, comparison.answers[self.model])
+        return [(name, self._markup(svg)) for name, svg in drawn], table
+
+    def departures(self):
+        """The number and table of examples, and for each student a table and a heat map."""
+        comparison = self._comparison
+        students = [name for name in self.names if name != comparison.teacher]
+        # The student that the page is about comes first, the baseline last.
+        students.sort(key=lambda name: (name == comparison.baseline, name != self.model))
+        if comparison.teacher is None or not self.has_one_class_each or not students:
+            return None
+        number, table = departures.find(comparison, students)
+        by_student = []
+        for name in students:
+            counts = departures.confusion(comparison, name)
+            svg = None
+            if len(counts) <= _MAX_CLASSES:
+                classes = class_counts.class_names(comparison)
+                svg = charts.confusion(counts, classes, comparison.teacher, name)
+                svg = self._markup(svg)
+            by_student.append((name, departures.pairs(comparison, name), svg))
+        return {"number": number, "table": table, "students": by_student}
+
+    def measures(self):
+        return figures.measures(self._comparison, self.names)
+
+    def differences(self):
+        return figures.differences(self._comparison, self.names)
+
+    def classes(self):
+        return figures.classes(self._comparison, self.names)
+
+    def curves(self):
+        drawn = curves.draw(self._comparison.histories, self._places)
+        return [(name, self._markup(svg)) for name, svg in drawn]
+
+    def _beside(self):
+        """Teacher and baseline, whose answers stand beside the model's."""
+        named = (self._comparison.teacher, self._comparison.baseline)
+        return [name for name in named if name not in (None, self.model)]
 
 
-def _logged(histories):
-    return list(dict.fromkeys(key for history in histories.values() for key in history.history))
-
-
-def _main_measure(comparison):
-    """The first measure that all models have and in which higher is better."""
-    models = list(comparison.models.values())
-    for measure in models[0].figures:
-        is_common = all(any(m.name == measure.name for m in model.figures) for model in models)
-        if is_common and measure.is_higher_better:
-            return measure
-    return None
-
-
-def _scaled(figure, scale):
-    return scale * figure.value, scale * figure.low, scale * figure.high
-
-
-def _has_classes(comparison):
-    return isinstance(comparison.task, Classification)
-
-
-def _students(comparison):
-    return [name for name in comparison.models if name != comparison.teacher]
-
-
-def _confusions(comparison):
-    """For each student: name, most frequent disagreements with the teacher, a heat map."""
-    if comparison.teacher is None or not _has_classes(comparison):
-        return []
-    found = []
-    for name in _students(comparison):
-        counts = departures.confusion(comparison, name)
-        names = departures.class_names(comparison)
-        svg = None
-        if len(names) <= 30:
-            svg = charts.confusion(counts, names, comparison.teacher, name)
-        found.append((name, departures.frequent(counts, names), svg))
-    return found
-
-
-def _classes(comparison):
-    """Header and rows of F1 by class: cells of (text, value), the number of examples first."""
-    models = {
-        name: model for name, model in comparison.models.items() if model.class_f1 is not None
-    }
-    if not models:
-        return None
-    counts = departures.class_counts(comparison)
-    others = [name for name in models if name != comparison.baseline]
-    header = ["class", "examples", *models]
-    if comparison.baseline in models:
-        header += [f"{name} minus {comparison.baseline}" for name in others]
-    rows = []
-    for place, class_name in enumerate(departures.class_names(comparison)):
-        f1 = {name: 100 * float(model.class_f1[place]) for name, model in models.items()}
-        cells = [(class_name, class_name), (str(counts[place]), int(counts[place]))]
-        cells += [_number(value, ".1f") for value in f1.values()]
-        if comparison.baseline in models:
-            cells += [_number(f1[name] - f1[comparison.baseline], "+.1f") for name in others]
-        rows.append(cells)
-    return header, rows
-
-
-def _number(value, form):
-    return ("", None) if math.isnan(value) else (f"{value:{form}}", value)
+def _round_size(num_bytes):
+    return tables.show_size(num_bytes).replace(".00", "")
