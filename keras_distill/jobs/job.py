@@ -10,6 +10,7 @@ from keras_distill._arguments.checks import check_positive
 from keras_distill._arguments.checks import check_rate
 from keras_distill.evaluation.costs import check_threads
 from keras_distill.jobs import interruption
+from keras_distill.jobs.model_card import make_card
 from keras_distill.jobs.progress import Stages
 from keras_distill.jobs.progress import describe_plan
 from keras_distill.jobs.results import check_results
@@ -135,6 +136,7 @@ class Job:
                 teacher,
                 students,
                 title=f"Distilled from {self.teacher}",
+                make_card=partial(make_card, self, work),
                 notes=(*notes, *said),
                 num_threads=self.num_threads,
                 seed=self.seed,
@@ -154,6 +156,10 @@ class Job:
             work.teacher.notes = notes + labels_differ(teacher, test)
             _say(work.teacher.notes)
         return work.teacher.notes
+
+    def _watched(self, work):
+        """At most 1,000 test examples to log a student's quality on while it is trained."""
+        return work.test[sample(len(work.test), self.seed)]
 
     def _check(self):
         """Raises `ValueError` unless the settings that all jobs have fit."""

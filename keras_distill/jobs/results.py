@@ -4,6 +4,7 @@ import dataclasses
 import json
 
 from keras_distill._files.destination import check_destination
+from keras_distill._files.destination import replaced_file
 from keras_distill.evaluation import compare
 from keras_distill.evaluation.compare import check_comparison
 from keras_distill.evaluation.report import check_page
@@ -20,6 +21,7 @@ def compare_models(
     *,
     test,
     title,
+    make_card,
     notes=(),
     preprocessor=None,
     phone_preprocessor=None,
@@ -33,6 +35,7 @@ def compare_models(
         students: Dict of the students, whose names are STUDENTS.
         test: The test set, in the form that `compare` takes.
         title: Heading of the page.
+        make_card: Function from the comparison to its `ModelCard`.
         notes: Sentences to print with the figures.
         preprocessor: Function from the test set's x to the students' inputs.
         phone_preprocessor: Function from the test set's x to the inputs of the phone's file.
@@ -51,8 +54,11 @@ def compare_models(
     )
     notes = (*comparison.notes, *notes, *_is_worse(comparison))
     comparison = dataclasses.replace(comparison, notes=notes)
-    page, figures, table = _reports(folder)
-    comparison.write_html(page, title)
+    page, figures, table, card_file = _reports(folder)
+    card = make_card(comparison)
+    comparison.write_html(page, title, card)
+    with replaced_file(card_file) as written:
+        written.write_text(card.to_markdown() + "\n", encoding="utf-8")
     comparison.write_json(figures)
     comparison.write_markdown(table)
     return comparison
@@ -87,7 +93,8 @@ def exported(folder):
 
 
 def _reports(folder):
-    return [folder / f"report.{suffix}" for suffix in ("html", "json", "md")]
+    reports = [folder / f"report.{suffix}" for suffix in ("html", "json", "md")]
+    return [*reports, folder / "model_card.md"]
 
 
 def _preprocessors(preprocessor, phone_preprocessor):

@@ -9,6 +9,7 @@ from keras_distill.callbacks.epoch_log import EpochLog
 from keras_distill.callbacks.resumable_fit import ResumableFit
 from keras_distill.distillation.distiller import Distiller
 from keras_distill.jobs import interruption
+from keras_distill.jobs.held_out_log import HeldOutLog
 from keras_distill.layers.class_names import with_class_names
 from keras_distill.optimizers import WarmupLinearDecay
 
@@ -42,6 +43,7 @@ def train_student(
     learning_rate,
     hard_loss,
     seed,
+    held_out=None,
     **how,
 ):
     """Returns a trained student; after a kill, the same call resumes after the last round.
@@ -56,6 +58,8 @@ def train_student(
         learning_rate: Peak learning rate of a schedule with warm-up and linear decay.
         hard_loss: Loss on the labels.
         seed: Seed of weights and dropout.
+        held_out: Inputs and labels of examples to log the quality on after every round; None for
+            none. Nothing is chosen by them.
         **how: Arguments of the `Distiller`; without any, the student learns from labels only.
     """
     fit = ResumableFit(folder, name, result=".keras", log=".csv", remedy=_remedy(name))
@@ -65,13 +69,14 @@ def train_student(
         learner = Distiller(student=student, **how) if how else student
         schedule = WarmupLinearDecay(learning_rate, num_steps)
         learner.compile(keras.optimizers.Adam(schedule, global_clipnorm=1.0), hard_loss)
+        callbacks = [] if held_out is None else [HeldOutLog(student, *held_out)]
         steps_per_round = -(-num_steps // _NUM_ROUNDS)
         fit.run(
             learner,
             # skip() gives the batches that an uninterrupted run would see now.
             make_batches().skip(fit.num_epochs * steps_per_round),
             save=lambda path: with_class_names(student, class_names).save(path),
-            callbacks=[interruption.callback()],
+            callbacks=[*callbacks, interruption.callback()],
             epochs=_NUM_ROUNDS,
             steps_per_epoch=steps_per_round,
             shuffle=False,

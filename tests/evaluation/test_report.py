@@ -20,6 +20,8 @@ from keras_distill.evaluation.report import confidence
 from keras_distill.evaluation.report import curves
 from keras_distill.evaluation.report import departures
 from keras_distill.evaluation.report import errors
+from keras_distill.evaluation.report.model_card import ModelCard
+from keras_distill.evaluation.report.model_card import Section
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
@@ -54,10 +56,18 @@ def comparison():
     )
 
 
+CARD = ModelCard(
+    EVIL,
+    {"name": f"{EVIL}\n---"},
+    ("license: apache-2.0",),
+    (Section(EVIL, (EVIL,), (EVIL,), ((EVIL, "a | b"),), (("python", f"```{EVIL}"),)),),
+)
+
+
 @pytest.fixture(scope="module")
 def page(comparison, tmp_path_factory):
     path = tmp_path_factory.mktemp("page") / "comparison.html"
-    comparison.write_html(path, title=EVIL)
+    comparison.write_html(path, title=EVIL, card=CARD)
     return path
 
 
@@ -223,7 +233,7 @@ class TestWhatIsOnIt:
         assert "40 test texts are few: differences under" in page.read_text()
 
     def test_the_same_bytes_again(self, comparison, page, tmp_path):
-        comparison.write_html(tmp_path / "again.html", title=EVIL)
+        comparison.write_html(tmp_path / "again.html", title=EVIL, card=CARD)
         assert (tmp_path / "again.html").read_bytes() == page.read_bytes()
 
 
@@ -416,3 +426,13 @@ def test_losses_of_two_models_share_no_chart():
         "validation accuracy",
         *(f"losses of {name}, not comparable with others" for name in histories),
     ]
+
+
+def test_a_card_with_names_that_are_programs():
+    lines = CARD.to_markdown().splitlines()
+    assert [number for number, line in enumerate(lines) if line == "---"] == [0, 3]
+    assert json.loads(lines[2].removeprefix("name: ")) == f"{EVIL}\n---"
+    fence = lines.index("````python")
+    assert lines[fence + 1 :] == [f"```{EVIL}", "````"]
+    assert not [line for line in lines[4:fence] if re.search(r"(?<!\\)<", line)]
+    assert "a \\| b |" in lines[fence - 2]

@@ -95,7 +95,8 @@ class TestWhatComesOut:
         output, result = done
         assert sorted(path.name for path in output.iterdir()) == [
             *(".lock", "alone.csv", "alone.keras", "answers", "distilled.csv", "distilled.keras"),
-            *("job.json", "report.html", "report.json", "report.md", "serving", "student.tflite"),
+            *("job.json", "model_card.md", "report.html", "report.json", "report.md", "serving"),
+            "student.tflite",
         ]
         assert set(result["models"]) == {"teacher", "alone", "distilled", "phone", "server"}
         assert result["num_examples"] == 18
@@ -115,6 +116,40 @@ class TestWhatComesOut:
         assert description.files["labels.txt"].split() == sorted(WORDS)
         (ids,) = description.inputs
         assert ids.shape == (1, 8)
+
+    def test_both_students_log_the_same_two_figures(self, done):
+        """Their losses cannot be compared: one has a teacher, the other smoothed labels."""
+        for name in ("alone", "distilled"):
+            history = read_history(done[0], name).history
+            accuracy = done[1]["models"][name]["figures"]["accuracy"]["value"]
+            assert history["held_out_accuracy"][-1] == pytest.approx(accuracy)
+            nll = done[1]["models"][name]["figures"]["nll"]["value"]
+            assert history["held_out_cross_entropy"][-1] == pytest.approx(nll, rel=1e-3)
+
+    def test_the_model_card(self, folder, done):
+        text = (done[0] / "model_card.md").read_text("utf-8")
+        _, front, card = text.split("---\n", 2)
+        pairs = (line.split(": ", 1) for line in front.splitlines() if not line.startswith("#"))
+        metadata = {name: json.loads(value) for name, value in pairs}
+        accuracy = done[1]["models"]["phone"]["figures"]["accuracy"]["value"]
+        (result,) = metadata["model-index"][0]["results"]
+        assert result["metrics"] == [
+            {"type": "accuracy", "value": pytest.approx(accuracy, abs=1e-4)}
+        ]
+        assert metadata["pipeline_tag"] == "text-classification"
+        assert "# license:" in front
+        for part in (
+            "kd.jobs.TextJob(",
+            "train.csv, a file of 20",
+            "student.tflite",
+            "tensorflow 2",
+            "| seed | 0 |",
+            "test texts are few",
+        ):
+            assert part in card.replace("\\", ""), part
+        page = (done[0] / "report.html").read_text("utf-8")
+        assert "Model card" in page
+        assert "kd.jobs.TextJob(" in page
 
     def test_the_files_name_their_classes(self, done):
         for name in ("alone", "distilled"):

@@ -218,6 +218,7 @@ class ImageJob(Job):
 
     def _train(self, work, name, make_examples, **settings):
         names, shape = work.train.class_names, work.train.pixels.shape[1:]
+        watched = self._watched(work)
         return train_student(
             work.folder.path,
             name,
@@ -229,6 +230,7 @@ class ImageJob(Job):
             learning_rate=2e-3,
             hard_loss=_CROSS_ENTROPY,
             seed=self.seed,
+            held_out=(watched.pixels, watched.labels),
             **settings,
         )
 

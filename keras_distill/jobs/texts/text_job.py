@@ -213,7 +213,7 @@ class TextJob(Job):
         }
 
     def _train(self, work, name, dataset, dropout, **settings):
-        names = work.train.class_names
+        names, watched = work.train.class_names, self._watched(work)
         return train_student(
             work.folder.path,
             name,
@@ -228,6 +228,7 @@ class TextJob(Job):
             class_names=names,
             num_steps=work.num_steps,
             seed=self.seed,
+            held_out=(np.asarray(work.vocabulary(watched.texts.tolist())), watched.labels),
             **settings,
         )
 
