@@ -8,6 +8,10 @@ import faulthandler
 import numpy as np
 
 _LEAVE_VALUES = ("CAST", "DEQUANTIZE", "QUANTIZE", "RESHAPE")
+_MOVE_PIXELS = ("PAD", "RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR", "TRANSPOSE")
+
+# More constants than that are not one for each channel.
+_MOST_CHANNELS = 16
 
 _interpreter = None
 
@@ -136,7 +140,9 @@ def _open(interpreter):
     makers = {name: _last_operation(d["index"]) for name, d in halves[1].items()}
     inputs, outputs = ({name: _plain(d) for name, d in half.items()} for half in halves)
     fields = {"signatures": signatures, "inputs": inputs, "outputs": outputs}
-    return {**fields, "last_operations": makers, "operations": operation_names(_interpreter)}, {}
+    fields |= {"last_operations": makers, "operations": operation_names(_interpreter)}
+    divisors = {name: _first_divisors(detail["index"]) for name, detail in halves[0].items()}
+    return {**fields, "first_divisors": {n: found for n, found in divisors.items() if found}}, {}
 
 
 def _last_operation(index):
@@ -156,6 +162,38 @@ def _last_operation(index):
             return None if operation is None else operation["op_name"]
         index = operation["inputs"][0]
     return None
+
+
+def _first_divisors(index):
+    """The constants that an input is divided by before anything else, a list; empty for none.
+
+    A product is a division by the reciprocal.
+    """
+    operations = _interpreter._get_ops_details()
+    details = {detail["index"]: detail for detail in _interpreter.get_tensor_details()}
+    made = {int(output) for operation in operations for output in operation["outputs"]}
+    # An operation is looked at once, in order, because a damaged file may have a cycle.
+    for operation in operations:
+        read = [int(place) for place in operation["inputs"]]
+        if index not in read or not len(operation["outputs"]):
+            continue
+        if operation["op_name"] in (*_LEAVE_VALUES, *_MOVE_PIXELS) and read[0] == index:
+            index = int(operation["outputs"][0])
+        elif operation["op_name"] in ("DIV", "MUL") and len(read) == 2:
+            other = read[1 - read.index(index)]
+            is_divisor = operation["op_name"] == "MUL" or read[0] == index
+            if other in made or other not in details or not is_divisor:
+                return []
+            try:
+                values = _dequantize(_interpreter.get_tensor(other), details[other])
+            except ValueError:
+                return []  # Another input has no value yet.
+            with np.errstate(divide="ignore", invalid="ignore"):
+                values = 1 / values if operation["op_name"] == "MUL" else values
+            return [float(value) for value in np.ravel(values)[:_MOST_CHANNELS]]
+        else:
+            return []
+    return []
 
 
 def _plain(detail):

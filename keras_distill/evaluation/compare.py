@@ -174,6 +174,8 @@ def compare(
     choice.check_classes(answers, task, order.names)
     answers = {name: order.arrange(name, values) for name, values in answers.items()}
     notes = _notes(task, answers, order.presumed, changes)
+    if isinstance(task, Classification):
+        notes += _note_on_signs(labels)
     for note in notes:
         warnings.warn(note, stacklevel=2)
     costs = {}
@@ -288,6 +290,16 @@ def _notes(task, answers, presumed, changes):
                 "class_names (--classes), in the order of its outputs."
             )
     return tuple(notes)
+
+
+def _note_on_signs(labels):
+    """A note on labels that are -1 and 1 alone, of which all that count are then of class 1."""
+    if labels is None or isinstance(labels, list) or set(np.unique(labels)) != {-1, 1}:
+        return ()
+    return (
+        f"data has the labels -1 and 1 alone, and -1 is no label: {np.sum(labels < 0):,} of "
+        f"{len(labels):,} examples are left out. If -1 is a class, give the labels 0 and 1.",
+    )
 
 
 def _mcnemar(task, answers, baseline, name):

@@ -27,6 +27,8 @@ _MOVING = (
 _MARGIN = 0.1 * WHITE
 # Pixels that were divided by 255, or by their standard deviation, are all below this value.
 _DARK = 5
+# Pixels are divided by 127.5 to 256; sound by 32768, and pixels of 16 bits by 65535.
+_LEAST_DIVISOR, _LARGEST_DIVISOR = 100, 300
 
 
 def made_up_values(named_model, name, shape, generator):
@@ -44,6 +46,8 @@ def made_up_values(named_model, name, shape, generator):
         if isinstance(layer, keras.layers.Normalization) and not layer.invert:
             mean, variance = (np.asarray(value) for value in (layer.mean, layer.variance))
             return mean + np.sqrt(variance) * generator.normal(size=shape)
+        if isinstance(layer, keras.layers.Rescaling):
+            return generator.normal(size=shape) / np.asarray(layer.scale)
     return None
 
 
@@ -73,12 +77,33 @@ def check_pixels(named_model, inputs, metadata=None):
 
 
 def pixel_inputs(named_model):
-    """Names of the inputs that are pixels from 0 to 255, as their first layer shows."""
-    return [
-        name
+    """Dict from each input of pixels from 0 to 255 to the Rescaling layer that shows it."""
+    first = {
+        name: list(filter(_takes_pixels, _first_layers(named_model, name)))
         for name in named_model.inputs
-        if any(map(_takes_pixels, _first_layers(named_model, name)))
-    ]
+    }
+    return {name: layers[0] for name, layers in first.items() if layers}
+
+
+def normalized_pictures(named_model):
+    """Dict from each input of pictures that a Normalization layer reads to its `(mean, std)`.
+
+    Both are numbers over all channels: a channel, or a pixel, that never changes has no scale.
+    """
+    found = {}
+    for name, tensor in named_model.inputs.items():
+        for layer in _first_layers(named_model, name):
+            is_normalization = isinstance(layer, keras.layers.Normalization) and not layer.invert
+            if is_normalization and len(tensor.shape) == 4:
+                mean, variance = (np.asarray(value) for value in (layer.mean, layer.variance))
+                found[name] = float(mean.mean()), float(np.sqrt(variance.mean() + mean.var()))
+    return found
+
+
+def divide_pixels(divisors):
+    """Whether pixels from 0 to 255 are divided by these numbers to scale them to about 1."""
+    divisors = np.abs(divisors)
+    return bool(np.all((divisors > _LEAST_DIVISOR) & (divisors < _LARGEST_DIVISOR)))
 
 
 def are_pixels(lowest, highest):
@@ -103,7 +128,7 @@ def _check(values, mean, std, reason):
 
 def _takes_pixels(layer):
     is_rescaling = isinstance(layer, keras.layers.Rescaling)
-    return is_rescaling and bool(np.all(np.abs(1 / np.asarray(layer.scale)) > 100))
+    return is_rescaling and divide_pixels(1 / np.asarray(layer.scale))
 
 
 def _first_layers(named_model, name):

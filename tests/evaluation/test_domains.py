@@ -66,3 +66,16 @@ def test_wrong_declarations(from_logits, message):
 def test_numbers_have_no_logits():
     with pytest.raises(ValueError, match="from_logits is for classifiers"):
         compare({"f": one_output}, X[:, 0], task="regression", from_logits={"f": True})
+
+
+def test_signs_for_labels_are_told():
+    """-1 is no label, so that models were compared on class 1 alone, without a word."""
+    signs = np.where(np.arange(len(X)) % 2, 1, -1)
+    with pytest.warns(UserWarning, match=r"labels -1 and 1 alone.*labels 0 and 1"):
+        compare({"m": lambda x: x * 9}, signs)
+
+
+def test_whole_numbers_to_predict():
+    """The error named no remedy."""
+    with pytest.raises(ValueError, match=r'label of 48.*task="regression" \(--task\)'):
+        compare({"m": lambda x: x * 9}, np.full(len(X), 48))

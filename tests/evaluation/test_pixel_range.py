@@ -59,6 +59,46 @@ def test_a_file_with_metadata(tmp_path):
         compare({"itself": files["itself"]}, PIXELS / 255)
 
 
+@pytest.mark.long
+def test_files_that_divide_say_it_without_metadata(tmp_path):
+    """Both took pictures of any range."""
+    for rescaling in ((1 / 255,), (1 / 127.5, -1.0)):
+        model = network(rescaling)
+        kd.export_tflite(model, tmp_path / "m.tflite")
+        many = rng.integers(0, 256, (300, 4, 4, 3)).astype("float32")
+        int8 = {"quantization": "int8", "representative_data": many}
+        kd.export_tflite(model, tmp_path / "int8.tflite", **int8)
+        path = kd.export_saved_model(model, tmp_path / "m")
+        for name in ("m.tflite", "int8.tflite", path):
+            compare({"m": tmp_path / name}, PIXELS)
+            with pytest.raises(ValueError, match=r"models\['m'\] must .* from 0 to 1 by that"):
+                compare({"m": tmp_path / name}, PIXELS / 255)
+
+
+@pytest.mark.parametrize(("mean", "std"), [((124, 117, 104), 58), ((0.48, 0.46, 0.4), 0.23)])
+def test_a_normalization_layer_says_the_scale(mean, std):
+    image = keras.Input((4, 4, 3), name="image")
+    x = layers.Normalization(mean=mean, variance=[std**2] * 3)(image)
+    model = keras.Model(image, layers.Dense(2)(layers.Flatten()(x)))
+    is_divided = std < 1
+    right, wrong = (PIXELS / 255, PIXELS) if is_divided else (PIXELS, PIXELS / 255)
+    compare({"m": model}, right)
+    compare({"m": model}, right * 0)
+    with pytest.raises(ValueError, match=r"models\['m'\] must .* scale of its Normalization layer"):
+        compare({"m": model}, wrong)
+    compare({"m": model}, wrong, preprocessors={"m": lambda x: x / wrong.max() * right.max()})
+
+
+@pytest.mark.parametrize("divisor", [1000, 32768])
+def test_what_is_divided_by_other_numbers_is_no_picture(divisor, tmp_path):
+    """Sound was refused, for it is no pixels from 0 to 255."""
+    sound = rng.integers(-divisor, divisor, (40, 8)).astype("float32")
+    x = keras.Input((8,))
+    model = keras.Model(x, layers.Dense(2)(layers.Rescaling(1 / divisor)(x)))
+    compare({"m": model}, sound)
+    kd.export_tflite(model, tmp_path / "m.tflite", representative_data=sound)
+
+
 def test_a_file_without_metadata_says_nothing(tmp_path):
     kd.export_tflite(network(), tmp_path / "m.tflite")
     assert read_normalization(tmp_path / "m.tflite") is None

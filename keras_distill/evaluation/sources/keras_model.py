@@ -13,6 +13,7 @@ from keras_distill._keras.layers import flatten_layers
 from keras_distill._keras.output_domain import output_domains
 from keras_distill.evaluation.costs import count_flops
 from keras_distill.evaluation.sources.source import Source
+from keras_distill.export.pixels import normalized_pictures
 from keras_distill.export.pixels import pixel_inputs
 from keras_distill.export.saved_model.export import DEFAULT
 from keras_distill.export.saved_model.export import write_saved_model
@@ -75,14 +76,22 @@ class KerasModel(Source):
         return count_flops(self._model, x)
 
     def pixels(self, x):
+        return {name: values for name, (values, _) in self._read(pixel_inputs, x).items()}
+
+    def normalized(self, x):
+        found = self._read(normalized_pictures, x)
+        return {name: (values - mean) / std for name, (values, (mean, std)) in found.items() if std}
+
+    def _read(self, find, x):
+        """Dict from the inputs that a function of a model finds to `(values, what it found)`."""
         try:
             model = NamedModel(self._model)
-            names = pixel_inputs(model)
-            inputs = model.name_inputs(keras.tree.map_structure(np.asarray, x)) if names else {}
+            found = find(model)
+            inputs = model.name_inputs(keras.tree.map_structure(np.asarray, x)) if found else {}
         except ValueError:
             # Of a subclassed model, the first layer is unknown; other inputs are errors of a call.
             return {}
-        return {name: inputs[name] for name in names}
+        return {name: (inputs[name], value) for name, value in found.items()}
 
     def latencies(self, x, num_threads):
         """Times the model as a SavedModel, in separate processes."""

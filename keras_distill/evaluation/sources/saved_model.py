@@ -9,8 +9,10 @@ from keras_distill._keras.output_domain import LOGITS
 from keras_distill._keras.output_domain import SIGMOID
 from keras_distill._keras.output_domain import SOFTMAX
 from keras_distill._keras.signatures import run_signature
+from keras_distill.evaluation.sources.first_divisions import first_divisors
 from keras_distill.evaluation.sources.source import Source
 from keras_distill.evaluation.sources.source import named_inputs
+from keras_distill.export.pixels import divide_pixels
 from keras_distill.export.saved_model.export import DEFAULT
 from keras_distill.export.timing.benchmark import benchmark
 from keras_distill.teachers.hub_files import load_module
@@ -43,12 +45,22 @@ class Signature(Source):
         self.domain = _DOMAINS.get(self._output) or _domain_by_graph(signature, self._output)
         self.class_names = _class_names(signature)
         self.reads_text = any(spec.dtype == tf.string for spec in self._inputs.values())
+        self._pictures = [
+            name
+            for name, spec in self._inputs.items()
+            if (spec.shape.rank or 0) > 2
+            and any(map(divide_pixels, first_divisors(signature, name)))
+        ]
 
     def __call__(self, x):
         named = self._named(x)
         with errors_that_name(self._owner, "It does not run with these inputs."):
             outputs = run_signature(self._signature, named)
         return keras.ops.convert_to_numpy(outputs[self._output])
+
+    def pixels(self, x):
+        named = named_inputs(self._owner, self._inputs, x) if self._pictures else {}
+        return {name: np.asarray(named[name]) for name in self._pictures}
 
     def _named(self, x):
         named = named_inputs(self._owner, self._inputs, x)

@@ -36,6 +36,13 @@ class Source:
         """
         return {}
 
+    def normalized(self, x):
+        """Dict from the names of inputs that are pictures to the values that x is normalised to.
+
+        Only inputs are in it that a Normalization layer reads.
+        """
+        return {}
+
 
 def named_inputs(owner, names, x):
     """Returns the inputs by name.

@@ -8,6 +8,7 @@ from keras_distill._keras.output_domain import SIGMOID
 from keras_distill._keras.output_domain import SOFTMAX
 from keras_distill.evaluation.sources.source import Source
 from keras_distill.evaluation.sources.source import named_inputs
+from keras_distill.export.pixels import divide_pixels
 from keras_distill.export.signature import cast_exactly
 from keras_distill.export.tflite.litert_file import LiteRTFile
 from keras_distill.export.tflite.metadata_reading import read_labels
@@ -45,6 +46,11 @@ class TFLiteFile(Source):
         self.domain = _DOMAINS.get(last[0]) if len(last) == 1 else None
         self.class_names = read_labels(path)
         self._normalization = read_normalization(path)
+        self._pictures = [
+            name
+            for name, divisors in self._file.first_divisors.items()
+            if len(self._inputs[name]["shape"]) > 2 and divide_pixels(divisors)
+        ]
         self.num_bytes = path.stat().st_size
 
     def __call__(self, x):
@@ -66,11 +72,12 @@ class TFLiteFile(Source):
         }
 
     def pixels(self, x):
-        if self._normalization is None or len(self._inputs) != 1:
-            return {}
-        mean, std = map(np.asarray, self._normalization)
-        named = named_inputs(f"{self._path}", self._inputs, x)
-        return {name: np.asarray(values) * std + mean for name, values in named.items()}
+        pictures, mean, std = self._pictures, 0, 1
+        if self._normalization is not None and len(self._inputs) == 1:
+            mean, std = map(np.asarray, self._normalization)
+            pictures = list(self._inputs)
+        named = named_inputs(f"{self._path}", self._inputs, x) if pictures else {}
+        return {name: np.asarray(named[name]) * std + mean for name in pictures}
 
     def _named(self, x):
         named = named_inputs(f"{self._path}", self._inputs, x)

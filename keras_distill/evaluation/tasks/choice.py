@@ -125,7 +125,8 @@ def check_classes(answers, task, class_names):
     if task.labels is not None and task.labels.max() >= num_classes:
         raise ValueError(
             f"data must have labels below {num_classes}, the number of the models' classes. "
-            f"Received: a label of {task.labels.max()}"
+            f"Received: a label of {task.labels.max()}. Number the classes from 0; for numbers to "
+            'predict, give task="regression" (--task).'
         )
 
 

@@ -45,6 +45,8 @@ class LiteRTFile:
             (scale and zero point; scale 0 for values that are not quantized).
         operations: The name of each operation.
         last_operations: Dict from an output's name to the operation that computes it, or None.
+        first_divisors: Dict from the name of an input that is first divided by constants, or
+            multiplied by their reciprocals, to a list of them.
 
     Args:
         path: The file, a `pathlib.Path`.
@@ -66,6 +68,7 @@ class LiteRTFile:
         self.inputs, self.outputs = fields["inputs"], fields["outputs"]
         self.operations = fields["operations"]
         self.last_operations = fields["last_operations"]
+        self.first_divisors = fields["first_divisors"]
 
     def run(self, inputs, batch_size):
         """As `litert_process.run_file`."""
