@@ -33,11 +33,16 @@ def has_several_labels(model):
     outputs = getattr(model, "outputs", None)
     if domains != [LOGITS] or not outputs or outputs[0].shape[-1] == 1:
         return False
-    if model in _taught or _is_yes_or_no(getattr(model, "loss", None)):
+    if is_taught_yes_or_no(model):
         return True
     # The last layer may be a nested model, for instance after a preprocessor.
     operation = origin(outputs[0]).operation
     return isinstance(operation, keras.Model) and has_several_labels(operation)
+
+
+def is_taught_yes_or_no(model):
+    """Whether the known losses of a model treat each class as binary."""
+    return model in _taught or _is_yes_or_no(getattr(model, "loss", None))
 
 
 def _is_yes_or_no(loss):

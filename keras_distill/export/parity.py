@@ -8,6 +8,10 @@ import numpy as np
 import tensorflow as tf
 
 from keras_distill._keras.layers import flatten_layers
+from keras_distill._keras.output_domain import LOGITS
+from keras_distill._keras.output_domain import SIGMOID
+from keras_distill._keras.output_domain import output_domains
+from keras_distill._keras.several_labels import is_taught_yes_or_no
 
 # Relative to the largest value; for half precision, ten roundings.
 _TOLERANCES = {None: 1e-5, "float16": 1e-2, "bfloat16": 8e-2}
@@ -167,8 +171,27 @@ def check_finite(owner, outputs):
             )
 
 
+def threshold(model, labels):
+    """The value above which the single number of a row is class 1, or None for other numbers.
+
+    A sigmoid shows it. One number without a sigmoid is a logit if the labels are integers, or a
+    known loss is binary, and else a number to predict.
+
+    Args:
+        model: A Keras model.
+        labels: An array, or None.
+    """
+    domains = output_domains(model)
+    if labels is None or not domains or len(domains) > 1:
+        return None
+    is_class = labels.dtype.kind in "biu" or is_taught_yes_or_no(model)
+    return {SIGMOID: 0.5, LOGITS: 0.0 if is_class else None}.get(domains[0])
+
+
 def labels_of_rows(labels, outputs):
     """Labels for the rows of the only output's classes, or None if the labels do not fit them.
+
+    A row of a single value has two classes, and labels of it are 0, 1 and -1.
 
     Args:
         labels: Classes, one for each row of classes, -1 for none; one-hot rows; or None.
@@ -178,17 +201,20 @@ def labels_of_rows(labels, outputs):
         ValueError: If a label is not one of the classes.
     """
     values = next(iter(outputs.values()))
-    if labels is None or len(outputs) > 1 or values.ndim < 2 or values.shape[-1] < 2:
+    if labels is None or len(outputs) > 1 or values.ndim < 2:
         return None
-    rows = values.shape[:-1]
-    if labels.shape == values.shape and _is_one_hot(labels):
+    rows, num_classes = values.shape[:-1], values.shape[-1]
+    if num_classes > 1 and labels.shape == values.shape and _is_one_hot(labels):
         return labels.argmax(axis=-1)
-    is_class = labels.shape in (rows, (*rows, 1)) and labels.dtype.kind in "iuf"
+    is_class = labels.shape in (rows, (*rows, 1)) and labels.dtype.kind in "biuf"
     # Many tables have class indices as floats.
     if not is_class or np.any(labels != np.floor(labels)):
         return None
+    # Ratings are no classes; of -1 and 1 alone, -1 may be a class.
+    if num_classes == 1 and (not np.isin(labels, (-1, 0, 1)).all() or _are_signs(labels)):
+        return None
     labels = labels.reshape(rows).astype("int64")
-    if np.max(labels, initial=-1) >= values.shape[-1]:
+    if np.max(labels, initial=-1) >= max(2, num_classes):
         raise ValueError(
             "representative_data must have labels that are classes, from 0 to "
             f"{values.shape[-1] - 1}, or -1 for none. Received: a label of {labels.max()}. Number "
@@ -197,22 +223,33 @@ def labels_of_rows(labels, outputs):
     return labels if np.any(labels >= 0) else None
 
 
+def _are_signs(labels):
+    return set(np.unique(labels)) == {-1, 1}
+
+
 def _is_one_hot(labels):
     is_bit = np.isin(labels, (0, 1)).all()
     return bool(is_bit and np.all(np.sum(labels, axis=-1, dtype="int64") == 1))
 
 
-def accuracy(labels, outputs):
+def accuracy(labels, outputs, boundary):
     """Share of the labels that are the top class of the only output, or None.
 
     Args:
         labels: As `labels_of_rows` gives them.
         outputs: Arrays by name.
+        boundary: The `threshold` of a single output.
     """
     if labels is None:
         return None
     (values,) = outputs.values()
-    return float(np.mean((values.argmax(axis=-1) == labels)[labels >= 0]))
+    if values.shape[-1] > 1:
+        classes = values.argmax(axis=-1)
+    elif boundary is None:
+        return None
+    else:
+        classes = values[..., 0] > boundary
+    return float(np.mean((classes == labels)[labels >= 0]))
 
 
 def keras_outputs(model, inputs):

@@ -138,6 +138,37 @@ def test_both_accuracies_of_labelled_data(tmp_path):
     assert unlabelled.accuracy is unlabelled.keras_accuracy is None
 
 
+@pytest.mark.parametrize(
+    ("activation", "loss", "dtype", "is_known"),
+    [
+        ("sigmoid", None, "float32", True),
+        ("sigmoid", None, "bool", True),
+        (None, None, "int64", True),
+        (None, "binary_crossentropy", "float32", True),
+        (None, "mse", "float32", False),
+    ],
+)
+def test_both_accuracies_of_one_output(activation, loss, dtype, is_known, tmp_path):
+    """A model that ends in one logit or one sigmoid had none."""
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, layers.Dense(1, activation)(inputs))
+    if loss is not None:
+        model.compile(loss=loss)
+    x = np.random.default_rng(0).normal(size=(64, 4)).astype("float32")
+    answers = model(x).numpy()[:, 0] > (0.5 if activation else 0)
+    labels = np.where(np.arange(64) < 48, answers, ~answers).astype(dtype)
+    for y in (labels, labels[:, None]):
+        data = tf.data.Dataset.from_tensor_slices((x, y)).batch(16)
+        report = export_tflite(model, tmp_path / "s.tflite", representative_data=data)
+        found = (0.75, 0.75) if is_known else (None, None)
+        assert (report.keras_accuracy, report.accuracy) == found
+    for y in (np.arange(64), 2 * (np.arange(64) % 2) - 1):
+        data = tf.data.Dataset.from_tensor_slices((x, y)).batch(16)
+        assert (
+            export_tflite(model, tmp_path / "s.tflite", representative_data=data).accuracy is None
+        )
+
+
 def test_select_tf_ops_are_named(tmp_path):
     x = keras.Input((4, 4), name="x")
     model = keras.Model(x, keras.ops.linalg.inv(x + 4 * np.eye(4, dtype="float32")))

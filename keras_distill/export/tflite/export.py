@@ -134,11 +134,13 @@ def export_tflite(
         representative_data: Real inputs to compare on, and to calibrate with: an array,
             dict or list as the model takes it, with a batch axis, or a batched
             `tf.data.Dataset` of x or `(x, y)`. With labels y of a single output (the class of
-            each row, -1 for no label, or one-hot rows), the report has both accuracies. 100
-            examples are drawn from an array or from the first 10,000 examples of a dataset; int8
-            and int16x8 use 300: 200 calibrate, and the other 100 check. None means 32 generated
-            examples (pixels if the model begins with a Rescaling layer). Real examples are far
-            better, because the outputs of a trained model on noise are unpredictable.
+            each row, -1 for no label, or one-hot rows), the report has both accuracies. One
+            sigmoid is class 1 above 0.5; one logit above 0, if labels are integers or the model
+            was trained by a binary loss. 100 examples are drawn from an array or from the first
+            10,000 examples of a dataset; int8 and int16x8 use 300: 200 calibrate, and the other
+            100 check. None means 32 generated examples (pixels if the model begins with a
+            Rescaling layer). Real examples are far better, because the outputs of a trained model
+            on noise are unpredictable.
         batch_size: Number of examples that the file reads at once. Defaults to 1.
         sequence_length: The size, in the file, of every dimension that the model leaves
             open, such as the length of a text. The app must pad shorter texts with zeros;
@@ -245,8 +247,8 @@ def export_tflite(
             (o.top1_agreement for o in outputs if o.top1_agreement is not None), default=None
         ),
         num_examples=len(next(iter(inputs.values()))),
-        accuracy=parity.accuracy(prepared.labels, found),
-        keras_accuracy=parity.accuracy(prepared.labels, expected),
+        accuracy=parity.accuracy(prepared.labels, found, prepared.boundary),
+        keras_accuracy=parity.accuracy(prepared.labels, expected, prepared.boundary),
         num_calibrated=num_calibrated,
         max_column_error=max(
             (o.column_error for o in outputs if o.column_error is not None), default=None
@@ -327,6 +329,7 @@ def check_tflite(
         calibrating=calibrating,
         inputs=inputs,
         labels=parity.labels_of_rows(labels, expected),
+        boundary=parity.threshold(model, labels),
         given=given,
         is_open=is_open,
         expected=expected,
@@ -342,6 +345,7 @@ class _Prepared:
     calibrating: dict
     inputs: dict
     labels: np.ndarray | None
+    boundary: float | None
     given: tuple
     is_open: bool
     expected: dict
