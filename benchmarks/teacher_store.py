@@ -209,7 +209,7 @@ def buckets(arguments):
 def bert_and_sentences(arguments):
     folder = arguments.shared / "models/minilm_l6_h384"
     teacher = kd.teachers.text_classifier(str(folder), num_classes=2, sequence_length=PADDED_LENGTH)
-    texts = kd.text.read_tsv(arguments.shared / "data/text/sst2/train_sentences.tsv.gz")
+    texts = kd.text.read_table(arguments.shared / "data/text/sst2/train_sentences.tsv.gz")
     order = np.random.default_rng(0).permutation(len(texts))
     return teacher, texts[order[: arguments.texts]]
 

@@ -135,7 +135,7 @@ def main():
     classifier = teachers.text_classifier(str(bert), num_classes=2, sequence_length=LENGTH)
     teacher, pieces = classifier.classifier, classifier.preprocessor
     for name in ("sentences", "phrases"):
-        examples = text.read_tsv(arguments.shared / f"data/text/sst2/train_{name}.tsv.gz")
+        examples = text.read_table(arguments.shared / f"data/text/sst2/train_{name}.tsv.gz")
         words = text.learn_words(examples.texts, 20000, sequence_length=LENGTH)
         vectors = text.load_vectors(glove, words)
         student = students.bilstm(words, num_classes=2, embeddings=vectors, dropout=0.5)

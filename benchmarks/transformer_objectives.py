@@ -184,8 +184,8 @@ def main():
     parser.add_argument("--teacher", type=pathlib.Path)
     parser.add_argument("--only", nargs="+", default=list(METHODS))
     arguments = parser.parse_args()
-    texts = kd.text.read_tsv(arguments.clinc150 / "train.tsv.gz")
-    test = kd.text.read_tsv(arguments.clinc150 / "test.tsv.gz", class_names=texts.class_names)
+    texts = kd.text.read_table(arguments.clinc150 / "train.tsv.gz")
+    test = kd.text.read_table(arguments.clinc150 / "test.tsv.gz", class_names=texts.class_names)
     pieces = kd.text.teacher_vocabulary(arguments.bert, sequence_length=LENGTH)
 
     classifier = trained_teacher(

@@ -44,8 +44,8 @@ class Task:
 
     def __init__(self, shared, teacher_path, epochs):
         folder = shared / "data/text/sst2"
-        self.train = kd.text.read_tsv(folder / "train_sentences.tsv.gz")
-        self.test = kd.text.read_tsv(folder / "test.tsv.gz", class_names=self.train.class_names)
+        self.train = kd.text.read_table(folder / "train_sentences.tsv.gz")
+        self.test = kd.text.read_table(folder / "test.tsv.gz", class_names=self.train.class_names)
         self.epochs = epochs
         self.num_steps = epochs * -(-len(self.train) // BATCH_SIZE)
         if teacher_path is None:

@@ -45,7 +45,7 @@ def main(arguments):
     start = time.time()
     output = arguments.output or recipe.SAVED_MODELS / "sst2_bert_to_bilstm"
     phrases, dev, test = recipe.read_parts(arguments.data, train="train_phrases")
-    sentences = kd.text.read_tsv(
+    sentences = kd.text.read_table(
         arguments.data / "train_sentences.tsv.gz", class_names=phrases.class_names
     )
     teacher = recipe.finetuned_teacher(

@@ -118,9 +118,9 @@ def stored_answers(teacher, examples, output):
 
 def read_parts(folder, train="train", **columns):
     """Reads train, dev and test, with the class names of train."""
-    train = kd.text.read_tsv(folder / f"{train}.tsv.gz", **columns)
+    train = kd.text.read_table(folder / f"{train}.tsv.gz", **columns)
     dev, test = (
-        kd.text.read_tsv(folder / f"{part}.tsv.gz", class_names=train.class_names, **columns)
+        kd.text.read_table(folder / f"{part}.tsv.gz", class_names=train.class_names, **columns)
         for part in ("dev", "test")
     )
     return train, dev, test

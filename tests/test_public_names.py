@@ -43,7 +43,7 @@ NAMES = {
     "text": """
         Examples Vocabulary WordPieceVocabulary WordVocabulary augment augment_with_nearest_words
         batch_by_length copy_embeddings from_lists learn_word_pieces learn_words load_tfds
-        load_vectors read_csv read_jsonl read_lines read_tsv teacher_vocabulary
+        load_vectors read_lines read_table teacher_vocabulary
     """,
 }
 

@@ -112,7 +112,7 @@ def compare(
     ```python
     comparison = kd.compare(
         {"teacher": teacher, "alone": alone, "distilled": student, "phone": "student.tflite"},
-        kd.text.read_tsv("test.tsv", class_names=train.class_names),
+        kd.text.read_table("test.tsv", class_names=train.class_names),
         preprocessors={"alone": vocabulary, "distilled": vocabulary, "phone": vocabulary},
     )
     print(comparison)

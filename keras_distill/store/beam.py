@@ -49,7 +49,7 @@ def label_with_beam(
 
     ```python
     def make_dataset():
-        return kd.text.read_csv("/shared/reviews.csv")
+        return kd.text.read_table("/shared/reviews.csv")
 
     def make_teacher():
         return keras.models.load_model("/shared/teacher.keras")

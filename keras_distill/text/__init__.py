@@ -5,10 +5,8 @@ from keras_distill.text.augmentation.nearest_words import augment_with_nearest_w
 from keras_distill.text.batches.batching import batch_by_length
 from keras_distill.text.reading.examples import Examples
 from keras_distill.text.reading.loading import from_lists
-from keras_distill.text.reading.loading import read_csv
-from keras_distill.text.reading.loading import read_jsonl
 from keras_distill.text.reading.loading import read_lines
-from keras_distill.text.reading.loading import read_tsv
+from keras_distill.text.reading.loading import read_table
 from keras_distill.text.reading.tfds import load_tfds
 from keras_distill.text.vocabularies.base import Vocabulary
 from keras_distill.text.vocabularies.learning import learn_word_pieces
@@ -33,9 +31,7 @@ __all__ = [
     "learn_words",
     "load_tfds",
     "load_vectors",
-    "read_csv",
-    "read_jsonl",
     "read_lines",
-    "read_tsv",
+    "read_table",
     "teacher_vocabulary",
 ]

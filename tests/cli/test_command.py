@@ -274,7 +274,7 @@ class TestErrors:
 class TestWhatErrorsSay:
     """One line, with the command's options, before anything is written."""
 
-    PYTHON = re.compile(r"\b(class_names|label|regression|tags|text|[a-z]+_[a-z_]+)=|kd\.|read_tsv")
+    PYTHON = re.compile(r"\b(class_names|label|regression|tags|text|[a-z]+_[a-z_]+)=|kd\.|read_table")
 
     def error(self, capsys, *arguments):
         code, _, err = run(capsys, *arguments)

@@ -31,15 +31,15 @@ def read_texts(path):
 
 
 def read_numbers(path):
-    return _parts(kd.text.read_csv(path, label="score", regression=True))
+    return _parts(kd.text.read_table(path, label="score", regression=True))
 
 
 def read_tags(path):
-    return _parts(kd.text.read_tsv(path, text="words", label="tags", tags=True))
+    return _parts(kd.text.read_table(path, text="words", label="tags", tags=True))
 
 
 def read_pairs(path):
-    return _parts(kd.text.read_jsonl(path, text=("first", "second")))
+    return _parts(kd.text.read_table(path, text=("first", "second")))
 
 
 def read_vocabulary(path):

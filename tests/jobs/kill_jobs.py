@@ -37,7 +37,7 @@ class ImageTrainings(kd.jobs.ImageJob):
 
 
 def make_text_files(folder):
-    examples = kd.text.read_tsv(CLINC)
+    examples = kd.text.read_table(CLINC)
     chosen = np.random.default_rng(0).permutation(len(examples))[:4000]
     texts, labels = (values[chosen].tolist() for values in (examples.texts, examples.labels))
     lines = [f"{text}\t{examples.class_names[label]}" for text, label in zip(texts, labels)]

@@ -366,8 +366,10 @@ class TestData:
         assert text_data.read_unlabelled(str(tmp_path / "t.CSV"), "q").texts.tolist() == ["x", "y"]
         assert len(text_data.read_labelled(str(tmp_path / "t.CSV"), "q", "l")) == 2
         (tmp_path / "t.ndjson").write_text('{"q": "x", "l": "1"}\n')
-        with pytest.raises(ValueError, match=r"A table of texts must end in \.csv.*t\.ndjson"):
-            text_data.read_unlabelled(str(tmp_path / "t.ndjson"), "q")
+        assert text_data.read_unlabelled(str(tmp_path / "t.ndjson"), "q").texts.tolist() == ["x"]
+        (tmp_path / "t.json").write_text('[{"q": "x", "l": "1"}]\n')
+        with pytest.raises(ValueError, match=r"A table of texts must end in \.csv.*t\.json"):
+            text_data.read_unlabelled(str(tmp_path / "t.json"), "q")
 
 
 class TestWhatALaterStageRefuses:

@@ -304,7 +304,7 @@ def test_a_real_tfhub_bert_is_the_kerashub_bert(
     Of pairs, since they have all that texts have, and segments.
     """
     columns = ("sentence1", "sentence2")
-    texts = kd.text.read_tsv(shared / "data/text/mrpc/dev.tsv.gz", text=columns).texts[:16]
+    texts = kd.text.read_table(shared / "data/text/mrpc/dev.tsv.gz", text=columns).texts[:16]
     settings = {"num_classes": 2, "pairs": True, "sequence_length": 64}
     hub = text_classifier(
         str(real_encoder_folder), str(real_preprocessor_folder), name="hub", **settings

@@ -1,6 +1,7 @@
 """Texts and labels from files, lists and TFDS."""
 
 import csv
+import functools
 import gzip
 import json
 
@@ -8,10 +9,12 @@ import numpy as np
 import pytest
 
 from keras_distill.text import from_lists
-from keras_distill.text import read_csv
-from keras_distill.text import read_jsonl
 from keras_distill.text import read_lines
-from keras_distill.text import read_tsv
+from keras_distill.text import read_table
+
+read_csv, read_tsv, read_jsonl = (
+    functools.partial(read_table, format=format) for format in ("csv", "tsv", "jsonl")
+)
 
 
 @pytest.fixture
@@ -33,6 +36,23 @@ def json_lines(*records):
 
 class TestFormats:
     """What each format is, down to quotation marks and line ends."""
+
+    @pytest.mark.parametrize("suffix", ["csv", "CSV.gz", "tsv", "tab", "jsonl", "ndjson.GZ"])
+    def test_the_name_tells_the_format(self, tmp_path, suffix):
+        content = {"c": "text,label\na,1\n", "t": "text\tlabel\na\t1\n"}.get(
+            suffix[0].lower(), json_lines({"text": "a", "label": "1"})
+        )
+        path = tmp_path / f"table.2.{suffix}"
+        content = content.encode()
+        path.write_bytes(gzip.compress(content) if suffix.lower().endswith("gz") else content)
+        examples = read_table(str(path))
+        assert (examples.texts.tolist(), examples.class_names) == (["a"], ("1",))
+
+    @pytest.mark.parametrize(("name", "format"), [("a.txt", None), ("a", None), ("a.csv", "xlsx")])
+    def test_a_name_that_tells_no_format(self, write, name, format):
+        message = "Give format, one of 'csv', 'tsv', 'jsonl', for a table.*Received: path="
+        with pytest.raises(ValueError, match=message):
+            read_table(write(name, "text,label\na,1\n"), format=format)
 
     @pytest.mark.parametrize("name", ["a.tsv", "a.tsv.gz"])
     def test_tsv(self, write, name):

@@ -8,14 +8,12 @@ import numpy as np
 import xxhash
 
 from keras_distill.text import Examples
-from keras_distill.text import read_csv
-from keras_distill.text import read_jsonl
 from keras_distill.text import read_lines
-from keras_distill.text import read_tsv
+from keras_distill.text import read_table
+from keras_distill.text.reading.files import table_format
 
 _STDIN = "-"
-_TABLES = {".csv": read_csv, ".tsv": read_tsv, ".jsonl": read_jsonl}
-_OTHER_TABLES = {".json", ".jsonlines", ".ndjson", ".tab"}
+_TABLES = ".csv, .tsv or .jsonl (or with .gz behind it)"
 _LENGTHS = (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
 
 
@@ -25,13 +23,12 @@ def read_labelled(path, text, label, class_names=None):
     Raises:
         ValueError: If it is not such a file or lacks the columns.
     """
-    read = _TABLES.get(_suffix(path))
-    if read is None:
+    if table_format(path) is None:
         raise ValueError(
-            f"A file with labels must end in {', '.join(_TABLES)} (or with .gz behind it). "
+            f"A file with labels must end in {_TABLES}. "
             f"Received: {path}" + (", which is a folder." if pathlib.Path(path).is_dir() else "")
         )
-    return _checked(path, read(path, text, label, class_names))
+    return _checked(path, read_table(path, text, label, class_names))
 
 
 def read_unlabelled(path, text):
@@ -39,13 +36,13 @@ def read_unlabelled(path, text):
     if path == _STDIN:
         # Like files, the input is UTF-8, whatever the terminal's encoding is.
         return read_lines("standard input", sys.stdin.buffer)
-    read = _TABLES.get(_suffix(path))
-    if _suffix(path) in _OTHER_TABLES:
+    if str(path).lower().endswith((".json", ".json.gz")):
         raise ValueError(
-            f"A table of texts must end in {', '.join(_TABLES)} (or with .gz behind it); of other "
-            f"files each line is a text, labels included. Received: {path}. Rename it."
+            f"A table of texts must end in {_TABLES}; in other files each line is a text, with all "
+            f"that stands in it. Received: {path}. Rename it."
         )
-    return _checked(path, read_lines(path) if read is None else read(path, text, label=None))
+    is_table = table_format(path) is not None
+    return _checked(path, read_table(path, text, label=None) if is_table else read_lines(path))
 
 
 def _checked(path, examples):
@@ -91,11 +88,6 @@ def fingerprint_vocabulary(vocabulary):
     """A hash of everything that affects the ids of a vocabulary."""
     config = {key: value for key, value in vocabulary.get_config().items() if key != "name"}
     return xxhash.xxh3_128_hexdigest(json.dumps(config, sort_keys=True, default=str).encode())
-
-
-def _suffix(path):
-    path = pathlib.Path(str(path).lower())
-    return pathlib.Path(path.stem).suffix if path.suffix == ".gz" else path.suffix
 
 
 def lengths_up_to(sequence_length):

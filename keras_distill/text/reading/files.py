@@ -86,6 +86,23 @@ class _Repeated:
     """Marks the value of a key that an object has more than once."""
 
 
+TABLE_RECORDS = {"csv": csv_records, "tsv": tsv_records, "jsonl": json_records}
+TABLE_SUFFIXES = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".tab": "tsv",
+    ".jsonl": "jsonl",
+    ".jsonlines": "jsonl",
+    ".ndjson": "jsonl",
+}
+
+
+def table_format(path):
+    """Returns the key of `TABLE_RECORDS` that a file's name tells, or None."""
+    path = pathlib.Path(str(path).lower())
+    return TABLE_SUFFIXES.get(pathlib.Path(path.stem if path.suffix == ".gz" else path).suffix)
+
+
 def _object(pairs):
     record = dict(pairs)
     if len(record) < len(pairs):
@@ -171,7 +188,7 @@ def _csv_fields(path):
     except csv.Error as error:
         raise ValueError(
             f"{path}, line {first_line} is no CSV: {error}. Double the quotation marks inside a "
-            "quoted field and close each; read_tsv reads tab-separated text without quoting."
+            "quoted field and close each; a .tsv file has no quoting."
         ) from None
 
 

@@ -7,99 +7,94 @@ from keras_distill.text.reading.rows import Row
 from keras_distill.text.reading.rows import make_examples
 
 
-def read_tsv(path, text="text", label="label", class_names=None, *, regression=False, tags=False):
-    """Reads a tab-separated file with a header line.
+def read_table(
+    path,
+    text="text",
+    label="label",
+    class_names=None,
+    *,
+    format=None,
+    regression=False,
+    tags=False,
+):
+    """Reads texts and labels from the columns of a table.
 
-    There is no quoting: a quotation mark is ordinary text. You get a warning if a file seems to use
-    quoting. Blank lines are skipped.
+    In a CSV file, a field in quotation marks may contain commas, line ends and doubled quotation
+    marks. In a TSV file there is no quoting: a quotation mark is ordinary text, and you get a
+    warning if the file seems to use quoting. Blank lines are skipped.
 
     Args:
         path: The file, UTF-8; gzip if its name ends in .gz.
-        text: Name of the text's column; a pair of names for sentence pairs. Defaults to
-            "text".
-        label: Name of the label's column, or None for unlabelled text. Defaults to
-            "label".
+        text: Name of the text's column; a pair of names for sentence pairs. In JSON Lines, a key
+            whose value is a string. Defaults to "text".
+        label: Name of the label's column, or None for unlabelled text. In JSON Lines, a key whose
+            value is a string or an integer. Defaults to "label".
         class_names: The names of the classes in the order of their indices. For dev and
             test files, give those of the training examples, so that indices agree and a label
             unseen in training raises an error. None takes the labels of the file, sorted
             (numbers by value). A label is a name even if it is a number: "0" is the class
             called "0". Defaults to None.
+        format: "csv", "tsv" (both with a header line) or "jsonl" (a JSON object on each line).
+            None takes it from the file's name: .csv, .tsv or .tab, .jsonl, .jsonlines or .ndjson,
+            each also with .gz. Defaults to None.
         regression: Whether labels are numbers to predict. Defaults to False.
-        tags: Whether the text is words and the label their tags, both separated by
-            spaces. class_names are then the names of the tags. Defaults to False.
+        tags: Whether the text is words and the label their tags, both separated by spaces, or
+            lists in JSON Lines. class_names are then the names of the tags. Defaults to False.
 
     Returns:
         `Examples`.
 
     Raises:
-        ValueError: If the file cannot be read, is empty or not UTF-8, or lacks a column; if
-            a line has another number of fields than the header, no label, a label that is
-            not in class_names or not a number, or not one tag for each word. The message has
+        ValueError: If the file's name tells no format; if the file cannot be read, is empty or
+            not UTF-8, or lacks a column; if a line has another number of fields than the header,
+            is not a JSON object, does not close a quotation mark, or has no label, a label that
+            is not in class_names or not a number, or not one tag for each word. The message has
             the path and the line number.
 
     Example:
 
     ```python
-    train = kd.text.read_tsv("train.tsv.gz")
-    dev = kd.text.read_tsv("dev.tsv.gz", class_names=train.class_names)
-    pairs = kd.text.read_tsv("mrpc.tsv", text=("sentence1", "sentence2"))
-    entities = kd.text.read_tsv("wnut17.tsv", text="tokens", label="tags", tags=True)
+    train = kd.text.read_table("train.tsv.gz")
+    dev = kd.text.read_table("dev.tsv.gz", class_names=train.class_names)
+    pairs = kd.text.read_table("mrpc.csv", text=("sentence1", "sentence2"))
+    entities = kd.text.read_table("wnut17.jsonl", text="tokens", label="tags", tags=True)
     ```
     """
-    return _read(files.tsv_records, path, text, label, class_names, regression, tags)
-
-
-def read_csv(path, text="text", label="label", class_names=None, *, regression=False, tags=False):
-    """Reads a comma-separated file with a header line.
-
-    A field in quotation marks may contain commas, line ends and doubled quotation
-    marks. Blank lines are skipped.
-
-    Args:
-        path, text, label, class_names, regression, tags: As for `read_tsv`.
-
-    Returns:
-        `Examples`.
-
-    Raises:
-        ValueError: As for `read_tsv`, and if a quotation mark is not closed.
-
-    Example:
-
-    ```python
-    train = kd.text.read_csv("reviews.csv", text="review", label="stars")
-    ```
-    """
-    return _read(files.csv_records, path, text, label, class_names, regression, tags)
-
-
-def read_jsonl(path, text="text", label="label", class_names=None, *, regression=False, tags=False):
-    """Reads a file with a JSON object on each line.
-
-    Args:
-        path: The file, UTF-8; gzip if its name ends in .gz.
-        text: Key of the text, a string; a pair of keys for sentence pairs. Defaults to
-            "text".
-        label: Key of the label, a string or an integer, or None for unlabelled text.
-            Defaults to "label".
-        class_names, regression: As for `read_tsv`.
-        tags: Whether the text is words and the label their tags: lists, or strings
-            separated by spaces. Defaults to False.
-
-    Returns:
-        `Examples`.
-
-    Raises:
-        ValueError: As for `read_tsv`, and if a line is not a JSON object or a text is not a
-            string.
-
-    Example:
-
-    ```python
-    train = kd.text.read_jsonl("intents.jsonl.gz", text="query", label="intent")
-    ```
-    """
-    return _read(files.json_records, path, text, label, class_names, regression, tags)
+    format = files.table_format(path) if format is None else format
+    if format not in files.TABLE_RECORDS:
+        names = ", ".join(map(repr, files.TABLE_RECORDS))
+        raise ValueError(
+            f"Give format, one of {names}, for a table whose name does not end in "
+            f"{', '.join(files.TABLE_SUFFIXES)} (or with .gz behind it). Received: path={path!r}, "
+            f"format={format!r}"
+        )
+    is_pair = not isinstance(text, str)
+    if is_pair and (len(text) != 2 or tags):
+        raise ValueError(
+            "text must be the name of one column, or of two for pairs, which have no tags. "
+            f"Received: text={text!r}, tags={tags}"
+        )
+    columns = [*text] if is_pair else [text]
+    if label is not None:
+        columns.append(label)
+    if len(set(columns)) < len(columns):
+        raise ValueError(
+            "text= and label= must be different columns. Received: "
+            f"{', '.join(map(repr, columns))}. A text that is its own label teaches nothing."
+        )
+    rows = []
+    for number, values in files.TABLE_RECORDS[format](path, columns):
+        value = tuple(values[:2]) if is_pair else values[0]
+        rows.append(Row(f"{path}, line {number}", value, None if label is None else values[-1]))
+    if not rows:
+        raise ValueError(f"{path} has no line after the header. Give a file with examples.")
+    return make_examples(
+        rows,
+        is_labelled=label is not None,
+        class_names=class_names,
+        regression=regression,
+        tags=tags,
+    )
 
 
 def read_lines(path, file=None):
@@ -133,10 +128,10 @@ def from_lists(texts, labels=None, class_names=None, *, tags=False):
     Args:
         texts: Strings; for sentence pairs, tuples or lists of two strings; for tagging,
             lists of words.
-        labels: Strings or integers, which are names of classes as in `read_tsv`; floats
+        labels: Strings or integers, which are names of classes as in `read_table`; floats
             for regression; lists of tags for tagging; None for unlabelled texts.
             Defaults to None.
-        class_names: As for `read_tsv`. Defaults to None.
+        class_names: As for `read_table`. Defaults to None.
         tags: Whether texts are lists of words and labels lists of tags. Defaults to
             False.
 
@@ -174,36 +169,6 @@ def from_lists(texts, labels=None, class_names=None, *, tags=False):
     return make_examples(
         rows,
         is_labelled=labels is not None,
-        class_names=class_names,
-        regression=regression,
-        tags=tags,
-    )
-
-
-def _read(read_records, path, text, label, class_names, regression, tags):
-    is_pair = not isinstance(text, str)
-    if is_pair and (len(text) != 2 or tags):
-        raise ValueError(
-            "text must be the name of one column, or of two for pairs, which have no tags. "
-            f"Received: text={text!r}, tags={tags}"
-        )
-    columns = [*text] if is_pair else [text]
-    if label is not None:
-        columns.append(label)
-    if len(set(columns)) < len(columns):
-        raise ValueError(
-            "text= and label= must be different columns. Received: "
-            f"{', '.join(map(repr, columns))}. A text that is its own label teaches nothing."
-        )
-    rows = []
-    for number, values in read_records(path, columns):
-        value = tuple(values[:2]) if is_pair else values[0]
-        rows.append(Row(f"{path}, line {number}", value, None if label is None else values[-1]))
-    if not rows:
-        raise ValueError(f"{path} has no line after the header. Give a file with examples.")
-    return make_examples(
-        rows,
-        is_labelled=label is not None,
         class_names=class_names,
         regression=regression,
         tags=tags,

@@ -23,7 +23,7 @@ def load_tfds(name, split, text=None, label="label", class_names=None, *, data_d
         label: Name of the label feature: a class, an integer, or a float for regression.
             None for unlabelled text. A split that has -1 for all its labels, as GLUE's
             test splits do, gives unlabelled text. Defaults to "label".
-        class_names: As for `read_tsv`; None takes the dataset's own names. Defaults to None.
+        class_names: As for `read_table`; None takes the dataset's own names. Defaults to None.
         data_dir: Folder of the prepared datasets, as for `tfds.load`. Defaults to TFDS's
             own.
 

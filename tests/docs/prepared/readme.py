@@ -86,7 +86,7 @@ def _make_alone(names):
 BEFORE = {
     "hint = kd.Objective(": _make_models_with_blocks,
     "names = train.class_names": _check_the_berts_student,
-    'read_tsv("test.tsv"': _make_alone,
+    'read_table("test.tsv"': _make_alone,
 }
 
 
