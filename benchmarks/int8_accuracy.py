@@ -74,7 +74,7 @@ def sst2(folder, teacher_path, seed):
     """A transformer with layers of its BERT teacher."""
     teacher = keras.models.load_model(teacher_path)
     train, _, test = recipe.read_parts(folder, train="train_phrases")
-    vocabulary = kd.text.teacher_vocabulary(
+    vocabulary = kd.text.WordPieceVocabulary.from_teacher(
         teacher.preprocessor.preprocessor, sequence_length=LENGTH
     )
     lesson = recipe.Lesson(train, recipe.stored_answers(teacher, train, teacher_path.parent))

@@ -85,7 +85,7 @@ def training(arguments):
 def train_bilstm(arguments, folder):
     teacher, examples = bert_and_sentences(arguments)
     store = kd.TeacherStore.build(examples, teacher, folder, verbose=0)
-    vocabulary = kd.text.teacher_vocabulary(teacher.preprocessor.preprocessor)
+    vocabulary = kd.text.WordPieceVocabulary.from_teacher(teacher.preprocessor.preprocessor)
     lengths = (8, 16, 24, 32, 48, 64)
     variants, models = {}, {}
     for name, data in {"plain": examples, "store": store.attach(examples)}.items():
@@ -176,7 +176,7 @@ class CountedDistiller(kd.Distiller):
 def buckets(arguments):
     lengths = (8, 16, 24, 32, 48, 64)
     teacher, sentences = bert_and_sentences(arguments)
-    vocabulary = kd.text.teacher_vocabulary(teacher.preprocessor.preprocessor)
+    vocabulary = kd.text.WordPieceVocabulary.from_teacher(teacher.preprocessor.preprocessor)
     with tempfile.TemporaryDirectory() as folder:
         answers = kd.TeacherStore.build(sentences, teacher, folder, verbose=0).attach(sentences)
         batches = kd.text.batch_by_length(answers, vocabulary, bucket_lengths=lengths)

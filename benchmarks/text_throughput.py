@@ -136,7 +136,7 @@ def main():
     teacher, pieces = classifier.classifier, classifier.preprocessor
     for name in ("sentences", "phrases"):
         examples = text.read_table(arguments.shared / f"data/text/sst2/train_{name}.tsv.gz")
-        words = text.learn_words(examples.texts, 20000, sequence_length=LENGTH)
+        words = text.WordVocabulary.learn(examples.texts, 20000, sequence_length=LENGTH)
         vectors = text.load_vectors(glove, words)
         student = students.bilstm(words, num_classes=2, embeddings=vectors, dropout=0.5)
         cases = {

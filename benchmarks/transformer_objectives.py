@@ -186,7 +186,7 @@ def main():
     arguments = parser.parse_args()
     texts = kd.text.read_table(arguments.clinc150 / "train.tsv.gz")
     test = kd.text.read_table(arguments.clinc150 / "test.tsv.gz", class_names=texts.class_names)
-    pieces = kd.text.teacher_vocabulary(arguments.bert, sequence_length=LENGTH)
+    pieces = kd.text.WordPieceVocabulary.from_teacher(arguments.bert, sequence_length=LENGTH)
 
     classifier = trained_teacher(
         arguments.teacher, arguments.bert, pieces, texts, len(texts.class_names)

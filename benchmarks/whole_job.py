@@ -54,7 +54,7 @@ class Task:
             self.teacher = keras.models.load_model(teacher_path)
         self.preprocessor = self.teacher.preprocessor
         self.classifier = self.teacher.classifier
-        vocabulary = kd.text.teacher_vocabulary(
+        vocabulary = kd.text.WordPieceVocabulary.from_teacher(
             self.preprocessor.preprocessor, sequence_length=LENGTH
         )
         (matrix,) = [w for w in self.teacher.weights if "token_embedding" in w.path]

@@ -48,7 +48,7 @@ def main(arguments):
         learning_rate=arguments.rate,
         sequence_length=40,
     )
-    vocabulary = kd.text.learn_words(
+    vocabulary = kd.text.WordVocabulary.learn(
         train.texts, vocabulary_size=6000, split_punctuation=True, sequence_length=40
     )
 

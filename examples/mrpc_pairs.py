@@ -51,7 +51,7 @@ def main(arguments):
         pairs=True,
     )
     texts = train.texts.reshape(-1)
-    vocabulary = kd.text.learn_word_pieces(texts, vocabulary_size=8000)
+    vocabulary = kd.text.WordPieceVocabulary.learn(texts, vocabulary_size=8000)
     embeddings = recipe.teacher_embeddings(teacher, vocabulary)
 
     def make_student(lesson, seed):

@@ -57,10 +57,12 @@ def main(arguments):
     answers = recipe.stored_answers(teacher, augmented, output)
     pseudo_labelled = with_hard_labels(augmented, answers)
     print(f"{len(train):,} texts, {len(augmented):,} with the augmented ones")
-    vocabulary = kd.text.teacher_vocabulary(teacher.preprocessor.preprocessor, sequence_length=64)
+    vocabulary = kd.text.WordPieceVocabulary.from_teacher(
+        teacher.preprocessor.preprocessor, sequence_length=64
+    )
     embeddings = recipe.evened(recipe.teacher_embeddings(teacher, vocabulary))
 
-    words = kd.text.learn_words(
+    words = kd.text.WordVocabulary.learn(
         train.texts,
         vocabulary_size=20_000,
         among=arguments.vectors,

@@ -81,7 +81,9 @@ def main(arguments):
     teacher = recipe.finetuned_teacher(
         arguments, output, train, 2, epochs=3, learning_rate=5e-5, sequence_length=64
     )
-    vocabulary = kd.text.teacher_vocabulary(teacher.preprocessor.preprocessor, sequence_length=64)
+    vocabulary = kd.text.WordPieceVocabulary.from_teacher(
+        teacher.preprocessor.preprocessor, sequence_length=64
+    )
     steps = arguments.steps
     shared = {"learning_rate": arguments.rate, "batch_size": 32}
     taught = {

@@ -131,8 +131,8 @@ def teacher_embeddings(teacher, vocabulary):
     matrices = [w for w in teacher.weights if re.search("(token|word)_embedding", w.path)]
     (matrix,) = [w for w in matrices if len(w.shape) == 2]
     preprocessor = teacher.preprocessor.preprocessor
-    if not isinstance(preprocessor, kd.text.Vocabulary):
-        preprocessor = kd.text.teacher_vocabulary(preprocessor)
+    if not isinstance(preprocessor, kd.text.WordPieceVocabulary):
+        preprocessor = kd.text.WordPieceVocabulary.from_teacher(preprocessor)
     return kd.text.copy_embeddings(matrix, teacher_vocabulary=preprocessor, vocabulary=vocabulary)
 
 

@@ -10,7 +10,7 @@ from keras_distill._arguments.checks import check_positive
 from keras_distill._arguments.checks import check_rate
 from keras_distill._keras.optimizer_steps import place_of
 
-__all__ = ["LayerwiseAdamW", "WarmupLinearDecay", "finetuning_optimizer"]
+__all__ = ["WarmupLinearDecay", "finetuning_optimizer"]
 
 _LAYER = re.compile(r"layer_(\d+)|layer/(\d+)|encoder_layer_(\d+)")
 _EMBEDDINGS = re.compile(r"embedding")

@@ -29,7 +29,7 @@ NAMES = {
         VariationalInformation paraphraser
     """,
     "metrics": "Fidelity TeacherAgreement",
-    "optimizers": "LayerwiseAdamW WarmupLinearDecay finetuning_optimizer",
+    "optimizers": "WarmupLinearDecay finetuning_optimizer",
     "store": "label_with_beam",
     "students": """
         bilstm from_teacher mlp mobile_cnn moonshine net2net_deeper net2net_wider plain_cnn
@@ -41,9 +41,8 @@ NAMES = {
         fit_stages record_statistics synthesize
     """,
     "text": """
-        Examples Vocabulary WordPieceVocabulary WordVocabulary augment augment_with_nearest_words
-        batch_by_length copy_embeddings from_lists learn_word_pieces learn_words load_tfds
-        load_vectors read_lines read_table teacher_vocabulary
+        Examples WordPieceVocabulary WordVocabulary augment augment_with_nearest_words
+        batch_by_length copy_embeddings from_lists load_tfds load_vectors read_lines read_table
     """,
 }
 

@@ -71,7 +71,7 @@ print(train.texts[0], "->", NAMES[train.labels[0]])
 
 # %%
 cross_entropy = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-words = kd.text.learn_words(
+words = kd.text.WordVocabulary.learn(
     of_teacher.texts, vocabulary_size=200, sequence_length=12, for_apps=True
 )
 

@@ -3,7 +3,7 @@
 import keras
 
 from keras_distill._keras.layers import flatten_layers
-from keras_distill.text import Vocabulary
+from keras_distill.text.vocabularies.base import Vocabulary
 
 
 def check_vocabulary(name, preprocessor, model):

@@ -22,7 +22,7 @@ from keras_distill.teachers.text_inputs import KERAS_HUB_NAMES
 from keras_distill.teachers.text_inputs import TextInputs
 from keras_distill.teachers.text_inputs import known_tokens
 from keras_distill.text.vocabularies.base import Vocabulary
-from keras_distill.text.vocabularies.vocabulary import teacher_vocabulary
+from keras_distill.text.vocabularies.word_pieces import WordPieceVocabulary
 
 _NO_PRESET = (
     "It must be a preset of KerasHub, a folder, or a handle that KerasHub reads; the files of a "
@@ -140,7 +140,9 @@ def text_classifier(
     _check_fit(encoder, preprocessor, sequence_length, origin)
     if per_word and not isinstance(preprocessor, Vocabulary):
         _check_word_pieces(preprocessor)
-        preprocessor = teacher_vocabulary(preprocessor, sequence_length=sequence_length)
+        preprocessor = WordPieceVocabulary.from_teacher(
+            preprocessor, sequence_length=sequence_length
+        )
     if isinstance(preprocessor, Vocabulary):
         _check_vocabulary(preprocessor, pairs)
     classifier = _classifier(encoder, num_classes, per_word, dropout, exact_gelu)

@@ -24,7 +24,7 @@ class TextInputs(keras.layers.Layer):
 
     Args:
         preprocessor: A KerasHub preprocessor, a `HubLayer` of a TF-Hub preprocessor, or
-            a `keras_distill.text.Vocabulary` with special tokens.
+            a vocabulary of `keras_distill.text` with special tokens.
         names: Names of the encoder's inputs: some of ids, mask and segment ids, in this order.
         pairs: Whether a text is a pair, with the input `(batch, 2)`.
         per_word: Whether the input is words, `(batch, words)` padded with "", and

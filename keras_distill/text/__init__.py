@@ -8,18 +8,13 @@ from keras_distill.text.reading.loading import from_lists
 from keras_distill.text.reading.loading import read_lines
 from keras_distill.text.reading.loading import read_table
 from keras_distill.text.reading.tfds import load_tfds
-from keras_distill.text.vocabularies.base import Vocabulary
-from keras_distill.text.vocabularies.learning import learn_word_pieces
-from keras_distill.text.vocabularies.learning import learn_words
-from keras_distill.text.vocabularies.vocabulary import WordPieceVocabulary
-from keras_distill.text.vocabularies.vocabulary import WordVocabulary
-from keras_distill.text.vocabularies.vocabulary import teacher_vocabulary
+from keras_distill.text.vocabularies.word_pieces import WordPieceVocabulary
 from keras_distill.text.vocabularies.word_vectors import copy_embeddings
 from keras_distill.text.vocabularies.word_vectors import load_vectors
+from keras_distill.text.vocabularies.words import WordVocabulary
 
 __all__ = [
     "Examples",
-    "Vocabulary",
     "WordPieceVocabulary",
     "WordVocabulary",
     "augment",
@@ -27,11 +22,8 @@ __all__ = [
     "batch_by_length",
     "copy_embeddings",
     "from_lists",
-    "learn_word_pieces",
-    "learn_words",
     "load_tfds",
     "load_vectors",
     "read_lines",
     "read_table",
-    "teacher_vocabulary",
 ]

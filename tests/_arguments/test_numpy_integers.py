@@ -211,13 +211,13 @@ CASES = {
         {"bucket_lengths": (2, 8), "tokens_per_batch": 16, "batch_size": 4, "seed": 3},
         lambda path, **i: batches_of(**i),
     ),
-    "text.learn_word_pieces": (
+    "text.WordPieceVocabulary.learn": (
         {"vocabulary_size": 20, "min_count": 1},
-        lambda path, **i: kd.text.learn_word_pieces(TEXTS, **i),
+        lambda path, **i: kd.text.WordPieceVocabulary.learn(TEXTS, **i),
     ),
-    "text.learn_words": (
+    "text.WordVocabulary.learn": (
         {"vocabulary_size": 8, "min_count": 2},
-        lambda path, **i: kd.text.learn_words(TEXTS, **i),
+        lambda path, **i: kd.text.WordVocabulary.learn(TEXTS, **i),
     ),
     "text.load_vectors": ({"seed": 1}, write_vectors),
     "teaching.DataFree": ({"seed": 1}, data_free),
@@ -302,9 +302,11 @@ LONG = {
             small_bert.make_preprocessor(), ["token_ids", "padding_mask"], **i
         ),
     ),
-    "text.teacher_vocabulary": (
+    "text.WordPieceVocabulary.from_teacher": (
         {"sequence_length": 9},
-        lambda path, **i: kd.text.teacher_vocabulary(small_bert.make_preprocessor(), **i),
+        lambda path, **i: kd.text.WordPieceVocabulary.from_teacher(
+            small_bert.make_preprocessor(), **i
+        ),
     ),
     "data.generate_targets": (
         {"max_length": 9, "batch_size": 2},

@@ -2,7 +2,7 @@ import pytest
 
 from keras_distill._files.json_files import read_json_object
 from keras_distill._files.run_folder import RunFolder
-from keras_distill.text import teacher_vocabulary
+from keras_distill.text import WordPieceVocabulary
 
 DAMAGED = [b"", b"[1", b"[]", b"\xff\xfe", b'{"a":' * 100_000, b"1" * 5000, b"null"]
 
@@ -17,7 +17,7 @@ def test_one_error_with_the_files_name(tmp_path, content):
     with pytest.raises(ValueError, match=r"settings can be read. Received: .*job\.json must hold"):
         RunFolder("output", tmp_path, "job", {"seed": 0})
     with pytest.raises(ValueError, match=r"tokenizer_config\.json must hold a JSON object"):
-        teacher_vocabulary(tmp_path)
+        WordPieceVocabulary.from_teacher(tmp_path)
 
 
 def test_no_file(tmp_path):

@@ -84,7 +84,7 @@ class TestWhatIsRefused:
             kd.export_tflite(
                 compiled(), tmp_path / "m.tflite", metadata=kd.export.ImageMetadata(NAMES)
             )
-        words = kd.text.learn_words(
+        words = kd.text.WordVocabulary.learn(
             ["good film"], vocabulary_size=9, sequence_length=4, for_apps=True
         )
         student = kd.students.text_cnn(words, 3, embedding_dim=4, filters=4)

@@ -25,7 +25,9 @@ def folder(tmp_path_factory):
     kd.export_tflite(model, folder / "model.tflite")
     x, y = rng.normal(size=(20, 4)).astype("float32"), rng.integers(0, 3, 20)
     np.savez(folder / "data.npz", x=x, y=y)
-    words = kd.text.learn_words(["good film", "bad film"], vocabulary_size=10, sequence_length=4)
+    words = kd.text.WordVocabulary.learn(
+        ["good film", "bad film"], vocabulary_size=10, sequence_length=4
+    )
     texts = keras.Input((), dtype="string", name="text")
     student = kd.students.text_cnn(words, 2, embedding_dim=4, filters=4)
     keras.Model(texts, student(words(texts))).save(folder / "reader.keras")
@@ -274,7 +276,9 @@ class TestErrors:
 class TestWhatErrorsSay:
     """One line, with the command's options, before anything is written."""
 
-    PYTHON = re.compile(r"\b(class_names|label|regression|tags|text|[a-z]+_[a-z_]+)=|kd\.|read_table")
+    PYTHON = re.compile(
+        r"\b(class_names|label|regression|tags|text|[a-z]+_[a-z_]+)=|kd\.|read_table"
+    )
 
     def error(self, capsys, *arguments):
         code, _, err = run(capsys, *arguments)

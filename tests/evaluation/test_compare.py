@@ -350,7 +350,7 @@ class TestData:
     def test_texts_of_all_lengths(self, tmp_path):
         texts = [" ".join(rng.choice(["a", "b", "c"], rng.integers(1, 9))) for _ in range(80)]
         train = kd.text.from_lists(texts, rng.choice(["x", "y", "z"], 80).tolist())
-        words = kd.text.learn_words(texts, vocabulary_size=10, sequence_length=8)
+        words = kd.text.WordVocabulary.learn(texts, vocabulary_size=10, sequence_length=8)
         model = kd.students.text_cnn(words, 3, embedding_dim=4, filters=4)
         kd.export_tflite(
             model, tmp_path / "m.tflite", sequence_length=8, representative_data=words(texts[:9])
@@ -657,7 +657,7 @@ class TestFlops:
     def test_products_of_unknown_size_are_no_figure(self):
         """Texts that a model splits itself have a length that the graph does not know."""
         texts = keras.Input((), dtype="string")
-        words = kd.text.learn_words(
+        words = kd.text.WordVocabulary.learn(
             ["good film", "bad film"], vocabulary_size=10, sequence_length=4
         )
         cnns = [kd.students.text_cnn(words, 2, embedding_dim=4, name=name) for name in "ab"]

@@ -25,7 +25,9 @@ SENTENCES = ["Book a flight", "pay MY bill", "what is for dinner", "unheard-of"]
 def student():
     keras.utils.set_random_seed(1)
     texts = ["book a flight", "pay my bill", "what is for dinner", "cancel the flight and pay"]
-    words = kd.text.learn_words(texts, vocabulary_size=100, sequence_length=12, for_apps=True)
+    words = kd.text.WordVocabulary.learn(
+        texts, vocabulary_size=100, sequence_length=12, for_apps=True
+    )
     model = kd.students.text_cnn(words, 3, embedding_dim=8, filters=8)
     model.layers[-1].kernel.assign(20 * model.layers[-1].kernel)
     return words, model

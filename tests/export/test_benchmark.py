@@ -57,7 +57,7 @@ def test_inputs_of_another_name(files):
 @pytest.mark.long
 def test_a_saved_model(tmp_path):
     """Of texts, as a server runs it."""
-    words = kd.text.learn_words(["a b", "b c"], vocabulary_size=10, sequence_length=4)
+    words = kd.text.WordVocabulary.learn(["a b", "b c"], vocabulary_size=10, sequence_length=4)
     texts = keras.Input((), dtype="string", name="text")
     model = keras.Model(texts, kd.students.text_cnn(words, 2, embedding_dim=4)(words(texts)))
     folder = kd.export_saved_model(model, tmp_path / "served")

@@ -99,7 +99,7 @@ def in_keras(model, vocabulary, texts):
 @pytest.mark.long
 def test_text_classifier_gives_keras_scores(kind, mediapipe, sentences, tmp_path):
     if kind == "bert":
-        vocabulary = kd.text.learn_word_pieces(
+        vocabulary = kd.text.WordPieceVocabulary.learn(
             sentences,
             vocabulary_size=400,
             sequence_length=SEQUENCE_LENGTH,
@@ -107,7 +107,7 @@ def test_text_classifier_gives_keras_scores(kind, mediapipe, sentences, tmp_path
         )
         model = kd.students.transformer(vocabulary, 3, hidden_dim=32, num_layers=2, num_heads=2)
     else:
-        vocabulary = kd.text.learn_words(
+        vocabulary = kd.text.WordVocabulary.learn(
             sentences, vocabulary_size=400, sequence_length=SEQUENCE_LENGTH, for_apps=True
         )
         model = kd.students.text_cnn(vocabulary, 3, embedding_dim=16, filters=16)
@@ -185,7 +185,7 @@ def strange_texts():
 def test_text_classifier_reads_the_ids_of_training(kind, mediapipe, tmp_path):
     """Of every string: all blanks, marks and scripts, mixed case, special words."""
     texts = strange_texts()
-    learn = kd.text.learn_word_pieces if kind == "bert" else kd.text.learn_words
+    learn = kd.text.WordPieceVocabulary.learn if kind == "bert" else kd.text.WordVocabulary.learn
     vocabulary = learn(texts[-1500:], 1500, sequence_length=SEQUENCE_LENGTH, for_apps=True)
     found = ids_in_app(mediapipe, kind, vocabulary, texts, tmp_path)
     ids = vocabulary(texts).numpy()

@@ -47,13 +47,13 @@ def read_vocabulary(path):
 
 
 def read_folder(path):
-    vocabulary = kd.text.teacher_vocabulary(path)
+    vocabulary = kd.text.WordPieceVocabulary.from_teacher(path)
     return vocabulary.tokens, vocabulary.get_config(), vocabulary(["a Good film"]).numpy()
 
 
 @functools.cache
 def _words():
-    return kd.text.learn_words(["good film", "bad plot"], vocabulary_size=20)
+    return kd.text.WordVocabulary.learn(["good film", "bad plot"], vocabulary_size=20)
 
 
 def read_vectors(path):

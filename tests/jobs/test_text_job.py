@@ -45,7 +45,7 @@ def write(path, texts, labels, header="text,label"):
 
 def save_counting_teacher(path, names, activation):
     """It sees the words of each class that is named."""
-    words = kd.text.learn_words(WORDS.values(), vocabulary_size=40, sequence_length=8)
+    words = kd.text.WordVocabulary.learn(WORDS.values(), vocabulary_size=40, sequence_length=8)
     table = [[float(token in WORDS[name].split()) for name in names] for token in words.tokens]
     strings = keras.Input((), dtype="string", name="text")
     embedding = layers.Embedding(len(words.tokens), len(names))
@@ -295,7 +295,7 @@ def test_an_ensemble_learns_and_is_saved(tmp_path):
     texts, labels = sentences(120, rng)
     texts = [text.replace(" ", LINE_ENDS[i % 12], i % 3) for i, text in enumerate(texts)]
     train = kd.text.from_lists(texts, labels)
-    words = kd.text.learn_words(texts, vocabulary_size=60, sequence_length=8)
+    words = kd.text.WordVocabulary.learn(texts, vocabulary_size=60, sequence_length=8)
     teacher = EnsembleTeacher(words, train, num_steps=30)
     assert lower_on_one_line(["A\0Ü\u2028b!"]).numpy()[0].decode() == "a ü b"
     teacher.train(train, seed=0)
@@ -311,7 +311,7 @@ def test_an_ensemble_learns_and_is_saved(tmp_path):
 def test_an_ensemble_of_what_there_is(texts):
     """Of texts without pieces, or without words, the members that read these are left out."""
     train = kd.text.from_lists(texts * 2, ["a", "b"] * 2)
-    words = kd.text.learn_words(texts, vocabulary_size=60, sequence_length=8)
+    words = kd.text.WordVocabulary.learn(texts, vocabulary_size=60, sequence_length=8)
     teacher = EnsembleTeacher(words, train, num_steps=2)
     teacher.train(train, seed=0)
     assert teacher.model.predict(tf.constant(texts), verbose=0).shape == (2, 2)

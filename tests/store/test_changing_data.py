@@ -53,7 +53,7 @@ def train(prepare, teacher=None):
     """The student's weights after two epochs of what `prepare` makes of the texts."""
     texts, words = (
         Texts(),
-        kd.text.learn_words([*TEXTS, CHANGED], vocabulary_size=30, sequence_length=8),
+        kd.text.WordVocabulary.learn([*TEXTS, CHANGED], vocabulary_size=30, sequence_length=8),
     )
     keras.utils.set_random_seed(1)
     student = kd.students.text_cnn(words, 3, embedding_dim=4, dropout=0.0)

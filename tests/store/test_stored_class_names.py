@@ -22,7 +22,7 @@ def read(*names):
 
 
 def make_teacher(names=None, units=3):
-    words = kd.text.learn_words(TEXTS, vocabulary_size=10, sequence_length=4)
+    words = kd.text.WordVocabulary.learn(TEXTS, vocabulary_size=10, sequence_length=4)
     texts = keras.Input((), dtype="string", name="text")
     vectors = keras.layers.Embedding(10, 4)(words(texts))
     logits = keras.layers.Dense(units)(keras.layers.GlobalAveragePooling1D()(vectors))

@@ -211,7 +211,7 @@ class TestTexts:
         teacher = make_bert()
         examples = kd.text.from_lists(TEXTS, [0, 1, 2, 0, 1])
         store = TeacherStore.build(examples, teacher, tmp_path / "s", dtype="float32", **QUIET)
-        vocabulary = kd.text.learn_words(TEXTS, vocabulary_size=20)
+        vocabulary = kd.text.WordVocabulary.learn(TEXTS, vocabulary_size=20)
         batches = kd.text.batch_by_length(store.attach(examples), vocabulary, batch_size=2)
         texts = {tuple(vocabulary([text]).numpy()[0]): text for text in TEXTS}
         for x, _ in batches:
@@ -247,7 +247,7 @@ class TestTraining:
 
         examples = kd.text.from_lists(TEXTS, [0, 1, 2, 0, 1])
         store = TeacherStore.build(examples, make_bert(), tmp_path / "s", **QUIET)
-        vocabulary = kd.text.learn_words(TEXTS, vocabulary_size=20)
+        vocabulary = kd.text.WordVocabulary.learn(TEXTS, vocabulary_size=20)
         batches = kd.text.batch_by_length(
             store.attach(examples), vocabulary, bucket_lengths=(1, 2, 4, 8, 12), batch_size=2
         )

@@ -68,7 +68,9 @@ def test_texts_of_a_store_are_labelled_without_padding(teacher):
 
 @pytest.mark.long
 def test_it_teaches_a_student_that_reads_strings(teacher):
-    vocabulary = kd.text.learn_words([" ".join(WORDS)] * 2, vocabulary_size=10, sequence_length=8)
+    vocabulary = kd.text.WordVocabulary.learn(
+        [" ".join(WORDS)] * 2, vocabulary_size=10, sequence_length=8
+    )
     texts = keras.Input((), dtype="string")
     cnn = kd.students.text_cnn(vocabulary, 3, embedding_dim=4, filters=4)
     student = keras.Model(texts, cnn(vocabulary(texts)))

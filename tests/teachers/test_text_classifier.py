@@ -21,7 +21,7 @@ from keras_distill.distillation import taps
 from keras_distill.layers.bert_encoder import has_exact_gelu
 from keras_distill.teachers import text_classifier
 from keras_distill.teachers.hub import HubLayer
-from keras_distill.text.vocabularies.vocabulary import WordPieceVocabulary
+from keras_distill.text.vocabularies.word_pieces import WordPieceVocabulary
 
 TEXTS = tf.constant(["the film is good", "bad .", "the cafe is unwanted"])
 CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True)

@@ -11,7 +11,7 @@ from keras_distill.teachers.text_inputs import HUB_NAMES
 from keras_distill.teachers.text_inputs import KERAS_HUB_NAMES
 from keras_distill.teachers.text_inputs import TextInputs
 from keras_distill.teachers.text_inputs import known_tokens
-from keras_distill.text.vocabularies.vocabulary import WordPieceVocabulary
+from keras_distill.text.vocabularies.word_pieces import WordPieceVocabulary
 
 TEXTS = tf.constant(["the film is unwanted", "Good.", ""])
 

@@ -7,9 +7,6 @@ import tensorflow as tf
 
 from keras_distill.text import WordPieceVocabulary
 from keras_distill.text import WordVocabulary
-from keras_distill.text import learn_word_pieces
-from keras_distill.text import learn_words
-from keras_distill.text import teacher_vocabulary
 from keras_distill.text.vocabularies import mediapipe
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -61,8 +58,12 @@ class TestWords:
 
     def test_learned(self):
         texts = ["Good iPhone\u00a0good", "GOOD <START> Film", "iPhone"]
-        assert learn_words(texts, 20, for_apps=True).tokens[5:] == ["good", "iPhone", "film"]
-        cased = learn_words(texts, 20, for_apps=True, lowercase=False)
+        assert WordVocabulary.learn(texts, 20, for_apps=True).tokens[5:] == [
+            "good",
+            "iPhone",
+            "film",
+        ]
+        cased = WordVocabulary.learn(texts, 20, for_apps=True, lowercase=False)
         assert sorted(cased.tokens[5:]) == ["Film", "GOOD", "Good", "good", "iPhone"]
         assert spelled(cased, "FILM Film") == ["[UNK]", "Film"]
 
@@ -91,13 +92,13 @@ class TestPieces:
         assert spelled(PIECES, text) == ["[CLS]", *pieces, "[SEP]"]
 
     def test_learned(self):
-        vocabulary = learn_word_pieces(["Été été 很好", "été\uff0e"], 40, for_apps=True)
+        vocabulary = WordPieceVocabulary.learn(["Été été 很好", "été\uff0e"], 40, for_apps=True)
         assert spelled(vocabulary, "été 很") == ["[CLS]", "été", "很", "[SEP]"]
         assert (vocabulary.add_special_tokens, vocabulary.strip_accents) == (True, False)
 
     def test_of_a_teacher(self, tmp_path):
         (tmp_path / "vocab.txt").write_text("\n".join([*SPECIAL, "film"]))
-        vocabulary = teacher_vocabulary(tmp_path, for_apps=True)
+        vocabulary = WordPieceVocabulary.from_teacher(tmp_path, for_apps=True)
         assert (vocabulary.for_apps, vocabulary.strip_accents) == (True, False)
 
 
@@ -135,7 +136,7 @@ class TestBadInput:
         with pytest.raises(ValueError, match=r"or U\+0011 in it.*Received: \['a\\x11'\]"):
             WordPieceVocabulary([*SPECIAL, "a\x11"], for_apps=True)
         assert spelled(PIECES, "good\x11") == ["[CLS]", "[UNK]", "[SEP]"]
-        learned = learn_word_pieces(["a \x11 \x11a a"], 20, for_apps=True)
+        learned = WordPieceVocabulary.learn(["a \x11 \x11a a"], 20, for_apps=True)
         assert not any("\x11" in token for token in learned.tokens)
 
     def test_two_words_in_one(self):

@@ -3,8 +3,8 @@ import gzip
 import numpy as np
 import pytest
 
-from keras_distill.text import learn_word_pieces
-from keras_distill.text import learn_words
+from keras_distill.text import WordPieceVocabulary
+from keras_distill.text import WordVocabulary
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 TEXTS = ["walking talking walked", "talked walks talks", "Jumping jumped jumps café"] * 3
@@ -19,7 +19,7 @@ class TestWordPieces:
     @pytest.mark.long
     def test_stems_and_endings(self):
         """Words that share their parts become parts, and every text can be spelled."""
-        vocabulary = learn_word_pieces(TEXTS, 42)
+        vocabulary = WordPieceVocabulary.learn(TEXTS, 42)
         assert vocabulary.tokens[:5] == SPECIAL
         assert len(vocabulary) <= 42
         assert {"##ing", "##ed"} <= set(vocabulary.tokens)
@@ -27,38 +27,41 @@ class TestWordPieces:
 
     @pytest.mark.long
     def test_rather_fewer_long_pieces_than_a_missing_letter(self):
-        vocabulary = learn_word_pieces(["abcd abdc"], 5 + 2 * 4 + 1)
+        vocabulary = WordPieceVocabulary.learn(["abcd abdc"], 5 + 2 * 4 + 1)
         assert len(vocabulary) == 14
         assert 1 not in vocabulary.pieces(["abcd", "dcba", "bbb"]).flat_values.numpy()
 
     def test_casing_and_accents(self):
         """As they will be split: no piece is learned that no text can have."""
         assert all(token.isascii() and token == token.lower() for token in learned(TEXTS))
-        cased = learn_word_pieces(TEXTS, 90, lowercase=False, strip_accents=False)
+        cased = WordPieceVocabulary.learn(TEXTS, 90, lowercase=False, strip_accents=False)
         assert {"J", "é"} <= set(cased.tokens)
         assert (cased.lowercase, cased.strip_accents) == (False, False)
 
     def test_chinese_characters_by_frequency(self):
-        vocabulary = learn_word_pieces(["很好很好很", "好不好很很,", "坏"], 13)
+        vocabulary = WordPieceVocabulary.learn(["很好很好很", "好不好很很,", "坏"], 13)
         assert vocabulary.tokens == [*SPECIAL, "很", "好", "不", "坏", ",", "##,"]
-        assert learn_word_pieces(["很好很"], 7).tokens == [*SPECIAL, "很"]
-        assert learn_word_pieces(["很好很"], 9).tokens == [*SPECIAL, "很", "好"]
+        assert WordPieceVocabulary.learn(["很好很"], 7).tokens == [*SPECIAL, "很"]
+        assert WordPieceVocabulary.learn(["很好很"], 9).tokens == [*SPECIAL, "很", "好"]
 
     def test_rare_strings_are_no_pieces(self):
         """Not even where every word comes once, as sentences without blanks do."""
         texts = ["goodbad", "badgood", "goodgood", "badbad", "goodbadgood", "badgoodbad"]
-        assert "goodbadgood" in learn_word_pieces(texts, 200).tokens
-        tokens = learn_word_pieces(texts, 200, min_count=3).tokens
+        assert "goodbadgood" in WordPieceVocabulary.learn(texts, 200).tokens
+        tokens = WordPieceVocabulary.learn(texts, 200, min_count=3).tokens
         assert {"##good", "##bad", "g", "##g"} <= set(tokens)
         assert "goodbadgood" not in tokens
 
     def test_pairs_and_options(self):
-        vocabulary = learn_word_pieces([("a b", "c"), ("a", "d")], 20, sequence_length=7)
+        vocabulary = WordPieceVocabulary.learn([("a b", "c"), ("a", "d")], 20, sequence_length=7)
         assert set("abcd") <= set(vocabulary.tokens)
         assert vocabulary.sequence_length == 7
 
     def test_the_same_every_time(self):
-        assert learn_word_pieces(TEXTS, 50).tokens == learn_word_pieces(TEXTS[::-1], 50).tokens
+        assert (
+            WordPieceVocabulary.learn(TEXTS, 50).tokens
+            == WordPieceVocabulary.learn(TEXTS[::-1], 50).tokens
+        )
 
     @pytest.mark.long
     def test_unseen_reviews_in_chinese(self, shared):
@@ -69,42 +72,47 @@ class TestWordPieces:
             with gzip.open(path, "rt", encoding="utf-8") as file:
                 return [line.split("\t")[0] for line in list(file)[1:]]
 
-        vocabulary = learn_word_pieces(read("train"), 5000)
+        vocabulary = WordPieceVocabulary.learn(read("train"), 5000)
         assert 4750 <= len(vocabulary) <= 5000
         pieces = vocabulary.pieces(read("test")).flat_values.numpy()
         assert np.mean(pieces == 1) < 0.003
 
 
 def learned(texts):
-    return learn_word_pieces(texts, 60).tokens[len(SPECIAL) :]
+    return WordPieceVocabulary.learn(texts, 60).tokens[len(SPECIAL) :]
 
 
 class TestWords:
     def test_by_frequency(self):
         """The alphabet breaks ties, so that the order is always the same."""
-        vocabulary = learn_words(["c b a", "C b", "c d"], 8)
+        vocabulary = WordVocabulary.learn(["c b a", "C b", "c d"], 8)
         assert vocabulary.tokens == [*SPECIAL, "c", "b", "a"]
 
     def test_as_the_vocabulary_splits(self):
-        apart = learn_words(["Good!"], 9, split_punctuation=True)
+        apart = WordVocabulary.learn(["Good!"], 9, split_punctuation=True)
         assert apart.tokens[5:] == ["!", "good"]
         assert spelled(apart, "good!!") == ["good", "!", "!"]
-        assert learn_words(["Good!"], 9, lowercase=False).tokens[5:] == ["Good!"]
+        assert WordVocabulary.learn(["Good!"], 9, lowercase=False).tokens[5:] == ["Good!"]
 
     def test_only_words_with_a_vector(self):
-        assert learn_words(["a b c a b a"], 9, among=["b", "c", "z"]).tokens[5:] == ["b", "c"]
+        assert WordVocabulary.learn(["a b c a b a"], 9, among=["b", "c", "z"]).tokens[5:] == [
+            "b",
+            "c",
+        ]
 
     def test_only_frequent_words(self):
-        assert learn_words(["a b c a b a"], 9, min_count=2).tokens[5:] == ["a", "b"]
+        assert WordVocabulary.learn(["a b c a b a"], 9, min_count=2).tokens[5:] == ["a", "b"]
 
     def test_special_tokens_are_no_words(self):
         """Augmented texts hold "[MASK]"."""
-        vocabulary = learn_words(["[MASK] film [PAD]"], 9, lowercase=False, sequence_length=4)
+        vocabulary = WordVocabulary.learn(
+            ["[MASK] film [PAD]"], 9, lowercase=False, sequence_length=4
+        )
         assert vocabulary.tokens == [*SPECIAL, "film"]
         assert vocabulary.sequence_length == 4
 
 
-@pytest.mark.parametrize("learn", [learn_words, learn_word_pieces])
+@pytest.mark.parametrize("learn", [WordVocabulary.learn, WordPieceVocabulary.learn])
 class TestBadInput:
     @pytest.mark.parametrize("texts", [[], [""], [" ", "\u200b"]])
     def test_nothing_to_learn_from(self, learn, texts):

@@ -13,7 +13,7 @@ from keras_distill.text import read_lines
 from keras_distill.text import read_table
 
 read_csv, read_tsv, read_jsonl = (
-    functools.partial(read_table, format=format) for format in ("csv", "tsv", "jsonl")
+    functools.partial(read_table, file_format=name) for name in ("csv", "tsv", "jsonl")
 )
 
 
@@ -48,11 +48,13 @@ class TestFormats:
         examples = read_table(str(path))
         assert (examples.texts.tolist(), examples.class_names) == (["a"], ("1",))
 
-    @pytest.mark.parametrize(("name", "format"), [("a.txt", None), ("a", None), ("a.csv", "xlsx")])
-    def test_a_name_that_tells_no_format(self, write, name, format):
-        message = "Give format, one of 'csv', 'tsv', 'jsonl', for a table.*Received: path="
+    @pytest.mark.parametrize(
+        ("name", "file_format"), [("a.txt", None), ("a", None), ("a.csv", "xlsx")]
+    )
+    def test_a_name_that_tells_no_format(self, write, name, file_format):
+        message = "Give file_format, one of 'csv', 'tsv', 'jsonl', for a table.*Received: path="
         with pytest.raises(ValueError, match=message):
-            read_table(write(name, "text,label\na,1\n"), format=format)
+            read_table(write(name, "text,label\na,1\n"), file_format=file_format)
 
     @pytest.mark.parametrize("name", ["a.tsv", "a.tsv.gz"])
     def test_tsv(self, write, name):

@@ -13,7 +13,6 @@ from keras_distill import export_saved_model
 from keras_distill.teachers.hub import HubLayer
 from keras_distill.text import WordPieceVocabulary
 from keras_distill.text import WordVocabulary
-from keras_distill.text import teacher_vocabulary
 from keras_distill.text.vocabularies.base import Vocabulary
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -89,7 +88,7 @@ class TestWordPieces:
         import tensorflow_text as tf_text
 
         path = shared / "models/minilm_l6_h384/vocab.txt"
-        vocabulary = teacher_vocabulary(path)
+        vocabulary = WordPieceVocabulary.from_teacher(path)
         tokenizer = tf_text.BertTokenizer(str(path), token_out_type=tf.int32, lower_case=True)
         english = read_column(shared / "data/text/sms_spam/test.tsv.gz")
         chinese = read_column(shared / "data/text/zh_chnsenticorp/dev.tsv.gz")
@@ -339,9 +338,12 @@ class TestTeacherVocabulary:
         dataset = tf.data.Dataset.from_tensors(texts).map(preprocessor)
         expected = next(iter(dataset))["token_ids"].numpy()
         expected[2] = [2, 1, 3, 0, 0, 0, 0, 0, 0]  # An empty text is "[UNK]" here.
-        vocabulary = teacher_vocabulary(preprocessor, sequence_length=9)
+        vocabulary = WordPieceVocabulary.from_teacher(preprocessor, sequence_length=9)
         np.testing.assert_array_equal(vocabulary(texts), expected)
-        config = {**teacher_vocabulary(tokenizer, sequence_length=9).get_config(), "name": "any"}
+        config = {
+            **WordPieceVocabulary.from_teacher(tokenizer, sequence_length=9).get_config(),
+            "name": "any",
+        }
         assert config == {**vocabulary.get_config(), "name": "any"}
 
     def test_preset_folder(self, tmp_path):
@@ -349,7 +351,7 @@ class TestTeacherVocabulary:
 
         tokenizer = keras_hub.models.BertTokenizer(self.TOKENS, lowercase=True, strip_accents=False)
         tokenizer.save_to_preset(tmp_path)
-        vocabulary = teacher_vocabulary(tmp_path)
+        vocabulary = WordPieceVocabulary.from_teacher(tmp_path)
         assert vocabulary.tokens == self.TOKENS
         assert (vocabulary.lowercase, vocabulary.strip_accents) == (True, False)
 
@@ -370,7 +372,7 @@ class TestTeacherVocabulary:
         if config:
             (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
         for source in (path, str(path), tmp_path):
-            vocabulary = teacher_vocabulary(source)
+            vocabulary = WordPieceVocabulary.from_teacher(source)
             assert vocabulary.tokens == [*SPECIAL, *tokens]
             assert (vocabulary.lowercase, vocabulary.strip_accents) == expected
             assert vocabulary.add_special_tokens
@@ -383,14 +385,14 @@ class TestTeacherVocabulary:
             tf.strings.length, input_signature=[tf.TensorSpec([None], tf.string)], autograph=False
         )
         tf.saved_model.save(root, str(tmp_path / "module"))
-        vocabulary = teacher_vocabulary(HubLayer(str(tmp_path / "module")))
+        vocabulary = WordPieceVocabulary.from_teacher(HubLayer(str(tmp_path / "module")))
         assert vocabulary.tokens == self.TOKENS
         assert vocabulary.lowercase
 
     def test_what_is_said_goes_first(self, tmp_path):
         path = tmp_path / "vocab.txt"
         path.write_text("\n".join(self.TOKENS), encoding="utf-8")
-        vocabulary = teacher_vocabulary(
+        vocabulary = WordPieceVocabulary.from_teacher(
             path, 32, lowercase=False, strip_accents=True, add_special_tokens=False
         )
         assert (vocabulary.lowercase, vocabulary.strip_accents) == (False, True)
@@ -398,11 +400,11 @@ class TestTeacherVocabulary:
 
     def test_nothing_to_read(self, tmp_path):
         with pytest.raises(ValueError, match=r"must have a vocabulary, as one of .*vocab\.txt"):
-            teacher_vocabulary(tmp_path)
+            WordPieceVocabulary.from_teacher(tmp_path)
         with pytest.raises(ValueError, match=r"absent.txt cannot be read"):
-            teacher_vocabulary(tmp_path / "absent.txt")
+            WordPieceVocabulary.from_teacher(tmp_path / "absent.txt")
         with pytest.raises(ValueError, match="source must be a KerasHub WordPiece"):
-            teacher_vocabulary(len)
+            WordPieceVocabulary.from_teacher(len)
 
     @pytest.mark.parametrize(
         ("content", "message"),
@@ -418,4 +420,4 @@ class TestTeacherVocabulary:
         path = tmp_path / "vocab.txt"
         path.write_bytes(content)
         with pytest.raises(ValueError, match=message):
-            teacher_vocabulary(path)
+            WordPieceVocabulary.from_teacher(path)

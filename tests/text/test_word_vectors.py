@@ -7,7 +7,6 @@ import pytest
 from keras_distill.text import WordPieceVocabulary
 from keras_distill.text import WordVocabulary
 from keras_distill.text import copy_embeddings
-from keras_distill.text import learn_words
 from keras_distill.text import load_vectors
 from keras_distill.text.vocabularies.word_vectors import vector_words
 
@@ -92,7 +91,7 @@ def test_few_words_with_a_vector(tmp_path):
 def test_vectors_of_shared(shared):
     """Related words are near each other, which they would not be in wrong rows."""
     path = shared / "models/glove_6b_50d_top50k"
-    vocabulary = learn_words(["good great film movie zzzz"], 20, among=path)
+    vocabulary = WordVocabulary.learn(["good great film movie zzzz"], 20, among=path)
     assert "zzzz" not in vocabulary.tokens
     vectors = load_vectors(path, vocabulary)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True) + 1e-9

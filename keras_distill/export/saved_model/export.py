@@ -22,7 +22,7 @@ from keras_distill.export.saved_model.serving import check_model_name
 from keras_distill.export.saved_model.serving import write_configs
 from keras_distill.export.saved_model.serving import write_warmup
 from keras_distill.export.vocabulary_check import check_vocabulary
-from keras_distill.text import Vocabulary
+from keras_distill.text.vocabularies.base import Vocabulary
 
 DEFAULT, TOKENS = "serving_default", "tokens"
 # The check uses two batch sizes: the second shows a batch size that was frozen in the graph.

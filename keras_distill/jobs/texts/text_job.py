@@ -35,8 +35,8 @@ from keras_distill.jobs.texts.text_teacher import check_teacher
 from keras_distill.jobs.texts.text_teacher import make_teacher
 from keras_distill.jobs.training import train_student
 from keras_distill.text import Examples
-from keras_distill.text import Vocabulary
 from keras_distill.text import batch_by_length
+from keras_distill.text.vocabularies.base import Vocabulary
 
 # The label -1 means a text without a label.
 _CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=-1)

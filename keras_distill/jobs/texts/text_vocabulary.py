@@ -2,10 +2,9 @@
 
 import numpy as np
 
-from keras_distill.text import WordPieceVocabulary
-from keras_distill.text import learn_word_pieces
-from keras_distill.text import learn_words
 from keras_distill.text.vocabularies.base import UNKNOWN
+from keras_distill.text.vocabularies.word_pieces import WordPieceVocabulary
+from keras_distill.text.vocabularies.words import WordVocabulary
 
 # With a smaller share of known words, most of a text is unknown.
 ENOUGH = 0.5
@@ -28,7 +27,7 @@ def has_words(texts, size):
     is_held_out = np.arange(len(texts)) % _EVERY == 0
     if is_held_out.all():
         return True
-    vocabulary = learn_words(texts[~is_held_out], size, for_apps=True)
+    vocabulary = WordVocabulary.learn(texts[~is_held_out], size, for_apps=True)
     return known_share(vocabulary, texts[is_held_out]) >= ENOUGH
 
 
@@ -36,8 +35,8 @@ def learn_vocabulary(texts, size, sequence_length, are_words):
     """Learns a vocabulary of words or word pieces that tokenizes like MediaPipe."""
     settings = {"sequence_length": sequence_length, "for_apps": True}
     if are_words:
-        return learn_words(texts, size, **settings)
-    return learn_word_pieces(texts, size, min_count=_MIN_PIECE_COUNT, **settings)
+        return WordVocabulary.learn(texts, size, **settings)
+    return WordPieceVocabulary.learn(texts, size, min_count=_MIN_PIECE_COUNT, **settings)
 
 
 def tokenizer_of(vocabulary):

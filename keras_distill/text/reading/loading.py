@@ -13,7 +13,7 @@ def read_table(
     label="label",
     class_names=None,
     *,
-    format=None,
+    file_format=None,
     regression=False,
     tags=False,
 ):
@@ -34,7 +34,7 @@ def read_table(
             unseen in training raises an error. None takes the labels of the file, sorted
             (numbers by value). A label is a name even if it is a number: "0" is the class
             called "0". Defaults to None.
-        format: "csv", "tsv" (both with a header line) or "jsonl" (a JSON object on each line).
+        file_format: "csv", "tsv" (both with a header line) or "jsonl" (a JSON object on each line).
             None takes it from the file's name: .csv, .tsv or .tab, .jsonl, .jsonlines or .ndjson,
             each also with .gz. Defaults to None.
         regression: Whether labels are numbers to predict. Defaults to False.
@@ -60,13 +60,14 @@ def read_table(
     entities = kd.text.read_table("wnut17.jsonl", text="tokens", label="tags", tags=True)
     ```
     """
-    format = files.table_format(path) if format is None else format
-    if format not in files.TABLE_RECORDS:
+    if file_format is None:
+        file_format = files.table_format(path)
+    if file_format not in files.TABLE_RECORDS:
         names = ", ".join(map(repr, files.TABLE_RECORDS))
         raise ValueError(
-            f"Give format, one of {names}, for a table whose name does not end in "
+            f"Give file_format, one of {names}, for a table whose name does not end in "
             f"{', '.join(files.TABLE_SUFFIXES)} (or with .gz behind it). Received: path={path!r}, "
-            f"format={format!r}"
+            f"file_format={file_format!r}"
         )
     is_pair = not isinstance(text, str)
     if is_pair and (len(text) != 2 or tags):
@@ -83,7 +84,7 @@ def read_table(
             f"{', '.join(map(repr, columns))}. A text that is its own label teaches nothing."
         )
     rows = []
-    for number, values in files.TABLE_RECORDS[format](path, columns):
+    for number, values in files.TABLE_RECORDS[file_format](path, columns):
         value = tuple(values[:2]) if is_pair else values[0]
         rows.append(Row(f"{path}, line {number}", value, None if label is None else values[-1]))
     if not rows:

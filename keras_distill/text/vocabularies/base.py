@@ -1,6 +1,7 @@
 """Base class of all vocabularies: strings to ids, in tf.data and inside models."""
 
 import collections
+import re
 
 import keras
 import numpy as np
@@ -8,6 +9,7 @@ import tensorflow as tf
 
 from keras_distill._arguments.checks import check_integer
 from keras_distill.text.reading.files import numbered_lines
+from keras_distill.text.vocabularies import mediapipe
 
 PADDING, UNKNOWN, START, END, MASK = SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
@@ -236,3 +238,38 @@ def _not_strings(name, received):
         f"{name} must be strings: a list, an array or a tensor of dtype string, not ragged. "
         f"Received: {received}"
     )
+
+
+def split_words(texts, split_punctuation):
+    """Splits strings, `(batch,)`, into words, a ragged tensor `(batch, words)`.
+
+    Args:
+        texts: String tensor.
+        split_punctuation: Whether punctuation marks and Chinese characters are separate
+            words. "[MASK]" stays one word.
+    """
+    # tf.strings.split knows only ASCII whitespace.
+    texts = tf.strings.regex_replace(texts, mediapipe.BLANKS, " ")
+    if split_punctuation:
+        texts = tf.strings.regex_replace(texts, r"\[MASK\]|" + mediapipe.MARKS, r" \0 ")
+    return tf.strings.split(texts)
+
+
+def check_for_apps(vocabulary, tokenizer, wanted):
+    has = {name: getattr(vocabulary, name) for name in wanted}
+    if has != wanted:
+        raise ValueError(
+            f"for_apps=True is to read texts as MediaPipe's {tokenizer!r} tokenizer does, which is "
+            f"with {wanted}. Received: {has}"
+        )
+    strange = f"[ \n\r{mediapipe.NO_TOKEN}]"
+    if apart := [token for token in vocabulary.tokens if re.search(strange, token)]:
+        raise ValueError(
+            "With for_apps=True, no token may have a blank, a line end or U+0011 in it: an app's "
+            f"file has one token a line. Received: {apart[:5]}. Leave these tokens out."
+        )
+
+
+def for_apps_config(vocabulary):
+    # The key is written only if set, so that configurations stay equal to those of older versions.
+    return {"for_apps": True} if vocabulary.for_apps else {}

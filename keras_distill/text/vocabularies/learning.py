@@ -1,4 +1,4 @@
-"""Vocabularies learned from the texts of the transfer set."""
+"""Words and word pieces learned from texts."""
 
 import collections
 import os
@@ -11,54 +11,17 @@ from keras_distill._arguments.checks import check_integer
 from keras_distill._arguments.imports import import_module
 from keras_distill.text.vocabularies import mediapipe
 from keras_distill.text.vocabularies.base import SPECIAL_TOKENS
-from keras_distill.text.vocabularies.vocabulary import WordPieceVocabulary
-from keras_distill.text.vocabularies.vocabulary import WordVocabulary
-from keras_distill.text.vocabularies.vocabulary import split_words
+from keras_distill.text.vocabularies.base import split_words
 from keras_distill.text.vocabularies.word_vectors import vector_words
 
 _CHUNK = 4096
 _LARGEST_CHARACTER_RATE = 0.8
 
 
-def learn_words(
-    texts,
-    vocabulary_size,
-    *,
-    lowercase=True,
-    split_punctuation=False,
-    among=None,
-    min_count=1,
-    for_apps=False,
-    **options,
+def frequent_words(
+    texts, vocabulary_size, *, lowercase, split_punctuation, among, min_count, for_apps
 ):
-    """Makes a vocabulary of the most frequent words of texts.
-
-    Args:
-        texts: Iterable of str, or of pairs of str.
-        vocabulary_size: The largest number of tokens, including the five special ones.
-        lowercase: Whether texts are lowercased. Defaults to True.
-        split_punctuation: Whether punctuation marks and Chinese characters are separate
-            words. Defaults to False: texts are split at whitespace only.
-        among: Only these words are used: an iterable of str, or the path of a file of word
-            vectors as `load_vectors` reads it. None (default) allows any word.
-        min_count: Smallest number of occurrences of a word. Defaults to 1.
-        for_apps: Whether texts are tokenized as in an app, for `TextMetadata` with
-            tokenizer="regex". Defaults to False.
-        **options: Further arguments of `WordVocabulary`.
-
-    Returns:
-        A `WordVocabulary`, the most frequent word first, words of equal frequency in
-        alphabetical order.
-
-    Raises:
-        ValueError: If a text is not a string, there are no texts, or there is no room for a word.
-
-    Example:
-
-    >>> vocabulary = learn_words(["a good film", "a bad film", "a film"], vocabulary_size=7)
-    >>> vocabulary.tokens
-    ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', 'a', 'film']
-    """
+    """Returns the words of a vocabulary; `WordVocabulary.learn` has the arguments."""
     vocabulary_size, min_count = _check_counts(vocabulary_size, min_count)
 
     def split(chunk):
@@ -78,68 +41,14 @@ def learn_words(
         for word, count in _by_frequency(counts)
         if count >= min_count and word in allowed and word not in SPECIAL_TOKENS
     ]
-    return WordVocabulary(
-        words[: vocabulary_size - len(SPECIAL_TOKENS)],
-        lowercase=lowercase,
-        split_punctuation=split_punctuation,
-        for_apps=for_apps,
-        **options,
-    )
+    return words[: vocabulary_size - len(SPECIAL_TOKENS)]
 
 
-def learn_word_pieces(
-    texts,
-    vocabulary_size,
-    *,
-    lowercase=True,
-    strip_accents=None,
-    min_count=1,
-    for_apps=False,
-    **options,
-):
-    """Learns word pieces from texts.
-
-    Chinese characters are separate pieces: the most frequent ones take at most four
-    fifths of the vocabulary. The rest is for the pieces of all other
-    words, learned by TensorFlow Text's WordPiece learner.
-
-    Args:
-        texts: Iterable of str, or of pairs of str.
-        vocabulary_size: The largest number of tokens, including the five special ones. The learner
-            stops within 5 % of it.
-        lowercase: Whether texts are lowercased. Defaults to True.
-        strip_accents: Whether accents are removed. With the casing and accents of the
-            teacher, the student can share the teacher's embeddings (`copy_embeddings`).
-            Defaults to True, and to False with for_apps.
-        min_count: Smallest number of occurrences of a piece with several letters.
-            Defaults to 1. If spaces do not separate words, a sentence is one word; with few
-            texts, whole sentences would become pieces, which no other text contains.
-        for_apps: Whether texts are tokenized as in an app, for `TextMetadata` with
-            tokenizer="bert". Defaults to False.
-        **options: Further arguments of `WordPieceVocabulary`.
-
-    Returns:
-        A `WordPieceVocabulary` that begins with "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]".
-
-    Raises:
-        ValueError: If a text is not a string, there are no texts, or there is no room for a piece.
-
-    Example:
-
-    ```python
-    vocabulary = kd.text.learn_word_pieces(transfer_set.texts, vocabulary_size=8000)
-    ```
-
-    Reference: https://www.tensorflow.org/text/guide/subwords_tokenizer, bottom-up WordPiece.
-    Deviation: Chinese characters are handled separately, because the learner keeps at most
-    a thousand characters.
-    """
+def learned_pieces(texts, vocabulary_size, *, lowercase, strip_accents, min_count, for_apps):
+    """Returns the tokens of a vocabulary; `WordPieceVocabulary.learn` has the arguments."""
     vocabulary_size, min_count = _check_counts(vocabulary_size, min_count)
     tf_text = import_module("tensorflow_text")
     learner = import_module("tensorflow_text.tools.wordpiece_vocab.wordpiece_tokenizer_learner_lib")
-
-    if strip_accents is None:
-        strip_accents = not for_apps
 
     def split(chunk):
         if for_apps:
@@ -164,9 +73,7 @@ def learn_word_pieces(
     pieces = []
     if words:
         pieces = _learn_pieces(learner, words, num_places - len(characters), min_count)
-    tokens = [*SPECIAL_TOKENS, *characters, *pieces]
-    casing = {"lowercase": lowercase, "strip_accents": strip_accents, "for_apps": for_apps}
-    return WordPieceVocabulary(tokens, **casing, **options)
+    return [*SPECIAL_TOKENS, *characters, *pieces]
 
 
 def _learn_pieces(learner, counts, num_pieces, min_count):

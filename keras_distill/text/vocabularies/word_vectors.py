@@ -42,7 +42,7 @@ def load_vectors(path, vocabulary, *, seed=0):
     Example:
 
     ```python
-    vocabulary = kd.text.learn_words(texts, vocabulary_size=20000)
+    vocabulary = kd.text.WordVocabulary.learn(texts, vocabulary_size=20000)
     vectors = kd.text.load_vectors("glove.6B.50d.txt", vocabulary)
     student = kd.students.bilstm(vocabulary, num_classes=2, embeddings=vectors)
     ```
@@ -79,7 +79,7 @@ def _check_found(path, vocabulary, found):
             f"{path} has vectors for {share:.0%} of the {len(tokens):,} tokens of the vocabulary, "
             f"and not for {', '.join(map(repr, missing[:3]))}, for instance: these begin at random "
             "vectors. Does the case differ, or the language? "
-            "learn_words(among=path) takes words of the file alone.",
+            "WordVocabulary.learn(among=path) takes words of the file alone.",
             stacklevel=3,
         )
 
@@ -118,8 +118,8 @@ def copy_embeddings(embeddings, *, teacher_vocabulary, vocabulary):
     Example:
 
     ```python
-    teacher_vocabulary = kd.text.teacher_vocabulary(preprocessor)
-    vocabulary = kd.text.learn_word_pieces(texts, vocabulary_size=8000)
+    teacher_vocabulary = kd.text.WordPieceVocabulary.from_teacher(preprocessor)
+    vocabulary = kd.text.WordPieceVocabulary.learn(texts, vocabulary_size=8000)
     rows = kd.text.copy_embeddings(
         backbone.token_embedding.embeddings,
         teacher_vocabulary=teacher_vocabulary,

@@ -13,7 +13,7 @@ TEXTS = ["A good film.", "a bad film"]
 
 
 def prepare(folder, monkeypatch):
-    words = kd.text.learn_words(TEXTS, vocabulary_size=10, sequence_length=4)
+    words = kd.text.WordVocabulary.learn(TEXTS, vocabulary_size=10, sequence_length=4)
     reader = kd.students.text_cnn(words, 2, embedding_dim=4, filters=4)
     kd.export_tflite(reader, "student.tflite", sequence_length=4)
     served = kd.export_saved_model(
