@@ -25,7 +25,7 @@ import keras_distill as kd
 
 preset, folder = sys.argv[1:]
 texts = ["book a flight", "pay my bill", "what is for dinner"]
-words = kd.text.learn_words(texts, vocabulary_size=100, sequence_length=8, for_apps=True)
+words = kd.text.WordVocabulary.learn(texts, vocabulary_size=100, sequence_length=8, for_apps=True)
 student = kd.students.text_cnn(words, 3, embedding_dim=8, filters=8)
 metadata = kd.export.TextMetadata(["travel", "money", "food"], words, "regex")
 kd.export_tflite(

@@ -38,7 +38,9 @@ def process(*command):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("quiet")
-    words = kd.text.learn_words(["good film", "bad film"], vocabulary_size=10, sequence_length=4)
+    words = kd.text.WordVocabulary.learn(
+        ["good film", "bad film"], vocabulary_size=10, sequence_length=4
+    )
     texts = keras.Input((), dtype="string", name="text")
     student = kd.students.text_cnn(words, 2, embedding_dim=4, filters=4)
     keras.Model(texts, student(words(texts))).save(folder / "reader.keras")

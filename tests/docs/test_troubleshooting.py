@@ -6,8 +6,8 @@ import re
 
 import keras_distill
 
-PACKAGE = pathlib.Path(keras_distill.__file__).parent
-PAGE = PACKAGE.parent / "docs" / "troubleshooting.md"
+ROOT = pathlib.Path(keras_distill.__file__).parents[1]
+PAGE = ROOT / "docs" / "troubleshooting.md"
 # What stands in a message for a value.
 VALUE = "\0"
 
@@ -25,7 +25,8 @@ def text_of(node):
 
 
 def trees():
-    return {path: ast.parse(path.read_text(encoding="utf-8")) for path in PACKAGE.rglob("*.py")}
+    paths = ROOT.glob("keras_distill*/**/*.py")
+    return {path: ast.parse(path.read_text(encoding="utf-8")) for path in paths}
 
 
 def raised_texts():
@@ -40,7 +41,7 @@ def raised_texts():
                 # Two values, or one and then a sentence: it is put together elsewhere.
                 is_whole = text is not None and not re.match(f"{VALUE} [A-Z{VALUE}]", text)
                 if is_whole and ast.unparse(node.exc.func).endswith("Error"):
-                    found.append((f"{path.relative_to(PACKAGE)}:{node.lineno}", text))
+                    found.append((f"{path.relative_to(ROOT)}:{node.lineno}", text))
     return found
 
 
