@@ -412,7 +412,7 @@ def test_a_file_that_answers_like_its_model_is_named_once(tmp_path):
     assert files_like_models(comparison) == {"phone": ("distilled", 1)}
     comparison.write_html(tmp_path / "page.html")
     text = (tmp_path / "page.html").read_text()
-    assert "phone gives the same class as distilled for 100.0 % of the examples." in text
+    assert "phone gives the same class as distilled for all examples." in text
     # In the first table, the first chart and this sentence.
     assert text.count(">phone") == 3
 

@@ -48,7 +48,9 @@ def pareto(points, x_label, y_label, *, show_x, is_percent, is_higher_better):
     for _, place, x, y, low, high in points:
         spread = np.array([[max(0.0, y - low)], [max(0.0, high - y)]])
         marker = _MARKERS[place // len(_COLORS) % len(_MARKERS)]
-        axes.errorbar(x, y, yerr=spread, fmt=marker, color=color(place), capsize=3, markersize=7)
+        # A point at 100 % is not cut at the axis.
+        style = {"color": color(place), "capsize": 3, "markersize": 7, "clip_on": False}
+        axes.errorbar(x, y, yerr=spread, fmt=marker, **style)
     sign = 1 if is_higher_better else -1
     best, front = -np.inf, []
     for point in sorted(points, key=lambda point: (point[2], -sign * point[3])):
@@ -78,9 +80,9 @@ def reliability(models):
     for _, place, (confidence, accuracy, count) in models:
         sizes = 12 + 160 * count / count.sum()
         lines += axes.plot(100 * confidence, 100 * accuracy, color=color(place))
-        axes.scatter(100 * confidence, 100 * accuracy, s=sizes, color=color(place))
-    axes.set_xlim(-3, 103)
-    axes.set_ylim(-3, 103)
+        axes.scatter(100 * confidence, 100 * accuracy, s=sizes, color=color(place), clip_on=False)
+    axes.set_xlim(0, 100)
+    axes.set_ylim(0, 100)
     axes.set_xlabel("confidence in %")
     axes.set_ylabel("right answers in %")
     _add_legend(axes, lines, [name for name, *_ in models])
@@ -97,7 +99,7 @@ def coverage(models):
     lines = []
     for _, place, (covered, accuracy) in models:
         lines += axes.plot(100 * covered, 100 * accuracy, color=color(place))
-    axes.set_xlim(0, 101)
+    axes.set_xlim(0, 100)
     _end_at_100(axes)
     axes.set_xlabel("answered, the surest first, in %")
     axes.set_ylabel("right answers in %")

@@ -96,16 +96,13 @@ class _Page:
         """Sentences about the files that tables of answers leave out; "" without any."""
         found = []
         for name, (other, share) in self.alike.items():
-            said = "answers like" if share is None else "gives the same class as"
-            how_often = "" if share is None else f" for {100 * share:.1f} % of the {self.unit}"
-            found.append(f"{name} {said} {other}{how_often}.")
-        if found:
-            found.append(
-                "Tables of answers leave it out."
-                if len(found) == 1
-                else "Tables of answers leave them out."
-            )
-        return " ".join(found)
+            if share is None:
+                found.append(f"{name} answers like {other}.")
+            else:
+                part = "all" if share == 1 else f"{min(99.9, 100 * share):.1f} % of the"
+                found.append(f"{name} gives the same class as {other} for {part} {self.unit}.")
+        left_out = "it" if len(found) == 1 else "them"
+        return " ".join([*found, f"Tables of answers leave {left_out} out."]) if found else ""
 
     def models(self):
         return figures.models(self._comparison, self.answer, self.alike)
