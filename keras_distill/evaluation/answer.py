@@ -91,9 +91,12 @@ def files_like_models(comparison):
         (words for tags) with the same class; None for numbers.
     """
     found = {}
-    others = {n: m for n, m in comparison.models.items() if m.kind not in _FILES}
+    special = (comparison.teacher, comparison.baseline)
+    others = [n for n, m in comparison.models.items() if m.kind not in _FILES]
+    # A file that answers like two of them was rather made of a student.
+    others.sort(key=lambda name: name in special)
     for name, model in comparison.models.items():
-        if model.kind not in _FILES or name in (comparison.teacher, comparison.baseline):
+        if model.kind not in _FILES or name in special:
             continue
         likeness = {other: _likeness(comparison, name, other) for other in others}
         likeness = {other: share for other, share in likeness.items() if share >= _SAME}

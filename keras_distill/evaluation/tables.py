@@ -101,7 +101,7 @@ def show_size(num_bytes):
     if num_bytes is None:
         return ""
     if num_bytes < 1000:
-        return f"{num_bytes} bytes"
+        return f"{num_bytes:.0f} bytes"
     if num_bytes < 100_000:
         return f"{num_bytes / 1e3:.2g} KB"
     if num_bytes < 1e9:
