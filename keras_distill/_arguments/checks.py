@@ -67,7 +67,10 @@ def check_choice(name, value, choices):
 def check_function(name, value, message):
     """Returns a function; the message, a sentence, says what it must do."""
     if not callable(value):
-        raise ValueError(f"{message} Received: {name}={value!r}")
+        remedy = ""
+        if hasattr(value, "signatures"):
+            remedy = f". Of a SavedModel give a signature: {name}.signatures['serving_default']."
+        raise ValueError(f"{message} Received: {name}={value!r}{remedy}")
     return value
 
 

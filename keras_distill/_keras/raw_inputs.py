@@ -1,4 +1,4 @@
-"""Detects raw data that a model's own `fit` would preprocess, but its layers cannot read."""
+"""Detects texts for a model of numbers, and numbers for one of texts, before it runs."""
 
 import keras
 import numpy as np
@@ -6,15 +6,22 @@ import tensorflow as tf
 
 
 def check_preprocessed(role, model, argument, x):
-    """Raises `ValueError` for x that a model can read only after its preprocessor.
+    """Raises `ValueError` for x that a model can read only after its preprocessor, or never.
 
     Args:
         role: Role of the model, such as "student".
-        model: A model or function; a function is not checked.
+        model: A model or function; of functions, only those of SavedModels are checked.
         argument: Name of the data in the error.
         x: The model's inputs: arrays, tensors, or a structure or specs of them.
     """
-    found = _raw(model, keras.tree.flatten(x))
+    leaves = keras.tree.flatten(x)
+    if (numbers := _dtype_of_numbers(leaves)) and _input_dtypes(model) == {"string"}:
+        raise ValueError(
+            f"{argument} must be strings, which the {role} reads. Received: {numbers}. If the "
+            "other model reads numbers, start from a dataset of strings and give each model its "
+            "own inputs: keras_distill.data.pair_inputs(dataset, student=..., teacher=...)."
+        )
+    found = _raw(model, leaves)
     if found is None:
         return
     remedy = "Preprocess it first, such as by dataset.map(lambda x, y: (preprocess(x), y))."
@@ -46,11 +53,34 @@ def _raw(model, leaves):
     return None
 
 
+def _input_dtypes(model):
+    """Names of the dtypes that a model or a SavedModel's function reads; empty if not known."""
+    if isinstance(model, keras.layers.TFSMLayer):
+        model = model.call_endpoint_fn
+    if isinstance(model, keras.Model):
+        return {tensor.dtype for tensor in getattr(model, "inputs", None) or []}
+    # A function of a SavedModel has a form for each signature that was traced.
+    forms = getattr(model, "concrete_functions", [model])
+    leaves = tf.nest.flatten([getattr(f, "structured_input_signature", None) for f in forms])
+    return {leaf.dtype.name for leaf in leaves if isinstance(leaf, tf.TensorSpec)}
+
+
+def _dtype_of_numbers(leaves):
+    """The name of the first dtype of numbers, or None."""
+    for leaf in leaves:
+        dtype = getattr(leaf, "dtype", np.dtype(type(leaf)))
+        is_number = getattr(dtype, "is_integer", False) or getattr(dtype, "is_floating", False)
+        if is_number or getattr(dtype, "kind", None) in ("b", "i", "u", "f"):
+            return dtype.name
+    return None
+
+
 def _is_text(leaf):
     if isinstance(leaf, (str, bytes)):
         return True
     dtype = getattr(leaf, "dtype", None)
-    if isinstance(leaf, np.ndarray) and dtype.kind == "O":
+    if getattr(dtype, "kind", None) == "O":
+        leaf = np.asarray(leaf)
         return leaf.size > 0 and isinstance(leaf.flat[0], (str, bytes))
     return dtype == tf.string or getattr(dtype, "kind", None) in ("U", "S", "T")
 

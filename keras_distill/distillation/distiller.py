@@ -22,6 +22,7 @@ from keras_distill.distillation.history_names import check_names
 from keras_distill.distillation.history_names import compiled_names
 from keras_distill.distillation.history_names import metric_names
 from keras_distill.distillation.objective import check_objectives
+from keras_distill.distillation.other_names import by_name
 from keras_distill.distillation.saving import build_saved_objectives
 from keras_distill.distillation.saving import save_objective_shapes
 from keras_distill.distillation.soft_loss import checked_soft_loss
@@ -129,6 +130,7 @@ class Distiller(TeacherStudentLearner):
     changeable = ("alpha", "temperature", "validate_with_teacher")
     remedy = "Make a new Distiller with it; what the student has learnt is in the student."
 
+    @by_name
     def __init__(
         self,
         *,
@@ -365,11 +367,16 @@ def _check_temperature(temperature, soft_loss):
         return check_number("temperature", temperature, POSITIVE)
     if temperature is not None:
         raise ValueError(
-            "temperature is that of the default soft loss, and a soft_loss has its own. "
-            f"Received: temperature={temperature!r} and soft_loss={soft_loss!r}. Give it to "
-            "the loss, such as soft_loss=keras_distill.losses.SoftTargetKL(temperature=...)."
+            "temperature is that of the default soft loss, and a soft_loss has its own, or none. "
+            f"Received: temperature={temperature!r} and {_names_of(soft_loss)} as soft_loss. Give "
+            "it to the loss, as in soft_loss=keras_distill.losses.SoftTargetKL(temperature=...), "
+            "or leave it out."
         )
     return None
+
+
+def _names_of(losses):
+    return ", ".join(type(loss).__name__ for loss in keras.tree.flatten(losses))
 
 
 def _check_teacher_metrics(metrics, taken):

@@ -99,16 +99,14 @@ def _check_validation_inputs(learner, data):
 
 def _check_labels(learner, argument, data):
     if isinstance(data, tf.data.Dataset):
-        check_numbers(argument, unpack(data.element_spec)[1])
-    elif data is not None and (y := _labels_of_arrays(data)) is not None:
+        y = unpack(data.element_spec)[1]
+    elif isinstance(data, tuple) and are_arrays(unpack(data)[1]):
+        y = unpack(data)[1]
+    else:
+        return
+    if y is not None:
         check_numbers(argument, y)
         learner.check_classes(argument, y)
-
-
-def _labels_of_arrays(data):
-    """The labels in a tuple of arrays, or of lists where Keras accepts them; else None."""
-    y = unpack(data)[1] if isinstance(data, tuple) else None
-    return y if are_arrays(y) else None
 
 
 def _check_weights(sample_weight, class_weight):

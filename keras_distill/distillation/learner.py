@@ -17,6 +17,8 @@ from keras_distill.distillation.fit_arguments import check_batch
 from keras_distill.distillation.fit_arguments import check_fit
 from keras_distill.distillation.fit_arguments import listed
 from keras_distill.distillation.fit_arguments import with_class_weight
+from keras_distill.distillation.label_checks import explained
+from keras_distill.distillation.other_names import check_compile
 from keras_distill.distillation.saving import replaced_model_file
 
 
@@ -87,7 +89,7 @@ class Learner(keras.Model):
         """
 
     def check_classes(self, argument, y):
-        """Raises `ValueError` for arrays of labels that are not classes of the students."""
+        """Raises `ValueError` for labels, or specs of them, that the students' loss cannot take."""
 
     def check_class_weight(self, class_weight):
         """Raises `ValueError` for weights of other classes; returns the rank of a label."""
@@ -102,12 +104,26 @@ class Learner(keras.Model):
 
     # Training
 
+    @functools.wraps(keras.Model.compile)
+    def compile(self, *args, **kwargs):
+        check_compile(kwargs)
+        super().compile(*args, **kwargs)
+
+    def compile_from_config(self, config):
+        # Keras expects this method of a model that overrides compile().
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        if self.built:
+            self.optimizer.build(self.trainable_variables)
+
     @functools.wraps(keras.Model.fit)
     def fit(self, *args, **kwargs):
         given = with_class_weight(self, check_fit(self, *args, **kwargs))
         checks = [check for check in self.schedule_checks() if check.settings]
         given.arguments["callbacks"] = [*listed(given.arguments["callbacks"]), *checks]
-        return super().fit(*given.args[1:], **given.kwargs)
+        try:
+            return super().fit(*given.args[1:], **given.kwargs)
+        except tf.errors.InvalidArgumentError as error:
+            raise explained(error) or error from None
 
     def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict=False):
         """As `keras.Model.train_on_batch`."""
@@ -179,7 +195,19 @@ class Learner(keras.Model):
     # Saving
 
     def save(self, filepath, overwrite=True, zipped=None, **kwargs):
-        """As `keras.Model.save`, but replaces an existing file in one step by a complete one."""
+        """As `keras.Model.save`, but replaces an existing file in one step by a complete one.
+
+        Raises:
+            ValueError: If the name does not end in .keras: other formats do not hold a learner.
+        """
+        is_keras = str(filepath).endswith(".keras") or str(filepath).startswith("hf://")
+        if not is_keras and zipped is not False:
+            name = type(self).__name__
+            raise ValueError(
+                f"filepath must end in .keras, the format in which a {name} is saved. Received: "
+                f"filepath={str(filepath)!r}. A student alone is an ordinary model, which has "
+                "other formats: distiller.student.save(...)."
+            )
         with replaced_model_file(filepath, ".keras", overwrite) as path:
             super().save(path, overwrite, zipped, **kwargs)
 

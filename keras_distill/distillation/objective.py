@@ -14,6 +14,7 @@ from keras_distill._keras.loss_config import serialize_losses
 from keras_distill._keras.masks import fit_weights
 from keras_distill._keras.masks import keras_mask
 from keras_distill._keras.masks import set_keras_mask
+from keras_distill.distillation.other_names import remedy
 from keras_distill.distillation.projectors import auto_projector
 from keras_distill.losses.base import parts_of
 from keras_distill.losses.base import shapes_agree
@@ -84,7 +85,7 @@ class Objective(keras.layers.Layer):
         if not isinstance(loss, keras.losses.Loss):
             raise ValueError(
                 "loss must be a keras.losses.Loss, or the name or function of one, such as "
-                f"keras_distill.losses.FeatureMSE(). Received: loss={loss!r}"
+                f"keras_distill.losses.FeatureMSE(). Received: loss={loss!r}{remedy(loss)}"
             )
         take("loss", loss)
         takes_lists = asked(loss).takes_lists

@@ -11,6 +11,7 @@ from keras_distill._keras import output_domain
 from keras_distill._keras.masks import fit_weights
 from keras_distill._keras.masks import keras_mask
 from keras_distill.distillation.loss_domains import check_soft_takes_logits
+from keras_distill.distillation.other_names import remedy
 from keras_distill.distillation.outputs import output_heads
 from keras_distill.distillation.outputs import per_output
 from keras_distill.distillation.outputs import teacher_like_student
@@ -44,6 +45,7 @@ def checked_soft_loss(soft_loss):
                 "soft_loss must be a keras.losses.Loss, the name or function of one, or a dict or "
                 "list of them, such as "
                 f"keras_distill.losses.SoftTargetKL(temperature=4.0). Received: {loss!r}"
+                f"{remedy(loss)}"
             )
         if asked(loss).on_input_gradients:
             raise ValueError(

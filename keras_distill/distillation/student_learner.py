@@ -184,6 +184,7 @@ class StudentLearner(Learner):
         if not self.has_own_loss:  # An own loss may read labels of any structure.
             check_labels(y, self.loss, getattr(self.student, "output", None))
             if y is not None:
+                self.check_classes("y", y)
                 check_takes_logits(self.loss, self.student)
 
 

@@ -1,5 +1,7 @@
 """A learner that runs a teacher and a student on each batch, and checks both before the first."""
 
+import warnings
+
 import keras
 import tensorflow as tf
 
@@ -59,6 +61,7 @@ class TeacherStudentLearner(StudentLearner):
         if teacher is not None:
             message = "teacher must be a keras.Model, a function from inputs to tensors, or None."
             check_function("teacher", teacher, message)
+            _warn_if_larger(self.student, teacher)
         paths = {path for objective in self.objectives for path in objective.teacher_paths}
         self._teacher_pass = TeacherPass(teacher, paths, self.objectives)
         self.supports_jit = self._teacher_pass.supports_jit
@@ -199,3 +202,16 @@ class TeacherStudentLearner(StudentLearner):
         """The student's activations in a pass, and its input gradients."""
         learnt = self._student_taps.activations(recording, y_pred)
         return learnt | student_gradients(self.objectives, recording, learnt, taught)
+
+
+def _warn_if_larger(student, teacher):
+    if not (isinstance(teacher, keras.layers.Layer) and teacher.built):
+        return  # A function does not say how large it is.
+    sizes = student.count_params(), teacher.count_params()
+    if sizes[0] > sizes[1] > 0:
+        # The level is that of the line that makes a Distiller.
+        warnings.warn(
+            "The student has more parameters than its teacher. Received: a student of "
+            f"{sizes[0]:,}, a teacher of {sizes[1]:,}. Are the two swapped?",
+            stacklevel=5,
+        )

@@ -107,7 +107,8 @@ def test_only_what_runs_must_be_able_to_read(pair):
     )
     texts = keras.Input((), dtype="string")
     vectors = keras.layers.TextVectorization(vocabulary=["good", "bad"], output_mode="multi_hot")
-    reader = keras.Model(texts, keras.layers.Dense(2)(vectors(texts)))
+    hidden = keras.layers.Dense(100)(vectors(texts))
+    reader = keras.Model(texts, keras.layers.Dense(2)(hidden))
     kd.Distiller(student=student, teacher=reader).check_inputs("x", x)
     distiller = kd.Distiller(student=reader, teacher=lambda x: reader(x))
     distiller.compile("sgd", CROSS_ENTROPY)
@@ -192,3 +193,56 @@ def test_pixels_that_a_task_would_scale():
     distiller.check_inputs("x", preprocessor(images))
     plain = kd.Distiller(student=keras_hub.models.ImageClassifier(backbone, 2), alpha=1.0)
     plain.check_inputs("x", images)
+
+
+@pytest.fixture(scope="module")
+def text_module(tmp_path_factory):
+    """A SavedModel from texts to logits of two classes, and the Keras model in it."""
+    vectorize = keras.layers.TextVectorization(vocabulary=["good", "bad"], output_mode="multi_hot")
+    texts = keras.Input((), dtype="string")
+    model = keras.Model(texts, keras.layers.Dense(2)(vectorize(texts)))
+    folder = str(tmp_path_factory.mktemp("saved") / "model")
+    model.export(folder, verbose=False)
+    return folder, model
+
+
+KINDS = {
+    "signature": lambda folder, _: tf.saved_model.load(folder).signatures["serving_default"],
+    "function": lambda folder, _: tf.saved_model.load(folder).serve,
+    "layer": lambda folder, _: keras.layers.TFSMLayer(folder, call_endpoint="serve"),
+    "keras": lambda _, model: model,
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_numbers_for_a_teacher_of_texts(text_module, kind):
+    student = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    distiller = kd.Distiller(student=student, teacher=KINDS[kind](*text_module))
+    distiller.compile("sgd", CROSS_ENTROPY)
+    numbers = np.ones((4, 3), "float32")
+    for data in ((numbers, Y), (batches(numbers),)):
+        with pytest.raises(
+            ValueError, match=r"x must be strings, which the teacher reads.*float32"
+        ):
+            distiller.fit(*data, shuffle=False, verbose=0)
+    with pytest.raises(ValueError, match="dataset must be strings, which the teacher reads"):
+        kd.TeacherStore.build(batches(numbers).unbatch(), distiller.teacher, "nowhere")
+    # Integers alone are read by no text model either, and texts by this one.
+    with pytest.raises(ValueError, match="Received: int64"):
+        distiller.fit(np.ones((4, 3), "int64"), Y, verbose=0)
+
+
+def test_a_saved_model_is_no_function(text_module):
+    student = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    with pytest.raises(ValueError, match=r"teacher\.signatures\['serving_default'\]"):
+        kd.Distiller(student=student, teacher=tf.saved_model.load(text_module[0]))
+
+
+@pytest.mark.parametrize("raw", RAW)
+def test_texts_for_a_student_of_numbers(raw):
+    student = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    distiller = kd.Distiller(student=student, alpha=1.0)
+    distiller.compile("sgd", CROSS_ENTROPY)
+    for data in ((RAW[raw], Y), (batches(RAW[raw]),)):
+        with pytest.raises(ValueError, match=r"what the layers of the student.*Received: strings"):
+            distiller.fit(*data, shuffle=False, verbose=0)

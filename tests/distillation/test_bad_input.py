@@ -52,7 +52,7 @@ def test_temperature(temperature):
 
 def test_models_have_their_names():
     """Swapped, they would train the teacher, and nothing would say so."""
-    with pytest.raises(TypeError, match="positional argument"):
+    with pytest.raises(TypeError, match="by name"):
         Distiller(mlp(), mlp())
 
 
@@ -64,7 +64,8 @@ def test_class_counts():
 
 def test_a_single_class_is_not_broadcast():
     assert_fit_raises(
-        Distiller(student=mlp(), teacher=mlp(classes=1)), r"teacher \(4, 1\), student \(4, 4\)"
+        Distiller(student=mlp(), teacher=mlp(width=9, classes=1)),
+        r"teacher \(4, 1\), student \(4, 4\)",
     )
 
 
@@ -290,9 +291,9 @@ def test_data_is_checked_anew_when_its_structure_changes():
 @pytest.mark.parametrize(
     ("y", "message"),
     [
-        (LABELS + 1, r"y must be classes from 0 to 3: .*Received: labels such as 4, \d of 12"),
+        (LABELS + 1, r"y must be classes from 0 to 3.*Received: labels from 1 to 4"),
         (LABELS - 1, r"labels such as -1, .*ignore_class=-1"),
-        (LABELS + 0.5, r"labels such as \d.5, 12 of 12"),
+        (LABELS + 0.5, r"labels such as \d.5"),
         (np.array(list("abcd"))[LABELS], r"y must be numbers.*dtype str.*return_inverse"),
     ],
     ids=["from_one", "negative", "fractions", "names"],

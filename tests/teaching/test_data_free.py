@@ -343,7 +343,7 @@ def test_teacher_without_logits(activation):
 def test_teacher_of_numbers_or_unknown_probabilities():
     """A regressor has no classes to be sure of."""
     with pytest.raises(ValueError, match="DataFree needs a teacher with one output of logits"):
-        fit(data_free(dense(5, 1)))
+        fit(data_free(dense(5, 9, 1)))
     probable = fixed_teacher("softmax")
     with pytest.raises(ValueError, match="Received: values that are probabilities"):
         fit(data_free(lambda x: probable(x)))

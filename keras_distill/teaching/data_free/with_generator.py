@@ -178,10 +178,6 @@ class DataFree(Learner):
         config = super().get_compile_config()
         return {name: config[name] for name in taken if name in config}
 
-    def compile_from_config(self, config):
-        # Keras expects this method of a model that overrides compile().
-        self.compile(**keras.saving.deserialize_keras_object(config))
-
     def fit(self, x=None, *, batch_size=None, steps_per_epoch=None, **kwargs):
         """As `keras.Model.fit`, without data.
 
@@ -224,6 +220,8 @@ class DataFree(Learner):
             self.distiller.check_inputs(argument, x, in_training=False)
 
     def check_classes(self, argument, y):
+        if argument == "y":
+            raise ValueError("DataFree learns from noise, without labels: x must have no y.")
         self.distiller.check_classes(argument, y)
 
     @property
@@ -356,7 +354,7 @@ class DataFree(Learner):
             first_batch.local_batch(batch, self.distribute_strategy)
         )
         if y is not None:
-            raise ValueError("DataFree learns from noise, without labels: x must have no y.")
+            self.check_classes("y", y)
         # The scope discards changes of state, such as batch normalization's moving statistics.
         with self.distribute_strategy.scope(), keras.StatelessScope():
             inputs = self.generator(noise, training=False)

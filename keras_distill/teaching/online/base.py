@@ -136,14 +136,9 @@ class OnlineDistillation(Learner):
         of_metrics = metric_names([m for m in given if hasattr(m, "update_state")], outputs)
         check_names([*own, *(f"{output}_loss" for output in outputs), *of_metrics])
         for name, model in self.models.items():
-            check_takes_logits(loss.get(name) if isinstance(loss, dict) else loss, model)
+            check_takes_logits(_of_model(name, loss), model)
         metrics, weighted_metrics = map(self._for_each_output, (metrics, weighted_metrics))
         super().compile(optimizer, loss, loss_weights, metrics, weighted_metrics, **kwargs)
-
-    def compile_from_config(self, config):
-        # Keras expects this method of a model that overrides compile().
-        self.compile(**keras.saving.deserialize_keras_object(config))
-        self.optimizer.build(self.trainable_variables)
 
     def _for_each_output(self, metrics):
         if not isinstance(metrics, (list, tuple)):
@@ -226,13 +221,13 @@ class OnlineDistillation(Learner):
             self._check_labels(None)
 
     def check_classes(self, argument, y):
-        for model in self.models.values():
-            check_classes(argument, y, self.loss, known_outputs(model))
+        for name, model in self.models.items():
+            check_classes(argument, y, _of_model(name, self.loss), known_outputs(model))
 
     def check_class_weight(self, class_weight):
         ranks = [
-            check_class_weight(class_weight, self.loss, known_outputs(model))
-            for model in self.models.values()
+            check_class_weight(class_weight, _of_model(name, self.loss), known_outputs(model))
+            for name, model in self.models.items()
         ]
         return ranks[0]
 
@@ -242,6 +237,9 @@ class OnlineDistillation(Learner):
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         super()._maybe_symbolic_build(iterator, data_batch)
+        _, y, _ = keras.utils.unpack_x_y_sample_weight(self._batch_spec)
+        if y is not None:
+            self.check_classes("y", y)
         self.build_state(self._batch_spec)
 
     def make_train_function(self, force=False):
@@ -347,6 +345,10 @@ def _check_models(models, trunk):
 
 def _parts(models, trunk):
     return [*([] if trunk is None else [trunk]), *models.values()]
+
+
+def _of_model(name, loss):
+    return loss.get(name) if isinstance(loss, dict) else loss
 
 
 def _copy(metric):
