@@ -70,6 +70,12 @@ def add_job_options(command, kind, *, quantization, num_steps, temperature):
         "Default: the order of the data's classes.",
     )
     command.add_argument(
+        "--verbose",
+        action="store_true",
+        help="Show Keras's epochs and all figures, and time all models. Default: a line for each "
+        "stage, the answer in words, and the times of the files that ship.",
+    )
+    command.add_argument(
         "--dry-run",
         action="store_true",
         help="Check everything and show what the job would do, with sizes and times. Write "

@@ -47,6 +47,7 @@ def compare(
     from_logits=None,
     histories=None,
     num_threads=(1, 2),
+    timed=None,
     num_resamples=1000,
     seed=0,
     verbose=1,
@@ -97,6 +98,7 @@ def compare(
             from 0 to 1, and replaces what a model's last layer shows.
         histories: Dict from name to the result of `fit`, for the learning curves of the page.
         num_threads: Numbers of threads for the latencies; an empty tuple skips them.
+        timed: Names of the models to time. None means all.
         num_resamples: Number of bootstrap resamples.
         seed: Seed of the resamples.
         verbose: 1 shows progress, 0 nothing. Defaults to 1.
@@ -130,6 +132,7 @@ def compare(
         num_threads=num_threads,
     )
     num_threads = check_threads(num_threads)
+    timed = _check_timed(timed, models)
     num_resamples = check_integer("num_resamples", num_resamples)
     seed = check_integer("seed", seed, minimum=0)
     declared = check_from_logits(from_logits, models, task)
@@ -180,11 +183,12 @@ def compare(
         warnings.warn(note, stacklevel=2)
     costs = {}
     for name, source in sources.items():
-        if verbose and num_threads:
+        threads = num_threads if name in timed else ()
+        if verbose and threads:
             print(f"Timing {name}")
         middle = by_length(views[name])[len(held_out) // 2]
         x = preprocessors[name](take(views[name], np.array([middle])))
-        costs[name] = measure_costs(source, x, num_threads)
+        costs[name] = measure_costs(source, x, threads)
     bootstrap = Bootstrap(len(held_out) if kept is None else len(kept), num_resamples, seed)
     figures, differences = _measure(task, answers, teacher, baseline, bootstrap)
     return Comparison(
@@ -329,6 +333,17 @@ def _named(argument, name, models, default=None):
             f"{argument} must be the name of one of the models, {list(models)}. Received: {name!r}"
         )
     return name
+
+
+def _check_timed(timed, models):
+    if timed is None:
+        return tuple(models)
+    if not isinstance(timed, (list, tuple)) or not set(timed) <= set(models):
+        raise ValueError(
+            f"timed must be a tuple of names of the models, {list(models)}. Received: "
+            f"timed={timed!r}"
+        )
+    return tuple(timed)
 
 
 def _check_preprocessors(preprocessors, models):

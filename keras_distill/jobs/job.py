@@ -5,16 +5,20 @@ import json
 import os
 from functools import partial
 
+from keras_distill._arguments.checks import check_boolean
 from keras_distill._arguments.checks import check_integer
 from keras_distill._arguments.checks import check_positive
 from keras_distill._arguments.checks import check_rate
 from keras_distill.evaluation.costs import check_threads
 from keras_distill.jobs import interruption
+from keras_distill.jobs.answer import in_words
 from keras_distill.jobs.model_card import make_card
 from keras_distill.jobs.progress import Stages
 from keras_distill.jobs.progress import describe_plan
 from keras_distill.jobs.results import check_results
 from keras_distill.jobs.results import compare_models
+from keras_distill.jobs.results import exported
+from keras_distill.jobs.results import files_of
 from keras_distill.jobs.results import result_of
 from keras_distill.jobs.teacher_classes import in_order_of_data
 from keras_distill.jobs.teacher_head import soft_loss_for
@@ -29,7 +33,7 @@ from keras_distill.store.teacher_store import TeacherStore
 
 ANSWERS = "answers"
 # These settings do not affect the training: places of files, and later stages.
-_FREE = ("output", "train", "test", "unlabelled", "quantization", "num_threads")
+_FREE = ("output", "train", "test", "unlabelled", "quantization", "num_threads", "verbose")
 
 
 class Job:
@@ -38,9 +42,12 @@ class Job:
     - `_prepare()`: reads and checks everything, and returns the job's data and settings;
     - `_labelled(part)`: labelled examples in the form that `compare` takes;
     - `_to_answer(work)`: the examples for which the teacher's outputs are stored;
-    - `_train_alone(work)` and `_distil(work, store, soft_loss)`: the trained students;
+    - `_train_alone(work, fit_settings)` and `_distil(work, store, soft_loss, fit_settings)`: the
+      trained students; fit_settings is that of `train_student`;
     - `_test_data(work)`: arguments of `compare_models`;
     - `_export(work, student)`: exports the student, and returns sentences to print;
+    - `_to_try(work)`: arguments for `keras-distill predict`;
+    - `_unit` and `_page`: what an example is called, and the page about its use in apps;
     - `_check_export(work)`: raises the errors of `_export` that need no trained student.
     """
 
@@ -111,22 +118,24 @@ class Job:
         }
 
     def _run(self, work):
-        stages = Stages(work.seconds())
+        stages = Stages(work.seconds(), verbose=self.verbose)
         print(work)
         path, students = work.folder.path, {}
         with stages("train the teacher"):
-            teacher = train_teacher(path, work.teacher, work.train, self.seed)
+            teacher = train_teacher(path, work.teacher, work.train, self.seed, stages.of_fit)
             notes = self._examine(work, teacher)
             soft_loss = soft_loss_for(teacher, work.batch(), self.temperature)
         with stages("store its answers"):
-            store = TeacherStore.build(self._to_answer(work), teacher, path / ANSWERS)
+            store = TeacherStore.build(
+                self._to_answer(work), teacher, path / ANSWERS, verbose=int(self.verbose)
+            )
         with stages("train the student alone"):
-            students["alone"] = self._train_alone(work)
+            students["alone"] = self._train_alone(work, stages.of_fit)
             test = self._labelled(work.test[sample(len(work.test), self.seed)])
             reader = self._test_data(work).get("preprocessor")
             _say(is_worse(teacher, students["alone"], test, reader))
         with stages("distil the student"):
-            students["distilled"] = self._distil(work, store, soft_loss)
+            students["distilled"] = self._distil(work, store, soft_loss, stages.of_fit)
         with stages("export"):
             said = self._export(work, students["distilled"])
             _say(said)
@@ -139,12 +148,23 @@ class Job:
                 make_card=partial(make_card, self, work),
                 notes=(*notes, *said),
                 num_threads=self.num_threads,
+                timed=None if self.verbose else tuple(exported(path)),
                 seed=self.seed,
+                verbose=int(self.verbose),
                 **self._test_data(work),
             )
         stages.end()
         more = {"num_duplicates": work.num_duplicates, "broken": list(work.broken)}
-        return result_of(path, comparison, warnings=list(work.warnings), **more)
+        answer = in_words(
+            comparison,
+            files_of(path),
+            unit=self._unit,
+            examples=self._to_try(work),
+            page=self._page,
+            notes=work.warnings,
+        )
+        summary = f"{comparison}\n\n{answer}" if self.verbose else answer
+        return result_of(path, comparison, summary, warnings=list(work.warnings), **more)
 
     def _examine(self, work, teacher):
         """Prints the weaknesses of the teacher, once, and returns the sentences."""
@@ -183,6 +203,7 @@ class Job:
             alpha=check_rate("alpha", self.alpha),
             temperature=check_positive("temperature", self.temperature),
             num_steps=check_integer("num_steps", self.num_steps, optional=True),
+            verbose=check_boolean("verbose", self.verbose),
         )
 
     def _set(self, **checked):

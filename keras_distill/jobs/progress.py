@@ -1,77 +1,86 @@
-"""The stages of a job: how long they will take, and what remains while they run."""
+"""Shows the stages of a job: a line for each, which renews itself on a terminal."""
 
 import contextlib
+import sys
 import time
 
-import tensorflow as tf
+import keras
 
 from keras_distill.jobs import interruption
+from keras_distill.jobs.progress_line import ProgressLine
+from keras_distill.jobs.time_left import TimeLeft
+from keras_distill.jobs.time_left import duration
 
-# Mostly the start of processes, which hardly depends on the data.
-_EXPORT_SECONDS, _COMPARE_SECONDS = 25, 70
+_WIDTH = 30
 
 
 class Stages:
-    """Prints which stage begins, and about how long the job will take.
+    """Shows which stage runs, how far it is, and about how much time is left of the job.
 
     Args:
         seconds: Dict from the names of all stages to their estimated seconds.
+        verbose: Whether Keras shows its epochs. The stages' lines then do not renew themselves,
+            and neither do they if the output is not a terminal.
+        clock: Function that returns seconds.
     """
 
-    def __init__(self, seconds):
-        self._estimates = dict(seconds)
-        self._names = list(seconds)
-        self._begin = time.monotonic()
-        self._ratio = 1.0
+    def __init__(self, seconds, *, verbose=False, clock=time.monotonic):
+        self._names, self._verbose, self._clock = list(seconds), verbose, clock
+        self._left = TimeLeft(seconds, clock)
+        self._begin = clock()
 
     @contextlib.contextmanager
     def __call__(self, name):
         """A context in which the stage runs."""
         interruption.check()
-        place = self._names.index(name)
-        left = self._ratio * sum(self._estimates[other] for other in self._names[place:])
-        print(f"[{place + 1}/{len(self._names)}] {name} (about {duration(left)} left)")
-        start = time.monotonic()
-        yield
-        # The measured time corrects the estimates of later stages; a stage that was already done
-        # measures nothing.
-        ratio = (time.monotonic() - start) / max(self._estimates[name], 1)
-        if ratio > 0.1:
-            self._ratio = ratio
+        self._left.begin(name)
+        title, begin, is_over = self._title(name), self._clock(), False
+        if self._verbose or not sys.stdout.isatty():
+            print(f"{title}, about {duration(self._left.seconds())} left")
+            yield
+            return
+
+        def text():
+            if is_over:
+                return f"{title:<{_WIDTH}}  {duration(self._clock() - begin)}"
+            share = self._left.share
+            done = "    " if share is None else f"{share:4.0%}"
+            return f"{title:<{_WIDTH}}  {done}  about {duration(self._left.seconds())} left"
+
+        with ProgressLine(sys.stdout, text).shown():
+            yield
+            is_over = True
+
+    def of_fit(self, num_steps, num_done=0):
+        """Arguments of `fit` that show the steps of the present stage, and obey Ctrl-C.
+
+        Args:
+            num_steps: Steps of the whole stage.
+            num_done: Steps that were made before this `fit`.
+        """
+        self._left.advance(num_done / num_steps)
+        progress = _StepCounter(self._left, num_steps, num_done)
+        return {
+            "callbacks": [interruption.callback(), progress],
+            "verbose": "auto" if self._verbose else 0,
+        }
 
     def end(self):
         """Prints how long the job took."""
-        print(f"Took {duration(time.monotonic() - self._begin)}.")
+        print(f"Took {duration(self._clock() - self._begin)}.")
+
+    def _title(self, name):
+        return f"[{self._names.index(name) + 1}/{len(self._names)}] {name}"
 
 
-def duration(seconds):
-    """A length of time in words."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = seconds / 60
-    return f"{minutes:.0f} minutes" if minutes < 90 else f"{minutes / 60:.1f} hours"
+class _StepCounter(keras.callbacks.Callback):
+    def __init__(self, left, num_steps, num_done):
+        super().__init__()
+        self._left, self._num_steps, self._num_done = left, num_steps, num_done
 
-
-def stage_seconds(teacher, student, *, teacher_batches, answers, steps, test_batches):
-    """Estimated seconds by stage, in the order in which the stages run.
-
-    Args:
-        teacher, student: Pairs of a model and a batch for it.
-        teacher_batches: Batches that the teacher is trained on, 0 for a trained teacher.
-        answers: Batches for which its outputs are stored.
-        steps: Steps of each student.
-        test_batches: Batches of the test set.
-    """
-    teacher, student = (_seconds_per_batch(*pair) for pair in (teacher, student))
-    # A backward pass takes about twice as long as a forward pass.
-    return {
-        "train the teacher": 3 * teacher * teacher_batches,
-        "store its answers": teacher * answers,
-        "train the student alone": 3 * student * steps,
-        "distil the student": 3 * student * steps,
-        "export": _EXPORT_SECONDS,
-        "compare": _COMPARE_SECONDS + teacher * test_batches,
-    }
+    def on_train_batch_end(self, batch, logs=None):
+        self._num_done += 1
+        self._left.advance(self._num_done / self._num_steps)
 
 
 def describe_plan(work, notes):
@@ -100,11 +109,3 @@ def describe_plan(work, notes):
         "broken": list(work.broken),
         "seconds": seconds,
     }
-
-
-def _seconds_per_batch(model, x):
-    run = tf.function(lambda x: model(x, training=False), autograph=False)
-    run(x)
-    start = time.perf_counter()
-    run(x)
-    return time.perf_counter() - start

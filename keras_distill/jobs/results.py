@@ -102,12 +102,16 @@ def _preprocessors(preprocessor, phone_preprocessor):
     return {name: function for name, function in functions.items() if function is not None}
 
 
-def result_of(folder, comparison, *, warnings, **more):
-    """The comparison and the paths of the files as a dict; "summary" is a text."""
+def files_of(folder):
+    """The files of a job that its answer names."""
+    return {**exported(folder), "alone": folder / "alone.keras", "report": _reports(folder)[0]}
+
+
+def result_of(folder, comparison, summary, *, warnings, **more):
+    """The answer in words, the comparison, and the paths of the files, as a dict."""
     files = {**exported(folder), "report": _reports(folder)[0]}
-    lines = [f"{name}: {path}" for name, path in files.items()]
     return {
-        "summary": "\n".join([str(comparison), "", *warnings, *lines]),
+        "summary": summary,
         **json.loads(comparison.to_json()),
         "files": {name: str(path) for name, path in files.items()},
         "warnings": warnings,

@@ -4,11 +4,11 @@ import keras
 
 from keras_distill._files.destination import check_destination
 from keras_distill._files.destination import replaced_file
+from keras_distill._keras.fused_adam import FusedAdam
 from keras_distill._keras.model_files import load_model_file
 from keras_distill.callbacks.epoch_log import EpochLog
 from keras_distill.callbacks.resumable_fit import ResumableFit
 from keras_distill.distillation.distiller import Distiller
-from keras_distill.jobs import interruption
 from keras_distill.jobs.held_out_log import HeldOutLog
 from keras_distill.layers.class_names import with_class_names
 from keras_distill.optimizers import WarmupLinearDecay
@@ -43,6 +43,7 @@ def train_student(
     learning_rate,
     hard_loss,
     seed,
+    fit_settings,
     held_out=None,
     **how,
 ):
@@ -60,6 +61,8 @@ def train_student(
         seed: Seed of weights and dropout.
         held_out: Inputs and labels of examples to log the quality on after every round; None for
             none. Nothing is chosen by them.
+        fit_settings: Function from the numbers of all steps and of those done by an earlier run to
+            arguments of `fit`, `Stages.of_fit`.
         **how: Arguments of the `Distiller`; without any, the student learns from labels only.
     """
     fit = ResumableFit(folder, name, result=".keras", log=".csv", remedy=_remedy(name))
@@ -68,18 +71,21 @@ def train_student(
         student = make_student()
         learner = Distiller(student=student, **how) if how else student
         schedule = WarmupLinearDecay(learning_rate, num_steps)
-        learner.compile(keras.optimizers.Adam(schedule, global_clipnorm=1.0), hard_loss)
+        learner.compile(FusedAdam(schedule, global_clipnorm=1.0), hard_loss)
         callbacks = [] if held_out is None else [HeldOutLog(student, *held_out)]
         steps_per_round = -(-num_steps // _NUM_ROUNDS)
+        num_done = fit.num_epochs * steps_per_round
+        settings = fit_settings(_NUM_ROUNDS * steps_per_round, num_done)
         fit.run(
             learner,
             # skip() gives the batches that an uninterrupted run would see now.
-            make_batches().skip(fit.num_epochs * steps_per_round),
+            make_batches().skip(num_done),
             save=lambda path: with_class_names(student, class_names).save(path),
-            callbacks=[*callbacks, interruption.callback()],
+            callbacks=[*callbacks, *settings.pop("callbacks", ())],
             epochs=_NUM_ROUNDS,
             steps_per_epoch=steps_per_round,
             shuffle=False,
+            **settings,
         )
     return load_model_file(fit.result, is_own=True)
 
@@ -103,20 +109,22 @@ def _remedy(name):
     )
 
 
-def train_teacher(folder, teacher, train, seed):
+def train_teacher(folder, teacher, train, seed, fit_settings):
     """Returns a trained teacher.
 
     Args:
         folder: The job's folder.
-        teacher: Object with `model`, `is_ready` and, unless it is ready, `train(train, seed)`.
+        teacher: Object with `model`, `is_ready` and, unless it is ready, `train(train, seed,
+            fit_settings)`.
         train: The labelled examples.
         seed: Seed of the training.
+        fit_settings: As for `train_student`.
     """
     if teacher.is_ready:
         return teacher.model
     path, *_ = _files(folder, "teacher")
     if not path.exists():
-        teacher.train(train, seed)
+        teacher.train(train, seed, fit_settings)
         with replaced_file(path) as written:
             with_class_names(teacher.model, train.class_names).save(written)
     # The teacher is always loaded from the file, so that a resumed job has the same one.

@@ -204,7 +204,8 @@ def test_a_network_of_keras_applications_is_finetuned(monkeypatch):
     teacher = FinetunedImageTeacher("MobileNetV3Small", None)
     teacher.prepare(2, (2 * SIZE, 2 * SIZE, 3), num_images=8)
     before = teacher.model.get_weights()[0]
-    teacher.train(image_data.Images(pixels, labels), seed=0)
+    data, quietly = image_data.Images(pixels, labels), {"verbose": 0}
+    teacher.train(data, seed=0, fit_settings=lambda *steps: quietly)
     assert not np.array_equal(teacher.model.get_weights()[0], before)
     assert teacher.model.output_shape == (None, 2)
 

@@ -298,7 +298,7 @@ def test_an_ensemble_learns_and_is_saved(tmp_path):
     words = kd.text.WordVocabulary.learn(texts, vocabulary_size=60, sequence_length=8)
     teacher = EnsembleTeacher(words, train, num_steps=30)
     assert lower_on_one_line(["A\0Ü\u2028b!"]).numpy()[0].decode() == "a ü b"
-    teacher.train(train, seed=0)
+    teacher.train(train, seed=0, fit_settings=lambda *steps: {"verbose": 0})
     logits = teacher.model.predict(tf.constant(texts), verbose=0)
     assert np.mean(logits.argmax(-1) == train.labels) > 0.9
     teacher.model.save(tmp_path / "teacher.keras")
@@ -313,7 +313,7 @@ def test_an_ensemble_of_what_there_is(texts):
     train = kd.text.from_lists(texts * 2, ["a", "b"] * 2)
     words = kd.text.WordVocabulary.learn(texts, vocabulary_size=60, sequence_length=8)
     teacher = EnsembleTeacher(words, train, num_steps=2)
-    teacher.train(train, seed=0)
+    teacher.train(train, seed=0, fit_settings=lambda *steps: {"verbose": 0})
     assert teacher.model.predict(tf.constant(texts), verbose=0).shape == (2, 2)
 
 

@@ -54,6 +54,7 @@ def train(folder, name, stop_at=None):
         learning_rate=0.01,
         hard_loss=LOSS,
         seed=0,
+        fit_settings=lambda num_steps, num_done: {"verbose": 0},
         **({} if name == "alone" else TAUGHT),
     )
 

@@ -1,6 +1,7 @@
 """Turns folders of images into a student: teacher, store, students, files, report."""
 
 import dataclasses
+import itertools
 import pathlib
 
 import keras
@@ -22,13 +23,14 @@ from keras_distill.jobs.images.image_teacher import FinetunedImageTeacher
 from keras_distill.jobs.images.image_teacher import ReadyImageTeacher
 from keras_distill.jobs.images.image_teacher import check_no_weights
 from keras_distill.jobs.images.image_teacher import is_model_file
+from keras_distill.jobs.images.picture_folders import files_by_class
 from keras_distill.jobs.job import Job
 from keras_distill.jobs.job import settings_of
 from keras_distill.jobs.phone_file import export_phone_file
-from keras_distill.jobs.progress import stage_seconds
 from keras_distill.jobs.results import exported
 from keras_distill.jobs.splitting import check_classes
 from keras_distill.jobs.splitting import split
+from keras_distill.jobs.time_left import stage_seconds
 from keras_distill.jobs.training import train_student
 from keras_distill.students import mobile_cnn
 
@@ -78,6 +80,9 @@ class ImageJob(Job):
         seed: Seed of all random numbers.
         class_names: If a ready teacher does not name its classes: their names, in the
             order of its outputs. None assumes the order of the data's classes.
+        verbose: Whether to show Keras's epochs, the tables of all figures, and the times of all
+            models. By default there is one line for each stage, and only the files that ship
+            are timed.
 
     Example:
 
@@ -104,6 +109,9 @@ class ImageJob(Job):
     num_threads: tuple = (1, 2)
     seed: int = 0
     class_names: tuple | None = None
+    verbose: bool = False
+
+    _unit, _page = "an image", "docs/export.md"
 
     def _prepare(self):
         self._check()
@@ -135,6 +143,7 @@ class ImageJob(Job):
             teacher=teacher,
             student=student,
             num_steps=num_steps,
+            num_threads=self.num_threads,
             num_views=max(1, self.num_views),
             num_duplicates=image_data.num_duplicates(train, test),
             broken=broken,
@@ -188,17 +197,33 @@ class ImageJob(Job):
     def _to_answer(self, work):
         return self._views().all(_dataset(work.transfer_set))
 
-    def _train_alone(self, work):
+    def _train_alone(self, work, fit_settings):
         def images():
             return self._views().random(self._shuffled(work.train))
 
-        return self._train(work, "alone", images)
+        return self._train(work, "alone", images, fit_settings=fit_settings)
 
-    def _distil(self, work, store, soft_loss):
+    def _distil(self, work, store, soft_loss, fit_settings):
         def images():
             return store.attach(self._views().random(self._shuffled(work.transfer_set)))
 
-        return self._train(work, "distilled", images, alpha=self.alpha, soft_loss=soft_loss)
+        return self._train(
+            work,
+            "distilled",
+            images,
+            alpha=self.alpha,
+            soft_loss=soft_loss,
+            fit_settings=fit_settings,
+        )
+
+    def _to_try(self, work):
+        folder = pathlib.Path(self.test or self.train)
+        if not folder.is_dir():
+            return []
+        files, _ = files_by_class(folder)
+        left_out = "\n".join(work.broken)
+        paths = map(str, itertools.chain.from_iterable(files.values()))
+        return [path for path in paths if path not in left_out]
 
     def _test_data(self, work):
         return {"test": self._labelled(work.test), "class_names": work.train.class_names}
@@ -282,6 +307,7 @@ class _ImageWork:
     num_views: int
     num_duplicates: int
     broken: tuple
+    num_threads: tuple
     warnings: tuple = ()
 
     def batch(self):
@@ -299,6 +325,7 @@ class _ImageWork:
             answers=self.num_views * len(self.transfer_set) / _BATCH_SIZE,
             steps=self.num_steps,
             test_batches=len(self.test) / _BATCH_SIZE,
+            timings=self.num_threads,
         )
 
     def __str__(self):

@@ -9,7 +9,6 @@ import tensorflow as tf
 
 from keras_distill._arguments.printable import one_line
 from keras_distill._files.found_at import found_at
-from keras_distill.jobs import interruption
 from keras_distill.jobs.one_output import with_two_outputs
 from keras_distill.jobs.teacher_file import load_teacher
 from keras_distill.optimizers import WarmupLinearDecay
@@ -157,8 +156,8 @@ class FinetunedImageTeacher:
             name="teacher",
         )
 
-    def train(self, train, seed):
-        """Fine-tunes the network, also on mirrored images."""
+    def train(self, train, seed, fit_settings):
+        """Fine-tunes the network, also on mirrored images, as `FinetunedTextTeacher.train`."""
         num_epochs = self.num_images // len(train)
         images = tf.data.Dataset.from_tensor_slices((train.pixels, train.labels))
         batches = images.shuffle(len(train), seed=seed).batch(_BATCH_SIZE)
@@ -167,7 +166,10 @@ class FinetunedImageTeacher:
         schedule = WarmupLinearDecay(1e-4, num_epochs * len(batches))
         self.model.compile(keras.optimizers.AdamW(schedule), _CROSS_ENTROPY)
         self.model.fit(
-            batches, epochs=num_epochs, callbacks=[interruption.callback()], shuffle=False
+            batches,
+            epochs=num_epochs,
+            shuffle=False,
+            **fit_settings(num_epochs * len(batches), 0),
         )
 
 

@@ -17,7 +17,6 @@ from keras_distill.export.tflite.export import check_tflite
 from keras_distill.jobs.job import Job
 from keras_distill.jobs.job import settings_of
 from keras_distill.jobs.phone_file import export_phone_file
-from keras_distill.jobs.progress import stage_seconds
 from keras_distill.jobs.results import exported
 from keras_distill.jobs.splitting import check_classes
 from keras_distill.jobs.splitting import split
@@ -33,6 +32,7 @@ from keras_distill.jobs.texts.text_student import for_export
 from keras_distill.jobs.texts.text_student import make_student
 from keras_distill.jobs.texts.text_teacher import check_teacher
 from keras_distill.jobs.texts.text_teacher import make_teacher
+from keras_distill.jobs.time_left import stage_seconds
 from keras_distill.jobs.training import train_student
 from keras_distill.text import Examples
 from keras_distill.text import batch_by_length
@@ -85,6 +85,9 @@ class TextJob(Job):
         seed: Seed of all random numbers.
         class_names: If a ready teacher does not name its classes: their names, in the
             order of its outputs. None assumes the order of the data's classes.
+        verbose: Whether to show Keras's epochs, the tables of all figures, and the times of all
+            models. By default there is one line for each stage, and only the files that ship
+            are timed.
 
     Example:
 
@@ -114,6 +117,9 @@ class TextJob(Job):
     num_threads: tuple = (1, 2)
     seed: int = 0
     class_names: tuple | None = None
+    verbose: bool = False
+
+    _unit, _page = "a text", "docs/bert_to_phone.md"
 
     def _prepare(self):
         self._check()
@@ -170,6 +176,7 @@ class TextJob(Job):
             teacher=teacher,
             student=student,
             num_steps=num_steps,
+            num_threads=self.num_threads,
             num_duplicates=text_data.num_duplicates(train, test),
             warnings=(
                 *_said_of_length(length, vocabulary.sequence_length, per_word),
@@ -193,14 +200,25 @@ class TextJob(Job):
     def _to_answer(self, work):
         return work.transfer_set
 
-    def _train_alone(self, work):
-        settings = {"learning_rate": 2e-3, "hard_loss": _SMOOTHED}
+    def _train_alone(self, work, fit_settings):
+        settings = {"learning_rate": 2e-3, "hard_loss": _SMOOTHED, "fit_settings": fit_settings}
         return self._train(work, "alone", _one_hot(work.train), 0.3, **settings)
 
-    def _distil(self, work, store, soft_loss):
-        settings = {"alpha": self.alpha, "learning_rate": 4e-3, "hard_loss": _CROSS_ENTROPY}
-        taught = store.attach(work.transfer_set)
-        return self._train(work, "distilled", taught, 0.1, soft_loss=soft_loss, **settings)
+    def _distil(self, work, store, soft_loss, fit_settings):
+        return self._train(
+            work,
+            "distilled",
+            store.attach(work.transfer_set),
+            0.1,
+            soft_loss=soft_loss,
+            alpha=self.alpha,
+            learning_rate=4e-3,
+            hard_loss=_CROSS_ENTROPY,
+            fit_settings=fit_settings,
+        )
+
+    def _to_try(self, work):
+        return work.test.texts[:1000].tolist()
 
     def _test_data(self, work):
         metadata = self._metadata(work)
@@ -286,6 +304,7 @@ class _TextWork:
     student: keras.Model
     num_steps: int
     num_duplicates: int
+    num_threads: tuple
     warnings: tuple
     broken: tuple = ()
 
@@ -303,6 +322,7 @@ class _TextWork:
             answers=len(self.transfer_set) / _BATCH_SIZE,
             steps=self.num_steps,
             test_batches=len(self.test) / _BATCH_SIZE,
+            timings=self.num_threads,
         )
 
     def __str__(self):

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_distill.jobs import interruption
+from keras_distill._keras.fused_adam import FusedAdam
 from keras_distill.jobs.one_output import with_two_outputs
 from keras_distill.jobs.teacher_file import check_teacher_file
 from keras_distill.jobs.teacher_file import load_teacher
@@ -98,8 +98,8 @@ class FinetunedTextTeacher:
         self._num_epochs, self._sequence_length = num_epochs, sequence_length
         self.num_texts = num_epochs * len(train)
 
-    def train(self, train, seed):
-        """Fine-tunes the teacher."""
+    def train(self, train, seed, fit_settings):
+        """Fine-tunes the teacher; fit_settings is that of `train_student`."""
         classifier = self.model.classifier
         batches = batch_by_length(
             train,
@@ -117,8 +117,8 @@ class FinetunedTextTeacher:
         classifier.fit(
             batches,
             epochs=self._num_epochs,
-            callbacks=[interruption.callback()],
             shuffle=False,
+            **fit_settings(self._num_epochs * len(batches), 0),
         )
 
 
@@ -168,20 +168,19 @@ class EnsembleTeacher:
             average = keras.layers.Average(name="logits")(list(logits.values()))
         self.model = keras.Model(texts, average, name=ENSEMBLE)
 
-    def train(self, train, seed):
-        """Trains one model after the other."""
-        for name, member in self._members.items():
-            print(f"{name} of the ensemble")
+    def train(self, train, seed, fit_settings):
+        """Trains one model after the other; fit_settings is that of `train_student`."""
+        for place, (name, member) in enumerate(self._members.items()):
             batches = tf.data.Dataset.from_tensor_slices((train.texts.tolist(), train.labels))
             batches = batches.shuffle(len(train), seed=seed).repeat().batch(_BATCH_SIZE)
             rate = _NETWORK_RATE if name == "network" else _LINEAR_RATE
             schedule = keras.optimizers.schedules.CosineDecay(rate, self._steps)
-            member.compile(keras.optimizers.Adam(schedule), _CROSS_ENTROPY)
+            member.compile(FusedAdam(schedule), _CROSS_ENTROPY)
             member.fit(
                 batches,
                 steps_per_epoch=self._steps,
-                callbacks=[interruption.callback()],
                 shuffle=False,
+                **fit_settings(len(self._members) * self._steps, place * self._steps),
             )
 
 
