@@ -70,6 +70,7 @@ def _run(options):
     import pathlib
 
     import keras_distill as kd
+    from keras_distill._files.destination import check_replaces_none
     from keras_distill.evaluation.report import check_page
     from keras_distill.jobs.images.npz import has_array
     from keras_distill.jobs.texts.text_data import read_labelled
@@ -91,6 +92,7 @@ def _run(options):
         )
     if options.html is not None:
         check_page("html", pathlib.Path(options.html))
+        check_replaces_none("html", options.html, (options.data, *models.values()))
     if options.data.lower().endswith(".npz"):
         data = read_npz(options.data, ["x", "y"] if has_array(options.data, "y") else ["x"])
     else:

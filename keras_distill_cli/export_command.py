@@ -1,5 +1,8 @@
 """keras-distill export: write a model for phones or servers."""
 
+import os
+import pathlib
+
 from keras_distill_cli.options import add_trust
 from keras_distill_cli.options import read_npz
 
@@ -50,6 +53,7 @@ def _run(options):
 
     import keras_distill as kd
     from keras_distill._arguments.names import clean_name
+    from keras_distill._files.destination import check_replaces_none
     from keras_distill._keras.model_files import load_model_file
     from keras_distill.export.saved_model.export import check_saved_model
     from keras_distill.export.tflite.export import check_tflite
@@ -63,6 +67,10 @@ def _run(options):
         )
     if options.saved_model is None and options.class_names is not None:
         raise ValueError("--labels are for a SavedModel. Received: no --saved-model FOLDER")
+    check_replaces_none(
+        "tflite", options.tflite, (options.model, options.data, options.class_names)
+    )
+    _check_apart(options.tflite, options.saved_model)
     data = None if options.data is None else read_npz(options.data, ["x"])[0]
     class_names = None
     if options.class_names is not None:
@@ -91,6 +99,17 @@ def _run(options):
     if options.saved_model is not None:
         result["saved_model"] = str(kd.export_saved_model(model, **for_servers))
     return result
+
+
+def _check_apart(tflite, saved_model):
+    if None in (tflite, saved_model):
+        return
+    file, folder = (pathlib.Path(os.path.abspath(path)) for path in (tflite, saved_model))
+    if file in (folder, *folder.parents):
+        raise ValueError(
+            "--tflite must be another path than --saved-model, and than the folders around it. "
+            f"Received: {tflite} and {saved_model}"
+        )
 
 
 def _show_fields(result):

@@ -13,16 +13,31 @@ from collections.abc import Sized
 
 import numpy as np
 
+LARGEST_SEED = 2**32 - 1
+# A runtime that is asked for a million threads starts as many as it can: other programs of the
+# machine get none, and it crashes.
+_MOST_THREADS = 1024
 
-def check_integer(name, value, minimum=1, *, optional=False):
-    """Returns an integer of `minimum` or more as an int; None too, if it is optional."""
+
+def check_integer(name, value, minimum=1, maximum=None, *, optional=False):
+    """Returns an integer in [minimum, maximum] as an int; None too, if it is optional."""
     if value is None and optional:
         return None
-    if not is_integer(value) or value < minimum:
-        raise ValueError(
-            f"{name} must be an integer of {minimum} or more. Received: {name}={value!r}"
-        )
+    is_large = maximum is not None and is_integer(value) and value > maximum
+    if not is_integer(value) or value < minimum or is_large:
+        interval = f"of {minimum} or more" if maximum is None else f"from {minimum} to {maximum}"
+        raise ValueError(f"{name} must be an integer {interval}. Received: {name}={value!r}")
     return int(value)
+
+
+def check_seed(name, value, *, optional=False):
+    """Returns a seed that `keras.utils.set_random_seed` takes; None too, if it is optional."""
+    return check_integer(name, value, 0, LARGEST_SEED, optional=optional)
+
+
+def check_num_threads(name, value):
+    """Returns a number of threads that a machine can start."""
+    return check_integer(name, value, 1, _MOST_THREADS)
 
 
 def check_positive(name, value):

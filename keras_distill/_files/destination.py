@@ -27,6 +27,8 @@ def check_destination(name, path, kind):
     if path.exists() and path.is_dir() == is_file:
         found = "folder" if is_file else "file"
         raise ValueError(f"{name} must be a {kind}. Received: {path}, which is a {found}.")
+    if path.is_symlink() and not is_file and not path.exists():
+        raise ValueError(f"{name} must be a {kind}. Received: {path}, a link to what is not there.")
     folder = next(parent for parent in (path / "x").absolute().parents if parent.exists())
     if folder == path.absolute() and is_file:
         folder = folder.parent
@@ -36,6 +38,23 @@ def check_destination(name, path, kind):
         raise PermissionError(
             f"{name} must be where you may write. Received: {path}; {folder} is not writable."
         )
+
+
+def check_replaces_none(name, path, inputs):
+    """Raises `ValueError` if writing a file would replace one that is read.
+
+    Args:
+        name: Name of the argument with the path.
+        path: The file to write, or None.
+        inputs: Paths of all files that are read; None stands for none.
+    """
+    paths = [path, *inputs] if path is not None and os.path.exists(path) else []
+    for found in paths[1:]:
+        if found is not None and os.path.exists(found) and os.path.samefile(path, found):
+            raise ValueError(
+                f"{name} must be another file than those that are read. Received: {path}, which "
+                "would be replaced."
+            )
 
 
 @contextlib.contextmanager

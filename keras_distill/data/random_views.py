@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from keras_distill._arguments.checks import check_function
 from keras_distill._arguments.checks import check_integer
+from keras_distill._arguments.checks import check_seed
 
 
 class RandomViews:
@@ -37,7 +38,7 @@ class RandomViews:
     def __init__(self, augment, num_views, seed=0):
         check_function("augment", augment, "augment must be a function of an x and a seed.")
         num_views = check_integer("num_views", num_views)
-        seed = check_integer("seed", seed, minimum=0)
+        seed = check_seed("seed", seed)
         self._augment, self._num_views, self._seed = augment, num_views, seed
 
     def all(self, dataset):

@@ -6,7 +6,7 @@ import math
 import keras
 import tensorflow as tf
 
-from keras_distill._arguments.checks import check_sizes
+from keras_distill._arguments.checks import check_num_threads
 from keras_distill._keras.graph import calls_of
 from keras_distill._keras.graph import origin
 from keras_distill._keras.graph_defs import frozen_graph
@@ -42,7 +42,7 @@ def check_threads(num_threads):
         raise ValueError(
             f"num_threads must be a tuple, such as (1, 2), or (). Received: {num_threads!r}"
         )
-    return check_sizes("num_threads", num_threads) if num_threads else ()
+    return tuple(check_num_threads("num_threads", count) for count in num_threads)
 
 
 def measure_costs(source, x, num_threads):

@@ -9,6 +9,7 @@ from keras_distill._arguments.checks import check_boolean
 from keras_distill._arguments.checks import check_integer
 from keras_distill._arguments.checks import check_positive
 from keras_distill._arguments.checks import check_rate
+from keras_distill._arguments.checks import check_seed
 from keras_distill.evaluation.costs import check_threads
 from keras_distill.jobs import interruption
 from keras_distill.jobs.answer import in_words
@@ -198,7 +199,7 @@ class Job:
         self._set(
             num_threads=check_threads(self.num_threads),
             teacher_epochs=check_integer("teacher_epochs", self.teacher_epochs),
-            seed=check_integer("seed", self.seed, minimum=0),
+            seed=check_seed("seed", self.seed),
             test_rate=check_rate("test_rate", self.test_rate, with_one=False),
             alpha=check_rate("alpha", self.alpha),
             temperature=check_positive("temperature", self.temperature),

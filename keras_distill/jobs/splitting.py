@@ -36,20 +36,20 @@ def split(train, test_rate, seed):
     """Splits off a stratified test set, in which each class has its share.
 
     Raises:
-        ValueError: If a class has a single example, or there are fewer test examples than
-            classes.
+        ValueError: If a class has a single example, or there are fewer test examples, or fewer
+            others, than classes.
     """
     counts = np.bincount(train.labels, minlength=len(train.class_names))
     rare = [name for name, count in zip(train.class_names, counts) if count < 2]
     num_test = round(test_rate * len(train))
-    if rare or num_test < len(train.class_names):
+    if rare or not len(counts) <= num_test <= len(train) - len(counts):
         problem = f"{len(train)} examples of {len(train.class_names)} classes"
         if rare:
             problem += f", and a single one of {', '.join(map(repr, rare[:5]))}"
         raise ValueError(
-            "Without a test file, every class needs two examples, and the test set at least as "
-            f"many examples as there are classes. Received: {problem}. Give a test file, or more "
-            "examples."
+            "Without a test file, every class needs two examples, and the test set, like the "
+            "examples that are left, at least as many as there are classes. Received: "
+            f"test_rate={test_rate} of {problem}. Give a test file, or more examples."
         )
     places = import_module("sklearn.model_selection").train_test_split(
         np.arange(len(train)), test_size=num_test, random_state=seed, stratify=train.labels

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_distill._arguments.checks import check_integer
+from keras_distill._arguments.checks import check_seed
 from keras_distill.losses.base import DistillationLoss
 from keras_distill.losses.numerics import unit_vectors
 
@@ -81,7 +82,7 @@ class _ProjectedGradientLoss(InputGradientLoss):
         )
         num_projections = check_integer("num_projections", num_projections, optional=True)
         self.num_projections = num_projections
-        self.seed = check_integer("seed", seed, minimum=0, optional=True)
+        self.seed = check_seed("seed", seed, optional=True)
         self.seed_generator = keras.random.SeedGenerator(self.seed)
 
     def directions(self, teacher_output):

@@ -71,6 +71,8 @@ def test_returns_the_plain_value(check, value, plain):
     [
         (checks.check_integer, (*NO_NUMBERS, 0, -1, 3.0, np.float32(3), np.array([3]))),
         (OPTIONAL, (True, 0, 1.0)),
+        (checks.check_seed, (*NO_NUMBERS, -1, 2**32, 0.5)),
+        (checks.check_num_threads, (*NO_NUMBERS, 0, 10**6)),
         (checks.check_positive, (*NO_NUMBERS, 0, -0.5)),
         (checks.check_at_least, (*NO_NUMBERS, -0.5)),
         (checks.check_rate, (*NO_NUMBERS, -0.5, 1.5)),

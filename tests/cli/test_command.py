@@ -1,6 +1,7 @@
 import io
 import json
 import re
+import shutil
 import sys
 
 import keras
@@ -244,6 +245,40 @@ class TestErrors:
             assert "Errno" not in err
         assert not (tmp_path / "o").exists()
 
+    def test_what_is_read_is_not_replaced(self, folder, tmp_path, capsys):
+        """A page took the place of the test set, and a TFLite file that of the model."""
+        names = "model.keras", "data.npz", "linked.keras"
+        for name in names[:2]:
+            shutil.copy(folder / name, tmp_path / name)
+        (tmp_path / "linked.keras").symlink_to(tmp_path / "model.keras")
+        before = {name: (tmp_path / name).read_bytes() for name in names}
+        model, data, linked = (tmp_path / name for name in names)
+        for arguments, message in (
+            (("export", model, "--tflite", model), "--tflite must be another file than"),
+            (("export", model, "--tflite", linked), "--tflite must be another file than"),
+            (("export", model, "--tflite", data, "--data", data), "--tflite must be another file"),
+            (
+                ("export", model, "--tflite", tmp_path / "o", "--saved-model", tmp_path / "o/m"),
+                "--tflite must be another path than --saved-model",
+            ),
+            (("compare", f"a={model}", "--data", data, "--html", data), "--html must be another"),
+            (("compare", f"a={model}", "--data", data, "--html", model), "--html must be another"),
+        ):
+            code, _, err = run(capsys, *arguments)
+            assert code == 1
+            assert message in err
+        assert {name: (tmp_path / name).read_bytes() for name in names} == before
+        assert not (tmp_path / "o").exists()
+
+    def test_a_link_to_nothing(self, folder, tmp_path, capsys):
+        """It was "[Errno 17] File exists"."""
+        (tmp_path / "link").symlink_to(tmp_path / "gone")
+        arguments = "export", folder / "model.keras", "--saved-model", tmp_path / "link"
+        code, _, err = run(capsys, *arguments)
+        assert code == 1
+        assert "--saved-model must be a folder" in err
+        assert "a link to what is not there" in err
+
     def test_a_terminal_gets_nothing_to_obey(self, folder, tmp_path, capsys):
         """A name that clears the screen, one that writes backwards, one with a line of its own."""
         evil = tmp_path / "\x1b[2J\u202egnp\nError: none.tflite"
@@ -373,6 +408,9 @@ class TestWhatErrorsSay:
         assert "--html must be a file" in page
         threads = self.error(capsys, "benchmark", folder / "model.tflite", "--threads", "1", "0")
         assert "Error: --threads must be" in threads
+        # A million threads took those of all other programs, and ended in a crash.
+        threads = self.error(capsys, "benchmark", folder / "model.tflite", "--threads", "1000000")
+        assert "--threads must be an integer from 1 to 1024. Received: --threads 1000000" in threads
 
 
 def test_labels_of_a_file_with_a_byte_order_mark(folder, tmp_path, capsys):

@@ -269,6 +269,14 @@ class TestFitStages:
             found.append(objective.projector.kernel.numpy())
         np.testing.assert_array_equal(*found)
 
+    def test_the_largest_seed_of_keras(self, teacher):
+        """The second stage had a larger one, and failed behind the training of the first."""
+        student = network(2)
+        histories = fit_stages(
+            two_stages(student), X, Y, student=student, teacher=teacher, seed=2**32 - 1, **FIT
+        )
+        assert list(histories) == ["hint", "outputs"]
+
 
 @pytest.fixture(scope="module")
 def unbroken(teacher):

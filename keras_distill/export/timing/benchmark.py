@@ -10,6 +10,7 @@ import numpy as np
 
 from keras_distill._arguments.checks import check_at_least
 from keras_distill._arguments.checks import check_integer
+from keras_distill._arguments.checks import check_num_threads
 from keras_distill._arguments.printable import one_line
 from keras_distill._arguments.printable import printable
 from keras_distill._files.found_at import found_at
@@ -90,7 +91,7 @@ def benchmark(path, *, num_threads=1, xnnpack=True, inputs=None, num_runs=50, mi
             "path must be a TFLite file, or a folder with a saved_model.pb. Received: "
             f"{printable(path)}, which {found}."
         )
-    num_threads = check_integer("num_threads", num_threads)
+    num_threads = check_num_threads("num_threads", num_threads)
     num_runs = check_integer("num_runs", num_runs)
     min_seconds = check_at_least("min_seconds", min_seconds)
     with temporary_folder() as folder:

@@ -5,8 +5,8 @@ from keras import layers
 from keras import ops
 
 from keras_distill._arguments.checks import check_choice
-from keras_distill._arguments.checks import check_integer
 from keras_distill._arguments.checks import check_rate
+from keras_distill._arguments.checks import check_seed
 from keras_distill.losses.base import DistillationLoss
 from keras_distill.losses.base import check_channels
 
@@ -86,7 +86,7 @@ class MaskedGenerative(DistillationLoss):
     ):
         mask_rate = check_rate("mask_rate", mask_rate, with_one=False)
         check_choice("masked", masked, ("positions", "channels"))
-        seed = check_integer("seed", seed, minimum=0, optional=True)
+        seed = check_seed("seed", seed, optional=True)
         super().__init__(name=name, reduction=reduction, dtype=dtype)
         self.mask_rate = mask_rate
         self.masked = masked

@@ -8,6 +8,7 @@ from keras import ops
 from keras_distill._arguments.checks import check_integer
 from keras_distill._arguments.checks import check_positive
 from keras_distill._arguments.checks import check_rate
+from keras_distill._arguments.checks import check_seed
 from keras_distill.losses.relations.memory import EmbeddingMemory
 from keras_distill.losses.relations.memory import NegativeSampler
 from keras_distill.losses.relations.per_example import PerExampleLoss
@@ -113,7 +114,7 @@ class CRD(PerExampleLoss):
         num_negatives = check_integer("num_negatives", num_negatives)
         temperature = check_positive("temperature", temperature)
         momentum = check_rate("momentum", momentum, with_one=False)
-        seed = check_integer("seed", seed, minimum=0, optional=True)
+        seed = check_seed("seed", seed, optional=True)
         super().__init__(name=name, reduction=reduction, dtype=dtype)
         self.num_examples = num_examples
         self.feature_dim = feature_dim

@@ -9,6 +9,7 @@ import tensorflow as tf
 from keras import ops
 
 from keras_distill._arguments.checks import check_integer
+from keras_distill._arguments.checks import check_seed
 from keras_distill._arguments.schedules import NOT_NEGATIVE
 from keras_distill._arguments.schedules import check_number
 from keras_distill._arguments.schedules import value_at
@@ -134,7 +135,7 @@ class DataFree(Learner):
         weights["entropy_loss"] = entropy_weight
         for loss, weight in weights.items():
             weights[loss] = check_number(_argument(loss), weight, NOT_NEGATIVE)
-        seed = check_integer("seed", seed, minimum=0, optional=True)
+        seed = check_seed("seed", seed, optional=True)
         # Keras scales the loss if this policy is mixed_float16.
         super().__init__(name=name, dtype=generator.dtype_policy, autocast=False)
         self.distiller = distiller

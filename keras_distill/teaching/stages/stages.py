@@ -6,7 +6,9 @@ import pathlib
 import keras
 import tensorflow as tf
 
+from keras_distill._arguments.checks import LARGEST_SEED
 from keras_distill._arguments.checks import check_integer
+from keras_distill._arguments.checks import check_seed
 from keras_distill._arguments.printable import one_line
 from keras_distill._arguments.printable import printable
 from keras_distill._files.run_folder import RunFolder
@@ -179,7 +181,7 @@ def fit_stages(stages, x, y=None, *, student, teacher, directory=None, seed=None
     if reserved := {"epochs", "initial_epoch"}.intersection(fit):
         raise ValueError(f"Each stage has its own epochs. Received: {sorted(reserved)} for all.")
     check_comes_again(x, len(stages), fit)
-    seed = check_integer("seed", seed, minimum=0, optional=True)
+    seed = check_seed("seed", seed, optional=True)
     histories = {}
     strategy = getattr(student, "distribute_strategy", tf.distribute.get_strategy())
     with strategy.scope(), contextlib.ExitStack() as run:
@@ -189,7 +191,7 @@ def fit_stages(stages, x, y=None, *, student, teacher, directory=None, seed=None
         # All stages are checked first, so that an error shows before the first is trained.
         for number, (stage, distiller) in enumerate(zip(stages, distillers)):
             if seed is not None:
-                keras.utils.set_random_seed(seed + number)
+                keras.utils.set_random_seed((seed + number) % (LARGEST_SEED + 1))
             stage.compile(distiller)
             rehearse(distiller, *_data_of(stage, x, y), stage.fit_arguments(fit))
         if directory is not None:
@@ -203,7 +205,7 @@ def fit_stages(stages, x, y=None, *, student, teacher, directory=None, seed=None
             run.enter_context(folder.begun())
         for number, (stage, distiller) in enumerate(zip(stages, distillers)):
             if seed is not None:
-                keras.utils.set_random_seed(seed + number)
+                keras.utils.set_random_seed((seed + number) % (LARGEST_SEED + 1))
             data = _data_of(stage, x, y)
             with _frozen(stage.frozen):
                 how = stage.fit_arguments(fit)
