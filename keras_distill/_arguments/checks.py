@@ -23,10 +23,14 @@ def check_integer(name, value, minimum=1, maximum=None, *, optional=False):
     """Returns an integer in [minimum, maximum] as an int; None too, if it is optional."""
     if value is None and optional:
         return None
-    is_large = maximum is not None and is_integer(value) and value > maximum
-    if not is_integer(value) or value < minimum or is_large:
-        interval = f"of {minimum} or more" if maximum is None else f"from {minimum} to {maximum}"
-        raise ValueError(f"{name} must be an integer {interval}. Received: {name}={value!r}")
+    if not is_integer(value) or value < minimum:
+        raise ValueError(
+            f"{name} must be an integer of {minimum} or more. Received: {name}={value!r}"
+        )
+    if maximum is not None and value > maximum:
+        raise ValueError(
+            f"{name} must be an integer of {maximum} or less. Received: {name}={value!r}"
+        )
     return int(value)
 
 

@@ -7,6 +7,7 @@ import keras
 
 from keras_distill._arguments.checks import check_integer
 from keras_distill._arguments.checks import check_rate
+from keras_distill._arguments.checks import is_integer
 from keras_distill._arguments.imports import import_module
 from keras_distill._arguments.printable import printable
 from keras_distill._keras.keras_hub import read_preset_file
@@ -24,6 +25,7 @@ from keras_distill.teachers.text_inputs import known_tokens
 from keras_distill.text.vocabularies.base import Vocabulary
 from keras_distill.text.vocabularies.word_pieces import WordPieceVocabulary
 
+_MAX_LAYERS = 1000
 _NO_PRESET = (
     "It must be a preset of KerasHub, a folder, or a handle that KerasHub reads; the files of a "
     "folder may be damaged."
@@ -206,7 +208,23 @@ def _check_preset(name):
         check_weights(path)
     for path in sorted(pathlib.Path(name).glob("*.json")):
         with errors_that_name(path, "It must hold JSON."):
-            json.loads(path.read_bytes())
+            num_layers = _most_layers(json.loads(path.read_bytes()))
+        if num_layers > _MAX_LAYERS:
+            # They would be made one after the other, for days.
+            raise ValueError(
+                f"{printable(path)} must be of a model with {_MAX_LAYERS:,} layers or less. "
+                f"Received: {num_layers:,}. {_NO_PRESET}"
+            )
+
+
+def _most_layers(content):
+    """The largest number of layers that a JSON value names at any depth; 0 if it names none."""
+    if isinstance(content, dict):
+        named = (content.get(name) for name in ("num_layers", "num_hidden_layers", "n_layers"))
+        parts = content.values()
+    else:
+        named, parts = (), content if isinstance(content, list) else ()
+    return max([0, *filter(is_integer, named), *map(_most_layers, parts)])
 
 
 def _is_saved_model(name):

@@ -663,3 +663,20 @@ class TestFlops:
         cnns = [kd.students.text_cnn(words, 2, embedding_dim=4, name=name) for name in "ab"]
         model = keras.Model(texts, layers.Average()([cnn(words(texts)) for cnn in cnns]))
         assert count_flops(model, tf.constant(["good film"])) is None
+
+
+@pytest.mark.parametrize(("shape", "shown"), [((), r"\[\(\)\]"), (None, r"\[\]")])
+def test_a_file_without_an_axis_for_the_examples(shape, shown, tmp_path):
+    """It was "list index out of range", or nothing at all, without the name of the file."""
+    signature = [] if shape is None else [tf.TensorSpec(shape, "float32", name="x")]
+    function = tf.function(lambda *x: {"y": sum(x, tf.ones((2, 3)))}, input_signature=signature)
+    # Without a function, an object to keep, the converter warns.
+    module = tf.Module()
+    module.function = function
+    converter = tf.lite.TFLiteConverter.from_concrete_functions(
+        [function.get_concrete_function()], module
+    )
+    (tmp_path / "odd.tflite").write_bytes(converter.convert())
+    message = f"odd.tflite with inputs of the shapes {shown}"
+    with pytest.raises(ValueError, match=message):
+        compare({"odd": tmp_path / "odd.tflite"}, (np.zeros((4, 3), "float32"), np.arange(4) % 3))

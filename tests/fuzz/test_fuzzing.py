@@ -60,7 +60,7 @@ def test_what_is_wrong_is_seen(reader, message, tmp_path):
 
 def test_a_checksum_that_says_nothing(fuzz, tmp_path):
     (tmp_path / "a.csv").write_bytes(TEXT)
-    assert fuzz(read_anything, tmp_path / "a.csv", rounds=20) == {"read": 20}
+    assert set(fuzz(read_anything, tmp_path / "a.csv", rounds=20)) == {"read"}
     with pytest.raises(AssertionError, match="read something else, without a word"):
         fuzz(read_anything, tmp_path / "a.csv", rounds=2, is_checked=True)
 

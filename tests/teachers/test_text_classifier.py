@@ -248,6 +248,16 @@ def test_a_preset_folder_without_the_name_of_a_class(name, part, num_classes, tm
         text_classifier(tmp_path, num_classes=num_classes)
 
 
+@pytest.mark.parametrize("name", ["num_layers", "num_hidden_layers", "n_layers"])
+def test_a_preset_folder_with_a_billion_layers(name, tmp_path):
+    """They were made one after the other, until somebody stopped it."""
+    content = {"model_type": "bert", "config": {name: 10**9}}
+    (tmp_path / "config.json").write_text(json.dumps(content))
+    message = r"config\.json must be of a model with 1,000 layers or less\. Received: 1,000,000,000"
+    with pytest.raises(ValueError, match=message):
+        text_classifier(tmp_path, num_classes=2)
+
+
 @pytest.mark.long
 def test_a_hugging_face_folder_has_the_exact_gelu(hugging_face_folder, tmp_path):
     model = text_classifier(hugging_face_folder, num_classes=2)

@@ -40,7 +40,13 @@ class TFLiteFile(Source):
                 f"{path} with {self._file.signatures}"
             )
         self._inputs = self._file.inputs
-        self._batch_size = next(iter(self._inputs.values()))["shape"][0]
+        shapes = [tuple(detail["shape"]) for detail in self._inputs.values()]
+        if () in (shapes or [()]):
+            raise ValueError(
+                "A file that is compared must have inputs with an axis for the examples. Received: "
+                f"{path} with inputs of the shapes {shapes}"
+            )
+        self._batch_size = shapes[0][0]
         self.reads_text = any(detail["dtype"] == "bytes" for detail in self._inputs.values())
         last = list(self._file.last_operations.values())
         self.domain = _DOMAINS.get(last[0]) if len(last) == 1 else None
