@@ -20,7 +20,7 @@ _taught = weakref.WeakSet()
 
 def remember(model, *losses):
     """Remembers the losses that train a model's output, each a loss, a name or None."""
-    if any(map(_is_yes_or_no, losses)):
+    if any(map(is_yes_or_no, losses)):
         _taught.add(model)
 
 
@@ -42,10 +42,10 @@ def has_several_labels(model):
 
 def is_taught_yes_or_no(model):
     """Whether the known losses of a model treat each class as binary."""
-    return model in _taught or _is_yes_or_no(getattr(model, "loss", None))
+    return model in _taught or is_yes_or_no(getattr(model, "loss", None))
 
 
-def _is_yes_or_no(loss):
+def is_yes_or_no(loss):
     """Whether a loss treats each class as binary; a dict is a serialized loss."""
     if isinstance(loss, dict) and "class_name" in loss:
         loss = str(loss["class_name"])

@@ -21,6 +21,7 @@ from keras_distill.distillation import first_batch
 from keras_distill.distillation.history_names import check_names
 from keras_distill.distillation.history_names import compiled_names
 from keras_distill.distillation.history_names import metric_names
+from keras_distill.distillation.loss_domains import check_default_soft_loss
 from keras_distill.distillation.objective import check_objectives
 from keras_distill.distillation.other_names import by_name
 from keras_distill.distillation.saving import build_saved_objectives
@@ -298,6 +299,8 @@ class Distiller(TeacherStudentLearner):
         remember(self.student, self.loss, self.soft_loss)
         inputs, y, sample_weight = unpack(self._batch_spec)
         self.check_labels(y)
+        if self.soft_loss is None and self._has_soft_loss:
+            check_default_soft_loss(self.loss, self.student)
         self.build_state((inputs.student, y, sample_weight))
         compiled = compiled_names(self, getattr(self, "output_names", None))
         check_names([*self._parts, *metric_names(self.teacher_metrics), *compiled])

@@ -4,6 +4,7 @@ import keras
 
 from keras_distill._keras.output_domain import LOGITS
 from keras_distill._keras.output_domain import output_domains
+from keras_distill._keras.several_labels import is_yes_or_no
 
 _CLASSES = (
     keras.losses.BinaryCrossentropy,
@@ -41,6 +42,26 @@ def check_takes_logits(loss, model):
                 f"loss={of_output!r} for {name!r} of {model.name!r}, which ends without a softmax "
                 "or sigmoid. Give the loss from_logits=True, such as "
                 "keras.losses.SparseCategoricalCrossentropy(from_logits=True)."
+            )
+
+
+def check_default_soft_loss(loss, model):
+    """Raises `ValueError` if the softmax of the default soft loss would mix several labels.
+
+    Args:
+        loss, model: As for `check_takes_logits`.
+    """
+    domains = output_domains(model) or []
+    for index, (name, domain) in enumerate(zip(_names(model, domains), domains)):
+        of_output = _of_output(loss, index, name)
+        has_classes = domain == LOGITS and model.outputs[index].shape[-1] != 1
+        if has_classes and is_yes_or_no(of_output):
+            raise ValueError(
+                "soft_loss must be given for an output that a binary loss teaches: the default "
+                "compares the softmax over its classes, of which an example may have several. "
+                f"Received: soft_loss=None, and loss={of_output!r} for {name!r} of "
+                f"{model.name!r}. Give keras_distill.losses.BinarySoftTargets(temperature=...), or "
+                "SoftTargetKL(temperature=...) if each example has just one class."
             )
 
 

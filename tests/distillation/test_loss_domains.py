@@ -75,3 +75,20 @@ def test_before_the_training():
     peers = MutualLearning([dense(name="one"), dense(name="other")])
     with pytest.raises(ValueError, match="Give the loss from_logits=True"):
         peers.compile("sgd", "sparse_categorical_crossentropy")
+
+
+def test_the_default_soft_loss_is_not_for_several_labels():
+    """It compared the softmax over classes of which an example may have several."""
+    binary = keras.losses.BinaryCrossentropy(from_logits=True)
+    labels = np.array([[1, 1, 0], [0, 1, 1], [1, 1, 1], [0, 0, 0]], "float32")
+    for soft_loss in (None, kd.losses.BinarySoftTargets(2.0), kd.losses.SoftTargetKL(2.0)):
+        distiller = kd.Distiller(student=dense(), teacher=dense(), soft_loss=soft_loss)
+        distiller.compile("sgd", binary)
+        if soft_loss is None:
+            with pytest.raises(ValueError, match=r"soft_loss must be given.*BinarySoftTargets"):
+                distiller.fit(X, labels, verbose=0)
+        else:
+            distiller.fit(X, labels, verbose=0)
+    alone = kd.Distiller(student=dense(), alpha=1.0)
+    alone.compile("sgd", binary)
+    alone.fit(X, labels, verbose=0)
