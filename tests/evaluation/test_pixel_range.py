@@ -89,6 +89,19 @@ def test_a_normalization_layer_says_the_scale(mean, std):
     compare({"m": model}, wrong, preprocessors={"m": lambda x: x / wrong.max() * right.max()})
 
 
+def test_integers_are_not_cut_off(tmp_path):
+    """Pixels from 0 to 1 became black in front of an input of integers, without a word."""
+    image = keras.Input((4, 4, 3), dtype="uint8")
+    model = keras.Model(image, layers.Dense(2)(layers.Flatten()(image)))
+    path = kd.export_saved_model(model, tmp_path)
+    models = {"keras": model, "served": path}
+    for name in models:
+        compare({name: models[name]}, PIXELS)
+        compare({name: models[name]}, PIXELS.astype("uint8"))
+        with pytest.raises(ValueError, match=r"must be integers of dtype uint8.*float32 such as"):
+            compare({name: models[name]}, PIXELS / 255)
+
+
 @pytest.mark.parametrize("divisor", [1000, 32768])
 def test_what_is_divided_by_other_numbers_is_no_picture(divisor, tmp_path):
     """Sound was refused, for it is no pixels from 0 to 255."""

@@ -18,6 +18,7 @@ from keras_distill.export.pixels import pixel_inputs
 from keras_distill.export.saved_model.export import DEFAULT
 from keras_distill.export.saved_model.export import write_saved_model
 from keras_distill.export.signature import NamedModel
+from keras_distill.export.signature import cast_exactly
 from keras_distill.export.timing.benchmark import benchmark
 from keras_distill.layers.class_names import class_names_of
 
@@ -45,6 +46,9 @@ class KerasModel(Source):
             weight.value.dtype.size * int(np.prod(weight.shape)) for weight in model.weights
         )
         inputs = keras.tree.flatten(getattr(model, "inputs", None) or [])
+        dtypes = {tensor.dtype for tensor in inputs}
+        # The inputs of a dict may have another order, so only a dtype of all is known.
+        self._integers = next(iter(dtypes)) if len(dtypes) == 1 and "int" in str(dtypes) else None
         self.reads_text = any(tensor.dtype == "string" for tensor in inputs) if inputs else None
         self._shape = tuple(inputs[0].shape[1:]) if len(inputs) == 1 else None
         self._run = tf.function(
@@ -54,7 +58,11 @@ class KerasModel(Source):
         )
 
     def __call__(self, x):
-        self._check_shape(keras.tree.flatten(x))
+        leaves = keras.tree.flatten(x)
+        self._check_shape(leaves)
+        for values in leaves if self._integers else ():
+            # Keras would cut off the decimals, which makes pixels from 0 to 1 black.
+            cast_exactly(f"Inputs of {self._model.name!r}", values, self._integers)
         return one_output(self._run(keras.tree.map_structure(tf.convert_to_tensor, x)))
 
     def _check_shape(self, leaves):

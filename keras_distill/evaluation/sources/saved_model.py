@@ -14,6 +14,7 @@ from keras_distill.evaluation.sources.source import Source
 from keras_distill.evaluation.sources.source import named_inputs
 from keras_distill.export.pixels import divide_pixels
 from keras_distill.export.saved_model.export import DEFAULT
+from keras_distill.export.signature import cast_exactly
 from keras_distill.export.timing.benchmark import benchmark
 from keras_distill.teachers.hub_files import load_module
 
@@ -65,11 +66,15 @@ class Signature(Source):
     def _named(self, x):
         named = named_inputs(self._owner, self._inputs, x)
         return {
-            name: tf.cast(values, self._inputs[name].dtype)
+            name: self._cast(name, values)
             if self._inputs[name].dtype != tf.string
             else tf.convert_to_tensor(values)
             for name, values in named.items()
         }
+
+    def _cast(self, name, values):
+        owner = f"{self._owner}: the input {name!r}"
+        return cast_exactly(owner, values, self._inputs[name].dtype.as_numpy_dtype)
 
     def _choose_output(self):
         outputs = self._signature.structured_outputs
