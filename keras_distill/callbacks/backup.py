@@ -30,6 +30,8 @@ class BackupAndRestore(keras.callbacks.Callback):
     Under `MultiWorkerMirroredStrategy` the first worker writes, and all of them read.
 
     The backup restores the weights, the optimizer and the states of the model's random generators.
+    Other callbacks begin anew, as with Keras's: `EarlyStopping` forgets the best epoch before the
+    interruption, and its weights.
     The data starts anew: data that is shuffled with a seed repeats the order of the first epochs,
     so the result differs from a run without interruption. To get the same result, use an endless
     data set and skip what was seen; the skipped data is read again, but not trained on:
