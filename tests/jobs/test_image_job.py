@@ -250,11 +250,23 @@ def test_bad_input(folder, tmp_path):
         ({"teacher": str(tmp_path)}, "teacher must be a .keras or .h5 file.*which is a folder"),
         ({"teacher": keras.applications.MobileNetV3Small}, "teacher must be a name or a path"),
         ({"width": 0}, "width"),
+        ({"output": str(folder / "photos" / "out")}, "output must be a folder outside of.*photos"),
         ({"quantization": "int2"}, "quantization must be one of"),
     ):
         with pytest.raises(ValueError, match=message):
-            job(folder, tmp_path / "out", **settings).run()
+            job(folder, **{"output": tmp_path / "out", **settings}).run()
     assert not (tmp_path / "out").exists()
+
+
+def test_images_too_small_for_the_student(folder, tmp_path):
+    """The error was that of an argument `input_shape`, which a job does not have."""
+    reader = keras.Sequential(
+        [keras.Input((None, None, 3)), layers.GlobalAveragePooling2D(), layers.Dense(2)]
+    )
+    reader.save(tmp_path / "any_size.keras")
+    settings = {"teacher": str(tmp_path / "any_size.keras"), "image_size": (7, 20)}
+    with pytest.raises(ValueError, match=r"8 x 8 pixels or more\. Received: 7 x 20\."):
+        job(folder, tmp_path / "out", **settings).run()
 
 
 @pytest.mark.long

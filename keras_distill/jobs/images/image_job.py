@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import os
 import pathlib
 
 import keras
@@ -10,6 +11,7 @@ import tensorflow as tf
 
 from keras_distill._arguments.checks import check_image_size
 from keras_distill._arguments.checks import check_integer
+from keras_distill._arguments.printable import printable
 from keras_distill._files.run_folder import RunFolder
 from keras_distill.data import RandomViews
 from keras_distill.export import ImageMetadata
@@ -36,6 +38,8 @@ from keras_distill.students import mobile_cnn
 
 # The label -1 means an image without a label.
 _CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=-1)
+# The student halves them three times.
+_SMALLEST_SIZE = 8
 _BATCH_SIZE = 64
 _LARGEST_SHIFT = 1 / 8
 _MAX_SHUFFLED = 10_000
@@ -125,6 +129,12 @@ class ImageJob(Job):
         data = [image_data.fingerprint(part) for part in (train, test, *more)]
         folder = RunFolder("output", pathlib.Path(self.output), "job", settings_of(self, data))
         num_classes, shape = len(train.class_names), train.pixels.shape[1:]
+        if min(shape[:2]) < _SMALLEST_SIZE:
+            raise ValueError(
+                f"The student needs images of {_SMALLEST_SIZE} x {_SMALLEST_SIZE} pixels or more. "
+                f"Received: {shape[0]} x {shape[1]}. Give a larger image_size, and a teacher that "
+                "reads it."
+            )
         keras.utils.set_random_seed(self.seed)
         teacher.prepare(num_classes, shape, self.teacher_epochs * len(train))
         student = mobile_cnn(shape, num_classes, width=self.width)
@@ -189,10 +199,21 @@ class ImageJob(Job):
         if self.image_size is not None:
             self._set(image_size=check_image_size(self.image_size))
         check_mode(self.quantization)
+        self._check_output()
         self._set(
             width=check_integer("width", self.width),
             num_views=check_integer("num_views", self.num_views, minimum=0),
         )
+
+    def _check_output(self):
+        """Raises `ValueError` if the job, once stopped, would read its own files as images."""
+        around = pathlib.Path(os.path.realpath(self.output)).parents
+        for path in (self.train, self.test, *self.unlabelled):
+            if path is not None and pathlib.Path(os.path.realpath(path)) in around:
+                raise ValueError(
+                    "output must be a folder outside of those with images. Received: "
+                    f"{printable(self.output)}, which is in {printable(path)}."
+                )
 
     def _to_answer(self, work):
         return self._views().all(_dataset(work.transfer_set))
