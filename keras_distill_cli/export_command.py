@@ -7,7 +7,7 @@ from keras_distill_cli.options import add_trust
 from keras_distill_cli.options import read_npz
 
 TITLE = "Write a Keras model as a file for phones or servers."
-EXAMPLE = "keras-distill export student.keras --tflite student.tflite --sequence-length 64"
+EXAMPLE = "keras-distill export student.keras --tflite student.tflite"
 
 
 def add_options(command):

@@ -12,11 +12,13 @@ from keras_distill_cli import describe_command
 from keras_distill_cli import export_command
 from keras_distill_cli import image_command
 from keras_distill_cli import label_command
+from keras_distill_cli import predict_command
 from keras_distill_cli import text_command
 
 _COMMANDS = {
     "text": text_command,
     "image": image_command,
+    "predict": predict_command,
     "compare": compare_command,
     "export": export_command,
     "label": label_command,
@@ -36,7 +38,7 @@ def parse(arguments=None):
 
     Returns:
         An `argparse.Namespace`: the options; run and show, functions; names, a dict from each
-        setting to its option, or to None.
+        setting to its option, or to its name in the help.
     """
     parser, commands = make_parser()
     options, unknown = parser.parse_known_args(arguments)
@@ -142,5 +144,5 @@ def _required(command):
 
 
 def _options_of(command):
-    """The option of each setting; None for settings without an option."""
-    return {action.dest: next(iter(action.option_strings), None) for action in command._actions}
+    """The option of each setting, or the name that the help gives to an argument."""
+    return {a.dest: next(iter(a.option_strings), a.metavar) for a in command._actions}

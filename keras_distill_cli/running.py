@@ -41,7 +41,11 @@ def run(options):
         print(f"Error: {in_options(_explain(error), options.names)}", file=sys.stderr)
         return _FAILURE
     text = json.dumps(result, indent=2) if options.json else printable_lines(options.show(result))
-    print(text, file=answers)
+    try:
+        print(text, file=answers, flush=True)
+    except BrokenPipeError:
+        # The reader, such as head, has seen enough. Python would complain at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), answers.fileno())
     return _SUCCESS
 
 

@@ -108,6 +108,26 @@ class TestSingleSteps:
             assert code == 0, err
             assert json.loads(out)["models"]["m"]["figures"]["accuracy"]["value"] == expected
 
+    def test_predict(self, folder, capsys, monkeypatch):
+        model, classes = folder / "reader.keras", ("--classes", "no", "yes")
+        code, out, err = run(capsys, "predict", model, "a  good film", "bad", *classes)
+        assert code == 0, err
+        first, *lines = out.splitlines()
+        assert first == "a good film"
+        assert [line[:2] for line in lines] == ["  ", "  ", "ba", "  ", "  "]
+        shares = [float(line.split()[1]) for line in (lines[0], lines[1])]
+        assert shares == sorted(shares, reverse=True)
+        assert sum(shares) == pytest.approx(100, abs=0.2)
+        given = io.BytesIO("good film\n\nbäd film\n".encode())
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(given, encoding="latin-1"))
+        code, out, err = run(capsys, "predict", model, *classes, "--top", 1, "--json")
+        assert code == 0, err
+        results = json.loads(out)
+        assert [result["input"] for result in results] == ["good film", "bäd film"]
+        (best,) = results[0]["classes"]
+        assert best["name"] in ("no", "yes")
+        assert 0.5 <= best["probability"] <= 1
+
     def test_label_standard_input(self, folder, tmp_path, capsys, monkeypatch):
         given = io.BytesIO("\ufeffgood film\n\nbäd film\n".encode())
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(given, encoding="latin-1"))
@@ -154,7 +174,9 @@ class TestErrors:
             (("describe", tmp_path / "none.tflite"), "none.tflite"),
             (("export", folder / "model.keras"), "Give --tflite FILE"),
             (("compare", "x", "--data", folder / "data.npz"), "NAME=MODEL. Received: x"),
-            (("benchmark", tmp_path / "none.tflite"), "path must be a TFLite file"),
+            (("benchmark", tmp_path / "none.tflite"), "PATH must be a TFLite file"),
+            (("predict", tmp_path / "none", "a"), "MODEL must be a .tflite or .keras file, or"),
+            (("predict", folder / "reader.keras", "a"), "--classes must be given for a model"),
             (
                 ("compare", "m=m.keras", "--data", folder / "test.csv", "--label", "text"),
                 "--text and --label must be different columns. Received: 'text', 'text'",
@@ -194,12 +216,12 @@ class TestErrors:
         for arguments, message in (
             (
                 ("describe", tmp_path),
-                f"path must be a TFLite file, a Sav.* Received: {tmp_path}, which is a folder with",
+                f"PATH must be a TFLite file, a Sav.* Received: {tmp_path}, which is a folder with",
             ),
             (("describe", tmp_path / "in_it"), "which is a.*Take a file in it: .*student.tflite"),
-            (("describe", plain), "path must be a TFLite file. .*plain, which is none"),
+            (("describe", plain), "PATH must be a TFLite file. .*plain, which is none"),
             (("benchmark", tmp_path), "is a folder without"),
-            (("benchmark", plain), "path must be a TFLite file. .*plain, which is none"),
+            (("benchmark", plain), "PATH must be a TFLite file. .*plain, which is none"),
             (("compare", f"a={files['keras']}", "--data", data), r"f\.keras, which is a folder"),
             (("compare", f"a={files['tflite']}", "--data", data), r"f\.tflite, which is a folder"),
             (("compare", f"a={model}", "--data", files["npz"]), r"f\.npz, which is a folder"),

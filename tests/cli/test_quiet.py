@@ -67,6 +67,7 @@ def folder(tmp_path_factory):
         "--data data.npz",
         "label texts.csv --teacher reader.keras --output answers",
         "benchmark served/1",
+        "predict reader.keras film --classes no yes",
         "text texts.csv --teacher ensemble --output out --num-steps 3 --teacher-epochs 1 "
         "--threads --sequence-length 4 --vocabulary-size 10",
     ],

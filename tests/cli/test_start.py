@@ -16,7 +16,7 @@ from keras_distill_cli.parser import make_parser
 from keras_distill_cli.parser import parse
 
 ROOT = pathlib.Path(__file__).parents[2]
-COMMANDS = ["text", "image", "label", "export", "compare", "describe", "benchmark"]
+COMMANDS = ["text", "image", "predict", "label", "export", "compare", "describe", "benchmark"]
 SCRIPT = """
 import sys
 from keras_distill_cli.command import main
@@ -114,7 +114,7 @@ def test_help(command, capsys, monkeypatch):
     assert max(map(len, captured.out.splitlines())) <= 80
     assert "None" not in captured.out
     text = " ".join(captured.out.split())
-    assert f"keras-distill {command} " in text.split("--debug")[-1]
+    assert f"keras-distill {command or 'COMMAND'} " in text.split("--debug")[-1]
     # All that load .keras files.
     if command:
         assert ("--trust" in text) == (command not in ("describe", "benchmark"))

@@ -20,6 +20,8 @@ import keras_distill as kd
 from keras_distill.export import ImageMetadata
 from keras_distill.export import TextMetadata
 from keras_distill.export.tflite import litert
+from keras_distill.export.tflite.app_tokenizer import app_tokenizer
+from keras_distill.jobs.prediction import predict
 
 CLIENT = pathlib.Path(__file__).with_name("mediapipe_client.py")
 SENTENCES = pathlib.Path(__file__).parents[2] / "examples/data/clinc150/test.tsv.gz"
@@ -128,6 +130,9 @@ def test_text_classifier_gives_keras_scores(kind, mediapipe, sentences, tmp_path
             tolerance=0.15,
         )
         found = scores(mediapipe, "text", path, inputs)
+        answers = map(dict, predict(path, sentences))
+        answers = [[answer[label] for label in LABELS] for answer in answers]
+        np.testing.assert_allclose(answers, found, atol=1e-4)
         if quantization == "none":
             np.testing.assert_allclose(found, expected, atol=1e-4)
         else:
@@ -191,6 +196,10 @@ def test_text_classifier_reads_the_ids_of_training(kind, mediapipe, tmp_path):
     ids = vocabulary(texts).numpy()
     ids = np.pad(ids, [(0, 0), (0, SEQUENCE_LENGTH - ids.shape[1])])
     differ = np.flatnonzero((found != ids).any(axis=1))
+    tokenized = app_tokenizer(tmp_path / "ids.tflite", SEQUENCE_LENGTH)(texts)
+    # The file itself reads a text without words as one unknown word.
+    is_empty = (tokenized == 0).all(axis=1)
+    np.testing.assert_array_equal(tokenized[~is_empty], found[~is_empty])
     examples = [(ascii(texts[i]), found[i].tolist(), ids[i].tolist()) for i in differ[:5]]
     assert not len(differ), f"{len(differ)} of {len(texts)}: {examples}"
 
@@ -242,6 +251,10 @@ def test_image_classifier_gives_keras_scores(mean, std, ends_in_softmax, mediapi
     np.savez(tmp_path / "images.npz", images=images)
     expected = model(x).numpy() if ends_in_softmax else keras.ops.softmax(model(x)).numpy()
     assert np.std(expected, axis=0).min() > 0.1
-    np.testing.assert_allclose(
-        scores(mediapipe, "image", path, tmp_path / "images.npz"), expected, atol=1e-4
-    )
+    found = scores(mediapipe, "image", path, tmp_path / "images.npz")
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    files = [tmp_path / f"{number}.png" for number in range(20)]
+    for file, pixels in zip(files, images):
+        keras.utils.save_img(file, pixels, scale=False)
+    answers = [[dict(row)[label] for label in LABELS] for row in predict(path, files)]
+    np.testing.assert_allclose(answers, found[:20], atol=1e-4)

@@ -50,6 +50,7 @@ class KerasModel(Source):
         # The inputs of a dict may have another order, so only a dtype of all is known.
         self._integers = next(iter(dtypes)) if len(dtypes) == 1 and "int" in str(dtypes) else None
         self.reads_text = any(tensor.dtype == "string" for tensor in inputs) if inputs else None
+        self.inputs = {x.name: (tuple(x.shape[1:]), x.dtype) for x in inputs}
         self._shape = tuple(inputs[0].shape[1:]) if len(inputs) == 1 else None
         self._run = tf.function(
             lambda x: outputs_channels_last(model, model(x, training=False)),

@@ -52,6 +52,10 @@ class Signature(Source):
             if (spec.shape.rank or 0) > 2
             and any(map(divide_pixels, first_divisors(signature, name)))
         ]
+        self.inputs = {
+            name: (None if spec.shape.rank is None else tuple(spec.shape[1:]), spec.dtype.name)
+            for name, spec in self._inputs.items()
+        }
 
     def __call__(self, x):
         named = self._named(x)

@@ -1,5 +1,7 @@
 """Base class of all sources of outputs, whose figures are missing by default; named inputs."""
 
+import types
+
 import keras
 
 
@@ -11,6 +13,8 @@ class Source:
         batch_size: Number of examples that it reads at once.
         domain: Domain of its output, as in `output_domains`.
         reads_text: Whether it reads strings; None if unknown.
+        inputs: Dict from its inputs' names to pairs of an example's shape, with None for open
+            sizes, and the dtype's name; empty if unknown.
         class_names: Names of its classes in the order of its outputs, a tuple; None without names.
         num_parameters, num_bytes: Size of the model.
         tells_channels: Whether the axis of its classes is known, and moved to the end.
@@ -20,6 +24,7 @@ class Source:
     batch_size = 64
     tells_channels = False
     domain = reads_text = class_names = num_parameters = num_bytes = None
+    inputs = types.MappingProxyType({})
 
     def num_flops(self, x):
         """Floating-point operations for the inputs of one example."""

@@ -48,6 +48,13 @@ class TFLiteFile(Source):
             )
         self._batch_size = shapes[0][0]
         self.reads_text = any(detail["dtype"] == "bytes" for detail in self._inputs.values())
+        self.inputs = {
+            name: (
+                tuple(size if size > 0 else None for size in detail["shape_signature"][1:]),
+                detail["dtype"],
+            )
+            for name, detail in self._inputs.items()
+        }
         last = list(self._file.last_operations.values())
         self.domain = _DOMAINS.get(last[0]) if len(last) == 1 else None
         self.class_names = read_labels(path)

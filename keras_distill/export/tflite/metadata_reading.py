@@ -29,14 +29,49 @@ def read_labels(path):
     with _errors_that_name(path):
         content = path.read_bytes()
         name = _labels_file(_metadata(content))
-        if name is None or not zipfile.is_zipfile(io.BytesIO(content)):
-            return None
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            if name not in archive.namelist():
-                return None
-            # A small archive can contain a file that is larger than the memory.
-            _check_count(archive.getinfo(name).file_size, _MAX_BYTES)
-            return tuple(archive.read(name).decode("utf-8").splitlines()) or None
+        text = _packed_text(content, name)
+        return None if text is None else tuple(text.splitlines()) or None
+
+
+def read_tokenizer(path):
+    """Reads how an app tokenizes texts for a file.
+
+    Args:
+        path: The file, a `pathlib.Path`, of any origin.
+
+    Returns:
+        `(name, pattern, lines)`: "bert" or "regex", the pattern of what is between words (None
+        for "bert"), and the lines of the vocabulary. None for a file without tokenizer.
+
+    Raises:
+        ValueError: If the metadata cannot be read.
+    """
+    with _errors_that_name(path):
+        content = path.read_bytes()
+        for graph in _graphs(_metadata(content)):
+            inputs = _tables(graph, "SubGraphMetadata", "input_tensor_metadata")
+            units = [
+                *_tables(graph, "SubGraphMetadata", "input_process_units"),
+                *(
+                    u
+                    for tensor in inputs
+                    for u in _tables(tensor, "TensorMetadata", "process_units")
+                ),
+            ]
+            for unit in units:
+                kind = _TOKENIZERS.get(_byte(unit, "ProcessUnit", "options_type"))
+                if kind is None:
+                    continue
+                options = _table(unit, "ProcessUnit", "options")
+                (file, *_) = _tables(options, kind, "vocab_file")
+                text = _packed_text(content, _text(file, "AssociatedFile", "name"))
+                pattern = None
+                if kind == "RegexTokenizerOptions":
+                    pattern = _text(options, kind, "delim_regex_pattern")
+                # Tokens may have line ends of Unicode in them.
+                lines = None if text is None else text.replace("\r\n", "\n").split("\n")
+                return None if lines is None else (_NAMES[kind], pattern, lines)
+    return None
 
 
 def read_normalization(path):
@@ -68,6 +103,8 @@ def read_normalization(path):
 
 
 _NORMALIZATION = schema.OPTION_TYPES["NormalizationOptions"]
+_NAMES = {"BertTokenizerOptions": "bert", "RegexTokenizerOptions": "regex"}
+_TOKENIZERS = {schema.OPTION_TYPES[kind]: kind for kind in _NAMES}
 
 
 @contextlib.contextmanager
@@ -110,6 +147,18 @@ def _labels_file(root):
                     return _text(file, "AssociatedFile", "name")
             return None
     return None
+
+
+def _packed_text(content, name):
+    """The text of a file that is packed behind a TFLite file's own content, or None."""
+    if name is None or not zipfile.is_zipfile(io.BytesIO(content)):
+        return None
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        if name not in archive.namelist():
+            return None
+        # A small archive can contain a file that is larger than the memory.
+        _check_count(archive.getinfo(name).file_size, _MAX_BYTES)
+        return archive.read(name).decode("utf-8")
 
 
 def _root(content):

@@ -48,6 +48,7 @@ def _write_photos(folder):
 def check(folder, names, printed):
     assert "Nothing was written" in printed
     assert not (folder / "out").exists()
+    assert "very good film\n  " in printed
     assert "2 answers" in printed
     assert (folder / "served" / "1").is_dir()
     assert (folder / "comparison.html").exists()
