@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from keras_distill.evaluation.answer import answer_of
 from keras_distill.evaluation.answer import noun
+from keras_distill.evaluation.report.errors import weakest_classes
 from keras_distill.evaluation.report.model_card import ModelCard
 from keras_distill.evaluation.report.model_card import Section
 from keras_distill.evaluation.tables import show_count
@@ -23,6 +24,7 @@ from keras_distill.evaluation.tables import show_size
 
 _FILL_IN = "(fill in)"
 _MAX_CLASSES = 20
+_NUM_WEAKEST = 3
 _PACKAGES = ("keras-distill", "keras", "tensorflow", "numpy")
 
 
@@ -163,10 +165,16 @@ def _limits(job, comparison, examples):
         "another kind it can be lower.",
         f"One training run, with seed {job.seed}: another seed gives another student.",
         "It learned the teacher's answers, and with them the teacher's errors and biases.",
+        f"It is weakest on {_weakest(comparison)}.",
         "The times are those of the machine that is named above, not of a phone.",
         *comparison.notes,
     ]
     return Section("Limits", items=tuple(items))
+
+
+def _weakest(comparison):
+    rows = weakest_classes(comparison, "phone").rows[:_NUM_WEAKEST]
+    return ", ".join(f"{name.text} (finds {right.text})" for name, _, right, _ in rows)
 
 
 def _usage(kind):

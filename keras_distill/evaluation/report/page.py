@@ -110,6 +110,9 @@ class _Page:
     def threads(self):
         return figures.fewest_threads(self._comparison)
 
+    def all_are_timed(self):
+        return all(model.cost.median_ms for model in self._comparison.models.values())
+
     def charts(self):
         """Charts of the main measure against size and time."""
         comparison, measure = self._comparison, self.answer.measure
