@@ -42,7 +42,7 @@ def in_words(comparison, files, *, unit, examples, page, notes=()):
     rows += [_row("In an app", page), _row("Report", files["report"])]
     said = dict.fromkeys([*limits(comparison, measure, "phone"), *comparison.notes])
     lines = dict.fromkeys([*notes, *(f"Note: {sentence}" for sentence in said)])
-    return "\n".join([*rows, *map(_wrapped, lines)])
+    return "\n".join([*rows, *map(wrapped, lines)])
 
 
 def _accuracies(comparison, measure):
@@ -109,5 +109,6 @@ def _row(title, *parts):
     )
 
 
-def _wrapped(sentence):
+def wrapped(sentence):
+    """A sentence in lines of at most 80 letters."""
     return textwrap.fill(printable(sentence), _WIDTH, break_long_words=False)

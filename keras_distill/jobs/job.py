@@ -13,6 +13,7 @@ from keras_distill._arguments.checks import check_seed
 from keras_distill.evaluation.costs import check_threads
 from keras_distill.jobs import interruption
 from keras_distill.jobs.answer import in_words
+from keras_distill.jobs.answer import wrapped
 from keras_distill.jobs.model_card import make_card
 from keras_distill.jobs.progress import Stages
 from keras_distill.jobs.progress import describe_plan
@@ -120,7 +121,7 @@ class Job:
 
     def _run(self, work):
         stages = Stages(work.seconds(), verbose=self.verbose)
-        print(work)
+        print("\n".join(map(wrapped, str(work).splitlines())))
         path, students = work.folder.path, {}
         with stages("train the teacher"):
             teacher = train_teacher(path, work.teacher, work.train, self.seed, stages.of_fit)
@@ -148,6 +149,7 @@ class Job:
                 title=f"Distilled from {self.teacher}",
                 make_card=partial(make_card, self, work),
                 notes=(*notes, *said),
+                baseline=self._baseline(work),
                 num_threads=self.num_threads,
                 timed=None if self.verbose else tuple(exported(path)),
                 seed=self.seed,
@@ -177,6 +179,10 @@ class Job:
             work.teacher.notes = notes + labels_differ(teacher, test)
             _say(work.teacher.notes)
         return work.teacher.notes
+
+    def _baseline(self, work):
+        """The `LinearBaseline` of a job, or None."""
+        return None
 
     def _watched(self, work):
         """At most 1,000 test examples to log a student's quality on while it is trained."""

@@ -23,6 +23,7 @@ def compare_models(
     title,
     make_card,
     notes=(),
+    baseline=None,
     preprocessor=None,
     phone_preprocessor=None,
     **settings,
@@ -37,6 +38,7 @@ def compare_models(
         title: Heading of the page.
         make_card: Function from the comparison to its `ModelCard`.
         notes: Sentences to print with the figures.
+        baseline: A `LinearBaseline`, or None. The figures tell of it, too.
         preprocessor: Function from the test set's x to the students' inputs.
         phone_preprocessor: Function from the test set's x to the inputs of the phone's file.
         **settings: Other arguments of `compare`.
@@ -52,7 +54,7 @@ def compare_models(
         histories={name: read_history(folder, name) for name in students},
         **settings,
     )
-    notes = (*comparison.notes, *notes, *_is_worse(comparison))
+    notes = (*comparison.notes, *notes, *_is_worse(comparison), *_against(baseline, comparison))
     comparison = dataclasses.replace(comparison, notes=notes)
     page, figures, table, card_file = _reports(folder)
     card = make_card(comparison)
@@ -69,6 +71,20 @@ def _is_worse(comparison):
     p_value = comparison["teacher"].mcnemar
     sentence = worse_sentence(taught, alone, comparison.num_examples, p_value)
     return (sentence,) if taught < alone else ()
+
+
+def _against(baseline, comparison):
+    """A sentence on the simplest baseline, if there is one."""
+    if baseline is None:
+        return ()
+    points = 100 * (baseline.accuracy - comparison["phone"]["accuracy"].value)
+    than = f"{abs(points):.1f} points {'better' if points > 0 else 'worse'} than"
+    is_equal = abs(points) < 0.05
+    return (
+        f"The simplest baseline, TF-IDF and a linear model on the same labels, is right in "
+        f"{100 * baseline.accuracy:.1f} % of the test: {'as good as' if is_equal else than} the "
+        f"phone's file. It has {baseline.num_parameters:,} parameters.",
+    )
 
 
 def check_results(folder, *, test, preprocessor=None, phone_preprocessor=None, **settings):

@@ -105,6 +105,11 @@ class TestWhatComesOut:
         written = json.loads((output / "report.json").read_text())
         assert written["models"] == result["models"]
 
+    def test_the_simplest_baseline_is_told(self, done):
+        sentence = "The simplest baseline, TF-IDF and a linear model on the same labels, is right in"
+        assert sentence in " ".join(done[1]["summary"].split())
+        assert sentence in (done[0] / "report.html").read_text(encoding="utf-8")
+
     def test_the_server_reads_texts(self, done):
         serving = tf.saved_model.load(plain_path(done[0] / "serving" / "1"))
         served = serving.signatures["serving_default"]

@@ -25,6 +25,7 @@ from keras_distill.jobs.texts import text_vocabulary
 from keras_distill.jobs.texts.lengths import check_memory
 from keras_distill.jobs.texts.lengths import limited_to
 from keras_distill.jobs.texts.lengths import teacher_length
+from keras_distill.jobs.texts.linear_baseline import linear_baseline
 from keras_distill.jobs.texts.new_texts import make_new_texts
 from keras_distill.jobs.texts.text_data import lengths_up_to
 from keras_distill.jobs.texts.text_student import KINDS
@@ -216,6 +217,9 @@ class TextJob(Job):
             hard_loss=_CROSS_ENTROPY,
             fit_settings=fit_settings,
         )
+
+    def _baseline(self, work):
+        return linear_baseline(work.train, work.test, self.seed)
 
     def _to_try(self, work):
         return work.test.texts[:1000].tolist()
