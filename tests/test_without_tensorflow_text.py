@@ -34,7 +34,7 @@ kd.export_tflite(
 kd.export_saved_model(student, folder + "/serving", preprocessor=words)
 pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a"]
 for make in (
-    lambda: kd.text.learn_word_pieces(texts, vocabulary_size=100),
+    lambda: kd.text.WordPieceVocabulary.learn(texts, vocabulary_size=100),
     lambda: kd.text.WordPieceVocabulary(pieces, sequence_length=8),
     lambda: kd.teachers.text_classifier(preset, num_classes=3),
 ):
