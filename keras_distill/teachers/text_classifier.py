@@ -185,6 +185,9 @@ def _load_preprocessor(name, sequence_length):
     if isinstance(tokenizer, keras_hub.tokenizers.WordPieceTokenizer) and tokenizer.lowercase:
         # Uncased vocabularies, as BERT's, have no accents; without this, "café" is unknown.
         tokenizer.strip_accents = True
+    with errors_that_name(name, _NO_PRESET):
+        # KerasHub checks some settings when it is called only: late, and without the folder's name.
+        preprocessor(["text"])
     return preprocessor
 
 

@@ -248,6 +248,16 @@ def test_a_preset_folder_without_the_name_of_a_class(name, part, num_classes, tm
         text_classifier(tmp_path, num_classes=num_classes)
 
 
+def test_a_preset_folder_whose_preprocessor_cannot_run(tmp_path):
+    """The job failed when its teacher read the first texts, without the name of the folder."""
+    ready_classifier().save_to_preset(tmp_path)
+    config = json.loads((tmp_path / "preprocessor.json").read_text())
+    config["config"]["truncate"] = "round_n"
+    (tmp_path / "preprocessor.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match=re.escape(str(tmp_path)) + " cannot be loaded.*round_n"):
+        text_classifier(tmp_path, num_classes=2)
+
+
 @pytest.mark.parametrize("name", ["num_layers", "num_hidden_layers", "n_layers"])
 def test_a_preset_folder_with_a_billion_layers(name, tmp_path):
     """They were made one after the other, until somebody stopped it."""
