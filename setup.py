@@ -16,8 +16,10 @@ TEST = [
     *BEAM,
     *DOCS,
     "import-linter",
+    "keras-tuner",  # The page on training.
     "onnx",  # The page on teachers of other frameworks.
     "onnxruntime",
+    "optuna",  # The page on training.
     "openvino",  # A second reader of SavedModels.
     "pytest",
     "pytest-timeout",

@@ -33,6 +33,13 @@ def add_options(command):
         help="The preprocessor of a TF-Hub teacher. Default: the teacher's own.",
     )
     command.add_argument(
+        "--teacher-signature",
+        metavar="NAME",
+        help="For a teacher that is the folder of a SavedModel, a fine-tuned classifier that reads "
+        "texts: the name of its signature, mostly serving_default. It is not trained again, and "
+        "it can run code. Default: none.",
+    )
+    command.add_argument(
         "--student",
         choices=("bilstm", "text_cnn", "transformer"),
         default="text_cnn",

@@ -26,7 +26,8 @@ def call_signature(function, x):
         x: A dict of its inputs by name, or its only input.
 
     Returns:
-        A dict of its outputs by name, or its only output.
+        A dict of its floating-point outputs by name, or the only one. Names of classes and other
+        outputs for people are left out, unless there is nothing else.
 
     Raises:
         ValueError: If the inputs do not fit the signature.
@@ -41,6 +42,9 @@ def call_signature(function, x):
             f"Received: {found}. Bring the examples into this form with dataset.map."
         )
     outputs = run_signature(function, x)
+    if isinstance(outputs, dict):
+        numbers = {name: value for name, value in outputs.items() if value.dtype.is_floating}
+        outputs = numbers or outputs
     is_one = isinstance(outputs, dict) and len(outputs) == 1
     return next(iter(outputs.values())) if is_one else outputs
 
@@ -60,8 +64,17 @@ def run_signature(function, x):
         ) from error
 
 
+def as_column(x, spec):
+    """A batch of single values, `(batch,)`, as `(batch, 1)` where an input asks for it.
+
+    `model.export` of Keras writes this shape for a model with `keras.Input((1,), dtype="string")`.
+    """
+    is_column = isinstance(spec, tf.TensorSpec) and spec.shape.rank == 2 and spec.shape[1] == 1
+    return x[:, None] if is_column and len(x.shape) == 1 else x
+
+
 def _cast(x, spec):
-    x = tf.convert_to_tensor(x)
+    x = as_column(tf.convert_to_tensor(x), spec)
     is_alike = any(
         getattr(x.dtype, kind) and getattr(spec.dtype, kind)
         for kind in ("is_integer", "is_floating")

@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 
 from keras_distill._keras.safe_mode import in_safe_mode
+from keras_distill._keras.signatures import as_column
 from keras_distill.teachers import hub_files
 
 _trusted_modules = contextvars.ContextVar("keras_distill_trusted_modules")
@@ -325,6 +326,7 @@ def _to_tensor(x, spec):
 
 
 def _cast(x, spec):
+    x = as_column(x, spec)
     if not isinstance(spec, tf.TensorSpec) or x.dtype == spec.dtype:
         return x
     kinds = [(d.is_integer or d.is_bool, d.is_floating) for d in (x.dtype, spec.dtype)]

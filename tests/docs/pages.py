@@ -28,7 +28,8 @@ from keras_distill_cli import command as cli
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PREPARED = pathlib.Path(__file__).with_name("prepared")
 # What cannot run here: commands that download or serve, other languages, and what was printed.
-NOT_RUN = {"bash", "kotlin", "swift", "text"}
+# The one block of HTML is run by tests/examples/test_web.py.
+NOT_RUN = {"bash", "html", "kotlin", "swift", "text"}
 _BLOCK = re.compile(r"^( *)```+ *([^\n`]*)\n(.*?)^\1```+ *$", re.DOTALL | re.MULTILINE)
 
 

@@ -9,6 +9,8 @@ PAGES = pages.pages("docs/**/*.md")
 @pytest.mark.long
 # What Keras says of every data set that comes without shuffle=False.
 @pytest.mark.filterwarnings("ignore:`shuffle=True` was passed, but:UserWarning")
+# KerasTuner's, of Python's threads.
+@pytest.mark.filterwarnings("ignore:(currentThread|getName).. is deprecated:DeprecationWarning")
 @pytest.mark.parametrize("path", [p for p in PAGES if pages.code_of(p)], ids=pages.name_of)
 def test_it_runs(path, tmp_path, monkeypatch, request, capsys):
     pages.run_page(path, tmp_path, monkeypatch, request, capsys)

@@ -46,6 +46,25 @@ def export(student, path, quantization):
 
 
 @contextlib.contextmanager
+def serve(folder):
+    """Serves a folder on this machine; gives its address."""
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *arguments):
+            pass
+
+        def end_headers(self):
+            self.send_header("Cache-Control", "no-store")
+            super().end_headers()
+
+    handler = functools.partial(Handler, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
+@contextlib.contextmanager
 def served(model, page, raw=False):
     """Builds a page's folder and serves it on this machine; gives its address."""
     spec = importlib.util.spec_from_file_location("build_page", HERE / "build.py")
@@ -56,19 +75,8 @@ def served(model, page, raw=False):
     except (FileNotFoundError, subprocess.CalledProcessError) as error:
         pytest.skip(f"npm cannot install the runtime here: {error}")
 
-    class Handler(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *arguments):
-            pass
-
-        def end_headers(self):
-            self.send_header("Cache-Control", "no-store")
-            super().end_headers()
-
-    handler = functools.partial(Handler, directory=str(page))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/"
-        server.shutdown()
+    with serve(page) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
@@ -178,3 +186,33 @@ def check_offline(browser, address, num_files):
         if entry["level"] == "SEVERE" and not re.search('"(INFO|WARNING): ', entry["message"])
     ]
     assert not errors
+
+
+@pytest.mark.long
+def test_the_page_that_the_docs_write(student, browser, tmp_path):
+    from selenium.webdriver.support.wait import WebDriverWait
+
+    words, model = student
+    text = (HERE.parents[1] / "docs" / "web.md").read_text(encoding="utf-8")
+    (html,) = re.findall(r"^```html\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    (package,) = re.findall(r"npm install (@mediapipe\S+)", text)
+    try:
+        command = ["npm", "install", "--silent", "--prefix", str(tmp_path), package]
+        subprocess.run(command, check=True)
+    except (FileNotFoundError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"npm cannot install the runtime here: {error}")
+    (tmp_path / "index.html").write_text(html, encoding="utf-8")
+    export(student, tmp_path / "student.tflite", "none")
+    with serve(tmp_path) as address:
+        browser.get(address)
+        field, answer = (browser.find_element("id", name) for name in ("text", "answer"))
+        WebDriverWait(browser, 60).until(lambda _: field.is_enabled())
+        for sentence in SENTENCES:
+            field.clear()
+            field.send_keys(sentence)
+            probabilities = keras.ops.softmax(model(words([sentence])))[0].numpy()
+            order = probabilities.argsort()[::-1]
+            shown = [line.split() for line in answer.text.splitlines()]
+            assert [row[-1] for row in shown] == [LABELS[place] for place in order]
+            percents = [float(row[0]) for row in shown]
+            np.testing.assert_allclose(percents, 100 * probabilities[order], atol=0.06)

@@ -64,6 +64,10 @@ class TextJob(Job):
             each of which is fine-tuned; a .keras file of a classifier that reads texts; or
             "ensemble", three small models from scratch.
         preprocessor: A TF-Hub teacher's preprocessor, a handle or folder.
+        teacher_signature: If the teacher is the folder of a SavedModel, a fine-tuned classifier
+            that reads texts: the name of its signature, mostly "serving_default". It is not
+            trained again. Its output with as many columns as there are classes is used, "logits"
+            before "probabilities" if it has several.
         student: "bilstm", "text_cnn" or "transformer".
         test: Test file in the same form as train. None means a stratified part of train.
         test_rate: Share of train for the test set, in (0, 1).
@@ -101,6 +105,7 @@ class TextJob(Job):
     output: str
     teacher: str
     preprocessor: str | None = None
+    teacher_signature: str | None = None
     student: str = "text_cnn"
     test: str | None = None
     test_rate: float = 0.2
@@ -160,6 +165,7 @@ class TextJob(Job):
         teacher = make_teacher(
             self.teacher,
             self.preprocessor,
+            self.teacher_signature,
             vocabulary,
             train,
             self.teacher_epochs,
@@ -188,7 +194,7 @@ class TextJob(Job):
     def _check(self):
         check_choice("student", self.student, KINDS)
         super()._check()
-        check_teacher(self.teacher, self.preprocessor)
+        check_teacher(self.teacher, self.preprocessor, self.teacher_signature)
         self._set(
             sequence_length=check_integer("sequence_length", self.sequence_length),
             num_augmented=check_integer("num_augmented", self.num_augmented, minimum=0),

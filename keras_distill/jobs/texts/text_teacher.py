@@ -10,6 +10,7 @@ from keras_distill._keras.fused_adam import FusedAdam
 from keras_distill.jobs.one_output import with_two_outputs
 from keras_distill.jobs.teacher_file import check_teacher_file
 from keras_distill.jobs.teacher_file import load_teacher
+from keras_distill.jobs.texts import signature_teacher
 from keras_distill.jobs.texts.text_data import lengths_up_to
 from keras_distill.optimizers import finetuning_optimizer
 from keras_distill.students import text_cnn
@@ -25,14 +26,18 @@ _LINEAR_RATE, _NETWORK_RATE = 0.05, 4e-3
 _FILE = "a .keras file of a classifier that reads texts"
 
 
-def check_teacher(name, preprocessor):
+def check_teacher(name, preprocessor, signature=None):
     """Raises `ValueError` for a name that cannot be a teacher, before anything is read.
 
     Args:
         name: The job's `teacher`.
         preprocessor: The job's `preprocessor`.
+        signature: The job's `teacher_signature`.
     """
     name = os.fspath(name)
+    if signature is not None:
+        signature_teacher.check(name, preprocessor, signature)
+        return
     if name == ENSEMBLE or _is_model_file(name):
         if preprocessor is not None:
             raise ValueError(
@@ -53,9 +58,10 @@ def _is_model_file(name):
 
 
 class ReadyTextTeacher:
-    """A .keras file of a classifier that reads texts. It is loaded in Keras's safe mode.
+    """A classifier that reads texts: a .keras file, or a signature of a SavedModel.
 
-    A single output for two classes, a logit or a sigmoid, belongs to the second class.
+    A .keras file is loaded in Keras's safe mode. A single output for two classes, a logit or a
+    sigmoid, belongs to the second class.
 
     Raises:
         ValueError: If the model reads something else, or has other classes.
@@ -63,7 +69,10 @@ class ReadyTextTeacher:
 
     is_ready, num_texts = True, 0
 
-    def __init__(self, path, num_classes):
+    def __init__(self, path, num_classes, signature=None):
+        if signature is not None:
+            self.model = signature_teacher.load(path, signature, num_classes)
+            return
         self.model = load_teacher(path, _FILE)
         inputs = keras.tree.flatten(getattr(self.model, "inputs", None) or [])
         dtypes = [tensor.dtype for tensor in inputs]
@@ -219,8 +228,10 @@ def lower_on_one_line(texts):
     return tf.strings.regex_replace(texts, r"[!-/:-@\[-`{-~]", "")
 
 
-def make_teacher(name, preprocessor, vocabulary, train, num_epochs, sequence_length):
+def make_teacher(name, preprocessor, signature, vocabulary, train, num_epochs, sequence_length):
     """Makes a teacher from its name: "ensemble", a .keras file, a preset, handle or folder."""
+    if signature is not None:
+        return ReadyTextTeacher(name, len(train.class_names), signature)
     if name == ENSEMBLE:
         num_steps = int(np.clip(num_epochs * len(train) / _BATCH_SIZE * 5, 400, 4000))
         return EnsembleTeacher(vocabulary, train, num_steps)

@@ -1,0 +1,36 @@
+"""A small table, and a served model of it in place of the reader's."""
+
+import keras
+import tensorflow as tf
+
+import keras_distill as kd
+
+WORDS = {"good": ("good", "fine"), "bad": ("bad", "dull")}
+REPLACED = {"epochs=3": "epochs=1"}
+
+
+def prepare(folder, monkeypatch):
+    rows = [(f"the {x} is {w}", name) for x in "abcdefgh" for name, ws in WORDS.items() for w in ws]
+    lines = ["text,label", *map(",".join, rows)]
+    (folder / "train.csv").write_text("\n".join(lines) + "\n")
+    texts = keras.Input((), dtype="string", name="text")
+    lookup = keras.layers.TextVectorization(output_mode="multi_hot")
+    lookup.adapt(tf.constant([text for text, _ in rows]))
+    model = keras.Model(texts, keras.layers.Dense(2)(lookup(texts)))
+    model.export(folder / "logits", verbose=False)
+    serve = tf.function(
+        lambda text: {
+            "label": tf.gather(tf.constant(["bad", "good"]), tf.argmax(model(text), -1)),
+            "probabilities": tf.nn.softmax(model(text)),
+        },
+        input_signature=[tf.TensorSpec([None], tf.string, "text")],
+        autograph=False,
+    )
+    tf.saved_model.save(
+        model, str(folder / "models/reviews/1"), signatures={"serving_default": serve}
+    )
+
+
+def check(folder, names, printed):
+    assert isinstance(names["store"], kd.TeacherStore)
+    assert len(names["store"]) == 32
