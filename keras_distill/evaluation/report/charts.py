@@ -31,13 +31,14 @@ def color(place):
     return _COLORS[place % len(_COLORS)]
 
 
-def pareto(points, x_label, y_label, *, show_x, is_percent, is_higher_better):
+def pareto(points, x_label, y_label, *, show_x, y_range, is_percent, is_higher_better):
     """Models by cost and quality; a line joins those that no other beats in both.
 
     Args:
         points: List of `(name, place, x, y, low, high)`; low and high belong to y.
         x_label, y_label: Titles of the axes; x is logarithmic.
         show_x: Function from a value of x to its text.
+        y_range: The lowest and the highest y of this chart and of those beside it.
         is_percent: Whether y is in percent, so that its axis ends at 0 and 100.
         is_higher_better: Whether a higher y is better.
 
@@ -58,7 +59,10 @@ def pareto(points, x_label, y_label, *, show_x, is_percent, is_higher_better):
             front.append(point[2:4])
             best = sign * point[3]
     axes.plot(*zip(*front), color=_FAINT, linestyle="--", zorder=0)
-    axes.margins(x=0.2, y=0.15)
+    axes.margins(x=0.2)
+    room = 0.15 * (y_range[1] - y_range[0])
+    if room:
+        axes.set_ylim(y_range[0] - room, y_range[1] + room)
     _set_log_axis(axes.xaxis, [point[2] for point in points], show_x)
     axes.set_xlabel(_short(x_label))
     axes.set_ylabel(_short(y_label))

@@ -2,6 +2,8 @@
 
 import importlib.resources
 
+import numpy as np
+
 from keras_distill._arguments.imports import import_module
 from keras_distill._arguments.printable import printable_lines
 from keras_distill._files.destination import check_destination
@@ -124,15 +126,19 @@ class _Page:
             "size": (lambda cost: cost.num_bytes, _round_size),
             "ms": (lambda cost: cost.median_ms.get(threads), tables.show_ms),
         }
+        bounds = {}
+        for name, model in comparison.models.items():
+            found = {m.name: figure for m, figure in model.figures.items()}
+            if figure := found.get(measure.name):
+                bounds[name] = [scale * v for v in (figure.value, figure.low, figure.high)]
+        y_range = np.nanmin(list(bounds.values())), np.nanmax(list(bounds.values()))
         drawn = []
         for name, (cost_of, show) in costs.items():
-            points = []
-            for model_name, model in comparison.models.items():
-                found = {m.name: figure for m, figure in model.figures.items()}
-                figure, cost = found.get(measure.name), cost_of(model.cost)
-                if cost and figure is not None:
-                    bounds = (scale * v for v in (figure.value, figure.low, figure.high))
-                    points.append((model_name, self._places[model_name], cost, *bounds))
+            points = [
+                (model, self._places[model], cost_of(comparison[model].cost), *of_model)
+                for model, of_model in bounds.items()
+                if cost_of(comparison[model].cost)
+            ]
             if len(points) > 1:
                 unit = f"{measure.name} in %" if measure.is_share else measure.name
                 label = {"size": "size", "ms": "time in ms"}[name]
@@ -141,6 +147,7 @@ class _Page:
                     label,
                     unit,
                     show_x=show,
+                    y_range=y_range,
                     is_percent=measure.is_share,
                     is_higher_better=measure.is_higher_better,
                 )
