@@ -146,7 +146,6 @@ class Job:
                 path,
                 teacher,
                 students,
-                title=f"Distilled from {self.teacher}",
                 make_card=partial(make_card, self, work),
                 notes=(*notes, *said),
                 baseline=self._baseline(work),

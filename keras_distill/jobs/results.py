@@ -20,7 +20,6 @@ def compare_models(
     students,
     *,
     test,
-    title,
     make_card,
     notes=(),
     baseline=None,
@@ -35,7 +34,6 @@ def compare_models(
         teacher: The teacher.
         students: Dict of the students, whose names are STUDENTS.
         test: The test set, in the form that `compare` takes.
-        title: Heading of the page.
         make_card: Function from the comparison to its `ModelCard`.
         notes: Sentences to print with the figures.
         baseline: A `LinearBaseline`, or None. The figures tell of it, too.
@@ -58,7 +56,7 @@ def compare_models(
     comparison = dataclasses.replace(comparison, notes=notes)
     page, figures, table, card_file = _reports(folder)
     card = make_card(comparison)
-    comparison.write_html(page, title, card)
+    comparison.write_html(page, card.title, card)
     with replaced_file(card_file) as written:
         written.write_text(card.to_markdown() + "\n", encoding="utf-8")
     comparison.write_json(figures)

@@ -80,7 +80,7 @@ class TestWhatComesOut:
         assert result["models"]["phone"]["figures"]["agreement"]["value"] > 0.9
         assert set(result["models"]["alone"]["class_f1"]) == {"0-below", "1-above"}
         page = (output / "report.html").read_text()
-        assert "Distilled from" in page
+        assert "Student distilled from" in page
         description = kd.describe(output / "student.tflite")
         assert description.files["labels.txt"].split() == ["0-below", "1-above"]
 

@@ -154,6 +154,7 @@ class TestWhatComesOut:
             assert part in card.replace("\\", ""), part
         page = (done[0] / "report.html").read_text("utf-8")
         assert "Model card" in page
+        assert str(folder) not in page.split("<details>")[0]
         assert "kd.jobs.TextJob(" in page
 
     def test_the_files_name_their_classes(self, done):

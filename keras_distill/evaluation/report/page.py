@@ -227,4 +227,5 @@ class _Page:
 
 
 def _round_size(num_bytes):
-    return tables.show_size(num_bytes).replace(".00", "")
+    number, unit = tables.show_size(num_bytes).split(" ")
+    return f"{float(number):g} {unit}"
