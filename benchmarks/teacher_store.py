@@ -1,8 +1,8 @@
 """What a TeacherStore costs: training from it, building it, and its growth.
 
-    python benchmarks/teacher_store.py training [--rounds 9] [--shared ../shared]
-    python benchmarks/teacher_store.py buckets [--rounds 5] [--shared ../shared]
-    python benchmarks/teacher_store.py labelling [--rounds 3] [--shared ../shared]
+    python benchmarks/teacher_store.py training --bert BERT --sst2 SST2 [--rounds 9]
+    python benchmarks/teacher_store.py buckets --bert BERT --sst2 SST2 [--rounds 5]
+    python benchmarks/teacher_store.py labelling --bert BERT --sst2 SST2 [--rounds 3]
     python benchmarks/teacher_store.py growth
 
 training: steps of a student that learns from a store, over plain `fit` of the same student on the
@@ -16,8 +16,8 @@ BiLSTM that learns from a store, and how often its step was traced.
 labelling: `TeacherStore.build` over `teacher.predict` on texts padded to 64, and over the teacher's
 own best time, which is that of each batch length by itself, timed on the build's batches, tokenized
 and in memory, after its first. Every build traces the teacher anew; what a build of one text takes
-is printed, and the ratio without it. SST-2 sentences, a BERT of 6 layers from the folder `models`
-of ../shared.
+is printed, and the ratio without it. BERT is a folder of Hugging Face's form, of 6 layers for the
+figures of the README; SST2 the folder with train_sentences.tsv.gz.
 
 growth: seconds and peak memory of building and reading stores of 10^4, 10^5 and 10^6 examples, each
 in a process of its own.
@@ -128,7 +128,7 @@ def train_mlps(arguments, folder):
 
 
 def taught(student, kind=kd.Distiller):
-    return kind(student, soft_loss=kd.losses.SoftTargetKL(2.0, teacher_from_logits=True))
+    return kind(student=student, soft_loss=kd.losses.SoftTargetKL(2.0, teacher_from_logits=True))
 
 
 class ByHand(keras.Model):
@@ -207,9 +207,10 @@ def buckets(arguments):
 
 
 def bert_and_sentences(arguments):
-    folder = arguments.shared / "models/minilm_l6_h384"
-    teacher = kd.teachers.text_classifier(str(folder), num_classes=2, sequence_length=PADDED_LENGTH)
-    texts = kd.text.read_table(arguments.shared / "data/text/sst2/train_sentences.tsv.gz")
+    teacher = kd.teachers.text_classifier(
+        str(arguments.bert), num_classes=2, sequence_length=PADDED_LENGTH
+    )
+    texts = kd.text.read_table(arguments.sst2 / "train_sentences.tsv.gz")
     order = np.random.default_rng(0).permutation(len(texts))
     return teacher, texts[order[: arguments.texts]]
 
@@ -317,7 +318,8 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--texts", type=int, default=6920)
     parser.add_argument("--examples", type=int, default=10_000)
-    parser.add_argument("--shared", type=pathlib.Path, default="../shared")
+    parser.add_argument("--bert", type=pathlib.Path)
+    parser.add_argument("--sst2", type=pathlib.Path)
     arguments = parser.parse_args()
     keras.utils.set_random_seed(0)
     TASKS[arguments.task](arguments)

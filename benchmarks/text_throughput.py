@@ -1,9 +1,9 @@
 """Throughput of batches by length, against padding every text to 64 tokens.
 
-    python benchmarks/text_throughput.py [--rounds 5] [--shared ../shared]
+    python benchmarks/text_throughput.py BERT GLOVE SST2 [--rounds 5]
 
 On SST-2, the sentences and the phrases of its training set. Teacher: all-MiniLM-L6, a BERT
-of 6 layers, as in the folder `models` of ../shared; its inference is measured. Student: a
+of 6 layers, from the folder BERT; its inference is measured. Student: a
 BiLSTM(150) over GloVe vectors; plain `fit` is measured. All run on the same texts:
 
     padded        batches of 32 texts, each padded to 64 ids: 2048 ids a batch
@@ -127,17 +127,19 @@ def report(title, rates):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--shared", type=pathlib.Path, default="../shared")
+    parser.add_argument("bert", type=pathlib.Path)
+    parser.add_argument("glove", type=pathlib.Path)
+    parser.add_argument("sst2", type=pathlib.Path)
     arguments = parser.parse_args()
     keras.utils.set_random_seed(0)
-    bert = arguments.shared / "models/minilm_l6_h384"
-    glove = arguments.shared / "models/glove_6b_50d_top50k"
-    classifier = teachers.text_classifier(str(bert), num_classes=2, sequence_length=LENGTH)
+    classifier = teachers.text_classifier(
+        str(arguments.bert), num_classes=2, sequence_length=LENGTH
+    )
     teacher, pieces = classifier.classifier, classifier.preprocessor
     for name in ("sentences", "phrases"):
-        examples = text.read_table(arguments.shared / f"data/text/sst2/train_{name}.tsv.gz")
+        examples = text.read_table(arguments.sst2 / f"train_{name}.tsv.gz")
         words = text.WordVocabulary.learn(examples.texts, 20000, sequence_length=LENGTH)
-        vectors = text.load_vectors(glove, words)
+        vectors = text.load_vectors(arguments.glove, words)
         student = students.bilstm(words, num_classes=2, embeddings=vectors, dropout=0.5)
         cases = {
             "teacher inference": (inference, teacher, pieces),

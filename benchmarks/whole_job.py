@@ -1,6 +1,6 @@
 """A whole distillation, from texts to a trained student: ours, keras.distillation, a loop by hand.
 
-    python benchmarks/whole_job.py [--seeds 0 1] [--jobs JOB ...] [--teacher TEACHER.keras]
+    python benchmarks/whole_job.py BERT SST2 [--seeds 0 1] [--jobs JOB ...] [--teacher FILE]
 
 SST-2, 6,920 sentences. The teacher is a fine-tuned BERT of 6 layers and width 384, the student a
 BiLSTM(150) over the same word pieces, which starts with the teacher's embeddings. All three learn
@@ -42,14 +42,13 @@ CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 class Task:
     """Texts, a teacher of strings, and students that are the same for all jobs."""
 
-    def __init__(self, shared, teacher_path, epochs):
-        folder = shared / "data/text/sst2"
+    def __init__(self, bert, folder, teacher_path, epochs):
         self.train = kd.text.read_table(folder / "train_sentences.tsv.gz")
         self.test = kd.text.read_table(folder / "test.tsv.gz", class_names=self.train.class_names)
         self.epochs = epochs
         self.num_steps = epochs * -(-len(self.train) // BATCH_SIZE)
         if teacher_path is None:
-            self.teacher = finetuned(shared / "models/minilm_l6_h384", self.train)
+            self.teacher = finetuned(bert, self.train)
         else:
             self.teacher = keras.models.load_model(teacher_path)
         self.preprocessor = self.teacher.preprocessor
@@ -161,10 +160,11 @@ def main():
     parser.add_argument("--jobs", choices=JOBS, nargs="+", default=[*JOBS])
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--teacher", type=pathlib.Path, help="a text_classifier's .keras file")
-    parser.add_argument("--shared", type=pathlib.Path, default="../shared")
+    parser.add_argument("bert", type=pathlib.Path, help="a folder of Hugging Face's form")
+    parser.add_argument("sst2", type=pathlib.Path, help="the folder of SST-2's tables")
     arguments = parser.parse_args()
     keras.utils.set_random_seed(0)
-    task = Task(arguments.shared, arguments.teacher, arguments.epochs)
+    task = Task(arguments.bert, arguments.sst2, arguments.teacher, arguments.epochs)
     seconds, accuracies = collections.defaultdict(list), collections.defaultdict(list)
     for seed in arguments.seeds:
         for name in arguments.jobs:
