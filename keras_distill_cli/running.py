@@ -11,6 +11,7 @@ import warnings
 import keras_distill as kd
 from keras_distill._arguments.printable import one_line
 from keras_distill._arguments.printable import printable_lines
+from keras_distill.jobs import interruption
 from keras_distill_cli.command_advice import in_options
 from keras_distill_cli.plain_output import PlainOutput
 
@@ -31,11 +32,18 @@ def run(options):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     answers = sys.stdout
+    with interruption.watched():
+        return _run(options, answers)
+
+
+def _run(options, answers):
     try:
         trusted = kd.HubLayer.trusted(getattr(options, "trust", ()))
         with _progress(options), _plain_warnings(options), trusted:
             result = options.run(options)
     except Exception as error:
+        # TensorFlow makes other errors of an interrupt that comes while it calls Python.
+        interruption.check()
         if options.debug:
             print(printable_lines(traceback.format_exc()), file=sys.stderr)
         print(f"Error: {in_options(_explain(error), options.names)}", file=sys.stderr)

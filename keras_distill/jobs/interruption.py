@@ -2,6 +2,7 @@
 
 import contextlib
 import signal
+import sys
 import threading
 
 import keras
@@ -15,7 +16,8 @@ def watched():
 
     Python raises it at once, as usual. But in `fit` it is sometimes lost silently: TensorFlow
     calls Python from C++, and clears the errors of some of these calls. So the job also checks
-    after each training step and before each stage.
+    after each training step and before each stage. Where Python itself cannot raise it, in a
+    destructor, it would print a traceback and go on; here it does so without a word.
     """
     global _received
     before = signal.getsignal(signal.SIGINT)
@@ -25,11 +27,14 @@ def watched():
     ):
         yield
         return
+    hook = sys.unraisablehook
+    sys.unraisablehook = lambda found: _is_interrupt(found) or hook(found)
     signal.signal(signal.SIGINT, _receive)
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+        sys.unraisablehook = hook
         _received = False
 
 
@@ -42,6 +47,10 @@ def check():
 def callback():
     """A callback of `fit` that calls `check` after every step."""
     return keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: check())
+
+
+def _is_interrupt(found):
+    return issubclass(found.exc_type, KeyboardInterrupt)
 
 
 def _receive(number, frame):

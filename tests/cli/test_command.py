@@ -1,7 +1,9 @@
+import contextlib
 import io
 import json
 import re
 import shutil
+import signal
 import sys
 
 import keras
@@ -317,6 +319,24 @@ class TestErrors:
         code, _, err = run(capsys, "describe", tmp_path / "none.tflite", "--debug")
         assert code == 1
         assert "Traceback" in err
+
+    @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+    def test_ctrl_c(self, error, capsys, monkeypatch):
+        """TensorFlow makes another error of one that comes while it calls Python."""
+
+        def stop(*arguments):
+            with contextlib.suppress(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
+            raise error("pybind11: REPLACED BY KeyboardInterrupt")
+
+        monkeypatch.setattr(kd, "describe", stop)
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            code = cli.main(["describe", "model.tflite"])
+        finally:
+            signal.signal(signal.SIGINT, before)
+        assert code == 130
+        assert capsys.readouterr().err == "\nStopped.\n"
 
     def test_no_memory(self, capsys, monkeypatch):
         """Memory cannot run out here without the machine's end: the error is raised by hand."""

@@ -1,5 +1,6 @@
 import contextlib
 import signal
+import sys
 import threading
 
 import keras
@@ -80,3 +81,29 @@ def test_in_another_thread_nothing_is_installed():
     thread.start()
     thread.join()
     assert handlers == [before]
+
+
+def test_one_in_a_destructor_has_no_traceback(capsys):
+    """Python can only print it there. The job ends at its next check."""
+
+    class Interrupted:
+        def __del__(self):
+            signal.raise_signal(signal.SIGINT)
+
+    class Broken:
+        def __del__(self):
+            raise OSError("something else")
+
+    found = []
+    before = sys.unraisablehook
+    sys.unraisablehook = lambda raised: found.append(raised.exc_type)
+    try:
+        with interruption.watched():
+            Interrupted()
+            Broken()
+            with pytest.raises(KeyboardInterrupt):
+                interruption.check()
+    finally:
+        sys.unraisablehook = before
+    assert found == [OSError]
+    assert capsys.readouterr().err == ""
