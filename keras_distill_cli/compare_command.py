@@ -59,7 +59,7 @@ def add_options(command):
         help="The model that the others should beat. Default: the model called alone, if there is "
         "one.",
     )
-    add_threads(command)
+    add_threads(command, [1, 2])
     command.add_argument("--html", metavar="FILE", help="Write a report as a web page, too.")
     add_trust(command)
     command.set_defaults(run=_run, show=lambda result: result["table"])

@@ -63,7 +63,7 @@ def add_job_options(command, kind, *, quantization, num_steps, temperature):
     add_number(
         command, "test_rate", "Share of TRAIN for the test if --test is not given", 0.2, float
     )
-    add_threads(command)
+    add_threads(command, [1])
     add_class_names(
         command,
         "All classes of a ready teacher that does not name them, in the order of its outputs. "

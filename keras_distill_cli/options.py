@@ -22,16 +22,16 @@ def add_number(command, name, title, default, kind=int):
     )
 
 
-def add_threads(command):
+def add_threads(command, default):
     command.add_argument(
         "--threads",
         dest="num_threads",
         type=int,
         nargs="*",
-        default=[1, 2],
+        default=default,
         metavar="N",
         help="Time the models on these numbers of threads. --threads without a number skips the "
-        "timing. Default: 1 and 2.",
+        f"timing. Default: {' and '.join(map(str, default))}.",
     )
 
 

@@ -81,8 +81,7 @@ def _advice(comparison, measure, alone):
 
 
 def _cost(cost, unit):
-    times = cost.median_ms.values()
-    speed = [f"{show_ms(next(iter(times)))} ms {unit}"] if times else []
+    speed = [f"{show_ms(float(f'{ms:.2g}'))} ms {unit}" for ms in [*cost.median_ms.values()][:1]]
     return ", ".join([show_size(cost.num_bytes), *speed])
 
 

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 import keras_distill as kd
+from keras_distill.evaluation.costs import Cost
+from keras_distill.jobs.answer import _cost
 from keras_distill.jobs.answer import in_words
 
 FILES = {
@@ -71,6 +73,13 @@ def test_no_gain(phone, gain, why):
     assert lines[3].startswith(f"Gain         {gain} points")
     assert lines[4] == "Ship         the student alone: out/alone.keras"
     assert lines[5] == f"Why          {why}"
+
+
+@pytest.mark.parametrize(
+    ("ms", "said"), [({1: 0.0297, 2: 0.5}, "0.77 MB, 0.03 ms a text"), ({}, "0.77 MB")]
+)
+def test_size_and_time_of_the_file(ms, said):
+    assert _cost(Cost(None, None, 773_000, ms, {}, None), "a text") == said
 
 
 def test_few_examples_are_said_to_be_few():

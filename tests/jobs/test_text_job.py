@@ -211,7 +211,7 @@ def test_stopped_it_goes_on(folder, tmp_path):
 
 
 def _command(settings):
-    command = ["text", settings["train"], "--threads"]
+    command = ["text", settings["train"], "--verbose", "--threads"]
     for name in ("output", "teacher", "num_steps", "sequence_length", "vocabulary_size"):
         command += [f"--{name.replace('_', '-')}", str(settings[name])]
     return [*command, "--unlabelled", *settings["unlabelled"]]

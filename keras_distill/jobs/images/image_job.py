@@ -110,7 +110,7 @@ class ImageJob(Job):
     teacher_epochs: int = 5
     alpha: float = 0.1
     temperature: float = 4.0
-    num_threads: tuple = (1, 2)
+    num_threads: tuple = (1,)
     seed: int = 0
     class_names: tuple | None = None
     verbose: bool = False

@@ -120,7 +120,7 @@ class TextJob(Job):
     teacher_epochs: int = 5
     alpha: float = 0.1
     temperature: float = 2.0
-    num_threads: tuple = (1, 2)
+    num_threads: tuple = (1,)
     seed: int = 0
     class_names: tuple | None = None
     verbose: bool = False
