@@ -1,6 +1,7 @@
 """Translates a function's error into the command's terms: options instead of Python arguments."""
 
 import re
+import shlex
 
 # Options of the command by the function arguments that they set.
 _OPTIONS = {
@@ -14,6 +15,7 @@ _OPTIONS = {
 }
 # Advice that only a program can follow.
 _PYTHON = re.compile(r"\b[a-z]\w*=|\bkd\.|\bkeras\.|\bread_\w+")
+_COLUMNS = re.compile("Give text='(.*?)'(?: and label='(.*?)')?(?=[;.])")
 _END_OF_CLAUSE = re.compile(r"(?<=[.;]) (?=[a-zA-Z-])")
 
 
@@ -23,7 +25,7 @@ def in_options(message, options):
     Args:
         message: An error's message, on one line.
         options: Dict from the command's settings, as argparse names them, to their options;
-            positional arguments, which have no option, to None.
+            positional arguments to their names in the help.
 
     Returns:
         The message. Names of arguments are options; advice on others is left out.
@@ -47,7 +49,13 @@ def in_options(message, options):
 def _with_options(clause, options):
     columns = [options[name] for name in ("text", "label") if name in options]
     clause = clause.replace("text= and label=", " and ".join(columns))
+    if found := _COLUMNS.match(clause):
+        given = zip(("text", "label"), found.groups())
+        added = [f"{options[n]} {shlex.quote(v)}" for n, v in given if v and n in options]
+        clause = f"Add {' '.join(added)}{clause[found.end() :]}"
     for name, option in options.items():
+        # The settings in which two jobs differ.
+        clause = re.sub(rf"(^|where ){name} was ", rf"\1{option} was ", clause)
         if name in ("text", "label"):
             # In this message it is the value of a cell.
             continue

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 
 import filelock
 
@@ -10,6 +11,8 @@ from keras_distill._files.destination import check_destination
 from keras_distill._files.destination import remove_hidden_folders
 from keras_distill._files.destination import replaced_file
 from keras_distill._files.json_files import read_json_object
+
+_FINGERPRINT = re.compile("[0-9a-f]{32}")
 
 
 @contextlib.contextmanager
@@ -91,13 +94,10 @@ class RunFolder:
         found = self._read()
         differ = [name for name in self._settings if found.get(name) != self._settings[name]]
         if differ:
-            lines = [
-                f"{n}: {printable(repr(found.get(n)))[:200]} there, {self._settings[n]!r} now"
-                for n in differ
-            ]
+            changes = [_change(n, found.get(n), self._settings[n]) for n in differ]
             raise ValueError(
                 f"{self._argument} is the folder of another {self._kind}. Received: {self.path}, "
-                f"with {'; '.join(lines)}. Give another folder, or remove this one."
+                f"where {'; '.join(changes)}. Give another folder, or remove this one."
             )
 
     def _read(self):
@@ -108,3 +108,14 @@ class RunFolder:
                 f"{self._argument} must be the folder of a {self._kind} whose settings can be "
                 f"read. Received: {error} Remove this folder, or give another one."
             ) from None
+
+
+def _change(name, before, now):
+    """What differs in a setting, in words; fingerprints say nothing to a reader."""
+    if _FINGERPRINT.search(str(now)):
+        return f"the {name} differs"
+    return f"{name} was {_shown(before)}, is {_shown(now)}"
+
+
+def _shown(value):
+    return "not given" if value is None else printable(str(value))[:200]

@@ -92,9 +92,21 @@ def errors_that_name(path, remedy):
     except (MemoryError, tf.errors.ResourceExhaustedError) as error:
         raise MemoryError(f"{shown} does not fit into memory: {one_line(error)}") from error
     except Exception as error:
+        if _is_of_network(error):
+            raise ValueError(
+                f"{shown} cannot be downloaded: the network cannot be reached "
+                f"({type(error).__name__}). Connect to it, or give a folder of this machine."
+            ) from error
         raise ValueError(
             f"{shown} cannot be loaded ({type(error).__name__}: {one_line(error)}). {remedy}"
         ) from error
+
+
+def _is_of_network(error):
+    """Whether a download fails: KerasHub passes on the errors of requests and urllib."""
+    names = {cause.__name__ for cause in type(error).__mro__}
+    # An HTTPError is the answer of a server.
+    return bool(names & {"ConnectionError", "URLError"}) and "HTTPError" not in names
 
 
 def check_weights(path):

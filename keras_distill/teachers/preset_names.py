@@ -37,9 +37,11 @@ def check_preset_name(argument, name, *others, kind="TextClassifierPreprocessor"
         presets = getattr(import_module("keras_hub").models, kind).presets
         if name in presets:
             return
-        problem = ", which is not there, and no preset of KerasHub for texts"
-        if like := difflib.get_close_matches(name, presets):
-            problem += f"; names like it are {', '.join(like)}"
+        problem = ", which is no file or folder here, and no preset of KerasHub for texts"
+        if like := difflib.get_close_matches(name, [*presets, *(o.strip("'") for o in others)]):
+            problem += (
+                f"; {'names like it are' if like[1:] else 'the nearest name is'} {', '.join(like)}"
+            )
     if problem:
         kinds = (
             "a KerasHub preset or folder",

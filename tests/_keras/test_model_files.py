@@ -1,12 +1,14 @@
 """Models by path: each error is ours, one line, with the file's name."""
 
 import json
+import urllib.error
 import zipfile
 
 import keras
 import pytest
 from keras import layers
 
+from keras_distill._keras.model_files import errors_that_name
 from keras_distill._keras.model_files import load_model_file
 
 
@@ -89,3 +91,20 @@ def test_no_model(tmp_path, saved):
         for name, content in members.items():
             archive.writestr(name, content)
     refused(tmp_path / "layer.keras", "must hold a keras.Model|cannot be loaded")
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (urllib.error.URLError("no name"), "cannot be downloaded: the network cannot be reached"),
+        (ConnectionError("no host"), r"cannot be reached \(ConnectionError\)\. Connect to it"),
+        (urllib.error.HTTPError("x", 404, "none", {}, None), r"cannot be loaded \(HTTPError"),
+    ],
+)
+def test_no_network(error, message):
+    """The message was that of four packages, with each other's addresses."""
+    with (
+        pytest.raises(ValueError, match=f"^a_preset .*{message}"),
+        errors_that_name("a_preset", ""),
+    ):
+        raise error

@@ -368,7 +368,10 @@ class TestWhatErrorsSay:
     @pytest.mark.parametrize(
         ("table", "message"),
         [
-            ("sentence,class\na,b\n", "Give --text and --label those of the file."),
+            ("sentence,class\na,b\n", "Add --text sentence --label class."),
+            ("class,my sentence\na,b\n", "Add --text 'my sentence' --label class."),
+            ("text,kind\na,b\n", "Add --text text --label kind."),
+            ("message;category\na;b\n", "The file seems to be separated by ';'. Save it as .csv"),
             (
                 "text,label\na,x\nb,\n",
                 "line 3 has no label. Received: the label ''. Label",
@@ -389,12 +392,16 @@ class TestWhatErrorsSay:
         rows = [f"{word} film {n},{word}" for n in range(20) for word in ("good", "bad")]
         (tmp_path / "t.csv").write_text("\n".join(["text,label", *rows]) + "\n")
         (tmp_path / "out").mkdir()
-        (tmp_path / "out" / "job.json").write_text("{}")
+        (tmp_path / "out" / "job.json").write_text('{"num_steps": 5, "seed": 0, "alpha": 0.5}')
         line = self.error(
             *(capsys, "text", tmp_path / "t.csv", "--teacher", "ensemble"),
-            *("--output", tmp_path / "out", "--dry-run"),
+            *("--output", tmp_path / "out", "--num-steps", 7, "--dry-run"),
         )
         assert line.startswith("Error: --output is the folder of another job.")
+        assert "--num-steps was 5, is 7; " in line
+        assert "--alpha was 0.5, is 0.1; " in line
+        assert "the data differs" in line
+        assert "--seed" not in line
 
     @pytest.mark.parametrize(
         ("options", "message"),
@@ -436,10 +443,11 @@ class TestWhatErrorsSay:
                 "--teacher must be a model",
             ),
             (["label", tmp_path / "none.csv", "--teacher", "x"], "none.csv cannot be read"),
-            (["label", test, "--teacher", "x", "--text", "y"], "Give --text those of the file."),
+            (["label", test, "--teacher", "x", "--text", "y"], "Add --text text."),
             (["label", test, "--teacher", test], "--teacher must be a .keras file of a model that"),
             (["label", test, "--teacher", "x"], "reads texts. Received: 'x', which is not there."),
             (["text", test, "--teacher", test], "Error: --teacher must be the name of a model: a"),
+            (["text", test, "--teacher", "ensamble"], "the nearest name is ensemble"),
             (["text", test, "--teacher", test], f"'ensemble'. Received: {test}, which is a file"),
             (["image", folder, "--teacher", test], "Error: --teacher must be a .keras or .h5 file"),
         ):

@@ -229,9 +229,8 @@ def test_the_folder_of_a_job_with_another_vocabulary(folder, done, tmp_path):
         (output / "job.json").write_text(json.dumps(settings))
         before = state(output)
         for start in (job(folder, output).run, job(folder, output).dry_run):
-            with pytest.raises(ValueError, match=r"folder of another job.*with vocabulary: ") as e:
+            with pytest.raises(ValueError, match=r"folder of another job.*the vocabulary differs"):
                 start()
-            assert f"vocabulary: {vocabulary!r} there" in str(e.value)
         assert state(output) == before
 
 
@@ -512,7 +511,7 @@ class TestBadInput:
         for name, found in (
             ("plain.txt", "plain.txt, which is a file"),
             ("plain.keras", "a zip archive"),
-            ("none.txt", "none.txt, which is not there, and no preset of KerasHub"),
+            ("none.txt", "none.txt, which is no file or folder here, and no preset of KerasHub"),
             ("none.keras", "none.keras', which is not there"),
             ("folder", "folder, which is a folder without saved_model.pb and config.json"),
         ):
@@ -547,7 +546,7 @@ class TestBadInput:
         self.run(folder, tmp_path, r"from texts to 2 classes.*\(None, 3\)", train=train)
 
     def test_the_folder_of_another_job(self, folder, done, tmp_path):
-        with pytest.raises(ValueError, match=r"another job.*num_steps: 30 there, 31 now"):
+        with pytest.raises(ValueError, match=r"another job.*num_steps was 30, is 31"):
             job(folder, done[0], num_steps=31).run()
         lock = filelock.FileLock(done[0] / ".lock")
         with lock, pytest.raises(ValueError, match="no other job works in just now"):

@@ -33,10 +33,13 @@ def test_folders(file, content, tmp_path):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("bert_bse_en", "not there, and no preset of KerasHub for texts; names like it are bert_b"),
+        (
+            "bert_bse_en",
+            "no file or folder here, and no preset of KerasHub for texts; names like it are bert_b",
+        ),
         # It reads no texts.
-        ("resnet_18_imagenet", "not there, and no preset of KerasHub for texts"),
-        ("", "Received: '', which is not there"),
+        ("resnet_18_imagenet", "no file or folder here, and no preset of KerasHub for texts"),
+        ("", "Received: '', which is no file or folder here"),
         ("a\x1b[2Jb", r"Received: a\x1b[2Jb, which"),
         ("ftp://bert", "Received: ftp://bert, a handle of none of http, https"),
     ],

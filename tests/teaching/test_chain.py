@@ -123,7 +123,7 @@ class TestFitChain:
         """A student of the folder that had another teacher is not used."""
         run = {"directory": tmp_path, **FIT}
         fit_chain(all_at_once(), X, Y, students=[network], teacher=teacher, **run)
-        with pytest.raises(ValueError, match=r"folder of another training.*teacher: "):
+        with pytest.raises(ValueError, match=r"folder of another training.*the teacher differs"):
             fit_chain(all_at_once(), X, Y, students=[network], teacher=network(8), **run)
 
 

@@ -432,8 +432,8 @@ class TestResuming:
         longer[0] = two_stages(student, frozen=[])[0]
         wide = network(2, width=5)
         for stages, who, what, text in (
-            (fewer, student, teacher, r"stages: \['hint', 'outputs'\] there, \['hint'\] now"),
-            (other, student, teacher, "outputs: alpha: '0.3' there, '0.4' now"),
+            (fewer, student, teacher, r"stages was \['hint', 'outputs'\], is \['hint'\]"),
+            (other, student, teacher, "outputs: alpha was 0.3, is 0.4"),
             (longer, student, teacher, "hint: frozen"),
             (two_stages(student), student, network(9, width=6), "teacher: "),
             (two_stages(wide), wide, teacher, "student: "),
@@ -446,8 +446,8 @@ class TestResuming:
             two_stages(student), X, Y, student=student, teacher=teacher, directory=tmp_path, **same
         )
         for how, text in (
-            ({**FIT, "seed": 7}, "seed: None there, 7 now"),
-            ({**FIT, "batch_size": 3}, r"batch_size: \d+ there, 3 now"),
+            ({**FIT, "seed": 7}, "seed was not given, is 7"),
+            ({**FIT, "batch_size": 3}, r"batch_size was \d+, is 3"),
         ):
             with pytest.raises(ValueError, match=f"folder of another training.*{text}"):
                 fit_stages(

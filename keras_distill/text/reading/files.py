@@ -15,6 +15,13 @@ _LARGEST_FIELD = 2**31 - 1
 _field_size_lock = threading.Lock()
 
 
+_SEPARATORS = {";": "';'", "\t": "tabs", "|": "'|'", ",": "','"}
+# Usual names of a column of classes.
+_LABELS = {
+    *("label", "labels", "class", "category", "intent", "sentiment", "target", "tag", "topic", "y"),
+}
+
+
 def tsv_records(path, columns):
     """Yields `(line number, [field of each column])` of tab-separated lines.
 
@@ -77,7 +84,7 @@ def json_records(path, columns):
             if column not in record:
                 raise ValueError(
                     f"{path}, line {number} has no key {column!r}. Its keys are {list(record)}. "
-                    "Give text= and label= those of the file; label=None reads unlabelled text."
+                    + _advice(columns, list(record))
                 )
         yield number, [record[column] for column in columns]
 
@@ -209,6 +216,34 @@ def _records(reader):
         yield record
 
 
+def _other_separator(header):
+    """A sentence for a table that is read as one column; None for other tables."""
+    found = [mark for mark in _SEPARATORS if len(header) == 1 and mark in header[0]]
+    if not found:
+        return None
+    name = _SEPARATORS[found[0]]
+    return f"The file seems to be separated by {name}. Save it as .csv with commas, or as .tsv."
+
+
+def _advice(wanted, found):
+    """A sentence with the columns that a table may mean.
+
+    Args:
+        wanted: The columns that were asked for, of the text and perhaps of the label.
+        found: The columns that there are.
+    """
+    free = [column for column in found if column not in wanted]
+    # The sort is stable: of several columns that may be it, the last one is the label.
+    free.sort(key=lambda column: str(column).lower() in _LABELS)
+    chosen = dict(zip(("text", "label"), wanted))
+    for name in ("label", "text"):
+        if name in chosen and chosen[name] not in found and free:
+            place = -1 if name == "label" else 0
+            chosen[name] = free.pop(place)
+    given = " and ".join(f"{name}={column!r}" for name, column in chosen.items())
+    return f"Give {given}; label=None reads unlabelled text."
+
+
 def _columns_of_table(path, records, columns):
     _, header = next(records, (0, None))
     if header is None:
@@ -216,8 +251,8 @@ def _columns_of_table(path, records, columns):
     for column in columns:
         if column not in header:
             raise ValueError(
-                f"{path} has no column {column!r}. Its columns are {header}. Give text= and label= "
-                "those of the file; label=None reads unlabelled text."
+                f"{path} has no column {column!r}. Its columns are {header}. "
+                + (_other_separator(header) or _advice(columns, header))
             )
         if header.count(column) > 1:
             raise ValueError(
