@@ -18,8 +18,9 @@ def app_tokenizer(path, sequence_length, empty_is_unknown=False):
     Args:
         path: The file, a `pathlib.Path`, of any origin.
         sequence_length: The number of ids that the model reads.
-        empty_is_unknown: Whether a text without words is one unknown word to a "regex"
-            tokenizer, as it is to a `WordVocabulary`. To an app it is padding.
+        empty_is_unknown: Whether a text that begins with padding, or has no words, begins with
+            an unknown word to a "regex" tokenizer, as it does to a `WordVocabulary`. To an app
+            it is padding, which our files themselves replace.
 
     Returns:
         A function from a list of texts to int32 ids, `(texts, sequence_length)`; None for a file
@@ -52,7 +53,7 @@ class _RegexTokenizer:
         pattern: The pattern of RE2 that separates words.
         lines: Lines of a word, a space and its id.
         sequence_length: The number of ids of a text.
-        empty_is_unknown: Whether a text without words is one unknown word.
+        empty_is_unknown: Whether padding at the beginning of a text is an unknown word.
     """
 
     def __init__(self, pattern, lines, sequence_length, empty_is_unknown):
@@ -64,18 +65,21 @@ class _RegexTokenizer:
         self._pattern, self._length = pattern, sequence_length
         start = self._ids.get(_START.encode())
         self._first = [] if start is None else [start]
-        self._of_empty = [self._ids[_UNKNOWN.encode()]] if empty_is_unknown else []
+        self._empty_is_unknown = empty_is_unknown
 
     def __call__(self, texts):
         # A text ends at its first NUL, so that no text has one in it.
         texts = tf.strings.regex_replace(texts, r"(?s)\x00.*", "")
         texts = tf.strings.regex_replace(texts, self._pattern, _BETWEEN).numpy()
         unknown = self._ids[_UNKNOWN.encode()]
-        rows = np.full((len(texts), self._length), self._ids[_PADDING.encode()], "int32")
+        padding = self._ids[_PADDING.encode()]
+        rows = np.full((len(texts), self._length), padding, "int32")
         for row, text in zip(rows, texts):
             words = [self._ids.get(word, unknown) for word in text.split(_BETWEEN) if word]
-            ids = [*self._first, *(words or self._of_empty)][: self._length]
+            ids = [*self._first, *words][: self._length]
             row[: len(ids)] = ids
+        if self._empty_is_unknown:
+            rows[rows[:, 0] == padding, 0] = unknown
         return rows
 
 
