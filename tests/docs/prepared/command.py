@@ -56,7 +56,7 @@ def check(folder, names, printed):
     parts = PAGE.read_text().split("## A whole job with images")
     for part, job in zip(parts, (kd.jobs.TextJob, kd.jobs.ImageJob)):
         defaults = {field.name: field.default for field in dataclasses.fields(job)}
-        defaults |= {"augment": 0, "threads": "1 2"}
+        defaults |= {"augment": 0, "threads": "1"}
         rows = re.findall(r"^\| `--([\w-]+)[^`]*` \| `?([^|`]+)`? \|", part, re.MULTILINE)
         assert len(rows) > 4
         for option, default in rows:
