@@ -53,14 +53,20 @@ class TestWhatIsKnown:
         images = keras.Input((2, 2, 3))
         assert has_several_labels(keras.Model(images, compiled()(images)))
 
-    @pytest.mark.parametrize("soft_loss", [kd.losses.BinarySoftTargets(2.0), None])
-    def test_by_its_distiller(self, soft_loss):
+    @pytest.mark.parametrize(
+        ("soft_loss", "hard_loss"),
+        [
+            (kd.losses.BinarySoftTargets(2.0), keras.losses.MeanSquaredError()),
+            (kd.losses.LogitsMSE(), BINARY),
+        ],
+    )
+    def test_by_its_distiller(self, soft_loss, hard_loss):
         """The student itself is never compiled."""
         student = classifier()
         distiller = kd.Distiller(
             student=student, teacher=classifier(), alpha=0.5, soft_loss=soft_loss
         )
-        distiller.compile("sgd", keras.losses.MeanSquaredError() if soft_loss else BINARY)
+        distiller.compile("sgd", hard_loss)
         x = np.zeros((4, 2, 2, 3), "float32")
         distiller.fit(x, np.zeros((4, 3)), verbose=0)
         assert has_several_labels(student)

@@ -562,7 +562,7 @@ class TestBadInput:
         before = train.read_text()
         write(train, texts, labels)
         try:
-            with pytest.raises(ValueError, match=r"another job.*data:"):
+            with pytest.raises(ValueError, match=r"another job.*the data differs"):
                 job(folder, done[0]).run()
         finally:
             train.write_text(before)
