@@ -25,7 +25,7 @@ import text_recipe as recipe
 
 import keras_distill as kd
 from keras_distill.export.signature import NamedModel
-from keras_distill.export.tflite import litert
+from keras_distill.export.tflite import trusted_file
 from keras_distill.export.tflite.conversion import convert_model
 
 LENGTH = 64
@@ -127,9 +127,9 @@ def accuracies(student, x, y, representative_data):
         integer_io=False,
         allow_select_tf_ops=False,
     )
-    file = litert.open_file(content)
+    file = trusted_file.open_file(content)
     (name,) = file.get_signature_runner().get_input_details()
-    (found,) = litert.run_file(file, {name: x}, 1).values()
+    (found,) = trusted_file.run_file(file, {name: x}, 1).values()
     expected = student.predict(x, batch_size=100, verbose=0)
     return [100 * float(np.mean(logits.argmax(-1) == y)) for logits in (expected, found)]
 

@@ -22,7 +22,7 @@ import numpy as np
 import tensorflow as tf
 
 import keras_distill as kd
-from keras_distill.export.tflite import litert
+from keras_distill.export.tflite import trusted_file
 
 SPARSITIES = (0.0, 0.5, 0.75, 0.9, 0.95)
 NUM_IMAGES, BATCH_SIZE = 20_000, 64
@@ -67,9 +67,9 @@ def measure(student, quantization, x, y, representative_data):
             student, path, quantization=quantization, representative_data=representative_data
         )
         content = path.read_bytes()
-    file = litert.open_file(content)
+    file = trusted_file.open_file(content)
     (name,) = file.get_signature_runner().get_input_details()
-    (logits,) = litert.run_file(file, {name: x}, 1).values()
+    (logits,) = trusted_file.run_file(file, {name: x}, 1).values()
     compressed = gzip.compress(content, 9, mtime=0)
     return len(content) / 1000, len(compressed) / 1000, 100 * np.mean(logits.argmax(-1) == y)
 

@@ -18,8 +18,8 @@ def add_options(command):
         "--quantization",
         default="none",
         metavar="MODE",
-        help="How the TFLite file stores numbers: none, float16, dynamic or int8. "
-        "Default: %(default)s.",
+        help="How the TFLite file stores numbers: none, float16, dynamic, int8, int16x8 or "
+        "int4. Default: %(default)s.",
     )
     command.add_argument(
         "--sequence-length",

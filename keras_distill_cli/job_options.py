@@ -35,8 +35,8 @@ def add_job_options(command, kind, *, quantization, num_steps, temperature):
         "--quantization",
         default=quantization,
         metavar="MODE",
-        help="How the phone's file stores numbers: none, float16, dynamic or int8. "
-        "Default: %(default)s.",
+        help="How the phone's file stores numbers: none, float16, dynamic, int8, int16x8 or "
+        "int4. Default: %(default)s.",
     )
     add_number(command, "teacher_epochs", f"Epochs of the teacher over the labelled {kind}", 5)
     command.add_argument(

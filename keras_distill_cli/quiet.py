@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 
-from keras_distill_cli import last_words
+from keras_distill_cli import crash_output
 
 _STDERR = 2
 
@@ -29,7 +29,7 @@ def quiet(is_debug):
     # Read once, when TensorFlow is imported; child processes inherit it.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     keeper = subprocess.Popen(
-        [sys.executable, "-I", "-S", last_words.__file__],
+        [sys.executable, "-I", "-S", crash_output.__file__],
         stdin=subprocess.PIPE,
         # Ctrl-C must not end it before this process.
         start_new_session=True,
@@ -41,7 +41,7 @@ def quiet(is_debug):
             os.dup2(keeper.stdin.fileno(), _STDERR)
             # TensorFlow, absl and KerasHub also log in Python.
             logging.disable()
-            yield lambda: os.write(_STDERR, last_words.FORGET)
+            yield lambda: os.write(_STDERR, crash_output.FORGET)
     finally:
         logging.disable(disabled)
         os.dup2(kept, _STDERR)

@@ -12,8 +12,8 @@ from keras_distill._arguments.checks import check_rate
 from keras_distill._arguments.checks import check_seed
 from keras_distill.evaluation.costs import check_threads
 from keras_distill.jobs import interruption
-from keras_distill.jobs.answer import in_words
-from keras_distill.jobs.answer import wrapped
+from keras_distill.jobs.answer_in_words import in_words
+from keras_distill.jobs.answer_in_words import wrapped
 from keras_distill.jobs.model_card import make_card
 from keras_distill.jobs.progress import Stages
 from keras_distill.jobs.progress import describe_plan

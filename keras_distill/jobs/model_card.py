@@ -14,9 +14,9 @@ import tensorflow as tf
 
 from keras_distill.evaluation.answer import answer_of
 from keras_distill.evaluation.answer import noun
+from keras_distill.evaluation.report.card_format import ModelCard
+from keras_distill.evaluation.report.card_format import Section
 from keras_distill.evaluation.report.errors import weakest_classes
-from keras_distill.evaluation.report.model_card import ModelCard
-from keras_distill.evaluation.report.model_card import Section
 from keras_distill.evaluation.tables import show_count
 from keras_distill.evaluation.tables import show_ms
 from keras_distill.evaluation.tables import show_short

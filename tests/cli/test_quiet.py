@@ -12,8 +12,8 @@ import pytest
 from keras import layers
 
 import keras_distill as kd
-from keras_distill_cli.last_words import FORGET
-from keras_distill_cli.last_words import last_lines
+from keras_distill_cli.crash_output import FORGET
+from keras_distill_cli.crash_output import last_lines
 
 ROOT = pathlib.Path(__file__).parents[2]
 NOISE = re.compile(

@@ -10,6 +10,7 @@ import sys
 
 import pytest
 
+from keras_distill.export.tflite.modes import MODES
 from keras_distill.jobs import ImageJob
 from keras_distill.jobs import TextJob
 from keras_distill_cli.parser import make_parser
@@ -103,6 +104,18 @@ def test_defaults_are_those_of_the_job(name, job):
         if field.default is not dataclasses.MISSING:
             given = options[field.name]
             assert (tuple(given) if isinstance(given, list) else given) == field.default, field.name
+    # An option that is no setting of the job would be accepted and forgotten.
+    of_the_command = {"command", "debug", "dry_run", "json", "names", "quiet", "run", "show"}
+    of_the_command |= {"trust", "version"}
+    assert set(options) - {field.name for field in dataclasses.fields(job)} <= of_the_command
+
+
+@pytest.mark.parametrize("command", ["text", "image", "export"])
+def test_help_names_all_modes(command, capsys):
+    _, captured = stopped(capsys, command, "--help")
+    text = " ".join(captured.out.split())
+    assert "none, float16, dynamic, int8, int16x8 or int4." in text
+    assert set(MODES) == {"none", "float16", "dynamic", "int8", "int16x8", "int4"}
 
 
 @pytest.mark.parametrize("command", ["", *COMMANDS])

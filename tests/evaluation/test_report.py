@@ -20,8 +20,8 @@ from keras_distill.evaluation.report import confidence
 from keras_distill.evaluation.report import curves
 from keras_distill.evaluation.report import departures
 from keras_distill.evaluation.report import errors
-from keras_distill.evaluation.report.model_card import ModelCard
-from keras_distill.evaluation.report.model_card import Section
+from keras_distill.evaluation.report.card_format import ModelCard
+from keras_distill.evaluation.report.card_format import Section
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")

@@ -19,7 +19,7 @@ from keras import layers
 import keras_distill as kd
 from keras_distill.export import ImageMetadata
 from keras_distill.export import TextMetadata
-from keras_distill.export.tflite import litert
+from keras_distill.export.tflite import trusted_file
 from keras_distill.export.tflite.app_tokenizer import app_tokenizer
 from keras_distill.jobs.prediction import predict
 
@@ -136,8 +136,8 @@ def test_text_classifier_gives_keras_scores(kind, mediapipe, sentences, tmp_path
         if quantization == "none":
             np.testing.assert_allclose(found, expected, atol=1e-4)
         else:
-            file = litert.open_file(path.read_bytes())
-            (rounded,) = litert.run_file(file, metadata.prepare_inputs(ids), 1).values()
+            file = trusted_file.open_file(path.read_bytes())
+            (rounded,) = trusted_file.run_file(file, metadata.prepare_inputs(ids), 1).values()
             np.testing.assert_allclose(found, rounded, atol=1e-4)
 
 

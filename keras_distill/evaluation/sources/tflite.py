@@ -10,9 +10,9 @@ from keras_distill.evaluation.sources.source import Source
 from keras_distill.evaluation.sources.source import named_inputs
 from keras_distill.export.pixels import divide_pixels
 from keras_distill.export.signature import cast_exactly
-from keras_distill.export.tflite.litert_file import LiteRTFile
 from keras_distill.export.tflite.metadata_reading import read_labels
 from keras_distill.export.tflite.metadata_reading import read_normalization
+from keras_distill.export.tflite.untrusted_file import LiteRTFile
 from keras_distill.export.timing.benchmark import benchmark
 
 _DTYPES_OF_IDS = ("int32", "int64")

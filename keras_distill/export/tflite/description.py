@@ -7,7 +7,7 @@ import zipfile
 from zipfile import BadZipFile
 
 from keras_distill._arguments.printable import printable
-from keras_distill.export.tflite.litert_file import LiteRTFile
+from keras_distill.export.tflite.untrusted_file import LiteRTFile
 
 # Largest packed file: larger than any vocabulary, but small enough for the memory.
 _MAX_PART_BYTES = 256 * 2**20

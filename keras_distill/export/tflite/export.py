@@ -19,7 +19,7 @@ from keras_distill.export.pixels import check_pixels
 from keras_distill.export.rounding_noise import rounding_noise
 from keras_distill.export.signature import NamedModel
 from keras_distill.export.tflite import calibration
-from keras_distill.export.tflite import litert
+from keras_distill.export.tflite import trusted_file
 from keras_distill.export.tflite.conversion import convert_model
 from keras_distill.export.tflite.conversion import quantizer_modules
 from keras_distill.export.tflite.layer_differences import describe_worst_layer
@@ -203,9 +203,9 @@ def export_tflite(
     content = convert_model(named_model, prepared.calibrating, **settings)
     if metadata is not None:
         content = add_metadata(content, metadata)
-    interpreter = litert.open_file(content)
+    interpreter = trusted_file.open_file(content)
     report = {"path": path, "num_bytes": len(content), "quantization": quantization}
-    if select_tf_ops := litert.select_tf_ops(interpreter):
+    if select_tf_ops := trusted_file.select_tf_ops(interpreter):
         warnings.warn(
             f"{path} is written unchecked: its operations {', '.join(select_tf_ops)} need the Flex "
             "delegate, which LiteRT's Python package does not have.",
@@ -213,13 +213,13 @@ def export_tflite(
         )
         _write(path, content)
         return TFLiteReport(**report, select_tf_ops=select_tf_ops)
-    found = litert.run_file(interpreter, inputs, batch_size)
+    found = trusted_file.run_file(interpreter, inputs, batch_size)
     outputs = parity.compare_outputs(expected, found)
     if prepared.is_open:
         shorter = named_model.halve(inputs)
         outputs += parity.compare_outputs(
             parity.keras_outputs(named_model, shorter),
-            litert.run_file(interpreter, shorter, batch_size),
+            trusted_file.run_file(interpreter, shorter, batch_size),
         )
     try:
         check_outputs(
@@ -298,7 +298,7 @@ def check_tflite(
     if tolerance is not None:
         check_rate("tolerance", tolerance)
     _check_integer_io(integer_io, quantization)
-    litert.interpreter_class()
+    trusted_file.interpreter_class()
     if MODES[quantization].recipe is not None:
         quantizer_modules()
     _check_convertible(named_model, is_open)

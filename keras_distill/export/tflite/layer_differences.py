@@ -5,7 +5,7 @@ import numpy as np
 
 from keras_distill.export import parity
 from keras_distill.export.signature import NamedModel
-from keras_distill.export.tflite import litert
+from keras_distill.export.tflite import trusted_file
 from keras_distill.export.tflite.conversion import convert_model
 
 # Most layers as outputs of one file: with hundreds of outputs, conversion takes many times longer.
@@ -36,7 +36,9 @@ def describe_worst_layer(named_model, calibrating, inputs, settings):
     layers = NamedModel(keras.Model(named_model.structure, outputs), named_model.sequence_length)
     try:
         content = convert_model(layers, calibrating, **settings)
-        found = litert.run_file(litert.open_file(content), inputs, settings["batch_size"])
+        found = trusted_file.run_file(
+            trusted_file.open_file(content), inputs, settings["batch_size"]
+        )
         compared = parity.compare_outputs(parity.keras_outputs(layers, inputs), found)
     except (RuntimeError, ValueError):
         # With the layers as outputs, it is another file, which may not convert at all.

@@ -19,7 +19,7 @@ from keras_distill._files.plain_path import temporary_folder
 from keras_distill.export.child_process import how_it_ended
 from keras_distill.export.child_process import was_late
 from keras_distill.export.child_script import without_objects
-from keras_distill.export.tflite import litert_file
+from keras_distill.export.tflite import untrusted_file
 from keras_distill.export.timing import benchmark_process
 
 
@@ -84,7 +84,7 @@ def benchmark(path, *, num_threads=1, xnnpack=True, inputs=None, num_runs=50, mi
     """
     path = pathlib.Path(path)
     if path.is_file():
-        litert_file.check_tflite_file(path)
+        untrusted_file.check_tflite_file(path)
     elif not (path / "saved_model.pb").is_file():
         found = "is a folder without" if path.is_dir() else found_at(path)
         raise FileNotFoundError(
@@ -106,7 +106,7 @@ def benchmark(path, *, num_threads=1, xnnpack=True, inputs=None, num_runs=50, mi
             "num_runs": num_runs,
             "min_seconds": min_seconds,
             "inputs": arrays,
-            "max_seconds": litert_file.MAX_SECONDS,
+            "max_seconds": untrusted_file.MAX_SECONDS,
         }
         # With -P, our files next to the script cannot shadow other packages.
         process = subprocess.run(
@@ -117,7 +117,7 @@ def benchmark(path, *, num_threads=1, xnnpack=True, inputs=None, num_runs=50, mi
             errors="replace",
         )
     if was_late(process.stderr.splitlines()):
-        raise RuntimeError(litert_file.late(path, litert_file.MAX_SECONDS))
+        raise RuntimeError(untrusted_file.late(path, untrusted_file.MAX_SECONDS))
     said = one_line(process.stderr.strip()[-500:])
     if process.returncode < 0:
         raise RuntimeError(

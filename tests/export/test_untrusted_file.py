@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 import keras_distill as kd
-from keras_distill.export.tflite import litert_file
+from keras_distill.export.tflite import untrusted_file
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def endless(tmp_path_factory):
 
 @pytest.mark.long
 def test_a_loop_without_end(endless, monkeypatch):
-    monkeypatch.setattr(litert_file, "MAX_SECONDS", 2)
+    monkeypatch.setattr(untrusted_file, "MAX_SECONDS", 2)
     message = r"endless\.tflite has run for 2 seconds.*loop without end"
     with pytest.raises(RuntimeError, match=message):
         kd.benchmark(endless)

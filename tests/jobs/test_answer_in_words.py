@@ -7,8 +7,8 @@ import pytest
 
 import keras_distill as kd
 from keras_distill.evaluation.costs import Cost
-from keras_distill.jobs.answer import _cost
-from keras_distill.jobs.answer import in_words
+from keras_distill.jobs.answer_in_words import _cost
+from keras_distill.jobs.answer_in_words import in_words
 
 FILES = {
     "phone": "out/student.tflite",
