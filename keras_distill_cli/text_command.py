@@ -30,7 +30,7 @@ def add_options(command):
     command.add_argument(
         "--preprocessor",
         metavar="MODULE",
-        help="The preprocessor of a TF-Hub teacher. Default: the teacher's own.",
+        help="The preprocessor of a TF-Hub teacher, which needs one. Others have their own.",
     )
     command.add_argument(
         "--teacher-signature",

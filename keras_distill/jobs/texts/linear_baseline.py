@@ -3,12 +3,8 @@
 import dataclasses
 
 import numpy as np
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.model_selection import GridSearchCV
-from sklearn.model_selection import StratifiedKFold
-from sklearn.pipeline import make_pipeline
-from sklearn.pipeline import make_union
-from sklearn.svm import LinearSVC
+
+from keras_distill._arguments.imports import import_module
 
 # A word, a number, or marks: no text is without one.
 _TOKEN = r"(?u)\w+|[^\w\s]+"
@@ -46,26 +42,18 @@ def linear_baseline(train, test, seed):
     num_classes = len(train.class_names)
     if len(train) * num_classes > _LARGEST:
         return None
-    model = make_pipeline(
-        make_union(
-            TfidfVectorizer(
-                sublinear_tf=True,
-                token_pattern=_TOKEN,
-                ngram_range=(1, 2),
-                max_features=_MOST_FEATURES,
-            ),
-            TfidfVectorizer(
-                sublinear_tf=True,
-                analyzer="char_wb",
-                ngram_range=(2, 4),
-                max_features=_MOST_FEATURES,
-            ),
-        ),
-        LinearSVC(C=1.0, random_state=seed),
-    )
+    # Imported here: `import keras_distill` would take a quarter longer.
+    text = import_module("sklearn.feature_extraction.text")
+    pipeline = import_module("sklearn.pipeline")
+    selection = import_module("sklearn.model_selection")
+    shared = {"sublinear_tf": True, "max_features": _MOST_FEATURES}
+    words = text.TfidfVectorizer(token_pattern=_TOKEN, ngram_range=(1, 2), **shared)
+    characters = text.TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4), **shared)
+    classifier = import_module("sklearn.svm").LinearSVC(random_state=seed)
+    model = pipeline.make_pipeline(pipeline.make_union(words, characters), classifier)
     if np.bincount(train.labels, minlength=num_classes).min() >= 3:
-        folds = StratifiedKFold(3, shuffle=True, random_state=seed)
-        model = GridSearchCV(model, {"linearsvc__C": _REGULARISATIONS}, cv=folds)
+        folds = selection.StratifiedKFold(3, shuffle=True, random_state=seed)
+        model = selection.GridSearchCV(model, {"linearsvc__C": _REGULARISATIONS}, cv=folds)
     model.fit(train.texts, train.labels)
     best = getattr(model, "best_estimator_", model)[-1]
     accuracy = float(np.mean(model.predict(test.texts) == test.labels))
