@@ -6,7 +6,7 @@ import re
 
 import filelock
 
-from keras_distill._arguments.printable import printable
+from keras_distill._arguments.printable import one_line
 from keras_distill._files.destination import check_destination
 from keras_distill._files.destination import remove_hidden_folders
 from keras_distill._files.destination import replaced_file
@@ -118,4 +118,4 @@ def _change(name, before, now):
 
 
 def _shown(value):
-    return "not given" if value is None else printable(str(value))[:200]
+    return "not given" if value is None else one_line(value)[:200]

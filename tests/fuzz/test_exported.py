@@ -47,7 +47,9 @@ def teach_in_a_job(path):
     """It answers texts, too: what would fail behind the beginning of a job fails here."""
     texts = kd.text.from_lists(["good film", "bad film"], ["yes", "no"])
     keras.utils.set_random_seed(0)
-    teacher = make_teacher(str(path), None, None, texts, num_epochs=1, sequence_length=8).model
+    teacher = make_teacher(
+        str(path), None, None, None, texts, num_epochs=1, sequence_length=8
+    ).model
     return teacher.get_weights(), teacher(tf.constant(texts.texts.tolist())).numpy()
 
 

@@ -273,5 +273,5 @@ def test_images_too_small_for_the_student(folder, tmp_path):
 def test_settings_are_json(folder, done):
     settings = json.loads((done[0] / "job.json").read_text())
     assert settings["width"] == 8
-    with pytest.raises(ValueError, match=r"another job.*width: 8 there, 9 now"):
+    with pytest.raises(ValueError, match=r"another job.*width was 8, is 9"):
         job(folder, done[0], width=9).run()

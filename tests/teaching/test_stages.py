@@ -435,8 +435,8 @@ class TestResuming:
             (fewer, student, teacher, r"stages was \['hint', 'outputs'\], is \['hint'\]"),
             (other, student, teacher, "outputs: alpha was 0.3, is 0.4"),
             (longer, student, teacher, "hint: frozen"),
-            (two_stages(student), student, network(9, width=6), "teacher: "),
-            (two_stages(wide), wide, teacher, "student: "),
+            (two_stages(student), student, network(9, width=6), "the teacher differs"),
+            (two_stages(wide), wide, teacher, "the student differs"),
         ):
             with pytest.raises(ValueError, match=f"folder of another training.*{text}"):
                 fit_stages(stages, X, Y, student=who, teacher=what, directory=tmp_path, **FIT)
