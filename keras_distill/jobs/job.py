@@ -133,7 +133,7 @@ class Job:
             )
         with stages("train the student alone"):
             students["alone"] = self._train_alone(work, stages.of_fit)
-            test = self._labelled(work.test[sample(len(work.test), self.seed)])
+            test = self._labelled(self._watched(work))
             reader = self._test_data(work).get("preprocessor")
             _say(is_worse(teacher, students["alone"], test, reader))
         with stages("distil the student"):
@@ -174,7 +174,7 @@ class Job:
             part = work.train[sample(len(work.train), self.seed)]
             is_ready, is_told = work.teacher.is_ready, work.teacher.is_told
             notes = examine(teacher, self._labelled(part), is_ready=is_ready, is_told=is_told)
-            test = self._labelled(work.test[sample(len(work.test), self.seed)])
+            test = self._labelled(self._watched(work))
             work.teacher.notes = notes + labels_differ(teacher, test)
             _say(work.teacher.notes)
         return work.teacher.notes
@@ -184,7 +184,7 @@ class Job:
         return None
 
     def _watched(self, work):
-        """At most 1,000 test examples to log a student's quality on while it is trained."""
+        """At most 1,000 test examples, to look at models before the comparison."""
         return work.test[sample(len(work.test), self.seed)]
 
     def _check(self):

@@ -12,6 +12,7 @@ from keras_distill._keras.output_domain import OTHER
 from keras_distill._keras.output_domain import SIGMOID
 from keras_distill._keras.output_domain import SOFTMAX
 from keras_distill.evaluation.held_out import read_held_out
+from keras_distill.evaluation.model_runs import are_probabilities
 from keras_distill.evaluation.model_runs import in_range_of_probabilities
 from keras_distill.evaluation.model_runs import log_probabilities
 from keras_distill.evaluation.model_runs import run
@@ -54,10 +55,12 @@ def predict(
 
     Returns:
         A list with a list for each example: pairs of a class's name and its probability, the
-        most probable first.
+        most probable first. If an example may have several classes, as with one sigmoid for each
+        class, each probability stands alone.
 
     Raises:
-        ValueError: If the model is none of these or lacks names, a tokenizer or a known output.
+        ValueError: If the model is none of these or lacks names, a tokenizer or a known output,
+            or if an argument is for models that read something else.
     """
     top = check_integer("top", top)
     if not examples:
@@ -71,7 +74,7 @@ def predict(
             "model must be a classifier with one row of classes for each example. Received: "
             f"{path}, whose outputs have the shape {outputs.shape[1:]} for each."
         )
-    logs = log_probabilities(outputs, _domain(source, outputs, from_logits, path))
+    logs = _log_probabilities(source, outputs, from_logits, path)
     names = _names(source.class_names if class_names is None else class_names, logs, path)
     best = np.argsort(-logs, axis=1, kind="stable")[:, :top]
     return [[(names[k], float(np.exp(row[k]))) for k in places] for row, places in zip(logs, best)]
@@ -95,18 +98,31 @@ def _found(model):
 def _columns(source, path, examples, vocabulary, mean_std):
     """The model's inputs, nested `Column`s."""
     if source.reads_text:
+        _refuse(path, "texts itself", vocabulary=vocabulary, mean_std=mean_std)
         return read_held_out((np.array(examples, object),)).student
     shapes = [shape for shape, _ in source.inputs.values()]
     if len(shapes) == 1 and shapes[0] is not None and len(shapes[0]) == 3:
+        _refuse(path, "pictures", vocabulary=vocabulary)
         return read_held_out((_pixels(source, path, examples, mean_std),)).student
     is_ids = all("int" in dtype for _, dtype in source.inputs.values())
     if shapes and is_ids and all(shape is not None and len(shape) == 1 for shape in shapes):
+        _refuse(path, "ids of texts", mean_std=mean_std)
         return read_held_out((_ids(source, path, examples, vocabulary),)).student
     inputs = ", ".join(f"{name} {shape}" for name, (shape, _) in source.inputs.items())
     raise ValueError(
         "model must read texts, their ids, or pictures (height, width, channels). Received: "
         f"{path}, which reads {inputs or 'unknown inputs'}. Put its preprocessor in front of it."
     )
+
+
+def _refuse(path, reads, **given):
+    """Raises `ValueError` for an argument that would change nothing."""
+    for name, value in given.items():
+        if value is not None:
+            raise ValueError(
+                f"{name} must be left out for a model that reads {reads}. Received: "
+                f"{name}={value!r} for {printable(path)}."
+            )
 
 
 def _ids(source, path, texts, vocabulary):
@@ -154,6 +170,8 @@ def _pixels(source, path, pictures, mean_std):
             "model must read pictures with 1 or 3 channels on the last axis. Received: "
             f"{path}, which reads {shape} for each."
         )
+    if dtype == "uint8":
+        _refuse(path, "whole pixels", mean_std=mean_std)
     if mean_std is None and path.suffix == ".tflite":
         mean_std = read_normalization(path)
     mean, std = mean_std or (0.0, 1.0)
@@ -176,15 +194,27 @@ def _pixels(source, path, pictures, mean_std):
     return (pixels - np.asarray(mean, "float32")) / np.asarray(std, "float32")
 
 
+def _log_probabilities(source, outputs, from_logits, path):
+    domain = _domain(source, outputs, from_logits, path)
+    is_alone = domain == SIGMOID or (domain == LOGITS and source.has_several_labels)
+    if outputs.shape[1] == 1 or not is_alone:
+        return log_probabilities(outputs, domain)
+    # Each class is a question of its own, so that the probabilities do not add up to 1.
+    outputs = np.asarray(outputs, "float64")
+    with np.errstate(divide="ignore"):
+        return -np.logaddexp(0, -outputs) if domain == LOGITS else np.log(outputs)
+
+
 def _domain(source, outputs, from_logits, path):
-    num_outputs = outputs.shape[1]
+    # One for each class of a sigmoid, or all together of a softmax: their sums tell.
+    is_sum_of_one = outputs.shape[1] > 1 and are_probabilities(outputs, None)
     if from_logits is not None:
-        return LOGITS if from_logits else (SIGMOID if num_outputs == 1 else SOFTMAX)
-    is_unknown = source.domain in (None, OTHER) and num_outputs == 1
+        return LOGITS if from_logits else (SOFTMAX if is_sum_of_one else SIGMOID)
+    is_unknown = source.domain in (None, OTHER) and not is_sum_of_one
     if is_unknown and in_range_of_probabilities(outputs.min(), outputs.max()):
         raise ValueError(
-            "from_logits must say whether the model's single output is a logit (True) or a "
-            f"probability (False). Received: {path}, whose last layer does not show it."
+            "from_logits must say whether the model's outputs are logits (True) or probabilities "
+            f"(False). Received: {path}, whose last layer does not show it."
         )
     return source.domain
 

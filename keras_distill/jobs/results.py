@@ -76,12 +76,12 @@ def _against(baseline, comparison):
     if baseline is None:
         return ()
     points = 100 * (baseline.accuracy - comparison["phone"]["accuracy"].value)
-    than = f"{abs(points):.1f} points {'better' if points > 0 else 'worse'} than"
+    than = f"{abs(points):.1f} points {'more' if points > 0 else 'less'} than"
     is_equal = abs(points) < 0.05
     return (
-        f"The simplest baseline, TF-IDF and a linear model on the same labels, is right in "
-        f"{100 * baseline.accuracy:.1f} % of the test: {'as good as' if is_equal else than} the "
-        f"phone's file. It has {baseline.num_parameters:,} parameters.",
+        "The simplest baseline, TF-IDF with a linear model trained on the same labels, is right on "
+        f"{100 * baseline.accuracy:.1f} % of the test texts: {'as many as' if is_equal else than} "
+        f"the phone file. It has {baseline.num_parameters:,} parameters.",
     )
 
 

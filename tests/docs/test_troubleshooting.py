@@ -70,6 +70,11 @@ def test_what_is_quoted_is_said():
     assert [q for q, p in said.items() if not any(map(p.match, texts))] == []
 
 
+def test_no_heading_stands_twice():
+    headings = re.findall(r"^#+ .*", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(set(headings)) == len(headings)
+
+
 def test_every_message_is_there():
     patterns = list(quotes().values())
     missing = [

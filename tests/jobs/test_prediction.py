@@ -163,6 +163,16 @@ class TestErrors:
             predict(tmp_path / "m.keras", TEXTS, class_names=["a", "b"])
         predict(tmp_path / "m.keras", TEXTS, class_names=["a", "b"], from_logits=False)
 
+    def test_what_would_change_nothing(self, job, pictures, tmp_path):
+        folder, paths, _ = pictures
+        for model, examples, settings in (
+            (job[0], TEXTS, {"mean_std": (0, 1)}),
+            (job[0] / "serving", TEXTS, {"vocabulary": job[0] / "student.tflite"}),
+            (folder / "model.keras", paths, {"vocabulary": job[0] / "student.tflite"}),
+        ):
+            with pytest.raises(ValueError, match=f"{next(iter(settings))} must be left out for a"):
+                predict(model, examples, class_names=NAMES, **settings)
+
     def test_examples_and_top(self, pictures):
         folder, paths, _ = pictures
         with pytest.raises(ValueError, match="examples must be texts or pictures"):

@@ -11,6 +11,7 @@ from keras_distill._files.plain_path import temporary_folder
 from keras_distill._keras.channel_axis import outputs_channels_last
 from keras_distill._keras.layers import flatten_layers
 from keras_distill._keras.output_domain import output_domains
+from keras_distill._keras.several_labels import has_several_labels
 from keras_distill.evaluation.costs import count_flops
 from keras_distill.evaluation.sources.source import Source
 from keras_distill.export.pixels import normalized_pictures
@@ -38,6 +39,7 @@ class KerasModel(Source):
             )
         domains = output_domains(model)
         self.domain = domains[0] if domains and len(domains) == 1 else None
+        self.has_several_labels = has_several_labels(model)
         self.class_names = class_names_of(model)
         # A subclassed model may rearrange its outputs in any way.
         self.tells_channels = bool(getattr(model, "outputs", None))

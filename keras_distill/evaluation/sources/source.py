@@ -15,6 +15,7 @@ class Source:
         reads_text: Whether it reads strings; None if unknown.
         inputs: Dict from its inputs' names to pairs of an example's shape, with None for open
             sizes, and the dtype's name; empty if unknown.
+        has_several_labels: Whether it is known that an example may have several classes.
         class_names: Names of its classes in the order of its outputs, a tuple; None without names.
         num_parameters, num_bytes: Size of the model.
         tells_channels: Whether the axis of its classes is known, and moved to the end.
@@ -22,7 +23,7 @@ class Source:
 
     kind = None
     batch_size = 64
-    tells_channels = False
+    tells_channels = has_several_labels = False
     domain = reads_text = class_names = num_parameters = num_bytes = None
     inputs = types.MappingProxyType({})
 

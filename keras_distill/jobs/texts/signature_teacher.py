@@ -1,12 +1,13 @@
 """A job's teacher from a signature of a SavedModel, such as one that TF Serving runs."""
 
-import os
+import pathlib
 
 import keras
 import tensorflow as tf
 
 from keras_distill._arguments.printable import printable
 from keras_distill._files.found_at import found_at
+from keras_distill.export.saved_model.serving import version_folders
 from keras_distill.teachers.hub import HubLayer
 
 _PREFERRED = ("logits", "probabilities")
@@ -30,7 +31,8 @@ def check(folder, preprocessor, signature):
             f"Received: teacher_signature={signature!r}"
         )
     if not tf.saved_model.contains_saved_model(folder):
-        versions = [v for v in _entries(folder) if tf.saved_model.contains_saved_model(v)]
+        path = pathlib.Path(folder)
+        versions = version_folders(path) if path.is_dir() else ()
         remedy = f" Give one of its versions: {printable(versions[-1])}." if versions else ""
         raise ValueError(
             "teacher must be the folder of a SavedModel, with its saved_model.pb, if "
@@ -77,11 +79,6 @@ def load(folder, signature, num_classes):
     # A signature may leave the number of classes open.
     output = keras.layers.Reshape((num_classes,))(layer(texts))
     return keras.Model(texts, output, name="teacher")
-
-
-def _entries(folder):
-    names = os.listdir(folder) if os.path.isdir(folder) else ()
-    return sorted(os.path.join(folder, name) for name in names)
 
 
 def _described(specs):
