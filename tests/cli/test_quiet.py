@@ -1,38 +1,21 @@
 """No line of TensorFlow's, XLA's, absl's, oneDNN's or LiteRT's own is shown."""
 
-import os
-import pathlib
 import re
-import subprocess
-import sys
 
 import keras
 import numpy as np
 import pytest
 from keras import layers
+from processes import python
 
 import keras_distill as kd
 from keras_distill_cli.crash_output import FORGET
 from keras_distill_cli.crash_output import last_lines
 
-ROOT = pathlib.Path(__file__).parents[2]
 NOISE = re.compile(
     r"\d{4}-\d\d-\d\d \d\d:|[IWEF]\d{4} \d\d:|(INFO|WARNING|ERROR):|absl|oneDNN|cuda|XNNPACK|"
     r"rebuild TensorFlow|tensorflow/|\.cc:",
 )
-
-
-def process(*command):
-    # As a user's shell, without what the tests set.
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    environment.pop("TF_CPP_MIN_LOG_LEVEL", None)
-    return subprocess.run(
-        [sys.executable, *map(str, command)],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +61,7 @@ def test_only_our_lines(folder, command):
         for part in command.split()
     ]
     arguments[0] = command.split()[0]
-    done = process("-m", "keras_distill_cli", *arguments)
+    done = python("-m", "keras_distill_cli", *arguments)
     lines = [*done.stdout.splitlines(), *done.stderr.splitlines()]
     assert not [line for line in lines if NOISE.search(line)]
     if "none" in command:
@@ -91,14 +74,14 @@ def test_only_our_lines(folder, command):
 
 @pytest.mark.long
 def test_debug_shows_them(folder):
-    done = process("-m", "keras_distill_cli", "describe", folder / "model.tflite", "--debug")
+    done = python("-m", "keras_distill_cli", "describe", folder / "model.tflite", "--debug")
     assert NOISE.search(done.stderr)
 
 
 def in_quiet(*lines):
     start = ["import os, sys, warnings", "from keras_distill_cli.quiet import quiet"]
     body = ["with quiet(False) as forget:", *(f"    {line}" for line in lines)]
-    return process("-c", "\n".join([*start, *body]))
+    return python("-c", "\n".join([*start, *body]))
 
 
 class TestDescriptor:
@@ -120,7 +103,7 @@ class TestDescriptor:
         assert done.stderr.endswith("ZeroDivisionError: division by zero\n")
 
     def test_the_descriptor_is_given_back(self):
-        done = process(
+        done = python(
             "-c",
             "import os\nfrom keras_distill_cli.quiet import quiet\nwith quiet(False): pass\n"
             "os.write(2, b'after')",

@@ -2,13 +2,10 @@
 
 import argparse
 import dataclasses
-import os
-import pathlib
 import re
-import subprocess
-import sys
 
 import pytest
+from processes import python
 
 from keras_distill.export.tflite.modes import MODES
 from keras_distill.jobs import ImageJob
@@ -16,7 +13,6 @@ from keras_distill.jobs import TextJob
 from keras_distill_cli.parser import make_parser
 from keras_distill_cli.parser import parse
 
-ROOT = pathlib.Path(__file__).parents[2]
 COMMANDS = ["text", "image", "predict", "label", "export", "compare", "describe", "benchmark"]
 SCRIPT = """
 import sys
@@ -27,17 +23,6 @@ finally:
     heavy = {"absl", "keras", "keras_distill", "numpy", "tensorflow"}
     print("imported:", sorted(heavy & set(sys.modules)))
 """
-
-
-def process(*command, **variables):
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "80", **variables}
-    return subprocess.run(
-        [sys.executable, *map(str, command)],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 @pytest.mark.parametrize(
@@ -52,14 +37,14 @@ def process(*command, **variables):
 )
 def test_nothing_heavy_is_imported(arguments, code):
     """The answer took 5 seconds, because the whole package was imported first."""
-    done = process("-c", SCRIPT, *arguments)
+    done = python("-c", SCRIPT, *arguments)
     assert done.returncode == code
     assert done.stdout.splitlines()[-1] == "imported: []"
     assert len(done.stderr.splitlines()) == (code > 0)
 
 
 def test_another_backend_gets_one_line():
-    done = process("-m", "keras_distill_cli", "describe", "x", KERAS_BACKEND="jax")
+    done = python("-m", "keras_distill_cli", "describe", "x", KERAS_BACKEND="jax")
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert line.startswith("Error: keras_distill needs Keras on TensorFlow. Received: the backend")

@@ -4,12 +4,12 @@ import base64
 import io
 import json
 import re
-import shutil
 from xml.etree import ElementTree
 
 import keras
 import numpy as np
 import pytest
+from browsers import open_browser
 from PIL import Image
 from scipy.special import log_softmax
 
@@ -23,8 +23,6 @@ from keras_distill.evaluation.report import errors
 from keras_distill.evaluation.report.card_format import ModelCard
 from keras_distill.evaluation.report.card_format import Section
 
-BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
-DRIVER = shutil.which("chromedriver")
 EVIL = "<script>document.title = 'evil'</script><img src=x onerror=\"document.title='evil'\">"
 rng = np.random.default_rng(0)
 
@@ -72,19 +70,9 @@ def page(comparison, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    if BROWSER is None or DRIVER is None:
-        pytest.skip("Needs Chromium and its driver, to open the page.")
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = BROWSER
-    for argument in ("headless", "no-sandbox", "disable-gpu", "disable-background-networking"):
-        options.add_argument(f"--{argument}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
-    yield driver
-    driver.quit()
+def browser():
+    with open_browser() as driver:
+        yield driver
 
 
 @pytest.fixture

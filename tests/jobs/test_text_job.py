@@ -106,9 +106,7 @@ class TestWhatComesOut:
         assert written["models"] == result["models"]
 
     def test_the_simplest_baseline_is_told(self, done):
-        sentence = (
-            "The simplest baseline, TF-IDF with a linear model trained on the same labels"
-        )
+        sentence = "The simplest baseline, TF-IDF with a linear model trained on the same labels"
         assert sentence in " ".join(done[1]["summary"].split())
         assert sentence in (done[0] / "report.html").read_text(encoding="utf-8")
 

@@ -22,7 +22,7 @@ def open_browser(width=1280, height=900):
         options.add_argument(argument)
     # No name resolves: what a page fetched from elsewhere would fail.
     options.add_argument("--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     # Named, or selenium asks the network for one.
     driver = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
     try:
